@@ -1,0 +1,173 @@
+//! Every way in which a connection can end, one row each: who is to blame, and what the peer, the metrics and the log
+//! get to see.
+
+use std::fmt;
+
+/// Why a connection ends. [`CloseReason::row`] maps it to the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The peer asked for the closing handshake, or its last HTTP response is out.
+    Normal,
+    /// The gateway shuts down.
+    Shutdown,
+    /// A frame broke a rule of RFC 6455.
+    ProtocolError,
+    /// A message of a type that this endpoint does not take.
+    UnsupportedData,
+    /// A text message, or the reason in a close frame, is not UTF-8.
+    InvalidUtf8,
+    /// A message, or the bytes of its fragments, passed `message_len_max`.
+    MessageTooBig,
+    /// What the peer wants is not allowed to it.
+    Forbidden,
+    /// The reader's outbox passed its bound.
+    SlowReader,
+    /// The process is at one of its limits.
+    Overloaded,
+    /// No complete request head or opening handshake in time.
+    HandshakeTimeout,
+    /// No complete request body in time.
+    BodyTimeout,
+    /// A keep-alive connection that asked for nothing more.
+    IdleTimeout,
+    /// No sign of life after a ping.
+    PingTimeout,
+    /// The peer did not finish the closing handshake, or did not read what was queued, in time.
+    CloseTimeout,
+    /// An HTTP request that cannot be served; the response said why.
+    BadRequest,
+    /// The peer ended its side without a closing handshake.
+    PeerGone,
+    /// The network or the peer reset the connection.
+    Reset,
+    /// Our own mistake.
+    Internal,
+}
+
+/// Who is to blame for an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nobody: a normal end.
+    Nobody,
+    /// The peer broke a rule.
+    Peer,
+    /// The peer is too slow.
+    PeerTooSlow,
+    /// One of our limits.
+    Limit,
+    /// Our shutdown.
+    Shutdown,
+    /// The network.
+    Network,
+    /// Our bug.
+    Bug,
+}
+
+/// How loud the log is about an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loudness {
+    /// Only when asked for.
+    Debug,
+    /// Worth a line.
+    Info,
+    /// Somebody should look.
+    Error,
+}
+
+/// What a [`CloseReason`] looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The close code of the close frame; `None` where no frame can or need be sent. [RFC 6455 7.4.1]
+    pub close_code: Option<u16>,
+    /// The status of the HTTP response, where one is still owed.
+    pub status: u16,
+    /// The `reason` label of `fanwire_closes_total`.
+    pub label: &'static str,
+    /// How loud the log is.
+    pub loudness: Loudness,
+    /// Who is to blame.
+    pub blame: Blame,
+}
+
+impl CloseReason {
+    /// Every reason, in the order of its discriminant.
+    pub const ALL: [Self; 18] = [
+        Self::Normal,
+        Self::Shutdown,
+        Self::ProtocolError,
+        Self::UnsupportedData,
+        Self::InvalidUtf8,
+        Self::MessageTooBig,
+        Self::Forbidden,
+        Self::SlowReader,
+        Self::Overloaded,
+        Self::HandshakeTimeout,
+        Self::BodyTimeout,
+        Self::IdleTimeout,
+        Self::PingTimeout,
+        Self::CloseTimeout,
+        Self::BadRequest,
+        Self::PeerGone,
+        Self::Reset,
+        Self::Internal,
+    ];
+
+    /// The one table.
+    #[must_use]
+    pub const fn row(self) -> Row {
+        use Blame::{Bug, Limit, Network, Nobody, Peer, PeerTooSlow, Shutdown};
+        use Loudness::{Debug, Error, Info};
+        match self {
+            Self::Normal => row(Some(1000), 200, "normal", Debug, Nobody),
+            Self::Shutdown => row(Some(1001), 503, "shutdown", Debug, Shutdown),
+            Self::ProtocolError => row(Some(1002), 400, "protocol_error", Info, Peer),
+            Self::UnsupportedData => row(Some(1003), 415, "unsupported_data", Info, Peer),
+            Self::InvalidUtf8 => row(Some(1007), 400, "invalid_utf8", Info, Peer),
+            Self::MessageTooBig => row(Some(1009), 413, "message_too_big", Info, Peer),
+            Self::Forbidden => row(Some(1008), 403, "forbidden", Info, Peer),
+            Self::SlowReader => row(Some(1013), 503, "slow_reader", Info, PeerTooSlow),
+            Self::Overloaded => row(Some(1013), 503, "overloaded", Info, Limit),
+            Self::HandshakeTimeout => row(None, 408, "handshake_timeout", Debug, PeerTooSlow),
+            Self::BodyTimeout => row(None, 408, "body_timeout", Debug, PeerTooSlow),
+            Self::IdleTimeout => row(None, 408, "idle_timeout", Debug, Nobody),
+            Self::PingTimeout => row(Some(1001), 408, "ping_timeout", Debug, Network),
+            Self::CloseTimeout => row(None, 408, "close_timeout", Debug, PeerTooSlow),
+            Self::BadRequest => row(None, 400, "bad_request", Debug, Peer),
+            Self::PeerGone => row(None, 400, "peer_gone", Debug, Network),
+            Self::Reset => row(None, 400, "reset", Debug, Network),
+            Self::Internal => row(Some(1011), 500, "internal", Error, Bug),
+        }
+    }
+
+    /// Its place in [`CloseReason::ALL`], for counters.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+const fn row(close_code: Option<u16>, status: u16, label: &'static str, loudness: Loudness, blame: Blame) -> Row {
+    Row { close_code, status, label, loudness, blame }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_stands_at_its_index_and_has_a_label_of_its_own() {
+        let mut labels: Vec<_> = CloseReason::ALL.iter().map(|reason| reason.row().label).collect();
+        for (index, reason) in CloseReason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), index);
+        }
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), CloseReason::ALL.len());
+    }
+}

@@ -1,0 +1,191 @@
+//! The kernel lives here: sockets, readiness, clocks. Nothing outside this room knows a file descriptor, an errno
+//! or `Instant::now`.
+//!
+//! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
+//! `epoll` is the default, `sim` is a seeded fake kernel with a virtual clock for tests. What this room must never
+//! know: what the bytes mean.
+//!
+//! # Promises
+//! Each is a case in `tests/driver_contract.rs`, which runs against every driver.
+//! 1. Received bytes are lent for the call only, and may be changed in place.
+//! 2. One [`Op::Send`] is in flight per connection; the driver owns its segments until [`Completion::Sent`], which
+//!    gives back what is left. A `Sent` may be partial; it reports progress of at least one byte or an error. Order
+//!    holds.
+//! 3. [`Op::SendMany`] is tried once per connection, at once. Only a connection that did not take all of it comes
+//!    back, as `Sent` with the rest (possibly all of it), in the next wait. It is only for connections with no
+//!    send in flight.
+//! 4. After [`Op::Close`] comes exactly one [`Completion::Closed`], then silence; the id may be adopted again after it.
+//! 5. No completion inside `submit`.
+//! 6. At most [`RECEIVE_PER_WAIT_MAX`](crate::limits::RECEIVE_PER_WAIT_MAX) bytes per connection per wait; what is
+//!    left is delivered by the next wait without waiting for the kernel.
+//! 7. After [`Op::PauseReceive`] no `Received` and no orderly `ReceiveClosed` until [`Op::ResumeReceive`]; nothing
+//!    is lost. A reset is still reported.
+//! 8. EMFILE, ENFILE, ENOBUFS and ENOMEM rest the listener for
+//!    [`ACCEPT_BACKOFF_MS`](crate::limits::ACCEPT_BACKOFF_MS) and then accepting goes on; never an exit, never a spin.
+//! 9. After [`Op::Finish`] the peer sees the end of the stream behind everything that was sent; receiving goes on.
+//! 10. An id that the driver does not hold is ignored: an op that crosses a `Closed` does nothing.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::buf::Segment;
+use crate::command::ConnId;
+use crate::time::MonoTime;
+
+/// An accepted socket that no connection has adopted yet. It must go back in [`Op::Adopt`] or [`Op::Refuse`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Socket(pub(in crate::driver) u32);
+
+/// How a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NetError {
+    /// Reset by the peer, or sent to after the peer was gone.
+    Reset,
+    /// No route, refused, or timed out by the kernel.
+    Unreachable,
+    /// Anything else.
+    Other,
+}
+
+/// What the shard wants from the kernel.
+#[derive(Debug)]
+pub enum Op {
+    /// Give an accepted socket its id and start receiving.
+    Adopt {
+        /// The id, unused until now.
+        conn: ConnId,
+        /// From `Accepted`.
+        socket: Socket,
+    },
+    /// Close an accepted socket at once.
+    Refuse {
+        /// From `Accepted`.
+        socket: Socket,
+    },
+    /// Open a connection; answered by `Connected`, and if that is `Ok` it receives like an adopted one.
+    Connect {
+        /// The id, unused until now.
+        conn: ConnId,
+        /// Where to.
+        peer: SocketAddr,
+    },
+    /// Send bytes, in order, as one kernel call where the kernel allows it.
+    Send {
+        /// Who gets it.
+        conn: ConnId,
+        /// Not empty, none of them empty, at most `SEGMENTS_PER_SEND_MAX`.
+        segments: Vec<Segment>,
+    },
+    /// Send the same bytes to many connections.
+    SendMany {
+        /// What they get.
+        segment: Segment,
+        /// Who gets it; no send is in flight for any of them.
+        conns: Vec<ConnId>,
+    },
+    /// Lend no more bytes for now.
+    PauseReceive {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// Lend again.
+    ResumeReceive {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// End our side of the stream (`shutdown(SHUT_WR)`); no send is in flight, and none follows.
+    Finish {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// Close the socket. What is in flight or not yet received is dropped.
+    Close {
+        /// Whose.
+        conn: ConnId,
+        /// Reset rather than close in order, so that the kernel drops what the peer did not take.
+        abort: bool,
+    },
+    /// Close the listeners; `Accepted` may still come for what was already accepted.
+    StopAccepting,
+}
+
+/// What the kernel did.
+#[derive(Debug)]
+pub enum Completion<'a> {
+    /// A connection came in on a listener.
+    Accepted {
+        /// To be adopted or refused.
+        socket: Socket,
+        /// The other end.
+        peer: SocketAddr,
+    },
+    /// A `Connect` ended.
+    Connected {
+        /// Whose.
+        conn: ConnId,
+        /// Whether it stands. After an error the id is free again.
+        result: Result<(), NetError>,
+    },
+    /// Bytes came in.
+    Received {
+        /// From whom.
+        conn: ConnId,
+        /// Lent for this call; never empty.
+        bytes: &'a mut [u8],
+    },
+    /// Nothing more will be received.
+    ReceiveClosed {
+        /// From whom.
+        conn: ConnId,
+        /// `None` if the peer ended its side in order.
+        cause: Option<NetError>,
+    },
+    /// A send ended.
+    Sent {
+        /// Whose.
+        conn: ConnId,
+        /// Bytes taken by the kernel. After an error nothing more can be sent.
+        result: Result<u32, NetError>,
+        /// What was not taken, in order; empty if all was. The vector may be used again.
+        rest: Vec<Segment>,
+    },
+    /// The socket is gone.
+    Closed {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// Another thread called [`Wake::wake`].
+    Woken,
+}
+
+/// Wakes a waiting driver from another thread.
+pub trait Wake: Send + Sync + 'static {
+    /// Makes the current or the next `wait` return soon, with `Woken`.
+    fn wake(&self);
+}
+
+/// One kernel, as one shard sees it. See the room's documentation for the promises.
+pub trait Driver {
+    /// Its way of being woken.
+    type Waker: Wake + Clone;
+
+    /// A handle that wakes this driver.
+    fn waker(&self) -> Self::Waker;
+
+    /// The time now.
+    fn now(&self) -> MonoTime;
+
+    /// Starts every operation and leaves `ops` empty.
+    ///
+    /// # Errors
+    /// Only what no connection is to blame for and what ends the shard.
+    fn submit(&mut self, ops: &mut Vec<Op>) -> io::Result<()>;
+
+    /// Hands every completion to `sink`, waiting for the first one at most until `until` (`None`: for ever).
+    ///
+    /// # Errors
+    /// Only what no connection is to blame for and what ends the shard.
+    fn wait(&mut self, until: Option<MonoTime>, sink: impl FnMut(MonoTime, Completion<'_>)) -> io::Result<()>;
+}
+
+const _: () = assert!(size_of::<Completion<'static>>() <= 48);

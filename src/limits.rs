@@ -1,0 +1,159 @@
+//! Every bound of the program, by name: its unit, why it exists and what it costs in memory.
+//!
+//! Constants are limits that no user needs to change. [`Limits`] are those that the configuration sets; its
+//! [`Default`] holds the documented defaults. This room imports nothing.
+
+/// Bytes of one HTTP request head, request line and header fields together. A longer one is answered with 431.
+/// Memory: at most this much in one pooled block while a head is incomplete.
+pub const HEAD_LEN_MAX: usize = 16 * 1024;
+
+/// Header fields in one request head. More are answered with 431.
+pub const HEADERS_MAX: usize = 64;
+
+/// Bytes of one chunk-size line or trailer section in a chunked body, extensions included. A longer one is a 400.
+pub const CHUNK_LINE_LEN_MAX: usize = 256;
+
+/// Bytes of the body of `POST /publish` (many publications at once). A longer one is answered with 413.
+pub const BATCH_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// Lines in the body of `POST /publish`. More are answered with 413. Memory: one result (about 64 bytes) a line.
+pub const BATCH_LINES_MAX: usize = 16 * 1024;
+
+/// Bytes of a topic name or pattern.
+pub const TOPIC_LEN_MAX: usize = 255;
+
+/// Bytes of a conflation key.
+pub const KEY_LEN_MAX: usize = 255;
+
+/// Topics and patterns named in one `sub`, `unsub` or `history` operation.
+pub const TOPICS_PER_OPERATION_MAX: usize = 1024;
+
+/// Bytes of an `id` in the JSON dialect, as it is echoed.
+pub const ID_LEN_MAX: usize = 128;
+
+/// Payload bytes of a control frame. [RFC 6455 5.5]
+pub const CONTROL_PAYLOAD_LEN_MAX: usize = 125;
+
+/// Bytes of the reason in a close frame: 125 less the two of the close code.
+pub const CLOSE_REASON_LEN_MAX: usize = 123;
+
+/// Shards in one process: interest in a topic is one bit a shard.
+pub const SHARDS_MAX: usize = 64;
+
+/// Mails in one lane between two shards. A full lane spills into the sender's own queue, [`SPILL_LEN_MAX`].
+/// Memory: about 64 bytes each, two lanes for each ordered pair of shards.
+pub const MAILBOX_LEN: usize = 4096;
+
+/// Mails that wait at the sender for a full lane before it stops reading from its own publishers. What was already
+/// read may go past it, by at most one turn's worth; nothing is dropped.
+pub const SPILL_LEN_MAX: usize = 16 * 1024;
+
+/// Mails taken from each lane in one turn, so that a busy neighbour cannot keep a shard from its sockets.
+pub const MAIL_PER_TURN_MAX: usize = 1024;
+
+/// Bytes lent by one `Received` completion: the size of the one receive buffer a shard has.
+pub const RECEIVE_BUFFER_LEN: usize = 64 * 1024;
+
+/// Bytes read from one connection in one wait, so that a fast publisher cannot starve its neighbours.
+pub const RECEIVE_PER_WAIT_MAX: usize = 256 * 1024;
+
+/// Connections accepted from one listener in one wait.
+pub const ACCEPT_PER_WAIT_MAX: usize = 256;
+
+/// How long a listener rests after the process ran out of descriptors or memory, in milliseconds.
+pub const ACCEPT_BACKOFF_MS: u64 = 100;
+
+/// Connections past `connections_max` that a shard still serves, so that they get their 503 and health checks
+/// are answered. Past these a connection is closed at once.
+pub const REFUSALS_MAX: u32 = 256;
+
+/// Bytes of one tick run: what one topic says in one turn in one encoding. A longer turn makes several runs.
+pub const RUN_LEN_MAX: usize = 256 * 1024;
+
+/// Buffers handed to the kernel in one send (`IOV_MAX` is 1,024).
+pub const SEGMENTS_PER_SEND_MAX: usize = 64;
+
+/// References in one reader's outbox, whatever their bytes: 16 bytes each, so at most 256 KiB a stalled reader.
+pub const OUTBOX_SEGMENTS_MAX: usize = 16 * 1024;
+
+/// Bytes of control frames and closing handshake that may wait for a reader that does not read. Past it pongs are
+/// replaced by the newest, as [RFC 6455 5.5.3] allows.
+pub const CONTROL_QUEUE_LEN_MAX: usize = 1024;
+
+/// Subscriptions of one operation still waiting for their home shard, per connection. One more pauses the reader.
+pub const PENDING_OPERATIONS_MAX: usize = 256;
+
+/// Topics that a shard looks at when somebody subscribes to a pattern and wants the last values.
+pub const PATTERN_SCAN_MAX: usize = 64 * 1024;
+
+/// Last values that one shard sends to a new reader of a pattern.
+pub const PATTERN_SNAPSHOT_MAX: usize = 1024;
+
+/// Connections told to leave in one turn of a shutdown.
+pub const DRAIN_PER_TURN_MAX: usize = 1024;
+
+/// Pooled blocks that a shard keeps for reuse; what is above goes back to the allocator.
+pub const POOL_BLOCKS_KEPT_MAX: usize = 256;
+
+/// Bytes of a pooled block that is kept for reuse; a larger one goes back to the allocator.
+pub const POOL_BLOCK_KEPT_LEN_MAX: usize = 64 * 1024;
+
+/// Bytes not yet sent that the kernel may hold for one socket before backpressure shows (`TCP_NOTSENT_LOWAT`).
+pub const NOTSENT_LOWAT: u32 = 128 * 1024;
+
+/// Bytes of one line that the command-line client reads from standard input, and of one CSV record.
+pub const INPUT_LINE_LEN_MAX: usize = 16 * 1024 * 1024;
+
+/// The limits that a configuration sets, already validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Live connections in the process. The next one's upgrade is answered with 503.
+    pub connections_max: u32,
+    /// Live connections from one address; 0 for no limit. The next one is answered with 429.
+    pub connections_per_ip_max: u32,
+    /// Topics and patterns that one connection may follow.
+    pub topics_per_connection_max: u32,
+    /// Topics alive in the process. A new one past it is refused with `overloaded`.
+    pub topics_max: u32,
+    /// Payload bytes of one message, whole or reassembled. A longer one closes with 1009, or is a 413.
+    pub message_len_max: u32,
+    /// Bytes that wait for one reader in `queue` mode. Past it the reader is closed with 1013.
+    pub outbox_len_max: u32,
+    /// Payload bytes of all last values together, in the process. Past it a topic's value is delivered, not kept.
+    pub retained_len_max: u64,
+    /// From accepting to a complete opening handshake or request head, in milliseconds.
+    pub handshake_timeout_ms: u64,
+    /// For the whole of a request body, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// Between two requests on one keep-alive connection, in milliseconds.
+    pub http_idle_timeout_ms: u64,
+    /// From the last sign of life to a ping, in milliseconds; each is jittered by up to a tenth.
+    pub ping_interval_ms: u64,
+    /// From a ping to the close of a connection that shows no sign of life, in milliseconds.
+    pub ping_timeout_ms: u64,
+    /// For the peer to answer a close frame and to read what is queued, in milliseconds.
+    pub close_timeout_ms: u64,
+    /// For the whole shutdown, in milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_000_000,
+            connections_per_ip_max: 0,
+            topics_per_connection_max: 1024,
+            topics_max: 4_000_000,
+            message_len_max: 1024 * 1024,
+            outbox_len_max: 1024 * 1024,
+            retained_len_max: 1024 * 1024 * 1024,
+            handshake_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            http_idle_timeout_ms: 75_000,
+            ping_interval_ms: 30_000,
+            ping_timeout_ms: 10_000,
+            close_timeout_ms: 2_000,
+            drain_timeout_ms: 10_000,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The `fanwire` program.
+
+fn main() {}

@@ -1,0 +1,48 @@
+//! Time as a value: [`MonoTime`] is what the driver's clock says, [`Wheel`] keeps one deadline a key.
+//!
+//! Nothing here reads a clock. Tests: beside the code.
+
+mod wheel;
+
+pub use wheel::{TICK_MS, Wheel};
+
+use std::time::Duration;
+
+/// Monotonic nanoseconds since the process started. Only `driver/` creates one from a clock; elsewhere it is data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MonoTime(u64);
+
+impl MonoTime {
+    /// The start of the process.
+    pub const ZERO: Self = Self(0);
+
+    /// The time `nanos` nanoseconds after the start.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the start.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole milliseconds since the start.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// This time and `millis` milliseconds; saturates.
+    #[must_use]
+    pub const fn plus_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis.saturating_mul(1_000_000)))
+    }
+
+    /// How much later this is than `earlier`; zero if it is not later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
