@@ -11,5 +11,6 @@ pub mod limits;
 pub mod time;
 
 // The kernel, and what bytes mean.
+pub mod hub;
 pub mod driver;
 pub mod wire;
