@@ -427,6 +427,28 @@ pub struct Joined {
     pub recovered: Option<bool>,
 }
 
+/// What a new reader of a topic is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinAnswer {
+    /// Where the topic stands; what the reader gets from now on follows it without a gap.
+    pub position: Position,
+    /// Whether nothing was missed since the position that the reader gave; `None` if it gave none.
+    pub recovered: Option<bool>,
+    /// What the reader gets first: what it missed, or the last value.
+    pub publications: Vec<Arc<Publication>>,
+}
+
+/// What there is to say of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicState {
+    /// Where it stands.
+    pub position: Position,
+    /// Its readers in all shards, by name and by pattern.
+    pub readers: u32,
+    /// Its last value, if it is kept.
+    pub last: Option<Arc<Publication>>,
+}
+
 /// What a peer is told, to be encoded by its dialect.
 #[derive(Debug)]
 pub enum Outbound<'a> {

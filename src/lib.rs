@@ -8,9 +8,11 @@ pub mod buf;
 pub mod close;
 pub mod command;
 pub mod limits;
+pub mod metrics;
 pub mod time;
 
 // The kernel, and what bytes mean.
-pub mod hub;
 pub mod driver;
+pub mod hub;
+pub mod mailbox;
 pub mod wire;

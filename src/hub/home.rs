@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Hub;
 use super::topic_table::TopicId;
 use crate::command::{
-    Epoch, ErrorCode, Origin, PayloadKind, Position, Publication, Refusal, ShardId, TopicName,
+    Epoch, ErrorCode, JoinAnswer, Origin, PayloadKind, Position, Publication, Refusal, ShardId, TopicName, TopicState,
 };
 
 /// What only the home shard knows of a topic.
@@ -37,28 +37,6 @@ pub struct Published {
     pub publication: Arc<Publication>,
     /// One bit a shard with readers, this one included.
     pub shards: u64,
-}
-
-/// What a new reader of a topic is told.
-#[derive(Debug, PartialEq, Eq)]
-pub struct JoinAnswer {
-    /// Where the topic stands; what the reader gets from now on follows it without a gap.
-    pub position: Position,
-    /// Whether nothing was missed since the position that the reader gave; `None` if it gave none.
-    pub recovered: Option<bool>,
-    /// What the reader gets first: what it missed, or the last value.
-    pub publications: Vec<Arc<Publication>>,
-}
-
-/// What there is to say of a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicState {
-    /// Where it stands.
-    pub position: Position,
-    /// Its readers in all shards, by name and by pattern.
-    pub readers: u32,
-    /// Its last value, if it is kept.
-    pub last: Option<Arc<Publication>>,
 }
 
 impl Hub {

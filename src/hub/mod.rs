@@ -13,7 +13,7 @@ mod readers;
 mod rules;
 mod topic_table;
 
-pub use home::{JoinAnswer, Published, TopicState};
+pub use home::Published;
 pub use patterns::PatternId;
 pub use readers::{Readers, SubscriberKey};
 pub use rules::{TopicRule, TopicRules};

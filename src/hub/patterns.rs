@@ -236,8 +236,7 @@ mod tests {
             }
             let topic: Vec<&str> = (0..rng.usize(1..5)).map(|_| tokens[rng.usize(0..2)]).collect();
             let topic = topic.join(".");
-            let mut found: Vec<&str> =
-                table.matching(&topic).iter().map(|id| table.pattern(*id).as_str()).collect();
+            let mut found: Vec<&str> = table.matching(&topic).iter().map(|id| table.pattern(*id).as_str()).collect();
             let mut expected: Vec<&str> =
                 model.iter().filter(|pattern| pattern.matches(&topic)).map(Pattern::as_str).collect();
             found.sort_unstable();
