@@ -456,7 +456,7 @@ pub enum Outbound<'a> {
     Subscribed {
         /// Echoed.
         id: Option<&'a OperationId>,
-        /// Each target, in the order of the operation.
+        /// Each target of the operation, once.
         joined: &'a [Joined],
     },
     /// An operation succeeded that has nothing to tell.
