@@ -13,6 +13,19 @@ pub const HEADERS_MAX: usize = 64;
 /// Bytes of one chunk-size line or trailer section in a chunked body, extensions included. A longer one is a 400.
 pub const CHUNK_LINE_LEN_MAX: usize = 256;
 
+/// Empty lines before a request line that are skipped. More are answered with 400. [RFC 9112 2.2]
+pub const LEADING_EMPTY_LINES_MAX: usize = 8;
+
+/// Objects and arrays inside one another in a JSON text, the outermost included. Deeper is not JSON to us: a push adds
+/// a level, and widespread readers stop at 128. Memory: two bits a level.
+pub const JSON_DEPTH_MAX: usize = 100;
+
+/// Fields of the object that a JSON operation is. More are an error: they are compared pair by pair.
+pub const JSON_FIELDS_MAX: usize = 64;
+
+/// Bytes that a JSON parser keeps from one text to the next, for each of its buffers; a larger one is given back.
+pub const JSON_SCRATCH_KEPT_LEN_MAX: usize = 256 * 1024;
+
 /// Bytes of the body of `POST /publish` (many publications at once). A longer one is answered with 413.
 pub const BATCH_LEN_MAX: usize = 4 * 1024 * 1024;
 
