@@ -26,10 +26,12 @@
 //! 10. An id that the driver does not hold is ignored: an op that crosses a `Closed` does nothing.
 
 mod clock;
+mod dial;
 mod epoll;
 mod listen;
 
 pub use clock::{entropy_seed, wall_millis};
+pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollWaker};
 pub use listen::{Listener, listen};
 
