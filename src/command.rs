@@ -217,6 +217,14 @@ pub enum PayloadKind {
     Binary,
 }
 
+impl PayloadKind {
+    /// Whether a payload can be of this kind.
+    #[must_use]
+    pub fn allows(self, payload: &[u8]) -> bool {
+        self == Self::Binary || std::str::from_utf8(payload).is_ok()
+    }
+}
+
 /// Which connection of which shard published; a reader may ask not to get its own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {

@@ -11,8 +11,13 @@ pub mod limits;
 pub mod metrics;
 pub mod time;
 
-// The kernel, and what bytes mean.
+// The kernel, what bytes mean, what messages mean, who listens, and how shards talk.
+pub mod dialect;
 pub mod driver;
 pub mod hub;
 pub mod mailbox;
+pub mod transport;
 pub mod wire;
+
+// One core: the only room that moves values between the others.
+pub mod shard;

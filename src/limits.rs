@@ -96,6 +96,22 @@ pub const CONTROL_QUEUE_LEN_MAX: usize = 1024;
 /// Subscriptions of one operation still waiting for their home shard, per connection. One more pauses the reader.
 pub const PENDING_OPERATIONS_MAX: usize = 256;
 
+/// Bytes of answers that wait for a peer before it is not read from until it has read them.
+pub const REPLY_BACKLOG_LEN_MAX: usize = 256 * 1024;
+
+/// Payload bytes of a catch-up (last values, missed publications) put into a reader's outbox at a time; the rest
+/// follows as it reads.
+pub const CATCH_UP_LEN_MAX: usize = 256 * 1024;
+
+/// Payload bytes that one turn takes from other shards before it goes back to its sockets.
+pub const TURN_LEN_MAX: usize = 1024 * 1024;
+
+/// How soon a shard tries again to post mail that found no room, in milliseconds.
+pub const SPILL_RETRY_MS: u64 = 1;
+
+/// Patterns that anybody reads, in the process; every shard keeps all of them.
+pub const PATTERNS_MAX: usize = 64 * 1024;
+
 /// Topics that a shard looks at when somebody subscribes to a pattern and wants the last values.
 pub const PATTERN_SCAN_MAX: usize = 64 * 1024;
 
@@ -104,6 +120,16 @@ pub const PATTERN_SNAPSHOT_MAX: usize = 1024;
 
 /// Connections told to leave in one turn of a shutdown.
 pub const DRAIN_PER_TURN_MAX: usize = 1024;
+
+/// What a response with 503 or 429 says in `Retry-After`, in seconds.
+pub const RETRY_AFTER_S: &str = "5";
+
+/// The shortest delay before a client is asked to come back after a shutdown, and the least that delays are spread
+/// over, in milliseconds.
+pub const RETRY_MS_MIN: u64 = 1_000;
+
+/// How many clients a second a shutdown asks to come back: the more there are, the wider their delays are spread.
+pub const RECONNECTS_PER_SECOND: u64 = 5_000;
 
 /// Pooled blocks that a shard keeps for reuse; what is above goes back to the allocator.
 pub const POOL_BLOCKS_KEPT_MAX: usize = 256;

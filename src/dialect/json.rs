@@ -28,8 +28,7 @@ pub struct Refused {
 /// [`Refused`], to be told to the peer; the connection goes on.
 pub fn decode<'a>(scratch: &'a mut Scratch, text: &'a [u8]) -> Result<Command<'a>, Refused> {
     let without_id = |refusal| Refused { id: None, refusal };
-    let object =
-        parse_object(scratch, text).map_err(|_| without_id(bad_request("a message is one JSON object")))?;
+    let object = parse_object(scratch, text).map_err(|_| without_id(bad_request("a message is one JSON object")))?;
     let id = match object.get("id") {
         None | Some(Value::Null) => None,
         Some(Value::Array(_) | Value::Object(_) | Value::Bool(_)) => {
@@ -275,7 +274,8 @@ fn encode_joined(joined: &Joined, out: &mut Vec<u8>) {
         encode_position(position, out);
         out.push(b',');
     }
-    let recovered: &[u8] = if joined.recovered == Some(true) { b"\"recovered\":true}" } else { b"\"recovered\":false}" };
+    let recovered: &[u8] =
+        if joined.recovered == Some(true) { b"\"recovered\":true}" } else { b"\"recovered\":false}" };
     out.extend_from_slice(recovered);
 }
 

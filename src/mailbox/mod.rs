@@ -16,6 +16,7 @@ pub use admission::{Admission, AdmissionError};
 pub use mail::{Answer, Mail, Outgoing, PatternJoin, Request};
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
@@ -32,6 +33,8 @@ pub struct Mailbox {
     peers: Vec<Option<Peer>>,
     control: Consumer<Request>,
     parked: Arc<[AtomicBool]>,
+    /// Whose lanes are drained first in the next turn, so that nobody is always last.
+    first: usize,
 }
 
 /// The end that the composition root keeps, to tell every shard something.
@@ -70,7 +73,7 @@ impl Mailbox {
                 let (lane, control) = RingBuffer::new(CONTROL_LEN);
                 lanes.push(lane);
                 let peers = (0..shards).map(|_| None).collect();
-                Self { shard: ShardId(shard as u8), peers, control, parked: Arc::clone(&parked) }
+                Self { shard: ShardId(shard as u8), peers, control, parked: Arc::clone(&parked), first: 0 }
             })
             .collect();
         let len = (2 * MAILBOX_LEN / shards).clamp(LANE_LEN_MIN, MAILBOX_LEN);
@@ -100,26 +103,9 @@ impl Mailbox {
         self.parked[self.shard.index()].store(false, Ordering::Relaxed);
     }
 
-    /// Hands over at most `budget` mails of each lane, answers first.
-    pub fn drain(&mut self, budget: usize, mut sink: impl FnMut(ShardId, Mail)) {
-        for _ in 0..budget {
-            let Ok(request) = self.control.pop() else { break };
-            sink(self.shard, Mail::Request(request));
-        }
-        let takes_requests = self.spilled_answers() < SPILL_LEN_MAX;
-        for (from, peer) in peers_mut(&mut self.peers) {
-            for _ in 0..budget {
-                let Ok(answer) = peer.answers_in.pop() else { break };
-                sink(from, Mail::Answer(answer));
-            }
-            for _ in 0..budget {
-                if !takes_requests {
-                    break;
-                }
-                let Ok(request) = peer.requests_in.pop() else { break };
-                sink(from, Mail::Request(request));
-            }
-        }
+    /// Hands over at most `budget` mails of each lane, answers first, until `sink` says that it has enough.
+    pub fn drain(&mut self, budget: usize, mut sink: impl FnMut(ShardId, Mail) -> ControlFlow<()>) {
+        let _ = self.try_drain(budget, &mut sink);
     }
 
     /// Sends what there is, and what waited before. Returns one bit for each shard that waits and must be woken.
@@ -169,6 +155,32 @@ impl Mailbox {
     pub fn depth(&self) -> usize {
         self.spilled()
             + peers(&self.peers).map(|peer| peer.requests_in.slots() + peer.answers_in.slots()).sum::<usize>()
+    }
+
+    fn try_drain(&mut self, budget: usize, sink: &mut impl FnMut(ShardId, Mail) -> ControlFlow<()>) -> ControlFlow<()> {
+        for _ in 0..budget {
+            let Ok(request) = self.control.pop() else { break };
+            sink(self.shard, Mail::Request(request))?;
+        }
+        let takes_requests = self.spilled_answers() < SPILL_LEN_MAX;
+        let count = self.peers.len();
+        self.first = (self.first + 1) % count;
+        for index in (self.first..count).chain(0..self.first) {
+            let Some(peer) = &mut self.peers[index] else { continue };
+            let from = ShardId(index as u8);
+            for _ in 0..budget {
+                let Ok(answer) = peer.answers_in.pop() else { break };
+                sink(from, Mail::Answer(answer))?;
+            }
+            for _ in 0..budget {
+                if !takes_requests {
+                    break;
+                }
+                let Ok(request) = peer.requests_in.pop() else { break };
+                sink(from, Mail::Request(request))?;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     fn is_empty(&self) -> bool {
@@ -258,6 +270,7 @@ mod tests {
             let Mail::Request(Request::Leave { topic, .. }) = mail else { panic!("only requests were sent") };
             assert_eq!(topic.as_str(), format!("t.{next}"));
             next += 1;
+            ControlFlow::Continue(())
         });
         assert_eq!(next, expected.end);
     }
@@ -295,8 +308,8 @@ mod tests {
             let wake = boxes[0].post(&mut outgoing);
             outgoing.requests.push((ShardId(2), leave(1)));
             assert_eq!((wake, boxes[0].post(&mut outgoing)), (1 << 2, 0));
-            boxes[2].drain(usize::MAX, |_, _| {});
-            boxes[1].drain(usize::MAX, |_, _| {});
+            boxes[2].drain(usize::MAX, |_, _| ControlFlow::Continue(()));
+            boxes[1].drain(usize::MAX, |_, _| ControlFlow::Continue(()));
             assert!(boxes[2].park());
         }
         assert!(control.tell_all(|| Request::Drain));
@@ -319,13 +332,19 @@ mod tests {
         outgoing.answers.push((ShardId(0), answer()));
         b.post(&mut outgoing);
         let mut kinds = Vec::new();
-        a.drain(usize::MAX, |_, mail| kinds.push(matches!(mail, Mail::Answer(_))));
+        a.drain(usize::MAX, |_, mail| {
+            kinds.push(matches!(mail, Mail::Answer(_)));
+            ControlFlow::Continue(())
+        });
         assert_eq!(kinds, [true]);
         assert!(a.park(), "requests that it does not take must not keep it awake");
-        b.drain(usize::MAX, |_, _| {});
+        b.drain(usize::MAX, |_, _| ControlFlow::Continue(()));
         a.post(&mut outgoing);
         kinds.clear();
-        a.drain(usize::MAX, |_, mail| kinds.push(matches!(mail, Mail::Answer(_))));
+        a.drain(usize::MAX, |_, mail| {
+            kinds.push(matches!(mail, Mail::Answer(_)));
+            ControlFlow::Continue(())
+        });
         assert_eq!(kinds, [false]);
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Outbox {
     control: Vec<u8>,
     /// Bytes that the driver has; 0 if no send is in flight.
     in_flight_len: usize,
+    /// Bytes that the reader did not take when they were offered.
+    backlog_len: usize,
     /// Whether the first of `queue` is the rest of a segment whose beginning is sent.
     is_split: bool,
 }
@@ -29,9 +31,9 @@ pub(super) struct Outbox {
 pub(super) struct Full;
 
 impl Outbox {
-    /// Adds a shared segment. A reader with nothing waiting takes one of any length.
+    /// Adds a shared segment. A reader that took all it was offered before takes all that one turn brings.
     pub fn push(&mut self, segment: Segment, len_max: usize) -> Result<(), Full> {
-        let is_past = self.len > 0 && self.len + segment.len() > len_max;
+        let is_past = self.backlog_len > 0 && self.len + segment.len() > len_max;
         if is_past || self.queue.len() >= OUTBOX_SEGMENTS_MAX {
             return Err(Full);
         }
@@ -92,6 +94,7 @@ impl Outbox {
         let room = SEGMENTS_PER_SEND_MAX - segments.len();
         segments.extend(self.queue.drain(..room.min(self.queue.len())));
         self.in_flight_len = segments.iter().map(|segment| segment.len()).sum();
+        self.backlog_len = self.len;
         (self.in_flight_len > 0).then_some(segments)
     }
 
@@ -104,6 +107,7 @@ impl Outbox {
         );
         self.len -= sent_len;
         self.in_flight_len = 0;
+        self.backlog_len = self.len;
         self.is_split = sent_len > 0 && !rest.is_empty();
         for segment in rest.drain(..).rev() {
             self.queue.push_front(segment);
@@ -114,6 +118,7 @@ impl Outbox {
     pub fn adopt_rest(&mut self, sent_len: usize, rest: &mut Vec<Segment>) {
         let rest_len: usize = rest.iter().map(|segment| segment.len()).sum();
         self.len += rest_len;
+        self.backlog_len += rest_len;
         self.is_split = sent_len > 0 && !rest.is_empty();
         for segment in rest.drain(..).rev() {
             self.queue.push_front(segment);
@@ -143,6 +148,7 @@ impl Outbox {
         self.control = Vec::new();
         self.len = 0;
         self.in_flight_len = 0;
+        self.backlog_len = 0;
         self.is_split = false;
     }
 }
@@ -244,13 +250,15 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_holds_for_what_waits_and_not_for_a_first_message() {
+    fn the_bound_holds_for_who_left_something_and_not_for_one_turn_of_who_did_not() {
         let mut outbox = Outbox::default();
         outbox.push(Segment::copy_of(&[0; 50]), 10).expect("a reader with nothing waiting takes anything");
+        outbox.push(Segment::copy_of(b"x"), 10).expect("it is still the same turn");
+        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
         assert_eq!(outbox.push(Segment::copy_of(b"x"), 10), Err(Full));
-        let mut outbox = Outbox::default();
-        outbox.push(Segment::copy_of(&[0; 5]), 10).expect("there is room");
-        outbox.push(Segment::copy_of(&[0; 5]), 10).expect("there is room");
+        segments.remove(0);
+        outbox.sent(50, &mut segments);
+        outbox.push(Segment::copy_of(&[0; 9]), 10).expect("there is room");
         assert_eq!(outbox.push(Segment::copy_of(b"x"), 10), Err(Full));
     }
 

@@ -125,7 +125,8 @@ impl Subscriptions {
         } else {
             let id = key.0 & !FURTHER;
             let entry = self.entries.remove(id as usize);
-            if let Ok(found) = self.index.find_entry(hash(entry.conn, entry.subscription.target), |&other| other == id) {
+            if let Ok(found) = self.index.find_entry(hash(entry.conn, entry.subscription.target), |&other| other == id)
+            {
                 found.remove();
             }
             conns[entry.conn].target_count -= 1;
@@ -167,6 +168,15 @@ impl Subscriptions {
             self.entries[(key.0 & !FURTHER) as usize].subscription
         };
         decode(subscription.place)
+    }
+
+    /// What a subscription follows.
+    pub fn target(&self, conns: &Conns, key: SubscriberKey) -> TargetId {
+        if key.0 & FURTHER == 0 {
+            conns[key.0].first.target
+        } else {
+            self.entries[(key.0 & !FURTHER) as usize].subscription.target
+        }
     }
 
     /// The connection that a key stands for.

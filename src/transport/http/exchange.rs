@@ -143,12 +143,8 @@ impl Exchange {
             _ => 0,
         };
         let decoder = BodyDecoder::new(head.body(), body_len_max)?;
-        let request = Request {
-            route,
-            is_head: head.method() == "HEAD",
-            keep_alive: head.keep_alive(),
-            body: Vec::new(),
-        };
+        let request =
+            Request { route, is_head: head.method() == "HEAD", keep_alive: head.keep_alive(), body: Vec::new() };
         let owes_continue = head.expects_continue();
         self.buffer.drain(..head_len);
         self.phase = Phase::Body { request, decoder, owes_continue };
