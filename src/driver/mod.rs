@@ -29,6 +29,7 @@ mod clock;
 mod dial;
 mod epoll;
 mod listen;
+pub mod sim;
 
 pub use clock::{entropy_seed, wall_millis};
 pub use dial::{Pacer, Stream, dial};
