@@ -13,3 +13,11 @@ pub mod time;
 // The kernel, and what bytes mean.
 pub mod driver;
 pub mod wire;
+
+// Who listens and what was said.
+pub mod hub;
+
+// Where everything is put together.
+pub mod cli;
+pub mod config;
+pub mod server;

@@ -25,6 +25,8 @@
 //! 9. After [`Op::Finish`] the peer sees the end of the stream behind everything that was sent; receiving goes on.
 //! 10. An id that the driver does not hold is ignored: an op that crosses a `Closed` does nothing.
 
+pub mod dial;
+
 use std::io;
 use std::net::SocketAddr;
 
