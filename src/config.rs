@@ -166,9 +166,8 @@ fn read_file(source: &Source, path: &Path) -> Result<String, ConfigError> {
 }
 
 fn listen(raw: &mut RawConfig, insecure: bool) -> Result<Vec<SocketAddr>, ConfigError> {
-    let typed = raw
-        .take("listen")
-        .unwrap_or_else(|| Typed { words: vec![LISTEN_DEFAULT.to_owned()], source: Source::Default });
+    let typed =
+        raw.take("listen").unwrap_or_else(|| Typed { words: vec![LISTEN_DEFAULT.to_owned()], source: Source::Default });
     let mut addrs: Vec<SocketAddr> = Vec::new();
     for word in &typed.words {
         let addr = value::address(word).map_err(|message| ConfigError::new(&typed.source, message))?;

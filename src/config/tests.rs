@@ -98,7 +98,10 @@ fn addresses_come_as_a_list_a_string_or_several_flags() {
     assert_eq!(ports(good("listen = [\"127.0.0.1:1\", \"[::1]:2\"]", &[], &[])), [1, 2]);
     assert_eq!(ports(good("listen = \"localhost:3\"", &[], &[])), [3]);
     assert_eq!(ports(good("", &[("FANWIRE_LISTEN", "127.0.0.1:4, 127.0.0.1:5")], &[])), [4, 5]);
-    assert_eq!(ports(good("listen = \"localhost:3\"", &[], &["--listen", "[::1]:6", "--listen", "127.9.9.9:7"])), [6, 7]);
+    assert_eq!(
+        ports(good("listen = \"localhost:3\"", &[], &["--listen", "[::1]:6", "--listen", "127.9.9.9:7"])),
+        [6, 7]
+    );
     assert_eq!(ports(good("", &[], &["--listen", "0.0.0.0:8", "--insecure"])), [8]);
 }
 
@@ -154,10 +157,16 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
         ("[[topics]]\nlast = true", "f.toml:1: topics: a rule needs match, a topic or pattern"),
         ("[[topics]]\nmatch = \"a b\"", "f.toml:2: topics: match: a topic is 1 to 255 bytes"),
         ("[[topics]]\nmatch = \"a\"\nlast = \"maybe\"", "f.toml:3: topics: last: is true or false, not \"maybe\""),
-        ("[[topics]]\nmatch = \"a\"\nmode = \"latest\"", "f.toml:3: topics: mode: \"latest\" is not in this version yet"),
+        (
+            "[[topics]]\nmatch = \"a\"\nmode = \"latest\"",
+            "f.toml:3: topics: mode: \"latest\" is not in this version yet",
+        ),
         ("[[topics]]\nmatch = \"a\"\nmode = \"any\"", "f.toml:3: topics: mode: is \"queue\", \"drop_oldest\" or "),
         ("[[topics]]\nmatch = \"a\"\nhistory = 9", "f.toml:3: topics: history: is not in this version yet; only 0 is"),
-        ("[[topics]]\nmatch = \"a\"\nhistory_ttl = \"1s\"", "f.toml:3: topics: history_ttl: is not in this version yet"),
+        (
+            "[[topics]]\nmatch = \"a\"\nhistory_ttl = \"1s\"",
+            "f.toml:3: topics: history_ttl: is not in this version yet",
+        ),
         ("shards = 2\n[tls]\ncert = \"c\"", "f.toml:2: [tls] is not in this version yet"),
         ("[auth]\nhmac_secret_file = \"s\"", "f.toml:1: [auth] is not in this version yet"),
     ];

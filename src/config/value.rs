@@ -77,7 +77,8 @@ mod tests {
         {
             assert_eq!(size(word), Some(bytes), "{word}");
         }
-        for bad in ["", "KiB", "-1", "1.5MiB", "1 TiB", "1K", "+1", "_1", "99999999999999999999", "18446744073709551615KiB"]
+        for bad in
+            ["", "KiB", "-1", "1.5MiB", "1 TiB", "1K", "+1", "_1", "99999999999999999999", "18446744073709551615KiB"]
         {
             assert_eq!(size(bad), None, "{bad}");
         }
@@ -98,7 +99,8 @@ mod tests {
         for good in ["127.0.0.1:8080", "[::1]:0", "localhost:80", "0.0.0.0:65535"] {
             assert!(address(good).is_ok(), "{good}");
         }
-        for bad in ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:65536", "example.com:80", "::1:80x", "http://127.0.0.1:1"]
+        for bad in
+            ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:65536", "example.com:80", "::1:80x", "http://127.0.0.1:1"]
         {
             assert!(address(bad).is_err(), "{bad}");
         }

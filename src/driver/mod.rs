@@ -25,7 +25,11 @@
 //! 9. After [`Op::Finish`] the peer sees the end of the stream behind everything that was sent; receiving goes on.
 //! 10. An id that the driver does not hold is ignored: an op that crosses a `Closed` does nothing.
 
-pub mod dial;
+mod clock;
+mod dial;
+
+pub use clock::{entropy_seed, wall_millis};
+pub use dial::{Pacer, Stream, dial};
 
 use std::io;
 use std::net::SocketAddr;
