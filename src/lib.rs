@@ -21,3 +21,8 @@ pub mod wire;
 
 // One core: the only room that moves values between the others.
 pub mod shard;
+
+// The program: what was configured, what runs, and the commands.
+pub mod cli;
+pub mod config;
+pub mod server;

@@ -143,6 +143,27 @@ pub const NOTSENT_LOWAT: u32 = 128 * 1024;
 /// Bytes of one line that the command-line client reads from standard input, and of one CSV record.
 pub const INPUT_LINE_LEN_MAX: usize = 16 * 1024 * 1024;
 
+/// Bytes of the configuration file.
+pub const CONFIG_LEN_MAX: u64 = 1024 * 1024;
+
+/// `[[topics]]` rules in a configuration: each is looked at when a topic comes to be.
+pub const TOPIC_RULES_MAX: usize = 1024;
+
+/// Bytes of a CSV file that `replay` loads whole, to sort it by time. Memory: about twice this.
+pub const REPLAY_LEN_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Lines that the command-line client publishes in one request, at most.
+pub const CLIENT_BATCH_LINES_MAX: usize = 256;
+
+/// Bytes of lines that the command-line client publishes in one request; a longer single line goes alone.
+pub const CLIENT_BATCH_LEN_MAX: usize = 1024 * 1024;
+
+/// Bytes of one HTTP answer that the command-line client reads: the result lines of one batch are far below.
+pub const CLIENT_ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of one WebSocket message that the command-line client receives.
+pub const CLIENT_MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
+
 /// The limits that a configuration sets, already validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -33,7 +33,7 @@ pub mod sim;
 
 pub use clock::{entropy_seed, wall_millis};
 pub use dial::{Pacer, Stream, dial};
-pub use epoll::{Epoll, EpollWaker};
+pub use epoll::{Epoll, EpollSetup, EpollWaker};
 pub use listen::{Listener, listen};
 
 use std::io;

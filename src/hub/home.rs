@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Hub;
+use super::rules::TopicSettings;
 use super::topic_table::TopicId;
 use crate::command::{
     Epoch, ErrorCode, JoinAnswer, Origin, PayloadKind, Position, Publication, Refusal, ShardId, TopicName, TopicState,
@@ -18,6 +19,8 @@ pub(super) struct Home {
     interest: u64,
     /// Readers by name in all shards.
     readers: u32,
+    /// What the configuration says of the topic.
+    settings: TopicSettings,
 }
 
 impl Home {
@@ -52,7 +55,7 @@ impl Hub {
         key: Option<Box<str>>,
         origin: Option<Origin>,
     ) -> Result<Published, Refusal> {
-        let (id, keeps_last) = (self.ensure_home(topic)?, self.rule(topic.as_str()).last);
+        let id = self.ensure_home(topic)?;
         let mut shards = 0;
         for index in 0..self.matching(id).len() {
             let pattern = self.matching(id)[index];
@@ -67,7 +70,7 @@ impl Hub {
             Arc::new(Publication { topic: entry.name.clone(), position: home.position(), kind, payload, key, origin });
         let freed = home.last.take().map_or(0, |last| last.payload.len() as u64);
         self.retained_len -= freed;
-        if keeps_last && self.retained_len + payload_len <= self.settings.retained_len_max {
+        if home.settings.last && self.retained_len + payload_len <= self.settings.retained_len_max {
             self.retained_len += payload_len;
             home.last = Some(Arc::clone(&publication));
         }
@@ -142,8 +145,10 @@ impl Hub {
         self.homes += 1;
         self.epochs_given += 1;
         let epoch = Epoch(epoch(self.settings.epoch_seed, self.settings.shard, self.epochs_given));
+        let settings = self.settings.rules.find(topic.as_str());
         let id = self.ensure(topic);
-        self.topics[id].home = Some(Box::new(Home { epoch, offset: 0, last: None, interest: 0, readers: 0 }));
+        self.topics[id].home =
+            Some(Box::new(Home { epoch, offset: 0, last: None, interest: 0, readers: 0, settings }));
         Ok(id)
     }
 }

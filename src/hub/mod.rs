@@ -16,7 +16,7 @@ mod topic_table;
 pub use home::Published;
 pub use patterns::PatternId;
 pub use readers::{Readers, SubscriberKey};
-pub use rules::{TopicRule, TopicRules};
+pub use rules::{TopicRule, TopicRules, TopicSettings};
 pub use topic_table::TopicId;
 
 use std::sync::Arc;
@@ -77,12 +77,6 @@ impl Hub {
     pub fn home_of(&self, topic: &str) -> ShardId {
         let spread = (u64::from(self.topics.hash(topic)) * self.settings.shards as u64) >> 32;
         ShardId(spread as u8)
-    }
-
-    /// What the configuration says of a topic.
-    #[must_use]
-    pub fn rule(&self, topic: &str) -> TopicRule {
-        self.settings.rules.find(topic)
     }
 
     /// The topic of this name, if this shard knows it.

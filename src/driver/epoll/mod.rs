@@ -51,9 +51,19 @@ pub struct Epoll {
     queued: Vec<Queued>,
 }
 
-impl Epoll {
-    /// A driver that accepts from `listeners` and holds up to `connections_capacity` connections, whose indexes are
-    /// below that.
+/// What an [`Epoll`] needs from the kernel, opened where a failure can still be told and sent to the thread that
+/// will run it: the driver itself holds segments, which never leave their thread.
+#[derive(Debug)]
+pub struct EpollSetup {
+    poll: Poll,
+    waker: EpollWaker,
+    acceptor: Acceptor,
+    connections_capacity: u32,
+}
+
+impl EpollSetup {
+    /// For a driver that accepts from `listeners` and holds up to `connections_capacity` connections, whose indexes
+    /// are below that.
     ///
     /// # Errors
     /// What the kernel says to a new epoll instance, an eventfd, and the listeners' registration.
@@ -61,17 +71,39 @@ impl Epoll {
         let poll = Poll::new()?;
         let waker = EpollWaker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
         let acceptor = Acceptor::new(listeners, poll.registry())?;
-        Ok(Self {
-            poll,
+        Ok(Self { poll, waker, acceptor, connections_capacity })
+    }
+
+    /// A handle that wakes the driver.
+    #[must_use]
+    pub fn waker(&self) -> EpollWaker {
+        self.waker.clone()
+    }
+
+    /// The driver, on the thread that runs it.
+    #[must_use]
+    pub fn into_driver(self) -> Epoll {
+        Epoll {
+            poll: self.poll,
             events: Events::with_capacity(EVENTS_PER_WAIT_MAX),
-            waker,
+            waker: self.waker,
             clock: Clock::new(),
-            sockets: Sockets::new(connections_capacity),
-            acceptor,
+            sockets: Sockets::new(self.connections_capacity),
+            acceptor: self.acceptor,
             receiver: Receiver::new(),
             sender: Sender::default(),
             queued: Vec::new(),
-        })
+        }
+    }
+}
+
+impl Epoll {
+    /// Sets a driver up on the thread that runs it; see [`EpollSetup::new`].
+    ///
+    /// # Errors
+    /// As for [`EpollSetup::new`].
+    pub fn new(listeners: Vec<Listener>, connections_capacity: u32) -> io::Result<Self> {
+        EpollSetup::new(listeners, connections_capacity).map(EpollSetup::into_driver)
     }
 
     /// Connections that the driver holds.
