@@ -418,8 +418,11 @@ mod tests {
         assert_eq!(head.header_values("x").collect::<Vec<_>>(), ["ö"]);
     }
 
-    /// All requests of a stream as a server would read them: what each said, or how it failed, and what is left.
-    fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<(String, Vec<u8>)>, Option<HttpError>, usize) {
+    /// What each request of a stream said, how the stream failed, and the bytes left of it.
+    type Served = (Vec<(String, Vec<u8>)>, Option<HttpError>, usize);
+
+    /// All requests of a stream as a server would read them.
+    fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Served {
         let (mut buffer, mut requests, mut body) = (Vec::new(), Vec::new(), None::<(String, BodyDecoder, Vec<u8>)>);
         for piece in pieces {
             buffer.extend_from_slice(piece);

@@ -134,7 +134,7 @@ mod tests {
         };
         let product = || kinds.iter().flat_map(|a| kinds.iter().map(move |b| [*a, *b]));
         for ([a, b], [c, d]) in product().flat_map(|ab| product().map(move |cd| (ab, cd))) {
-            for lens in [&[2][..], &[3], &[4], &[1, 2], &[1, 3]] {
+            for lens in [&[4][..], &[1, 3], &[2]] {
                 check(&[a, b, c, d], lens);
             }
         }
