@@ -8,3 +8,6 @@
 pub mod http1;
 pub mod json;
 pub mod ws;
+
+#[cfg(test)]
+mod splits;

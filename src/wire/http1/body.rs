@@ -226,3 +226,158 @@ fn is_field_byte(byte: u8) -> bool {
 pub(in crate::wire) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::splits::{config, corrupt, corruptions, piece_lens, pieces};
+    use proptest::prelude::*;
+
+    /// The body, how many bytes it took, and whether it is complete.
+    fn decode<'a>(
+        framing: BodyFraming,
+        len_max: usize,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(Vec<u8>, usize, bool), HttpError> {
+        let mut decoder = BodyDecoder::new(framing, len_max)?;
+        let (mut out, mut consumed) = (Vec::new(), 0);
+        for piece in pieces {
+            let progress = decoder.decode(piece, &mut out)?;
+            assert_eq!(progress.is_complete, decoder.is_complete());
+            consumed += progress.consumed;
+            if progress.consumed < piece.len() {
+                assert!(progress.is_complete, "only the end of the body leaves bytes behind");
+                break;
+            }
+        }
+        Ok((out, consumed, decoder.is_complete()))
+    }
+
+    /// Expects a body, how many of `bytes` are left behind it, and whether it is complete.
+    fn check(framing: BodyFraming, bytes: &[u8], expected: Result<(&[u8], usize, bool), HttpError>) {
+        let expected = expected.map(|(body, left, is_complete)| (body.to_vec(), bytes.len() - left, is_complete));
+        for lens in [&[1][..], &[2], &[3], &[bytes.len().max(1)]] {
+            let outcome = decode(framing, 16, pieces(bytes, lens));
+            assert_eq!(outcome, expected, "{:?} by {lens:?}", bytes.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn a_body_with_a_length_ends_where_it_says() {
+        check(BodyFraming::None, b"GET", Ok((b"", 3, true)));
+        check(BodyFraming::Length(0), b"GET", Ok((b"", 3, true)));
+        check(BodyFraming::Length(5), b"helloGET", Ok((b"hello", 3, true)));
+        check(BodyFraming::Length(5), b"hell", Ok((b"hell", 0, false)));
+    }
+
+    #[test]
+    fn chunks_are_joined_and_extensions_and_trailers_dropped() {
+        for (bytes, expected) in [
+            (&b"0\r\n\r\nGET"[..], (&b""[..], 3, true)),
+            (b"5\r\nhello\r\n0\r\n\r\n", (b"hello", 0, true)),
+            (b"5\r\nhello\r\n00B\r\n, over here\r\n000\r\n\r\n", (b"hello, over here", 0, true)),
+            (b"a;name=\"v;\\\"\";x\r\n0123456789\r\n0;y\r\n\r\n", (b"0123456789", 0, true)),
+            (b"1\r\n\r\r\n0\r\nA: b\r\nC:\r\n\r\nGET", (b"\r", 3, true)),
+            (b"5\r\nhe", (b"he", 0, false)),
+            (b"5\r\nhello\r\n0\r\n\r", (b"hello", 0, false)),
+        ] {
+            check(BodyFraming::Chunked, bytes, Ok(expected));
+        }
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_refused() {
+        for bytes in [
+            &b"\r\n"[..],
+            b"g\r\n",
+            b"0x5\r\n",
+            b"+5\r\n",
+            b"-5\r\n",
+            b" 5\r\n",
+            b"5 \r\n",
+            b"5 ;x\r\n",
+            b"5\nhello",
+            b"5\r\r\n",
+            b"5\rhello",
+            b"5;x\nhello\r\n",
+            b"5;x\x00\r\n",
+            b"5\r\nhelloX",
+            b"5\r\nhello\n",
+            b"5\r\nhello\rX",
+            b"5\r\nhello0\r\n\r\n",
+            b"0\r\n\n",
+            b"0\r\n\rX",
+            b"0\r\n folded\r\n",
+            b"0\r\n: x\r\n",
+            b"0\r\nA\r\n",
+            b"0\r\nA : b\r\n",
+            b"0\r\nA: b\n",
+            b"0\r\nA: b\rX",
+            b"0\r\nA: \x00\r\n",
+            b"0\r\nGET / HTTP/1.1\r\n\r\n",
+        ] {
+            check(BodyFraming::Chunked, bytes, Err(HttpError::BadChunk));
+        }
+    }
+
+    #[test]
+    fn a_body_at_its_bound_is_taken_and_one_past_it_refused_when_announced() {
+        check(BodyFraming::Length(16), &[b'x'; 16], Ok((&[b'x'; 16], 0, true)));
+        for length in [17, u64::MAX] {
+            assert_eq!(BodyDecoder::new(BodyFraming::Length(length), 16).err(), Some(HttpError::BodyTooLarge));
+        }
+        check(BodyFraming::Chunked, b"10\r\n0123456789abcdef\r\n0\r\n\r\n", Ok((b"0123456789abcdef", 0, true)));
+        for bytes in
+            [&b"11"[..], b"8\r\n01234567\r\n9", b"fffffffffffffffffffffffffffffffff", b"10\r\n0123456789abcdef\r\n1"]
+        {
+            check(BodyFraming::Chunked, bytes, Err(HttpError::BodyTooLarge));
+        }
+        assert_eq!(HttpError::BodyTooLarge.status(), 413);
+    }
+
+    #[test]
+    fn chunk_lines_and_trailers_are_bounded() {
+        let line = |len: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(len - 4)).into_bytes();
+        let longest = line(CHUNK_LINE_LEN_MAX);
+        check(BodyFraming::Chunked, &longest, Ok((b"x", 0, true)));
+        check(BodyFraming::Chunked, &line(CHUNK_LINE_LEN_MAX + 1), Err(HttpError::BadChunk));
+        check(BodyFraming::Chunked, &[b'0'; CHUNK_LINE_LEN_MAX + 1], Err(HttpError::BadChunk));
+
+        let trailers =
+            |len: usize| format!("0\r\n{}{}:\r\n\r\n", "a:\r\n".repeat(10), "a".repeat(len - 45)).into_bytes();
+        let longest = trailers(CHUNK_LINE_LEN_MAX);
+        check(BodyFraming::Chunked, &longest, Ok((b"", 0, true)));
+        check(BodyFraming::Chunked, &trailers(CHUNK_LINE_LEN_MAX + 1), Err(HttpError::BadChunk));
+    }
+
+    proptest! {
+        #![proptest_config(config(2000))]
+
+        #[test]
+        fn a_chunked_body_reads_back_however_it_is_split(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..30), 0..6), lens in piece_lens(),
+        ) {
+            let mut bytes = Vec::new();
+            for chunk in &chunks {
+                bytes.extend_from_slice(format!("{:X}\r\n", chunk.len()).as_bytes());
+                bytes.extend_from_slice(chunk);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(b"0\r\n\r\n");
+            let len = bytes.len();
+            bytes.extend_from_slice(b"GET / HTTP/1.1");
+            let expected = (chunks.concat(), len, true);
+            prop_assert_eq!(decode(BodyFraming::Chunked, 1000, pieces(&bytes, &lens)), Ok(expected));
+        }
+
+        #[test]
+        fn a_corrupted_chunked_body_reads_the_same_however_it_is_split(
+            corruptions in corruptions(), lens in piece_lens(), cut in 0..=58usize,
+        ) {
+            let mut bytes = b"5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nA: b\r\nC: d\r\n\r\nGET / HTTP/1.1\r\n"[..cut].to_vec();
+            corrupt(&mut bytes, &corruptions);
+            let whole = decode(BodyFraming::Chunked, 16, std::iter::once(&bytes[..]));
+            prop_assert_eq!(decode(BodyFraming::Chunked, 16, pieces(&bytes, &lens)), whole);
+        }
+    }
+}

@@ -82,3 +82,41 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(status: u16, headers: &[(&str, &str)], content_length: Option<usize>, keep_alive: bool) -> String {
+        let mut out = Vec::new();
+        encode_response_head(&mut out, status, headers, content_length, keep_alive);
+        String::from_utf8(out).expect("heads are text")
+    }
+
+    #[test]
+    fn a_response_head_says_what_it_was_given() {
+        assert_eq!(
+            encoded(200, &[("Content-Type", "text/plain")], Some(12), true),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n"
+        );
+        assert_eq!(encoded(204, &[], None, false), "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        assert_eq!(encoded(299, &[], Some(0), true), "HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n");
+    }
+
+    #[test]
+    fn no_value_begins_a_field_or_a_response_of_its_own() {
+        assert_eq!(
+            encoded(400, &[("X\r\nY", "a\r\nSet-Cookie: b\r\n\r\n<html>\0")], None, true),
+            "HTTP/1.1 400 Bad Request\r\nXY: aSet-Cookie: b<html>\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn every_status_of_the_tables_has_its_phrase() {
+        use crate::close::CloseReason;
+        let of_closes = CloseReason::ALL.iter().map(|reason| reason.row().status);
+        for status in of_closes.chain([101, 100, 204, 401, 403, 404, 405, 413, 426, 429, 431, 501, 503, 505]) {
+            assert!(!reason_phrase(status).is_empty(), "{status}");
+        }
+    }
+}

@@ -115,3 +115,46 @@ pub(super) fn hex_digit(byte: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_encoding_is_decoded_and_must_be_utf_8() {
+        for (text, expected) in [
+            ("", Some("")),
+            ("px.AAPL", Some("px.AAPL")),
+            ("a%20b+c", Some("a b+c")),
+            ("gr%C3%B6%c3%9fe", Some("größe")),
+            ("%25%32%35", Some("%25")),
+            ("%00", Some("\0")),
+            ("%", None),
+            ("%4", None),
+            ("%4g", None),
+            ("%+4", None),
+            ("%%41", None),
+            ("%ff", None),
+            ("%C3", None),
+            ("%ED%A0%80", None),
+        ] {
+            assert_eq!(percent_decode(text).ok().as_deref(), expected, "{text}");
+        }
+        assert!(matches!(percent_decode("plain"), Ok(Cow::Borrowed("plain"))));
+    }
+
+    #[test]
+    fn a_query_is_its_pairs_in_order() {
+        let pairs = |query| query_pairs(query).collect::<Result<Vec<_>, _>>();
+        let pair = |name: &'static str, value: &'static str| (Cow::from(name), Cow::from(value));
+        assert_eq!(pairs(None), Ok(vec![]));
+        assert_eq!(pairs(Some("")), Ok(vec![]));
+        assert_eq!(
+            pairs(Some("topic=a.*&&topic=b+c%2B&=x&flag&k=a=b%26")),
+            Ok(vec![pair("topic", "a.*"), pair("topic", "b c+"), pair("", "x"), pair("flag", ""), pair("k", "a=b&")])
+        );
+        let mut mixed = query_pairs(Some("%zz=1&a=1"));
+        assert_eq!(mixed.next(), Some(Err(HttpError::BadPercentEncoding)));
+        assert_eq!(mixed.next(), Some(Ok(pair("a", "1"))));
+    }
+}

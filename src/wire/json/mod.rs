@@ -14,3 +14,6 @@ pub use error::JsonError;
 pub use escape::escape_into;
 pub use object::{Elements, Members, Object, Scratch, Value, parse_object};
 pub use scan::is_valid;
+
+#[cfg(test)]
+mod tests;

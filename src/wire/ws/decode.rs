@@ -334,3 +334,6 @@ fn without_close_code(payload: Payload) -> Payload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,3 +70,72 @@ fn header_bytes(opcode: Opcode, fin: bool, payload_len: usize, mask_bit: u8) -> 
 fn floor_char_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(payload_len: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode_header(&mut out, Opcode::Binary, true, payload_len);
+        assert_eq!(out.len(), header_len(payload_len));
+        out
+    }
+
+    #[test]
+    fn lengths_take_their_shortest_form() {
+        assert_eq!(header(0), [0x82, 0]);
+        assert_eq!(header(125), [0x82, 125]);
+        assert_eq!(header(126), [0x82, 126, 0, 126]);
+        assert_eq!(header(65_535), [0x82, 126, 0xff, 0xff]);
+        assert_eq!(header(65_536), [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(header(0x0102_0304), [0x82, 127, 0, 0, 0, 0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc_are_encoded_byte_for_byte() {
+        let mut out = Vec::new();
+        encode_frame(&mut out, Opcode::Text, b"Hello");
+        assert_eq!(out, b"\x81\x05Hello");
+
+        out.clear();
+        encode_client_frame(&mut out, Opcode::Text, true, [0x37, 0xfa, 0x21, 0x3d], b"Hello");
+        assert_eq!(out, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+
+        out.clear();
+        encode_header(&mut out, Opcode::Text, false, 3);
+        out.extend_from_slice(b"Hel");
+        encode_header(&mut out, Opcode::Continuation, true, 2);
+        out.extend_from_slice(b"lo");
+        assert_eq!(out, b"\x01\x03Hel\x80\x02lo");
+    }
+
+    #[test]
+    fn client_frames_carry_the_mask_bit_in_every_length_form() {
+        for (payload_len, start) in [(125, &[0x02, 0xfd][..]), (126, &[0x02, 0xfe, 0, 126]), (70_000, &[0x02, 0xff, 0])]
+        {
+            let mut out = Vec::new();
+            encode_client_frame(&mut out, Opcode::Binary, false, [1, 2, 3, 4], &vec![0; payload_len]);
+            assert_eq!(&out[..start.len()], start);
+            assert_eq!(out.len(), header_len(payload_len) + 4 + payload_len);
+            assert_eq!(out[out.len() - payload_len..][..4], [1, 2, 3, 4]);
+        }
+    }
+
+    #[test]
+    fn a_close_reason_is_cut_at_the_end_of_a_character() {
+        let reason = |text: &str| {
+            let mut out = Vec::new();
+            encode_close(&mut out, 1001, text);
+            assert_eq!(out[..4], [0x88, out.len() as u8 - 2, 0x03, 0xe9]);
+            String::from_utf8(out.split_off(4)).expect("whole characters")
+        };
+        assert_eq!(reason(""), "");
+        assert_eq!(reason("retry in 5 s"), "retry in 5 s");
+        assert_eq!(reason(&"x".repeat(123)), "x".repeat(123));
+        assert_eq!(reason(&"x".repeat(124)), "x".repeat(123));
+        assert_eq!(reason(&("x".repeat(122) + "ö")), "x".repeat(122));
+        assert_eq!(reason(&"€".repeat(100)), "€".repeat(41));
+        assert_eq!(reason(&("xy".to_owned() + &"😀".repeat(40))), "xy".to_owned() + &"😀".repeat(30));
+    }
+}

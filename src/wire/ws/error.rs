@@ -74,3 +74,30 @@ impl fmt::Display for WsError {
 }
 
 impl std::error::Error for WsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_broken_rule_closes_with_the_code_of_the_protocol_page() {
+        for (error, code) in [
+            (WsError::ReservedBits, 1002),
+            (WsError::ReservedOpcode, 1002),
+            (WsError::Unmasked, 1002),
+            (WsError::Masked, 1002),
+            (WsError::FragmentedControl, 1002),
+            (WsError::ControlTooLong, 1002),
+            (WsError::BadLength, 1002),
+            (WsError::UnexpectedContinuation, 1002),
+            (WsError::InterleavedMessage, 1002),
+            (WsError::TruncatedClose, 1002),
+            (WsError::BadCloseCode, 1002),
+            (WsError::InvalidUtf8, 1007),
+            (WsError::MessageTooBig, 1009),
+        ] {
+            assert_eq!(error.close_reason().row().close_code, Some(code), "{error}");
+            assert!(error.message().len() <= crate::limits::CLOSE_REASON_LEN_MAX, "{error}");
+        }
+    }
+}

@@ -183,3 +183,133 @@ const KEY: &str = "sec-websocket-key";
 const VERSION: &str = "sec-websocket-version";
 const PROTOCOL: &str = "sec-websocket-protocol";
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http1::parse_head;
+
+    /// A valid opening handshake, that of [RFC 6455 1.2].
+    const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://example.com\r\n\
+        Sec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+    fn accepted(text: &str) -> Result<([u8; 28], Vec<String>), HandshakeError> {
+        let (head, _) = parse_head(text.as_bytes()).expect(text).expect(text);
+        let upgrade = accept(&head)?;
+        Ok((upgrade.accept, upgrade.protocols().map(str::to_owned).collect()))
+    }
+
+    /// The handshake with `from` replaced by `to`.
+    fn changed(from: &str, to: &str) -> String {
+        assert!(REQUEST.contains(from), "{from}");
+        REQUEST.replacen(from, to, 1)
+    }
+
+    #[test]
+    fn the_example_of_the_rfc_is_accepted_and_answered_byte_for_byte() {
+        let (accept, protocols) = accepted(REQUEST).expect("valid");
+        assert_eq!(&accept, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(protocols, ["chat", "superchat"]);
+        let mut out = Vec::new();
+        encode_switching_protocols(&mut out, &accept, Some("chat"));
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+        );
+        let mut out = Vec::new();
+        encode_switching_protocols(&mut out, &accept, None);
+        assert!(out.ends_with(b"+xOo=\r\n\r\n"));
+    }
+
+    #[test]
+    fn what_the_rfc_allows_is_accepted() {
+        for (from, to) in [
+            ("Upgrade: websocket", "upgrade: WebSocket"),
+            ("Upgrade: websocket", "Upgrade: h2c, websocket"),
+            ("Connection: Upgrade", "Connection: keep-alive, upgrade"),
+            ("Connection: Upgrade", "Connection: keep-alive\r\nConnection: UPGRADE"),
+            ("Sec-WebSocket-Key: d", "sec-websocket-key:\td"),
+            ("Version: 13", "Version:  13 "),
+            ("/chat", "ws://other.example/chat?x"),
+            ("Origin: http://example.com", "Content-Length: 0"),
+            ("Sec-WebSocket-Protocol: chat, superchat\r\n", ""),
+            ("chat, superchat", ", chat ,,"),
+            ("Origin: http://example.com", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"),
+        ] {
+            assert!(accepted(&changed(from, to)).is_ok(), "{to}");
+        }
+    }
+
+    #[test]
+    fn every_must_of_the_opening_handshake_is_enforced() {
+        use HandshakeError::*;
+        for (from, to, error, status) in [
+            ("GET", "POST", BadMethod, 405),
+            ("GET", "HEAD", BadMethod, 405),
+            ("GET", "get", BadMethod, 405),
+            ("HTTP/1.1", "HTTP/1.0", BadRequest, 400),
+            ("Origin: http://example.com", "Content-Length: 1", BadRequest, 400),
+            ("Origin: http://example.com", "Transfer-Encoding: chunked", BadRequest, 400),
+            ("server.example.com", "", BadHost, 400),
+            ("Upgrade: websocket\r\n", "", BadUpgrade, 400),
+            ("Upgrade: websocket", "Upgrade: websockets", BadUpgrade, 400),
+            ("Upgrade: websocket", "Upgrade: web socket", BadUpgrade, 400),
+            ("Connection: Upgrade\r\n", "", BadConnection, 400),
+            ("Connection: Upgrade", "Connection: keep-alive", BadConnection, 400),
+            ("Sec-WebSocket-Version: 13\r\n", "", BadVersion, 400),
+            ("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 13", BadVersion, 400),
+            ("Version: 13", "Version: 8\r\nSec-WebSocket-Version: 13", BadVersion, 400),
+            ("Version: 13", "Version: 8", UnsupportedVersion, 426),
+            ("Version: 13", "Version: 13, 8", UnsupportedVersion, 426),
+            ("Version: 13", "Version: 013", UnsupportedVersion, 426),
+            ("Version: 13", "Version: ", UnsupportedVersion, 426),
+            ("Version: 13", "Version: 99999999999999999999", UnsupportedVersion, 426),
+            ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", BadKey, 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "", BadKey, 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ", BadKey, 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR==", BadKey, 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ=A", BadKey, 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZSE=", BadKey, 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j", BadKey, 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25-ZQ==", BadKey, 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhl IHNhbXBsZSBub25jZQ==", BadKey, 400),
+            ("Origin: http", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http", BadKey, 400),
+            ("chat, superchat", "chat room", BadProtocol, 400),
+            ("chat, superchat", "chat, \"super\"", BadProtocol, 400),
+            ("chat, superchat", "größe", BadProtocol, 400),
+        ] {
+            let text = changed(from, to);
+            assert_eq!(accepted(&text), Err(error), "{to}");
+            assert_eq!(error.status(), status, "{to}");
+        }
+    }
+
+    #[test]
+    fn protocols_are_listed_over_all_their_fields() {
+        let text = changed("chat, superchat", "b ,a\r\nX: y\r\nsec-websocket-protocol: fanwire.json.v1");
+        assert_eq!(
+            accepted(&text).map(|(_, protocols)| protocols),
+            Ok(["b", "a", "fanwire.json.v1"].map(String::from).into())
+        );
+    }
+
+    #[test]
+    fn a_request_that_means_to_upgrade_is_told_from_one_that_does_not() {
+        let means = |text: &str| is_upgrade(&parse_head(text.as_bytes()).unwrap().unwrap().0);
+        assert!(means(REQUEST));
+        assert!(means(&changed("Connection: Upgrade\r\n", "")));
+        assert!(means(&changed("Upgrade: websocket\r\n", "")));
+        assert!(means(&changed("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "")));
+        assert!(!means("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_client_key_is_accepted_and_its_answer_is_the_one_the_client_expects() {
+        let key = client_key([0xff; 16]);
+        let (accept, _) = accepted(&changed("dGhlIHNhbXBsZSBub25jZQ==", &key)).expect("valid");
+        assert_eq!(accept, accept_for(&key));
+        assert_eq!(client_key(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
+    }
+}

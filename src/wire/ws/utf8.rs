@@ -93,3 +93,77 @@ fn unfinished_start(bytes: &[u8]) -> usize {
     }
     len
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::splits::{config, piece_lens, pieces};
+    use proptest::prelude::*;
+
+    /// Takes the pieces in turn: where the text could no longer become valid, in bytes, or whether it ended whole.
+    fn validate<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<bool, usize> {
+        let (mut validator, mut taken) = (Utf8Validator::default(), 0);
+        for piece in pieces {
+            taken += piece.len();
+            validator.push(piece).map_err(|InvalidUtf8| taken)?;
+        }
+        let is_whole = validator.finish().is_ok();
+        assert_eq!(validator, Utf8Validator::default(), "it is ready for the next text");
+        Ok(is_whole)
+    }
+
+    /// The standard library says the same of the whole text, and of every prefix.
+    fn check(bytes: &[u8], lens: &[usize]) {
+        let hopeless = |len: &usize| str::from_utf8(&bytes[..*len]).is_err_and(|error| error.error_len().is_some());
+        let expected = match (0..=bytes.len()).find(hopeless) {
+            Some(len) => Err(len),
+            None => Ok(str::from_utf8(bytes).is_ok()),
+        };
+        assert_eq!(validate(pieces(bytes, &[1])), expected, "{bytes:x?}");
+        let in_pieces = validate(pieces(bytes, lens));
+        assert_eq!(in_pieces.is_err(), expected.is_err(), "{bytes:x?} by {lens:?}");
+        assert!(in_pieces.is_err() || in_pieces == expected, "{bytes:x?} by {lens:?}");
+    }
+
+    #[test]
+    fn every_kind_of_four_bytes_is_judged_as_the_standard_library_does_at_each_byte() {
+        let kinds: &[u8] = if cfg!(miri) {
+            &[0x7f, 0x80, 0xa0, 0xe0, 0xf4]
+        } else {
+            &[0, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5]
+        };
+        let product = || kinds.iter().flat_map(|a| kinds.iter().map(move |b| [*a, *b]));
+        for ([a, b], [c, d]) in product().flat_map(|ab| product().map(move |cd| (ab, cd))) {
+            for lens in [&[4][..], &[1, 3], &[2]] {
+                check(&[a, b, c, d], lens);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unfinished_character_is_no_text() {
+        for text in [&b"\xc3"[..], b"a\xe2\x82", b"\xf0\x9f\x98"] {
+            assert_eq!(validate(std::iter::once(text)), Ok(false), "{text:x?}");
+        }
+        assert_eq!(validate([&b"\xf0\x9f"[..], b"", b"\x98\x80"].into_iter()), Ok(true));
+    }
+
+    proptest! {
+        #![proptest_config(config(2000))]
+
+        #[test]
+        fn text_is_judged_the_same_however_it_is_split(
+            text in "\\PC{0,120}", cut in 0..4usize, at in any::<prop::sample::Index>(), byte: u8, lens in piece_lens(),
+        ) {
+            let mut bytes = text.into_bytes();
+            check(&bytes, &lens);
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            check(&bytes, &lens);
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            check(&bytes, &lens);
+        }
+    }
+}

@@ -46,8 +46,9 @@ pub fn available() -> Vec<(&'static str, Unmask)> {
     [Some(scalar), vector].into_iter().flatten().collect()
 }
 
-/// Shorter payloads are done before the indirect call would have paid for itself.
-const VECTOR_LEN_MIN: usize = 64;
+/// Shorter payloads are done before the indirect call would have paid for itself: at 512 bytes the scalar twin, which
+/// the compiler turns into SSE2, is still the faster one, at 4,096 the slower by more than a half (`benches/wire.rs`).
+const VECTOR_LEN_MIN: usize = 1024;
 
 #[cfg(test)]
 mod tests {
