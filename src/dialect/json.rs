@@ -272,11 +272,12 @@ fn encode_joined(joined: &Joined, out: &mut Vec<u8>) {
     out.extend_from_slice(b":{");
     if let Some(position) = joined.position {
         encode_position(position, out);
-        out.push(b',');
+        if let Some(recovered) = joined.recovered {
+            let text = if recovered { ",\"recovered\":true" } else { ",\"recovered\":false" };
+            out.extend_from_slice(text.as_bytes());
+        }
     }
-    let recovered: &[u8] =
-        if joined.recovered == Some(true) { b"\"recovered\":true}" } else { b"\"recovered\":false}" };
-    out.extend_from_slice(recovered);
+    out.push(b'}');
 }
 
 fn open(out: &mut Vec<u8>, op: &str, id: Option<&OperationId>) {

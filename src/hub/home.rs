@@ -147,8 +147,7 @@ impl Hub {
         let epoch = Epoch(epoch(self.settings.epoch_seed, self.settings.shard, self.epochs_given));
         let settings = self.settings.rules.find(topic.as_str());
         let id = self.ensure(topic);
-        self.topics[id].home =
-            Some(Box::new(Home { epoch, offset: 0, last: None, interest: 0, readers: 0, settings }));
+        self.topics[id].home = Some(Box::new(Home { epoch, offset: 0, last: None, interest: 0, readers: 0, settings }));
         Ok(id)
     }
 }

@@ -34,7 +34,7 @@ mod run;
 mod subscriptions;
 mod tickets;
 
-pub use run::run;
+pub use run::{run, turn};
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -149,8 +149,7 @@ fn decode_publish(head: &RequestHead<'_>, topic: TopicName) -> Result<Route, Rou
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     let is_binary = media_type.eq_ignore_ascii_case("application/octet-stream");
     let key = match head.header_values("fanwire-key").next() {
-        None => None,
-        Some(key) if key.is_empty() => None,
+        None | Some("") => None,
         Some(key) if key.len() <= KEY_LEN_MAX => Some(key.into()),
         Some(_) => return Err(bad_request("Fanwire-Key has at most 255 bytes")),
     };
