@@ -101,7 +101,9 @@ impl World {
         let shards = rng.usize(1..=3);
         let net = SimNet::new(run.seed, shards, run.faults);
         let (mailboxes, control) = Mailbox::mesh(shards);
-        let limits = Limits { connections_max: 64, outbox_len_max: 1 << rng.u32(9..14), ..Limits::default() };
+        // Small enough to be passed by who stalls, but only where faults permit that somebody is disconnected.
+        let outbox_len_max = if run.faults == Faults::NONE { 1 << 18 } else { 1 << rng.u32(9..14) };
+        let limits = Limits { connections_max: 64, outbox_len_max, ..Limits::default() };
         let settings = Settings {
             shard: ShardId(0),
             shards,
