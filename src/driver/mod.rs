@@ -2,8 +2,8 @@
 //! or `Instant::now`.
 //!
 //! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
-//! `epoll` is the default, `sim` is a seeded fake kernel with a virtual clock for tests. What this room must never
-//! know: what the bytes mean.
+//! `epoll` is the default, `sim` is a seeded fake kernel with a virtual clock for tests, `null` takes everything at once
+//! for benches. What this room must never know: what the bytes mean.
 //!
 //! # Promises
 //! Each is a case in `tests/driver_contract.rs`, which runs against every driver.
@@ -29,6 +29,7 @@ mod clock;
 mod dial;
 mod epoll;
 mod listen;
+pub mod null;
 pub mod sim;
 
 pub use clock::{entropy_seed, wall_millis};
