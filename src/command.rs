@@ -217,6 +217,14 @@ pub enum PayloadKind {
     Binary,
 }
 
+impl PayloadKind {
+    /// Whether a payload can be of this kind.
+    #[must_use]
+    pub fn allows(self, payload: &[u8]) -> bool {
+        self == Self::Binary || std::str::from_utf8(payload).is_ok()
+    }
+}
+
 /// Which connection of which shard published; a reader may ask not to get its own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
@@ -427,6 +435,28 @@ pub struct Joined {
     pub recovered: Option<bool>,
 }
 
+/// What a new reader of a topic is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinAnswer {
+    /// Where the topic stands; what the reader gets from now on follows it without a gap.
+    pub position: Position,
+    /// Whether nothing was missed since the position that the reader gave; `None` if it gave none.
+    pub recovered: Option<bool>,
+    /// What the reader gets first: what it missed, or the last value.
+    pub publications: Vec<Arc<Publication>>,
+}
+
+/// What there is to say of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicState {
+    /// Where it stands.
+    pub position: Position,
+    /// Its readers in all shards, by name and by pattern.
+    pub readers: u32,
+    /// Its last value, if it is kept.
+    pub last: Option<Arc<Publication>>,
+}
+
 /// What a peer is told, to be encoded by its dialect.
 #[derive(Debug)]
 pub enum Outbound<'a> {
@@ -434,7 +464,7 @@ pub enum Outbound<'a> {
     Subscribed {
         /// Echoed.
         id: Option<&'a OperationId>,
-        /// Each target, in the order of the operation.
+        /// Each target of the operation, once.
         joined: &'a [Joined],
     },
     /// An operation succeeded that has nothing to tell.

@@ -8,8 +8,21 @@ pub mod buf;
 pub mod close;
 pub mod command;
 pub mod limits;
+pub mod metrics;
 pub mod time;
 
-// The kernel, and what bytes mean.
+// The kernel, what bytes mean, what messages mean, who listens, and how shards talk.
+pub mod dialect;
 pub mod driver;
+pub mod hub;
+pub mod mailbox;
+pub mod transport;
 pub mod wire;
+
+// One core: the only room that moves values between the others.
+pub mod shard;
+
+// The program: what was configured, what runs, and the commands.
+pub mod cli;
+pub mod config;
+pub mod server;

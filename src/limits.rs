@@ -13,6 +13,19 @@ pub const HEADERS_MAX: usize = 64;
 /// Bytes of one chunk-size line or trailer section in a chunked body, extensions included. A longer one is a 400.
 pub const CHUNK_LINE_LEN_MAX: usize = 256;
 
+/// Empty lines before a request line that are skipped. More are answered with 400. [RFC 9112 2.2]
+pub const LEADING_EMPTY_LINES_MAX: usize = 8;
+
+/// Objects and arrays inside one another in a JSON text, the outermost included. Deeper is not JSON to us: a push adds
+/// a level, and widespread readers stop at 128. Memory: two bits a level.
+pub const JSON_DEPTH_MAX: usize = 100;
+
+/// Fields of the object that a JSON operation is. More are an error: they are compared pair by pair.
+pub const JSON_FIELDS_MAX: usize = 64;
+
+/// Bytes that a JSON parser keeps from one text to the next, for each of its buffers; a larger one is given back.
+pub const JSON_SCRATCH_KEPT_LEN_MAX: usize = 256 * 1024;
+
 /// Bytes of the body of `POST /publish` (many publications at once). A longer one is answered with 413.
 pub const BATCH_LEN_MAX: usize = 4 * 1024 * 1024;
 
@@ -83,6 +96,22 @@ pub const CONTROL_QUEUE_LEN_MAX: usize = 1024;
 /// Subscriptions of one operation still waiting for their home shard, per connection. One more pauses the reader.
 pub const PENDING_OPERATIONS_MAX: usize = 256;
 
+/// Bytes of answers that wait for a peer before it is not read from until it has read them.
+pub const REPLY_BACKLOG_LEN_MAX: usize = 256 * 1024;
+
+/// Payload bytes of a catch-up (last values, missed publications) put into a reader's outbox at a time; the rest
+/// follows as it reads.
+pub const CATCH_UP_LEN_MAX: usize = 256 * 1024;
+
+/// Payload bytes that one turn takes from other shards before it goes back to its sockets.
+pub const TURN_LEN_MAX: usize = 1024 * 1024;
+
+/// How soon a shard tries again to post mail that found no room, in milliseconds.
+pub const SPILL_RETRY_MS: u64 = 1;
+
+/// Patterns that anybody reads, in the process; every shard keeps all of them.
+pub const PATTERNS_MAX: usize = 64 * 1024;
+
 /// Topics that a shard looks at when somebody subscribes to a pattern and wants the last values.
 pub const PATTERN_SCAN_MAX: usize = 64 * 1024;
 
@@ -91,6 +120,16 @@ pub const PATTERN_SNAPSHOT_MAX: usize = 1024;
 
 /// Connections told to leave in one turn of a shutdown.
 pub const DRAIN_PER_TURN_MAX: usize = 1024;
+
+/// What a response with 503 or 429 says in `Retry-After`, in seconds.
+pub const RETRY_AFTER_S: &str = "5";
+
+/// The shortest delay before a client is asked to come back after a shutdown, and the least that delays are spread
+/// over, in milliseconds.
+pub const RETRY_MS_MIN: u64 = 1_000;
+
+/// How many clients a second a shutdown asks to come back: the more there are, the wider their delays are spread.
+pub const RECONNECTS_PER_SECOND: u64 = 5_000;
 
 /// Pooled blocks that a shard keeps for reuse; what is above goes back to the allocator.
 pub const POOL_BLOCKS_KEPT_MAX: usize = 256;
@@ -103,6 +142,27 @@ pub const NOTSENT_LOWAT: u32 = 128 * 1024;
 
 /// Bytes of one line that the command-line client reads from standard input, and of one CSV record.
 pub const INPUT_LINE_LEN_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of the configuration file.
+pub const CONFIG_LEN_MAX: u64 = 1024 * 1024;
+
+/// `[[topics]]` rules in a configuration: each is looked at when a topic comes to be.
+pub const TOPIC_RULES_MAX: usize = 1024;
+
+/// Bytes of a CSV file that `replay` loads whole, to sort it by time. Memory: about twice this.
+pub const REPLAY_LEN_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Lines that the command-line client publishes in one request, at most.
+pub const CLIENT_BATCH_LINES_MAX: usize = 256;
+
+/// Bytes of lines that the command-line client publishes in one request; a longer single line goes alone.
+pub const CLIENT_BATCH_LEN_MAX: usize = 1024 * 1024;
+
+/// Bytes of one HTTP answer that the command-line client reads: the result lines of one batch are far below.
+pub const CLIENT_ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of one WebSocket message that the command-line client receives.
+pub const CLIENT_MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
 
 /// The limits that a configuration sets, already validated.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,3 +1,7 @@
 //! The `fanwire` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fanwire::cli::run(std::env::args_os())
+}

@@ -25,6 +25,17 @@
 //! 9. After [`Op::Finish`] the peer sees the end of the stream behind everything that was sent; receiving goes on.
 //! 10. An id that the driver does not hold is ignored: an op that crosses a `Closed` does nothing.
 
+mod clock;
+mod dial;
+mod epoll;
+mod listen;
+pub mod sim;
+
+pub use clock::{entropy_seed, wall_millis};
+pub use dial::{Pacer, Stream, dial};
+pub use epoll::{Epoll, EpollSetup, EpollWaker};
+pub use listen::{Listener, listen};
+
 use std::io;
 use std::net::SocketAddr;
 
@@ -186,6 +197,21 @@ pub trait Driver {
     /// # Errors
     /// Only what no connection is to blame for and what ends the shard.
     fn wait(&mut self, until: Option<MonoTime>, sink: impl FnMut(MonoTime, Completion<'_>)) -> io::Result<()>;
+}
+
+/// Drops the first `count` bytes, which were sent, from the front of `segments`.
+fn drop_sent(segments: &mut Vec<Segment>, count: u32) {
+    let mut left = count as usize;
+    let whole = segments.iter().take_while(|segment| {
+        let is_whole = segment.len() <= left;
+        left -= if is_whole { segment.len() } else { 0 };
+        is_whole
+    });
+    let whole = whole.count();
+    segments.drain(..whole);
+    if left > 0 {
+        segments.first_mut().expect("no more is sent than there was").advance(left);
+    }
 }
 
 const _: () = assert!(size_of::<Completion<'static>>() <= 48);

@@ -1,0 +1,140 @@
+//! `fanwire demo`: the gateway, real stock prices replayed into it over its own doors, and a page to watch them on.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use std::thread;
+
+use super::output::{self, Refusals};
+use super::replay::{self, Feed, Pace, Table, Template};
+use super::server_url::ServerUrl;
+use super::{End, publisher, serve};
+use crate::config::ConfigFlags;
+use crate::driver::Pacer;
+use crate::server::Page;
+
+/// Run the gateway with real stock prices and a page to watch them on
+///
+/// Replays thirteen years of daily prices of five stocks, day after day, as JSON into the topics px.AAPL, px.FB,
+/// px.GOOG, px.IBM and px.MSFT, the way any publisher would. Takes every flag of serve.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Trading days a second
+    #[arg(long, value_name = "DAYS", default_value = "10", value_parser = parse_speed)]
+    speed: f64,
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  fanwire demo
+  fanwire demo --listen 127.0.0.1:9000 --speed 2
+  fanwire subscribe 'px.*'                   in another terminal, while it runs";
+
+/// Daily prices; where they come from stands in `data/README.md`.
+const STOCKS: &str = include_str!("../../../data/stocks.csv");
+
+/// The page, whole: styles and script are in it.
+const PAGE: Page = Page { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("page.html") };
+
+/// The first pass begins where the youngest of the five is listed, so that all of them move at once.
+const FIRST_DAY: &str = "2012-05-18";
+
+/// How long the replay waits before it tries again after the gateway refused it, in milliseconds.
+const RETRY_MS: u64 = 500;
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
+    let mut config = serve::load(&arguments.config)?;
+    config.pages.push(PAGE);
+    let (signals, running) = serve::start(&config)?;
+    let Some(addr) = running.addrs().first().map(|addr| reachable(*addr)) else {
+        return Err(End::Failed("the gateway listens nowhere".to_owned()));
+    };
+    replay_aside(addr, arguments.speed).map_err(|error| End::Failed(format!("cannot start a thread: {error}")))?;
+    output::line(&format!("open http://{addr}/ in a browser; Ctrl-C ends the demo"))?;
+    output::line("ready")?;
+    Ok(signals.run_until_end(running))
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| (0.01..=10_000.0).contains(speed));
+    speed.ok_or_else(|| "it is a number of trading days a second, from 0.01 to 10000".to_owned())
+}
+
+/// An address that this host can connect to, for one that is listened on.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new([127, 0, 0, 1].into(), addr.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new([0, 0, 0, 0, 0, 0, 0, 1].into(), addr.port()),
+        _ => addr,
+    }
+}
+
+/// Replays on a thread of its own, for as long as the process lives.
+fn replay_aside(addr: SocketAddr, speed: f64) -> io::Result<()> {
+    let table = stocks().map_err(io::Error::other)?;
+    let url = ServerUrl { authority: addr.to_string() };
+    thread::Builder::new().name("replay".to_owned()).spawn(move || {
+        let mut publisher = publisher::to(&url);
+        let pacer = Pacer::new();
+        let mut feed = Feed::new(&table.rows, Pace::Steps(speed), first_row(&table));
+        feed.passes = u64::MAX;
+        loop {
+            let mut refusals = Refusals::default();
+            let ended = feed.run(&replay::clock(&pacer), |rows| replay::publish(&mut publisher, rows, &mut refusals));
+            // While the gateway shuts down it refuses us, and that is as it should be.
+            tracing::debug!(?ended, "the replay stopped and starts over");
+            pacer.sleep_until_ms(pacer.elapsed_ms().saturating_add(RETRY_MS));
+        }
+    })?;
+    Ok(())
+}
+
+fn stocks() -> Result<Table, String> {
+    let template = Template::parse("px.{Ticker}")?;
+    Table::read(STOCKS.as_bytes(), &template, Some("Date")).map_err(|error| error.why)
+}
+
+fn first_row(table: &Table) -> usize {
+    let field = format!("\"Date\":\"{FIRST_DAY}\"");
+    table.rows.iter().position(|row| row.json.contains(&field)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_pass_begins_on_the_first_day_of_all_five() {
+        let table = stocks().expect("the file is good");
+        let first = first_row(&table);
+        assert!(first > 0 && table.rows.len() == 12_154);
+        let day = table.rows[first].at_ms;
+        let mut topics: Vec<_> = table.rows.iter().filter(|row| row.at_ms == day).map(|row| &*row.topic).collect();
+        topics.sort_unstable();
+        assert_eq!(topics, ["px.AAPL", "px.FB", "px.GOOG", "px.IBM", "px.MSFT"]);
+        assert!(table.rows[first - 1].at_ms < day);
+    }
+
+    #[test]
+    fn the_page_loads_nothing_from_elsewhere() {
+        let page = std::str::from_utf8(PAGE.body).expect("text");
+        for elsewhere in ["src=", "@import", "https://", "http://", "<link rel=\"stylesheet\""] {
+            assert!(!page.contains(elsewhere), "{elsewhere}");
+        }
+        for mark in ["id=\"state\"", "id=\"rate\"", "data-symbol", "class=\"price\"", "/ws", "Content-Security-Policy"]
+        {
+            assert!(page.contains(mark), "{mark}");
+        }
+    }
+
+    #[test]
+    fn an_address_for_all_interfaces_is_reached_on_loopback() {
+        let reached = |addr: &str| reachable(addr.parse().expect("an address")).to_string();
+        assert_eq!(reached("0.0.0.0:8080"), "127.0.0.1:8080");
+        assert_eq!(reached("[::]:8080"), "[::1]:8080");
+        assert_eq!(reached("10.0.0.1:80"), "10.0.0.1:80");
+    }
+}

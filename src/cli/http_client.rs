@@ -1,0 +1,389 @@
+//! A small HTTP/1.1 client: one keep-alive connection, pipelined POSTs, answers with `Content-Length`, everything
+//! bounded.
+//!
+//! A POST is sent again only where the server cannot have taken it: the connection had been used before and ended
+//! without a byte of an answer, or an earlier answer on it said `Connection: close`.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+
+use crate::limits::{CLIENT_ANSWER_LEN_MAX, HEAD_LEN_MAX};
+
+/// One POST.
+#[derive(Clone, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) path: String,
+    pub(super) content_type: &'static str,
+    /// `Fanwire-Key`; visible ASCII and spaces, which whoever makes it has checked.
+    pub(super) key: Option<&'a str>,
+    pub(super) body: std::borrow::Cow<'a, [u8]>,
+}
+
+/// What the server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum HttpError {
+    /// No connection.
+    Dial(String, io::Error),
+    /// The connection failed.
+    Broken(io::Error),
+    /// The connection ended before the answer.
+    Closed,
+    /// The answer is not HTTP/1.1 as this client knows it.
+    BadAnswer(&'static str),
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(authority, error) => {
+                write!(f, "cannot connect to {authority}: {error}")?;
+                match error.kind() {
+                    ErrorKind::ConnectionRefused => f.write_str("; is `fanwire serve` running there?"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Broken(error) if is_timeout(error) => f.write_str("the server did not answer in time"),
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+            Self::Closed => f.write_str("the server closed the connection without an answer"),
+            Self::BadAnswer(why) => write!(f, "the server's answer is not understood: {why}"),
+        }
+    }
+}
+
+/// Whether a read gave up waiting.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::TimedOut
+}
+
+/// The client of one server. `dial` makes its connections.
+pub(super) struct HttpClient<S, D> {
+    authority: String,
+    dial: D,
+    connection: Option<Connection<S>>,
+}
+
+impl<S: Read + Write, D: FnMut() -> io::Result<S>> HttpClient<S, D> {
+    /// Connects when it is first needed.
+    pub(super) fn new(authority: &str, dial: D) -> Self {
+        Self { authority: authority.to_owned(), dial, connection: None }
+    }
+
+    /// Sends every request at once and waits for every answer.
+    pub(super) fn exchange(&mut self, requests: &[Request<'_>]) -> Result<Vec<Answer>, HttpError> {
+        let mut answers = Vec::with_capacity(requests.len());
+        while answers.len() < requests.len() {
+            let reused = self.connection.take();
+            let was_used = reused.is_some();
+            let mut connection = match reused {
+                Some(connection) => connection,
+                None => Connection::new((self.dial)().map_err(|e| HttpError::Dial(self.authority.clone(), e))?),
+            };
+            let before = answers.len();
+            let mut bytes = Vec::new();
+            requests.iter().skip(before).for_each(|request| self.encode(request, &mut bytes));
+            // A server that refuses may answer and close before it has read everything: the answer counts.
+            let sent = connection.stream.write_all(&bytes).and_then(|()| connection.stream.flush());
+            let end = receive(&mut connection, requests.len(), &mut answers);
+            match (end, sent) {
+                (Ok(true), Ok(())) => self.connection = Some(connection),
+                (Ok(_), _) if answers.len() > before => {}
+                (Err(HttpError::Closed), _) | (Err(HttpError::Broken(_)), Err(_))
+                    if was_used && answers.len() == before && connection.received.is_empty() => {}
+                (Err(HttpError::Broken(_)), Err(error)) => return Err(HttpError::Broken(error)),
+                (Err(error), _) => return Err(error),
+                (Ok(_), Err(error)) => return Err(HttpError::Broken(error)),
+                (Ok(_), Ok(())) => return Err(HttpError::Closed),
+            }
+        }
+        Ok(answers)
+    }
+
+    fn encode(&self, request: &Request<'_>, bytes: &mut Vec<u8>) {
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n",
+            request.path,
+            self.authority,
+            request.content_type,
+            request.body.len()
+        );
+        bytes.extend_from_slice(head.as_bytes());
+        if let Some(key) = request.key {
+            bytes.extend_from_slice(format!("Fanwire-Key: {key}\r\n").as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&request.body);
+    }
+}
+
+/// Receives answers until there are `want`, or one says that it is the last (`false`).
+fn receive<S: Read>(connection: &mut Connection<S>, want: usize, answers: &mut Vec<Answer>) -> Result<bool, HttpError> {
+    while answers.len() < want {
+        let (answer, stays_open) = connection.answer()?;
+        answers.push(answer);
+        if !stays_open {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A stream, and what came in but was not yet looked at.
+struct Connection<S> {
+    stream: S,
+    received: Vec<u8>,
+}
+
+/// What a head says.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    content_len: usize,
+    stays_open: bool,
+}
+
+impl<S: Read> Connection<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, received: Vec::new() }
+    }
+
+    /// One answer, and whether the connection stays open behind it.
+    fn answer(&mut self) -> Result<(Answer, bool), HttpError> {
+        loop {
+            let head_len = self.fill_until(HEAD_LEN_MAX, "its head is too long", find_end)?;
+            let head = parse_head(self.received.get(..head_len).unwrap_or_default()).map_err(HttpError::BadAnswer)?;
+            self.received.drain(..head_len);
+            if (100..200).contains(&head.status) {
+                continue;
+            }
+            let len = head.content_len;
+            self.fill_until(len, "its body is too long", |received| (received.len() >= len).then_some(len))?;
+            let body = self.received.drain(..len).collect();
+            return Ok((Answer { status: head.status, body }, head.stays_open));
+        }
+    }
+
+    /// Reads until `found` finds what it looks for in at most `len_max` bytes.
+    fn fill_until(
+        &mut self,
+        len_max: usize,
+        too_long: &'static str,
+        found: impl Fn(&[u8]) -> Option<usize>,
+    ) -> Result<usize, HttpError> {
+        loop {
+            if let Some(len) = found(&self.received) {
+                return Ok(len);
+            }
+            if self.received.len() >= len_max {
+                return Err(HttpError::BadAnswer(too_long));
+            }
+            let mut chunk = [0; 16 * 1024];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(HttpError::Closed),
+                Ok(len) => self.received.extend_from_slice(chunk.get(..len).unwrap_or_default()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(HttpError::Broken(error)),
+            }
+        }
+    }
+}
+
+/// The length of a head with its empty line.
+fn find_end(received: &[u8]) -> Option<usize> {
+    received.windows(4).take(HEAD_LEN_MAX).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+}
+
+fn parse_head(bytes: &[u8]) -> Result<Head, &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "its head is not text")?;
+    let mut lines = text.split("\r\n");
+    let status_line = lines.next().unwrap_or_default();
+    let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let status = status.filter(|status| (100..600).contains(status)).ok_or("it does not start with HTTP/1.1")?;
+    let mut content_len = None;
+    let mut stays_open = true;
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("content-length") {
+            content_len = Some(value.parse().map_err(|_| "its Content-Length is not a number")?);
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            return Err("it is chunked");
+        } else if name.eq_ignore_ascii_case("connection") {
+            stays_open = !value.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
+        }
+    }
+    let has_no_body = status < 200 || status == 204 || status == 304;
+    let content_len = if has_no_body { 0 } else { content_len.ok_or("it has no Content-Length")? };
+    if content_len > CLIENT_ANSWER_LEN_MAX {
+        return Err("its body is too long");
+    }
+    Ok(Head { status, content_len, stays_open })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// A stream that answers with what it was given, in reads of `chunk_len`, and notes what was sent.
+    struct Fake {
+        answers: VecDeque<u8>,
+        chunk_len: usize,
+        sent: Rc<RefCell<Vec<u8>>>,
+    }
+
+    impl Read for Fake {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let len = self.chunk_len.min(buffer.len()).min(self.answers.len());
+            for (to, from) in buffer.iter_mut().zip(self.answers.drain(..len)) {
+                *to = from;
+            }
+            Ok(len)
+        }
+    }
+
+    impl Write for Fake {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.sent.borrow_mut().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Talk {
+        sent: Rc<RefCell<Vec<u8>>>,
+        dials: Rc<RefCell<usize>>,
+    }
+
+    /// A client whose connections answer, one after the other, with `scripts`.
+    fn client(
+        scripts: &[&str],
+        chunk_len: usize,
+    ) -> (HttpClient<Fake, impl FnMut() -> io::Result<Fake> + use<>>, Talk) {
+        let talk = Talk { sent: Rc::default(), dials: Rc::default() };
+        let (sent, dials) = (Rc::clone(&talk.sent), Rc::clone(&talk.dials));
+        let mut scripts: VecDeque<Vec<u8>> = scripts.iter().map(|script| script.as_bytes().to_vec()).collect();
+        let dial = move || {
+            *dials.borrow_mut() += 1;
+            let answers = scripts.pop_front().ok_or(ErrorKind::ConnectionRefused)?.into();
+            Ok(Fake { answers, chunk_len, sent: Rc::clone(&sent) })
+        };
+        (HttpClient::new("host:1", dial), talk)
+    }
+
+    fn post(body: &'static str) -> Request<'static> {
+        Request { path: "/publish/t".to_owned(), content_type: "text/plain", key: None, body: body.as_bytes().into() }
+    }
+
+    const OK_A: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
+    const OK_B: &str = "HTTP/1.1 200 OK\r\ncontent-length:1\r\nX: y\r\n\r\nb";
+    const LAST: &str = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
+
+    fn shown(answers: &[Answer]) -> Vec<String> {
+        answers.iter().map(|a| format!("{} {}", a.status, String::from_utf8_lossy(&a.body))).collect()
+    }
+
+    #[test]
+    fn requests_are_pipelined_and_answers_come_in_order_whatever_the_split() {
+        for chunk_len in 1..80 {
+            let (mut client, talk) = client(&[&format!("HTTP/1.1 100 Continue\r\n\r\n{OK_A}{OK_B}")], chunk_len);
+            let requests = [Request { key: Some("k 1"), ..post("one") }, post("")];
+            let answers = client.exchange(&requests).expect("two answers");
+            assert_eq!(shown(&answers), ["200 a", "200 b"], "reads of {chunk_len}");
+            let expected = "POST /publish/t HTTP/1.1\r\nHost: host:1\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\
+                Fanwire-Key: k 1\r\n\r\none\
+                POST /publish/t HTTP/1.1\r\nHost: host:1\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n";
+            assert_eq!(String::from_utf8_lossy(&talk.sent.borrow()), expected);
+        }
+    }
+
+    #[test]
+    fn one_connection_serves_many_exchanges() {
+        let (mut client, talk) = client(&[&format!("{OK_A}{OK_B}")], 9);
+        for expected in ["200 a", "200 b"] {
+            assert_eq!(shown(&client.exchange(&[post("x")]).expect("an answer")), [expected]);
+        }
+        assert_eq!(*talk.dials.borrow(), 1);
+    }
+
+    #[test]
+    fn a_connection_that_ended_while_idle_is_made_again_once() {
+        let (mut first, talk) = client(&[OK_A, OK_B], 9);
+        for expected in ["200 a", "200 b"] {
+            assert_eq!(shown(&first.exchange(&[post("x")]).expect("an answer")), [expected]);
+        }
+        assert_eq!(*talk.dials.borrow(), 2);
+        let (mut second, talk) = client(&[OK_A, "", OK_B], 9);
+        second.exchange(&[post("x")]).expect("an answer");
+        assert!(matches!(second.exchange(&[post("x")]), Err(HttpError::Closed)));
+        assert_eq!(*talk.dials.borrow(), 2);
+    }
+
+    #[test]
+    fn a_fresh_connection_without_an_answer_is_not_tried_again() {
+        let (mut client, talk) = client(&["", OK_A], 9);
+        assert!(matches!(client.exchange(&[post("x")]), Err(HttpError::Closed)));
+        assert_eq!(*talk.dials.borrow(), 1);
+    }
+
+    #[test]
+    fn half_an_answer_is_an_error_even_on_a_used_connection() {
+        let (mut client, talk) = client(&[&format!("{OK_A}HTTP/1.1 20"), OK_B], 9);
+        client.exchange(&[post("x")]).expect("an answer");
+        assert!(matches!(client.exchange(&[post("x")]), Err(HttpError::Closed)));
+        assert_eq!(*talk.dials.borrow(), 1);
+    }
+
+    #[test]
+    fn what_stood_behind_a_last_answer_is_sent_on_a_new_connection() {
+        let (mut client, talk) = client(&[LAST, OK_B], 9);
+        let answers = client.exchange(&[post("one"), post("two")]).expect("two answers");
+        assert_eq!(shown(&answers), ["413 no", "200 b"]);
+        assert_eq!(*talk.dials.borrow(), 2);
+    }
+
+    #[test]
+    fn a_refused_connection_says_where_to_look() {
+        let (mut client, _) = client(&[], 9);
+        let error = client.exchange(&[post("x")]).expect_err("nobody is there").to_string();
+        assert!(error.starts_with("cannot connect to host:1: ") && error.ends_with("running there?"), "{error}");
+    }
+
+    #[test]
+    fn answers_that_this_client_does_not_know_are_refused() {
+        let long = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(HEAD_LEN_MAX));
+        for (answer, why) in [
+            ("HTTP/1.0 200 OK\r\n\r\n", "it does not start with HTTP/1.1"),
+            ("HTTP/1.1 2x0 OK\r\n\r\n", "it does not start with HTTP/1.1"),
+            ("HTTP/1.1 \u{e9}\u{e9} OK\r\n\r\n", "it does not start with HTTP/1.1"),
+            ("HTTP/1.1 200 OK\r\n\r\n", "it has no Content-Length"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "its Content-Length is not a number"),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "it is chunked"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "its body is too long"),
+            (&long, "its head is too long"),
+        ] {
+            let (mut client, _) = client(&[answer], 4096);
+            match client.exchange(&[post("x")]) {
+                Err(HttpError::BadAnswer(given)) => assert_eq!(given, why, "{answer:.40}"),
+                other => panic!("{answer:.40}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_body_needs_no_length() {
+        let (mut client, _) = client(&["HTTP/1.1 204 No Content\r\n\r\n"], 4096);
+        assert_eq!(shown(&client.exchange(&[post("x")]).expect("an answer")), ["204 "]);
+    }
+}

@@ -1,0 +1,320 @@
+//! The configuration: [`RawConfig`] is what was typed, in a file, the environment and flags; [`Config`] is what is
+//! meant. All validation happens on the way from one to the other, and every mistake is one line that names its place.
+//!
+//! Flags win over the environment, the environment over the file. What a later version will have is refused by name,
+//! never ignored. Tests: beside the code, `tests.rs` for what crosses the files.
+
+mod flags;
+mod raw;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::Path;
+
+pub use flags::ConfigFlags;
+pub use raw::{RawConfig, Source, Typed};
+
+use crate::command::{Mode, Target};
+use crate::hub::TopicRule;
+use crate::limits::{CONFIG_LEN_MAX, Limits, SHARDS_MAX, TOPIC_RULES_MAX};
+use crate::server::Page;
+use raw::RawTopicRule;
+
+/// What the gateway runs with, valid as a whole.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens; never empty. Port 0 takes any free port.
+    pub listen: Vec<SocketAddr>,
+    /// Shards, `1..=SHARDS_MAX`.
+    pub shards: usize,
+    /// Which kernel interface.
+    pub driver: DriverChoice,
+    /// Whether an address that is not loopback may be listened on without credentials.
+    pub insecure: bool,
+    /// How loud the log is.
+    pub log: LogLevel,
+    /// The bounds.
+    pub limits: Limits,
+    /// What holds for topics; the first match wins.
+    pub topics: Vec<TopicRule>,
+    /// Pages of the program's own; only `demo` has any.
+    pub pages: Vec<Page>,
+    /// Where randomness starts from; `None` takes a fresh one.
+    pub seed: Option<u64>,
+    /// What is odd but no mistake, one line each, to be logged once there is a log.
+    pub warnings: Vec<String>,
+}
+
+/// Which driver the shards run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// The best that this host has.
+    #[default]
+    Auto,
+    /// epoll.
+    Epoll,
+}
+
+/// How loud the log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Only what somebody should look at now.
+    Error,
+    /// And what is odd.
+    #[default]
+    Warn,
+    /// And what happens now and then.
+    Info,
+    /// And each connection.
+    Debug,
+}
+
+/// A mistake in the configuration, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    source: Source,
+    message: String,
+}
+
+impl ConfigError {
+    fn new(source: &Source, message: impl Into<String>) -> Self {
+        Self { source: source.clone(), message: message.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.source, self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the file that `flags` or `environment` name, lays the environment and the flags over it, and validates
+    /// the whole. `cores` is the default of `shards`.
+    ///
+    /// # Errors
+    /// The first mistake, in one line.
+    pub fn load(
+        flags: &ConfigFlags,
+        environment: impl IntoIterator<Item = (String, String)>,
+        cores: usize,
+    ) -> Result<Self, ConfigError> {
+        let environment: Vec<_> = environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let from_environment = || {
+            let named = environment.iter().find(|(name, _)| name == CONFIG_VARIABLE);
+            named.map(|(name, path)| (Source::Environment(name.clone()), path.into()))
+        };
+        let from_flags = flags.config.clone().map(|path| (Source::Flag("--config"), path));
+        let mut raw = RawConfig::default();
+        if let Some((source, path)) = from_flags.or_else(from_environment) {
+            raw = RawConfig::from_file(&path.display().to_string(), &read_file(&source, &path)?)?;
+        }
+        raw.overlay(RawConfig::from_environment(&environment)?);
+        raw.overlay(flags.to_raw()?);
+        Self::resolve(raw, cores)
+    }
+
+    /// Validates what was typed. `cores` is the default of `shards`.
+    ///
+    /// # Errors
+    /// The first mistake, in one line.
+    pub fn resolve(mut raw: RawConfig, cores: usize) -> Result<Self, ConfigError> {
+        if let Some((what, source)) = raw.not_yet.first() {
+            return Err(ConfigError::new(source, format!("{what} is not in this version yet")));
+        }
+        let insecure = raw.one("insecure", value::boolean)?.unwrap_or(false);
+        let (driver, log) = (raw.one("driver", driver)?, raw.one("log", log_level)?);
+        Ok(Self {
+            listen: listen(&mut raw, insecure)?,
+            shards: raw.one("shards", shards)?.unwrap_or_else(|| cores.clamp(1, SHARDS_MAX)),
+            driver: driver.unwrap_or_default(),
+            insecure,
+            log: log.unwrap_or_default(),
+            limits: limits(&mut raw)?,
+            topics: topics(&raw.topics)?,
+            pages: Vec::new(),
+            seed: raw.one("seed", value::seed)?,
+            warnings: raw.warnings,
+        })
+    }
+}
+
+/// The variable that names the configuration file.
+const CONFIG_VARIABLE: &str = "FANWIRE_CONFIG";
+
+/// Where it listens if nobody says.
+const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+
+fn read_file(source: &Source, path: &Path) -> Result<String, ConfigError> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(CONFIG_LEN_MAX + 1).read_to_string(&mut text));
+    match read {
+        Err(error) => Err(ConfigError::new(source, format!("cannot read {}: {error}", path.display()))),
+        Ok(_) if text.len() as u64 > CONFIG_LEN_MAX => {
+            Err(ConfigError::new(source, format!("{} is longer than {CONFIG_LEN_MAX} bytes", path.display())))
+        }
+        Ok(_) => Ok(text),
+    }
+}
+
+fn listen(raw: &mut RawConfig, insecure: bool) -> Result<Vec<SocketAddr>, ConfigError> {
+    let typed =
+        raw.take("listen").unwrap_or_else(|| Typed { words: vec![LISTEN_DEFAULT.to_owned()], source: Source::Default });
+    let mut addrs: Vec<SocketAddr> = Vec::new();
+    for word in &typed.words {
+        let addr = value::address(word).map_err(|message| ConfigError::new(&typed.source, message))?;
+        if !insecure && !addr.ip().to_canonical().is_loopback() {
+            let message = format!(
+                "{addr} is not a loopback address, and this version has no credentials for publishing: whoever \
+                 reaches it could publish; add --insecure if that is meant"
+            );
+            return Err(ConfigError::new(&typed.source, message));
+        }
+        if addr.port() != 0 && addrs.contains(&addr) {
+            return Err(ConfigError::new(&typed.source, format!("{addr} is there twice")));
+        }
+        addrs.push(addr);
+    }
+    if addrs.is_empty() {
+        return Err(ConfigError::new(&typed.source, "listen needs an address, such as \"127.0.0.1:8080\""));
+    }
+    Ok(addrs)
+}
+
+fn shards(word: &str) -> Result<usize, String> {
+    let count = word.parse().ok().filter(|count| (1..=SHARDS_MAX).contains(count));
+    count.ok_or_else(|| format!("shards is a number from 1 to {SHARDS_MAX}, not \"{word}\""))
+}
+
+fn driver(word: &str) -> Result<DriverChoice, String> {
+    match word {
+        "auto" => Ok(DriverChoice::Auto),
+        "epoll" => Ok(DriverChoice::Epoll),
+        "uring" => Err("driver \"uring\" is not in this version yet; use \"auto\" or \"epoll\"".to_owned()),
+        _ => Err(format!("driver is \"auto\" or \"epoll\", not \"{word}\"")),
+    }
+}
+
+fn log_level(word: &str) -> Result<LogLevel, String> {
+    match word {
+        "error" => Ok(LogLevel::Error),
+        "warn" => Ok(LogLevel::Warn),
+        "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
+        _ => Err(format!("log is \"error\", \"warn\", \"info\" or \"debug\", not \"{word}\"")),
+    }
+}
+
+/// One key of `[limits]`: how it is written, what it may be, and where it goes.
+struct LimitRow {
+    key: &'static str,
+    unit: Unit,
+    min: u64,
+    max: u64,
+    set: fn(&mut Limits, u64),
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    Count,
+    Bytes,
+    Millis,
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const GIB: u64 = 1024 * 1024 * 1024;
+
+/// Every key of `[limits]`. The casts lose nothing: each `max` fits its field, which a test holds.
+#[rustfmt::skip]
+const LIMITS: &[LimitRow] = &[
+    LimitRow { key: "connections_max", unit: Unit::Count, min: 1, max: 100_000_000, set: |l, v| l.connections_max = v as u32 },
+    LimitRow { key: "connections_per_ip_max", unit: Unit::Count, min: 0, max: 100_000_000, set: |l, v| l.connections_per_ip_max = v as u32 },
+    LimitRow { key: "topics_per_connection_max", unit: Unit::Count, min: 1, max: 1_000_000, set: |l, v| l.topics_per_connection_max = v as u32 },
+    LimitRow { key: "topics_max", unit: Unit::Count, min: 1, max: 1_000_000_000, set: |l, v| l.topics_max = v as u32 },
+    LimitRow { key: "message_len_max", unit: Unit::Bytes, min: 1, max: GIB, set: |l, v| l.message_len_max = v as u32 },
+    LimitRow { key: "outbox_len_max", unit: Unit::Bytes, min: 1024, max: GIB, set: |l, v| l.outbox_len_max = v as u32 },
+    LimitRow { key: "retained_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.retained_len_max = v },
+    LimitRow { key: "handshake_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.handshake_timeout_ms = v },
+    LimitRow { key: "body_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.body_timeout_ms = v },
+    LimitRow { key: "http_idle_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.http_idle_timeout_ms = v },
+    LimitRow { key: "ping_interval", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.ping_interval_ms = v },
+    LimitRow { key: "ping_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.ping_timeout_ms = v },
+    LimitRow { key: "close_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.close_timeout_ms = v },
+    LimitRow { key: "drain_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.drain_timeout_ms = v },
+];
+
+impl LimitRow {
+    fn parse(&self, word: &str) -> Result<u64, String> {
+        let (value, kind) = match self.unit {
+            Unit::Count => (value::count(word), "a number"),
+            Unit::Bytes => (value::size(word), "a size such as \"64KiB\" or a number of bytes"),
+            Unit::Millis => (value::duration_ms(word), "a duration with its unit such as \"250ms\", \"10s\" or \"2m\""),
+        };
+        let value = value.ok_or_else(|| format!("{} is {kind}, not \"{word}\"", self.key))?;
+        if (self.min..=self.max).contains(&value) {
+            return Ok(value);
+        }
+        let unit = match self.unit {
+            Unit::Count => "",
+            Unit::Bytes => " bytes",
+            Unit::Millis => " ms",
+        };
+        Err(format!("{} is {} to {}{unit}, not {word}", self.key, self.min, self.max))
+    }
+}
+
+fn limits(raw: &mut RawConfig) -> Result<Limits, ConfigError> {
+    let mut limits = Limits::default();
+    for row in LIMITS {
+        if let Some(value) = raw.one(row.key, |word| row.parse(word))? {
+            (row.set)(&mut limits, value);
+        }
+    }
+    Ok(limits)
+}
+
+fn topics(rules: &[RawTopicRule]) -> Result<Vec<TopicRule>, ConfigError> {
+    if let Some(rule) = rules.get(TOPIC_RULES_MAX) {
+        return Err(ConfigError::new(&rule.source, format!("there are more than {TOPIC_RULES_MAX} topic rules")));
+    }
+    rules.iter().map(topic_rule).collect()
+}
+
+fn topic_rule(raw: &RawTopicRule) -> Result<TopicRule, ConfigError> {
+    let (mut pattern, mut last, mut mode) = (None, true, Mode::Queue);
+    for (key, typed) in &raw.fields {
+        let word = typed.word();
+        let set = match *key {
+            "match" => Target::parse(word).map(|target| pattern = Some(target)).map_err(|error| error.to_string()),
+            "last" => value::boolean(word).map(|value| last = value),
+            "mode" => topic_mode(word).map(|value| mode = value),
+            "history" => match value::count(word) {
+                Some(0) => Ok(()),
+                Some(_) => Err("is not in this version yet; only 0 is".to_owned()),
+                None => Err(format!("is a number, not \"{word}\"")),
+            },
+            _ => Err("is not in this version yet".to_owned()),
+        };
+        set.map_err(|message| ConfigError::new(&typed.source, format!("topics: {key}: {message}")))?;
+    }
+    match pattern {
+        Some(pattern) => Ok(TopicRule { pattern, last, mode }),
+        None => Err(ConfigError::new(&raw.source, "topics: a rule needs match, a topic or pattern")),
+    }
+}
+
+fn topic_mode(word: &str) -> Result<Mode, String> {
+    match word.parse() {
+        Ok(Mode::Queue) => Ok(Mode::Queue),
+        Ok(_) => Err(format!("\"{word}\" is not in this version yet; only \"queue\" is")),
+        Err(()) => Err(format!("is \"queue\", \"drop_oldest\" or \"latest\", not \"{word}\"")),
+    }
+}

@@ -1,0 +1,122 @@
+//! The configuration as flags.
+
+use std::path::PathBuf;
+
+use super::raw::{RawConfig, Source, Typed};
+use super::{ConfigError, raw};
+
+/// Every key of the configuration as a flag. Values are taken as they are typed; [`super::Config`] validates them.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ConfigFlags {
+    /// The TOML file to start from; flags and environment win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen; again for more addresses [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Vec<String>,
+    /// Shards, one thread each [default: one a core]
+    #[arg(long, value_name = "N")]
+    pub shards: Option<String>,
+    /// Kernel interface: auto or epoll [default: auto]
+    #[arg(long, value_name = "NAME")]
+    pub driver: Option<String>,
+    /// Listen beyond loopback though anyone may publish
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub insecure: Option<String>,
+    /// Log to standard error: error, warn, info or debug [default: warn]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// Make randomness repeatable
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<String>,
+    /// A topic rule, such as "px.> last=false"; again for more, the first match wins; replaces those of the file
+    #[arg(long, value_name = "RULE")]
+    pub topics: Vec<String>,
+    /// Live connections in the process [default: 1000000]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub connections_max: Option<String>,
+    /// Live connections from one address, 0 for no limit [default: 0]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub connections_per_ip_max: Option<String>,
+    /// Topics and patterns that one connection may follow [default: 1024]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub topics_per_connection_max: Option<String>,
+    /// Topics alive in the process [default: 4000000]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub topics_max: Option<String>,
+    /// Payload of one message [default: 1MiB]
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    pub message_len_max: Option<String>,
+    /// What may wait for one reader in queue mode [default: 1MiB]
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    pub outbox_len_max: Option<String>,
+    /// Last values of all topics together [default: 1GiB]
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    pub retained_len_max: Option<String>,
+    /// For a whole opening handshake or request head [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub handshake_timeout: Option<String>,
+    /// For a whole request body [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub body_timeout: Option<String>,
+    /// Between two requests on one connection [default: 75s]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub http_idle_timeout: Option<String>,
+    /// From the last sign of life to a ping [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub ping_interval: Option<String>,
+    /// From a ping to the close of a silent connection [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub ping_timeout: Option<String>,
+    /// For the closing handshake [default: 2s]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub close_timeout: Option<String>,
+    /// For the whole shutdown [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub drain_timeout: Option<String>,
+}
+
+const LIMITS: &str = "Limits";
+
+impl ConfigFlags {
+    /// As a layer of the configuration.
+    pub(super) fn to_raw(&self) -> Result<RawConfig, ConfigError> {
+        let mut raw = RawConfig::default();
+        if !self.listen.is_empty() {
+            let words = self.listen.iter().flat_map(|value| value.split(',')).map(str::to_owned).collect();
+            raw.put("listen", Typed { words, source: Source::Flag("--listen") });
+        }
+        for (key, flag, value) in self.single() {
+            if let Some(value) = value {
+                raw.put(key, Typed { words: vec![value.clone()], source: Source::Flag(flag) });
+            }
+        }
+        raw.topics = raw::topic_words(self.topics.iter().map(String::as_str), &Source::Flag("--topics"))?;
+        Ok(raw)
+    }
+
+    #[rustfmt::skip]
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 19] {
+        [
+            ("shards", "--shards", &self.shards),
+            ("driver", "--driver", &self.driver),
+            ("insecure", "--insecure", &self.insecure),
+            ("log", "--log", &self.log),
+            ("seed", "--seed", &self.seed),
+            ("connections_max", "--connections-max", &self.connections_max),
+            ("connections_per_ip_max", "--connections-per-ip-max", &self.connections_per_ip_max),
+            ("topics_per_connection_max", "--topics-per-connection-max", &self.topics_per_connection_max),
+            ("topics_max", "--topics-max", &self.topics_max),
+            ("message_len_max", "--message-len-max", &self.message_len_max),
+            ("outbox_len_max", "--outbox-len-max", &self.outbox_len_max),
+            ("retained_len_max", "--retained-len-max", &self.retained_len_max),
+            ("handshake_timeout", "--handshake-timeout", &self.handshake_timeout),
+            ("body_timeout", "--body-timeout", &self.body_timeout),
+            ("http_idle_timeout", "--http-idle-timeout", &self.http_idle_timeout),
+            ("ping_interval", "--ping-interval", &self.ping_interval),
+            ("ping_timeout", "--ping-timeout", &self.ping_timeout),
+            ("close_timeout", "--close-timeout", &self.close_timeout),
+            ("drain_timeout", "--drain-timeout", &self.drain_timeout),
+        ]
+    }
+}

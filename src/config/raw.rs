@@ -1,0 +1,288 @@
+//! The configuration as it was typed: words and where they stand, from a file, the environment or flags.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{CONFIG_VARIABLE, ConfigError, LIMITS};
+
+/// Where a value was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nowhere: a default.
+    Default,
+    /// In a file, at a line that counts from 1.
+    File {
+        /// The file's name.
+        path: String,
+        /// The line.
+        line: usize,
+    },
+    /// In a variable of the environment.
+    Environment(String),
+    /// In a flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{path}:{line}"),
+            Self::Environment(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A value as it was typed: one word, or several where the key is a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    /// The words.
+    pub words: Vec<String>,
+    /// Where they stand.
+    pub source: Source,
+}
+
+impl Typed {
+    /// The word of a key that has one.
+    pub(super) fn word(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+}
+
+/// One topic rule as it was typed.
+#[derive(Clone, Debug)]
+pub(super) struct RawTopicRule {
+    pub(super) fields: Vec<(&'static str, Typed)>,
+    pub(super) source: Source,
+}
+
+/// One layer of the configuration, or several laid over each other.
+#[derive(Clone, Debug, Default)]
+pub struct RawConfig {
+    values: BTreeMap<&'static str, Typed>,
+    pub(super) topics: Vec<RawTopicRule>,
+    /// What a later version will have, and where it was asked for.
+    pub(super) not_yet: Vec<(String, Source)>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Keys outside of `[limits]` with a single value; `listen` and `topics` are lists.
+const KEYS: [&str; 6] = ["listen", "shards", "driver", "insecure", "log", "seed"];
+
+/// Keys of a topic rule.
+const TOPIC_KEYS: [&str; 5] = ["match", "last", "mode", "history", "history_ttl"];
+
+/// Sections that a later version will have.
+const LATER: [&str; 2] = ["tls", "auth"];
+
+/// Variables that belong to other commands.
+const OTHER_VARIABLES: [&str; 2] = [CONFIG_VARIABLE, "FANWIRE_URL"];
+
+impl RawConfig {
+    /// Reads a TOML file's text; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// Not TOML, a key that does not exist, or a value that no key could have.
+    pub fn from_file(path: &str, text: &str) -> Result<Self, ConfigError> {
+        FileReader { path, text }.read()
+    }
+
+    /// Takes the `FANWIRE_...` variables. One that means nothing gives a warning, not an error: orchestrators set
+    /// variables that start with the name of a service.
+    pub(super) fn from_environment(environment: &[(String, String)]) -> Result<Self, ConfigError> {
+        let mut raw = Self::default();
+        for (name, value) in environment {
+            let Some(key) = name.strip_prefix("FANWIRE_") else { continue };
+            let key = key.to_ascii_lowercase();
+            let source = Source::Environment(name.clone());
+            if key == "topics" {
+                raw.topics = topic_words([value.as_str()], &source)?;
+            } else if let Some(key) = known(&key) {
+                let words = match key {
+                    "listen" => value.split(',').map(|word| word.trim().to_owned()).collect(),
+                    _ => vec![value.clone()],
+                };
+                raw.values.insert(key, Typed { words, source });
+            } else if LATER.iter().any(|section| key.starts_with(&format!("{section}_"))) {
+                raw.not_yet.push((key, source));
+            } else if !OTHER_VARIABLES.contains(&name.as_str()) {
+                raw.warnings.push(format!("{name}: no such key; ignored"));
+            }
+        }
+        Ok(raw)
+    }
+
+    /// Lays `upper` over this: what it has, wins.
+    pub fn overlay(&mut self, upper: Self) {
+        self.values.extend(upper.values);
+        if !upper.topics.is_empty() {
+            self.topics = upper.topics;
+        }
+        self.not_yet.extend(upper.not_yet);
+        self.warnings.extend(upper.warnings);
+    }
+
+    pub(super) fn put(&mut self, key: &'static str, typed: Typed) {
+        self.values.insert(key, typed);
+    }
+
+    pub(super) fn take(&mut self, key: &str) -> Option<Typed> {
+        self.values.remove(key)
+    }
+
+    /// Takes the one value of a key and parses it.
+    pub(super) fn one<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(typed) = self.take(key) else { return Ok(None) };
+        let with_key = |message: String| match message.starts_with("is ") {
+            true => format!("{key} {message}"),
+            false => message,
+        };
+        parse(typed.word()).map(Some).map_err(|message| ConfigError::new(&typed.source, with_key(message)))
+    }
+}
+
+/// The key's own spelling, if it is one of a single value, of the top level or of `[limits]`.
+fn known(key: &str) -> Option<&'static str> {
+    KEYS.into_iter().find(|known| *known == key).or_else(|| known_limit(key))
+}
+
+fn known_limit(key: &str) -> Option<&'static str> {
+    LIMITS.iter().map(|row| row.key).find(|known| *known == key)
+}
+
+/// Reads topic rules as they stand in a flag or variable: words, where `key=value` belongs to the rule that began
+/// before it and any other word begins one with its pattern.
+pub(super) fn topic_words<'a>(
+    values: impl IntoIterator<Item = &'a str>,
+    source: &Source,
+) -> Result<Vec<RawTopicRule>, ConfigError> {
+    let mut rules: Vec<RawTopicRule> = Vec::new();
+    let typed = |word: &str| Typed { words: vec![word.to_owned()], source: source.clone() };
+    for word in values.into_iter().flat_map(str::split_whitespace) {
+        let field = word.split_once('=');
+        let field = field.and_then(|(name, value)| TOPIC_KEYS.into_iter().find(|key| *key == name).map(|k| (k, value)));
+        match field {
+            Some(("match", value)) => rules.push(new_rule(typed(value), source)),
+            Some((key, value)) => match rules.last_mut() {
+                Some(rule) => rule.fields.push((key, typed(value))),
+                None => return Err(ConfigError::new(source, format!("a pattern comes before {word}"))),
+            },
+            None => rules.push(new_rule(typed(word), source)),
+        }
+    }
+    Ok(rules)
+}
+
+fn new_rule(pattern: Typed, source: &Source) -> RawTopicRule {
+    RawTopicRule { fields: vec![("match", pattern)], source: source.clone() }
+}
+
+struct FileReader<'a> {
+    path: &'a str,
+    text: &'a str,
+}
+
+impl FileReader<'_> {
+    fn read(&self) -> Result<RawConfig, ConfigError> {
+        let table = DeTable::parse(self.text).map_err(|error| {
+            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            ConfigError::new(&self.at(error.span().unwrap_or_default()), message)
+        })?;
+        let mut raw = RawConfig::default();
+        for (key, value) in table.get_ref() {
+            self.top_level(&mut raw, key, value)?;
+        }
+        Ok(raw)
+    }
+
+    fn top_level(
+        &self,
+        raw: &mut RawConfig,
+        key: &Spanned<impl AsRef<str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), ConfigError> {
+        let (name, source) = (key.get_ref().as_ref(), self.at(key.span()));
+        match (name, value.get_ref()) {
+            ("limits", DeValue::Table(table)) => {
+                for (key, value) in table {
+                    let Some(known) = known_limit(key.get_ref()) else {
+                        let names = LIMITS.iter().map(|row| row.key).collect::<Vec<_>>().join(", ");
+                        return Err(self.unknown(key.get_ref(), "[limits]", &names, key.span()));
+                    };
+                    raw.values.insert(known, self.typed(known, value)?);
+                }
+            }
+            ("topics", DeValue::Array(rules)) => {
+                raw.topics = rules.iter().map(|rule| self.topic_rule(rule)).collect::<Result<_, _>>()?;
+            }
+            ("limits", _) => return Err(ConfigError::new(&source, "limits is a table: [limits]")),
+            ("topics", _) => return Err(ConfigError::new(&source, "topics is a list of tables: [[topics]]")),
+            _ if LATER.contains(&name) => raw.not_yet.push((format!("[{name}]"), source)),
+            _ => {
+                let Some(known) = KEYS.into_iter().find(|known| *known == name) else {
+                    let names = format!("{}, topics, limits", KEYS.join(", "));
+                    return Err(self.unknown(name, "the file", &names, key.span()));
+                };
+                raw.values.insert(known, self.typed(known, value)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn topic_rule(&self, rule: &Spanned<DeValue<'_>>) -> Result<RawTopicRule, ConfigError> {
+        let source = self.at(rule.span());
+        let DeValue::Table(table) = rule.get_ref() else {
+            return Err(ConfigError::new(&source, "topics is a list of tables: [[topics]]"));
+        };
+        let mut fields = Vec::with_capacity(table.len());
+        for (key, value) in table {
+            let Some(known) = TOPIC_KEYS.into_iter().find(|known| *known == key.get_ref()) else {
+                return Err(self.unknown(key.get_ref(), "[[topics]]", &TOPIC_KEYS.join(", "), key.span()));
+            };
+            fields.push((known, self.typed(known, value)?));
+        }
+        Ok(RawTopicRule { fields, source })
+    }
+
+    fn typed(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Typed, ConfigError> {
+        let source = self.at(value.span());
+        let words = match value.get_ref() {
+            DeValue::Array(values) if key == "listen" => values.iter().map(|value| word(value.get_ref())).collect(),
+            value => word(value).map(|word| vec![word]),
+        };
+        match words {
+            Some(words) => Ok(Typed { words, source }),
+            None => Err(ConfigError::new(&source, format!("{key} cannot be of type {}", value.get_ref().type_str()))),
+        }
+    }
+
+    fn unknown(&self, key: &str, place: &str, names: &str, span: Range<usize>) -> ConfigError {
+        ConfigError::new(&self.at(span), format!("unknown key {key:?}; {place} has {names}"))
+    }
+
+    fn at(&self, span: Range<usize>) -> Source {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        Source::File { path: self.path.to_owned(), line: before.matches('\n').count() + 1 }
+    }
+}
+
+/// A string, number or boolean as a word.
+fn word(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Boolean(value) => Some(value.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        DeValue::Integer(number) => Some(i64::from_str_radix(number.as_str(), number.radix()).ok()?.to_string()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,203 @@
+//! The configuration as a whole: precedence, and the line that every mistake gives.
+
+use clap::{Args, FromArgMatches};
+
+use super::*;
+
+/// Loads a file's text, an environment and flags as the program would.
+fn load(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Config, String> {
+    let command = ConfigFlags::augment_args(clap::Command::new("serve").no_binary_name(true));
+    let matches = command.try_get_matches_from(flags).map_err(|error| error.to_string())?;
+    let flags = ConfigFlags::from_arg_matches(&matches).map_err(|error| error.to_string())?;
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let layers = || {
+        let mut raw = RawConfig::from_file("f.toml", file)?;
+        raw.overlay(RawConfig::from_environment(&environment)?);
+        raw.overlay(flags.to_raw()?);
+        Config::resolve(raw, 3)
+    };
+    layers().map_err(|error| error.to_string())
+}
+
+fn good(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Config {
+    load(file, environment, flags).unwrap_or_else(|error| panic!("{file:?} {environment:?} {flags:?}: {error}"))
+}
+
+#[test]
+fn nothing_typed_gives_the_documented_defaults() {
+    let config = good("", &[], &[]);
+    assert_eq!(config.listen, ["127.0.0.1:8080".parse().expect("an address")]);
+    assert_eq!(config.shards, 3);
+    assert_eq!(config.driver, DriverChoice::Auto);
+    assert_eq!(config.log, LogLevel::Warn);
+    assert_eq!(config.limits, Limits::default());
+    assert!(!config.insecure && config.topics.is_empty() && config.pages.is_empty() && config.seed.is_none());
+}
+
+#[test]
+fn more_cores_than_shards_can_be_are_cut_down() {
+    assert_eq!(Config::resolve(RawConfig::default(), 1000).expect("valid").shards, SHARDS_MAX);
+    assert_eq!(Config::resolve(RawConfig::default(), 0).expect("valid").shards, 1);
+}
+
+#[test]
+fn flags_win_over_the_environment_and_the_environment_over_the_file() {
+    let file = "shards = 2\nlog = \"info\"\nseed = 1\n[limits]\nping_interval = \"1s\"\nping_timeout = \"1s\"\n";
+    let environment = [("FANWIRE_LOG", "debug"), ("FANWIRE_SEED", "2"), ("FANWIRE_PING_TIMEOUT", "2s")];
+    let config = good(file, &environment, &["--seed", "3"]);
+    assert_eq!(config.shards, 2);
+    assert_eq!(config.log, LogLevel::Debug);
+    assert_eq!(config.seed, Some(3));
+    assert_eq!((config.limits.ping_interval_ms, config.limits.ping_timeout_ms), (1000, 2000));
+}
+
+#[test]
+fn every_key_stands_in_the_file_the_environment_and_flags() {
+    let command = ConfigFlags::augment_args(clap::Command::new("serve"));
+    let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+    let plain = [("shards", "2"), ("driver", "epoll"), ("insecure", "true"), ("log", "info"), ("seed", "7")];
+    let limits = LIMITS.iter().map(|row| match row.unit {
+        Unit::Millis => (row.key, "77ms"),
+        _ => (row.key, "2048"),
+    });
+    for (key, value) in plain.into_iter().chain(limits.clone()) {
+        let flag = format!("--{}", key.replace('_', "-"));
+        assert!(flags.contains(&&flag[2..]), "{flag} is missing");
+        let section = if limits.clone().any(|(limit, _)| limit == key) { "[limits]\n" } else { "" };
+        let by_file = good(&format!("{section}{key} = \"{value}\""), &[], &[]);
+        let by_environment = good("", &[(&format!("FANWIRE_{}", key.to_uppercase()), value)], &[]);
+        let by_flag = good("", &[], &[&format!("{flag}={value}")]);
+        let default = good("", &[], &[]);
+        let show = |config: &Config| format!("{config:?}");
+        assert_eq!(show(&by_file), show(&by_environment), "{key}");
+        assert_eq!(show(&by_file), show(&by_flag), "{key}");
+        assert_ne!(show(&by_file), show(&default), "{key} has no effect");
+    }
+    assert_eq!(flags.len(), plain.len() + LIMITS.len() + ["config", "listen", "topics"].len(), "{flags:?}");
+}
+
+#[test]
+fn limits_take_their_bounds_and_refuse_what_is_past_them() {
+    for row in LIMITS {
+        let unit = if matches!(row.unit, Unit::Millis) { "ms" } else { "" };
+        let show = |value: u64| format!("[limits]\n{} = \"{value}{unit}\"", row.key);
+        let config = good(&show(row.max), &[], &[]);
+        let mut limits = Limits::default();
+        (row.set)(&mut limits, row.max);
+        assert_eq!(config.limits, limits, "{}", row.key);
+        assert!(format!("{limits:?}").contains(&row.max.to_string()), "{} does not fit its field", row.key);
+        assert!(load(&show(row.min), &[], &[]).is_ok(), "{}", row.key);
+        let error = load(&show(row.max + 1), &[], &[]).expect_err("past the bound");
+        assert!(error.starts_with(&format!("f.toml:2: {} is {} to {}", row.key, row.min, row.max)), "{error}");
+    }
+}
+
+#[test]
+fn addresses_come_as_a_list_a_string_or_several_flags() {
+    let ports = |config: Config| config.listen.iter().map(SocketAddr::port).collect::<Vec<_>>();
+    assert_eq!(ports(good("listen = [\"127.0.0.1:1\", \"[::1]:2\"]", &[], &[])), [1, 2]);
+    assert_eq!(ports(good("listen = \"localhost:3\"", &[], &[])), [3]);
+    assert_eq!(ports(good("", &[("FANWIRE_LISTEN", "127.0.0.1:4, 127.0.0.1:5")], &[])), [4, 5]);
+    assert_eq!(
+        ports(good("listen = \"localhost:3\"", &[], &["--listen", "[::1]:6", "--listen", "127.9.9.9:7"])),
+        [6, 7]
+    );
+    assert_eq!(ports(good("", &[], &["--listen", "0.0.0.0:8", "--insecure"])), [8]);
+}
+
+#[test]
+fn topic_rules_keep_their_order_and_flags_replace_those_of_the_file() {
+    let file = "[[topics]]\nmatch = \"px.>\"\nlast = false\n[[topics]]\nmatch = \"a\"\nmode = \"queue\"\nhistory = 0\n";
+    let show = |config: &Config| {
+        config.topics.iter().map(|rule| (rule.pattern.as_str().to_owned(), rule.last)).collect::<Vec<_>>()
+    };
+    let rules = |list: &[(&str, bool)]| list.iter().map(|(name, last)| (name.to_string(), *last)).collect::<Vec<_>>();
+    assert_eq!(show(&good(file, &[], &[])), rules(&[("px.>", false), ("a", true)]));
+    let environment = [("FANWIRE_TOPICS", "b.* last=false\n c mode=queue match=d=e")];
+    assert_eq!(show(&good(file, &environment, &[])), rules(&[("b.*", false), ("c", true), ("d=e", true)]));
+    let flags = ["--topics", "e last=no", "--topics", "f"];
+    assert_eq!(show(&good(file, &environment, &flags)), rules(&[("e", false), ("f", true)]));
+}
+
+#[test]
+fn a_foreign_variable_is_a_warning_and_an_empty_one_is_not_there() {
+    let config = good("", &[("FANWIRE_SERVICE_HOST", "10.0.0.1"), ("FANWIRE_URL", "http://x"), ("OTHER", "1")], &[]);
+    assert_eq!(config.warnings, ["FANWIRE_SERVICE_HOST: no such key; ignored"]);
+    let flags = ConfigFlags::default();
+    let empty = [("FANWIRE_SHARDS".to_owned(), String::new())];
+    assert_eq!(Config::load(&flags, empty, 3).expect("valid").shards, 3);
+}
+
+#[test]
+fn every_mistake_in_a_file_is_one_line_with_its_place() {
+    let cases = [
+        ("shards = ", "f.toml:1: "),
+        ("\n\nshard = 2", "f.toml:3: unknown key \"shard\"; the file has listen, shards, driver, "),
+        ("[limits]\nconnection_max = 1", "f.toml:2: unknown key \"connection_max\"; [limits] has connections_max, "),
+        ("[[topics]]\nmatch = \"a\"\nlasst = 1", "f.toml:3: unknown key \"lasst\"; [[topics]] has match, "),
+        ("shards = 0", "f.toml:1: shards is a number from 1 to 64, not \"0\""),
+        ("shards = 65", "f.toml:1: shards is a number from 1 to 64, not \"65\""),
+        ("shards = [1]", "f.toml:1: shards cannot be of type array"),
+        ("driver = \"kqueue\"", "f.toml:1: driver is \"auto\" or \"epoll\", not \"kqueue\""),
+        ("driver = \"uring\"", "f.toml:1: driver \"uring\" is not in this version yet; use \"auto\" or \"epoll\""),
+        ("log = \"loud\"", "f.toml:1: log is \"error\", \"warn\", \"info\" or \"debug\", not \"loud\""),
+        ("insecure = 2", "f.toml:1: insecure is true or false, not \"2\""),
+        ("seed = -1", "f.toml:1: seed is a number below 2^64, decimal or 0x, not \"-1\""),
+        ("listen = []", "f.toml:1: listen needs an address, such as \"127.0.0.1:8080\""),
+        ("listen = [\n\"x\"]", "f.toml:1: \"x\" is not an address and port, such as 127.0.0.1:8080 or [::1]:8080"),
+        ("listen = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "f.toml:1: 127.0.0.1:1 is there twice"),
+        ("listen = \"0.0.0.0:1\"", "f.toml:1: 0.0.0.0:1 is not a loopback address, and this version has no "),
+        ("listen = \"[::]:1\"", "f.toml:1: [::]:1 is not a loopback address, and this version has no "),
+        ("limits = 1", "f.toml:1: limits is a table: [limits]"),
+        ("topics = 1", "f.toml:1: topics is a list of tables: [[topics]]"),
+        ("topics = [1]", "f.toml:1: topics is a list of tables: [[topics]]"),
+        ("[limits]\nping_interval = 30", "f.toml:2: ping_interval is a duration with its unit such as \"250ms\", "),
+        ("[limits]\nmessage_len_max = \"1TB\"", "f.toml:2: message_len_max is a size such as \"64KiB\" or a number "),
+        ("[limits]\nconnections_max = \"x\"", "f.toml:2: connections_max is a number, not \"x\""),
+        ("[[topics]]\nlast = true", "f.toml:1: topics: a rule needs match, a topic or pattern"),
+        ("[[topics]]\nmatch = \"a b\"", "f.toml:2: topics: match: a topic is 1 to 255 bytes"),
+        ("[[topics]]\nmatch = \"a\"\nlast = \"maybe\"", "f.toml:3: topics: last: is true or false, not \"maybe\""),
+        (
+            "[[topics]]\nmatch = \"a\"\nmode = \"latest\"",
+            "f.toml:3: topics: mode: \"latest\" is not in this version yet",
+        ),
+        ("[[topics]]\nmatch = \"a\"\nmode = \"any\"", "f.toml:3: topics: mode: is \"queue\", \"drop_oldest\" or "),
+        ("[[topics]]\nmatch = \"a\"\nhistory = 9", "f.toml:3: topics: history: is not in this version yet; only 0 is"),
+        (
+            "[[topics]]\nmatch = \"a\"\nhistory_ttl = \"1s\"",
+            "f.toml:3: topics: history_ttl: is not in this version yet",
+        ),
+        ("shards = 2\n[tls]\ncert = \"c\"", "f.toml:2: [tls] is not in this version yet"),
+        ("[auth]\nhmac_secret_file = \"s\"", "f.toml:1: [auth] is not in this version yet"),
+    ];
+    for (file, line) in cases {
+        let error = load(file, &[], &[]).expect_err(file);
+        assert!(error.starts_with(line), "{file:?}\n  gives {error}\n  not   {line}");
+        assert!(!error.contains('\n'), "{error:?} is one line");
+    }
+}
+
+#[test]
+fn mistakes_elsewhere_name_the_variable_or_the_flag() {
+    let check = |environment: &[(&str, &str)], flags: &[&str], line: &str| {
+        let error = load("", environment, flags).expect_err(line);
+        assert!(error.starts_with(line), "{error}\n  not {line}");
+    };
+    check(&[("FANWIRE_SHARDS", "x")], &[], "FANWIRE_SHARDS: shards is a number from 1 to 64, not \"x\"");
+    check(&[("FANWIRE_TLS_CERT", "x")], &[], "FANWIRE_TLS_CERT: tls_cert is not in this version yet");
+    check(&[("FANWIRE_TOPICS", "last=false")], &[], "FANWIRE_TOPICS: a pattern comes before last=false");
+    check(&[("FANWIRE_INSECURE", "maybe")], &[], "FANWIRE_INSECURE: insecure is true or false, not \"maybe\"");
+    check(&[], &["--driver", "uring"], "--driver: driver \"uring\" is not in this version yet");
+    check(&[], &["--topics", "px.> mode=latest"], "--topics: topics: mode: \"latest\" is not in this version yet");
+    check(&[], &["--listen", "10.0.0.1:80"], "--listen: 10.0.0.1:80 is not a loopback address");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_names_who_asked_for_it() {
+    let flags = ConfigFlags { config: Some("/nonexistent/f.toml".into()), ..ConfigFlags::default() };
+    let error = Config::load(&flags, [], 1).expect_err("there is no such file").to_string();
+    assert!(error.starts_with("--config: cannot read /nonexistent/f.toml: "), "{error}");
+    let environment = [("FANWIRE_CONFIG".to_owned(), "/nonexistent/g.toml".to_owned())];
+    let error = Config::load(&ConfigFlags::default(), environment, 1).expect_err("nor this").to_string();
+    assert!(error.starts_with("FANWIRE_CONFIG: cannot read /nonexistent/g.toml: "), "{error}");
+}

@@ -1,0 +1,392 @@
+//! The JSON dialect: one object a message, subprotocol `fanwire.json.v1`. docs/PROTOCOL.md is its reference.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::command::{
+    Command, ErrorCode, Joined, Mode, OperationId, Outbound, PayloadKind, Position, Publication, Publish, Refusal,
+    Subscribe, Target, TopicName,
+};
+use crate::limits::{KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
+use crate::wire::json::{Object, Scratch, Value, escape_into, is_valid, parse_object};
+
+/// The subprotocol's name.
+pub const SUBPROTOCOL: &str = "fanwire.json.v1";
+
+/// An operation that cannot be carried out, with the id it came with as far as one could be read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Echoed.
+    pub id: Option<OperationId>,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// Reads one operation. Fields that it does not know are ignored.
+///
+/// # Errors
+/// [`Refused`], to be told to the peer; the connection goes on.
+pub fn decode<'a>(scratch: &'a mut Scratch, text: &'a [u8]) -> Result<Command<'a>, Refused> {
+    let without_id = |refusal| Refused { id: None, refusal };
+    let object = parse_object(scratch, text).map_err(|_| without_id(bad_request("a message is one JSON object")))?;
+    let id = match object.get("id") {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(_) | Value::Object(_) | Value::Bool(_)) => {
+            return Err(without_id(bad_request("an id is a number or a string")));
+        }
+        Some(_) => {
+            let id = object.raw("id").and_then(OperationId::new);
+            Some(id.ok_or_else(|| without_id(bad_request("an id has at most 128 bytes")))?)
+        }
+    };
+    decode_operation(&object, id.clone()).map_err(|refusal| Refused { id, refusal })
+}
+
+fn decode_operation<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Command<'a>, Refusal> {
+    match object.get("op") {
+        Some(Value::String("sub")) => Ok(Command::Subscribe(decode_subscribe(object, id)?)),
+        Some(Value::String("unsub")) => Ok(Command::Unsubscribe { id, targets: decode_targets(object)? }),
+        Some(Value::String("pub")) => Ok(Command::Publish(decode_publish(object, id)?)),
+        Some(Value::String("history")) => Ok(Command::History {
+            id,
+            topic: TopicName::parse(decode_topic(object)?).map_err(|_| BAD_TOPIC)?,
+            since: match object.get("since") {
+                None | Some(Value::Null) => None,
+                Some(Value::String(text)) => Some(decode_position(text)?),
+                Some(_) => return Err(bad_request("since is EPOCH-OFFSET")),
+            },
+            limit: match object.get("limit") {
+                None | Some(Value::Null) => u32::MAX,
+                Some(Value::Unsigned(limit)) => u32::try_from(limit).unwrap_or(u32::MAX),
+                Some(_) => return Err(bad_request("limit is a number of publications")),
+            },
+        }),
+        Some(Value::String("ping")) => Ok(Command::Ping { id }),
+        Some(Value::String("token")) => Err(bad_request("tokens are not in use on this gateway")),
+        Some(_) => Err(bad_request("op is one of sub, unsub, pub, history, token, ping")),
+        None => Err(bad_request("an operation has an op")),
+    }
+}
+
+fn decode_subscribe(object: &Object<'_>, id: Option<OperationId>) -> Result<Subscribe, Refusal> {
+    let targets = decode_targets(object)?;
+    let mut since = Vec::new();
+    match object.get("since") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(positions)) => {
+            for (topic, position) in positions {
+                let Value::String(position) = position else { return Err(bad_request("since is EPOCH-OFFSET")) };
+                since.push((TopicName::parse(topic).map_err(|_| BAD_TOPIC)?, decode_position(position)?));
+                if since.len() > TOPICS_PER_OPERATION_MAX {
+                    return Err(TOO_MANY_TOPICS);
+                }
+            }
+        }
+        Some(_) => return Err(bad_request("since is an object of positions by topic")),
+    }
+    let last = match object.get("last") {
+        None | Some(Value::Null) => true,
+        Some(Value::Bool(last)) => last,
+        Some(_) => return Err(bad_request("last is true or false")),
+    };
+    let mode = match object.get("mode") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(mode)) => Some(decode_mode(mode)?),
+        Some(_) => return Err(bad_request(MODES)),
+    };
+    if !matches!(object.get("max_rate"), None | Some(Value::Null)) {
+        return Err(bad_request("max_rate is not in this version"));
+    }
+    Ok(Subscribe { id, targets, since, last, mode })
+}
+
+/// A mode that this version has.
+///
+/// # Errors
+/// `bad_request` for a name that is none, and for a mode that is not in this version.
+pub fn decode_mode(text: &str) -> Result<Mode, Refusal> {
+    match text.parse() {
+        Ok(Mode::Queue) => Ok(Mode::Queue),
+        Ok(_) => Err(bad_request("the modes drop_oldest and latest are not in this version")),
+        Err(()) => Err(bad_request(MODES)),
+    }
+}
+
+fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Publish<'a>, Refusal> {
+    let topic = decode_topic(object)?;
+    let payload = object.raw("data").ok_or(bad_request("a publication has data"))?.as_bytes();
+    let key = match object.get("key") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(key)) if key.len() <= KEY_LEN_MAX => Some(key),
+        Some(_) => return Err(bad_request("a key is a string of at most 255 bytes")),
+    };
+    Ok(Publish { id, topic, kind: PayloadKind::Json, payload, key })
+}
+
+/// Reads one line of `POST /publish`: `{"topic","data"[,"key"]}`.
+///
+/// # Errors
+/// Why the line is refused.
+pub fn decode_line<'a>(scratch: &'a mut Scratch, line: &'a [u8]) -> Result<Publish<'a>, Refusal> {
+    let object = parse_object(scratch, line).map_err(|_| bad_request("a line is one JSON object"))?;
+    decode_publish(&object, None)
+}
+
+fn decode_topic<'a>(object: &Object<'a>) -> Result<&'a str, Refusal> {
+    match object.get("topic") {
+        Some(Value::String(topic)) if TopicName::is_valid(topic) => Ok(topic),
+        Some(Value::String(_)) => Err(BAD_TOPIC),
+        _ => Err(bad_request("topic is a string")),
+    }
+}
+
+fn decode_targets(object: &Object<'_>) -> Result<Vec<Target>, Refusal> {
+    let Some(Value::Array(topics)) = object.get("topics") else {
+        return Err(bad_request("topics is a list of topics and patterns"));
+    };
+    let mut targets = Vec::new();
+    for topic in topics {
+        let Value::String(topic) = topic else { return Err(bad_request("a topic is a string")) };
+        if targets.len() == TOPICS_PER_OPERATION_MAX {
+            return Err(TOO_MANY_TOPICS);
+        }
+        targets.push(Target::parse(topic).map_err(|_| BAD_TOPIC)?);
+    }
+    if targets.is_empty() {
+        return Err(bad_request("topics names at least one"));
+    }
+    targets.sort_unstable();
+    targets.dedup();
+    Ok(targets)
+}
+
+fn decode_position(text: &str) -> Result<Position, Refusal> {
+    text.parse().map_err(|_| bad_request("a position is EPOCH-OFFSET"))
+}
+
+/// Writes one message. A push is the same for every reader.
+pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
+    match outbound {
+        Outbound::Subscribed { id, joined } => {
+            open(out, "ok", *id);
+            out.extend_from_slice(b",\"topics\":{");
+            for (index, joined) in joined.iter().enumerate() {
+                comma(out, index);
+                encode_joined(joined, out);
+            }
+            out.extend_from_slice(b"}}");
+        }
+        Outbound::Done { id } => {
+            open(out, "ok", *id);
+            out.push(b'}');
+        }
+        Outbound::Published { id, topic, position } => {
+            open(out, "ok", *id);
+            out.extend_from_slice(b",\"topics\":{");
+            escape_into(out, topic);
+            out.extend_from_slice(b":{");
+            encode_position(*position, out);
+            out.extend_from_slice(b"}}}");
+        }
+        Outbound::History { id, topic, epoch, publications } => {
+            open(out, "ok", *id);
+            out.extend_from_slice(b",\"topic\":");
+            escape_into(out, topic);
+            out.extend_from_slice(format!(",\"epoch\":\"{epoch}\",\"messages\":").as_bytes());
+            encode_messages(publications.iter().map(|publication| &**publication), out);
+            out.push(b'}');
+        }
+        Outbound::Refused { id, refusal } => {
+            open(out, "err", *id);
+            out.extend_from_slice(b",\"code\":\"");
+            out.extend_from_slice(refusal.code.as_str().as_bytes());
+            out.extend_from_slice(b"\",\"message\":");
+            escape_into(out, refusal.message);
+            out.push(b'}');
+        }
+        Outbound::Bye { retry_ms } => {
+            out.extend_from_slice(b"{\"op\":\"bye\",\"code\":\"shutdown\",\"retry_ms\":");
+            number(out, *retry_ms);
+            out.push(b'}');
+        }
+        Outbound::Push(publication) => encode_push(publication, out),
+    }
+}
+
+/// Writes `{"t":..,"o":..,"d":..}`.
+pub fn encode_push(publication: &Publication, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"t\":");
+    escape_into(out, publication.topic.as_str());
+    out.push(b',');
+    encode_offset_and_data(publication, out);
+    out.push(b'}');
+}
+
+/// Writes a list of `{"o":..,"d":..}`, as history has it.
+pub fn encode_messages<'a>(publications: impl Iterator<Item = &'a Publication>, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (index, publication) in publications.enumerate() {
+        comma(out, index);
+        out.push(b'{');
+        encode_offset_and_data(publication, out);
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+/// Writes `"epoch":"..","offset":N`.
+pub fn encode_position(position: Position, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("\"epoch\":\"{}\",\"offset\":", position.epoch).as_bytes());
+    number(out, position.offset);
+}
+
+/// `"o":N,"d":ANY`: the payload as JSON, as a string where it is text that is not JSON, or `"b"` with base64 where it
+/// is binary.
+pub fn encode_offset_and_data(publication: &Publication, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"o\":");
+    number(out, publication.position.offset);
+    let payload = &*publication.payload;
+    let is_json = match publication.kind {
+        PayloadKind::Json => true,
+        PayloadKind::Text => is_valid(payload),
+        PayloadKind::Binary => {
+            out.extend_from_slice(b",\"b\":\"");
+            let start = out.len();
+            let len = payload.len().div_ceil(3) * 4;
+            out.resize(start + len, 0);
+            BASE64.encode_slice(payload, &mut out[start..]).expect("base64 is four bytes for each three");
+            out.push(b'"');
+            return;
+        }
+    };
+    out.extend_from_slice(b",\"d\":");
+    if is_json {
+        out.extend_from_slice(payload);
+    } else {
+        escape_into(out, &String::from_utf8_lossy(payload));
+    }
+}
+
+fn encode_joined(joined: &Joined, out: &mut Vec<u8>) {
+    escape_into(out, joined.target.as_str());
+    out.extend_from_slice(b":{");
+    if let Some(position) = joined.position {
+        encode_position(position, out);
+        if let Some(recovered) = joined.recovered {
+            let text = if recovered { ",\"recovered\":true" } else { ",\"recovered\":false" };
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+    out.push(b'}');
+}
+
+fn open(out: &mut Vec<u8>, op: &str, id: Option<&OperationId>) {
+    out.extend_from_slice(b"{\"op\":\"");
+    out.extend_from_slice(op.as_bytes());
+    out.push(b'"');
+    if let Some(id) = id {
+        out.extend_from_slice(b",\"id\":");
+        out.extend_from_slice(id.as_json().as_bytes());
+    }
+}
+
+fn comma(out: &mut Vec<u8>, index: usize) {
+    if index > 0 {
+        out.push(b',');
+    }
+}
+
+fn number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+const fn bad_request(message: &'static str) -> Refusal {
+    Refusal::new(ErrorCode::BadRequest, message)
+}
+
+const BAD_TOPIC: Refusal = Refusal::new(
+    ErrorCode::BadTopic,
+    "a topic is 1 to 255 bytes: tokens of visible characters but '.', '*', '>' and space, joined by dots",
+);
+const TOO_MANY_TOPICS: Refusal = Refusal::new(ErrorCode::TooManyTopics, "an operation names at most 1024 topics");
+const MODES: &str = "mode is queue, drop_oldest or latest";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Epoch;
+
+    fn check_refused(text: &str, code: ErrorCode, id: Option<&str>) {
+        let mut scratch = Scratch::default();
+        let refused = decode(&mut scratch, text.as_bytes()).expect_err(text);
+        assert_eq!(refused.refusal.code, code, "{text}");
+        assert_eq!(refused.id.as_ref().map(OperationId::as_json), id, "{text}");
+    }
+
+    fn push(kind: PayloadKind, payload: &[u8]) -> String {
+        let publication = Publication {
+            topic: TopicName::parse("px.\"A\"").expect("a valid name"),
+            position: Position { epoch: Epoch(1), offset: 123 },
+            kind,
+            payload: payload.into(),
+            key: None,
+            origin: None,
+        };
+        let mut out = Vec::new();
+        encode_push(&publication, &mut out);
+        String::from_utf8(out).expect("a push is text")
+    }
+
+    #[test]
+    fn every_operation_of_the_protocol_page_is_read() {
+        let mut scratch = Scratch::default();
+        let text = br#"{"op":"sub","topics":["px.*","a"],"since":{"a":"1f-2"},"last":false,"mode":"queue","id":1}"#;
+        let Ok(Command::Subscribe(subscribe)) = decode(&mut scratch, text) else { panic!("a subscription") };
+        assert_eq!(subscribe.id, OperationId::new("1"));
+        assert_eq!(subscribe.targets.iter().map(Target::as_str).collect::<Vec<_>>(), ["a", "px.*"]);
+        assert_eq!(subscribe.since[0].1, Position { epoch: Epoch(0x1f), offset: 2 });
+        assert!(!subscribe.last);
+        let text = br#"{ "op" : "pub", "topic":"a", "data" : {"x": 1.50 }, "key":"k\n", "id":"q" }"#;
+        let Ok(Command::Publish(publish)) = decode(&mut scratch, text) else { panic!("a publication") };
+        assert_eq!((publish.topic, publish.payload, publish.key), ("a", &br#"{"x": 1.50 }"#[..], Some("k\n")));
+        let text = br#"{"op":"history","topic":"a","since":"1-2","limit":5}"#;
+        assert!(matches!(decode(&mut scratch, text), Ok(Command::History { limit: 5, .. })));
+        assert!(matches!(decode(&mut scratch, br#"{"op":"ping"}"#), Ok(Command::Ping { id: None })));
+        assert!(matches!(decode(&mut scratch, br#"{"op":"unsub","topics":["a"]}"#), Ok(Command::Unsubscribe { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_carried_out_is_refused_with_its_code_and_id() {
+        let too_many = format!(r#"{{"op":"sub","topics":[{}"a"]}}"#, r#""a","#.repeat(TOPICS_PER_OPERATION_MAX));
+        for (text, code, id) in [
+            ("", ErrorCode::BadRequest, None),
+            ("[]", ErrorCode::BadRequest, None),
+            ("{\"op\":\"sub\"", ErrorCode::BadRequest, None),
+            (r#"{"op":"sub","id":7}"#, ErrorCode::BadRequest, Some("7")),
+            (r#"{"op":"sub","topics":[],"id":7}"#, ErrorCode::BadRequest, Some("7")),
+            (r#"{"op":"sub","topics":["a b"],"id":"x"}"#, ErrorCode::BadTopic, Some("\"x\"")),
+            (r#"{"op":"sub","topics":[1]}"#, ErrorCode::BadRequest, None),
+            (r#"{"op":"sub","topics":["a"],"since":{"a":"zz"}}"#, ErrorCode::BadRequest, None),
+            (r#"{"op":"sub","topics":["a"],"mode":"fast"}"#, ErrorCode::BadRequest, None),
+            (r#"{"op":"pub","topic":"a.*","data":1}"#, ErrorCode::BadTopic, None),
+            (r#"{"op":"pub","topic":"a"}"#, ErrorCode::BadRequest, None),
+            (r#"{"op":"dance","id":[1]}"#, ErrorCode::BadRequest, None),
+            (r#"{"op":"dance","id":1}"#, ErrorCode::BadRequest, Some("1")),
+            (&too_many, ErrorCode::TooManyTopics, None),
+        ] {
+            check_refused(text, code, id);
+        }
+        let long = format!(r#"{{"op":"ping","id":"{}"}}"#, "x".repeat(200));
+        check_refused(&long, ErrorCode::BadRequest, None);
+    }
+
+    #[test]
+    fn a_push_carries_json_as_it_is_text_as_a_string_and_binary_as_base64() {
+        assert_eq!(push(PayloadKind::Text, b"{\"p\":1.50}"), r#"{"t":"px.\"A\"","o":123,"d":{"p":1.50}}"#);
+        assert_eq!(push(PayloadKind::Json, b"[1]"), r#"{"t":"px.\"A\"","o":123,"d":[1]}"#);
+        assert_eq!(push(PayloadKind::Text, b"hi \"you\"\n"), r#"{"t":"px.\"A\"","o":123,"d":"hi \"you\"\n"}"#);
+        assert_eq!(push(PayloadKind::Text, b""), r#"{"t":"px.\"A\"","o":123,"d":""}"#);
+        assert_eq!(push(PayloadKind::Binary, &[0, 255, 7]), r#"{"t":"px.\"A\"","o":123,"b":"AP8H"}"#);
+        assert_eq!(push(PayloadKind::Binary, b""), r#"{"t":"px.\"A\"","o":123,"b":""}"#);
+    }
+}

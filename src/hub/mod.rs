@@ -1,0 +1,292 @@
+//! Who listens and what was said: topics, patterns, offsets and last values.
+//!
+//! A topic has one home shard, which numbers its publications and knows which shards have readers. Every shard has
+//! one [`Hub`] that plays both parts: home for its share of the topics, and list of the shard's own readers.
+//!
+//! The hub sees no bytes of any protocol and no connection: a reader is a [`SubscriberKey`], whose meaning only the
+//! shard knows. What moves (a swapped key, a publication, a set of shards) is returned; nothing is called upwards.
+//! Tests: beside the code, and `tests/simulator.rs` across shards.
+
+mod home;
+mod patterns;
+mod readers;
+mod rules;
+mod topic_table;
+
+pub use home::Published;
+pub use patterns::PatternId;
+pub use readers::{Readers, SubscriberKey};
+pub use rules::{TopicRule, TopicRules, TopicSettings};
+pub use topic_table::TopicId;
+
+use std::sync::Arc;
+
+use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
+use crate::limits::{PATTERN_SCAN_MAX, PATTERN_SNAPSHOT_MAX};
+use patterns::PatternTable;
+use topic_table::{Topic, TopicTable};
+
+/// What a hub is told once, at the start.
+#[derive(Clone, Debug)]
+pub struct HubSettings {
+    /// Which shard this is.
+    pub shard: ShardId,
+    /// How many there are.
+    pub shards: usize,
+    /// The key of every hash of a topic name; the same in all shards of a process, secret to everyone else.
+    pub hash_key: (u64, u64),
+    /// Mixed into every epoch, so that each start of the process gives new ones.
+    pub epoch_seed: u64,
+    /// Topics that have their home here, at most.
+    pub topics_max: usize,
+    /// Patterns, at most.
+    pub patterns_max: usize,
+    /// Payload bytes of the last values kept here, at most.
+    pub retained_len_max: u64,
+    /// What the configuration says of topics.
+    pub rules: Arc<TopicRules>,
+}
+
+/// The topics of one shard.
+#[derive(Debug)]
+pub struct Hub {
+    settings: HubSettings,
+    topics: TopicTable,
+    patterns: PatternTable,
+    homes: usize,
+    epochs_given: u64,
+    retained_len: u64,
+}
+
+impl Hub {
+    /// An empty hub.
+    #[must_use]
+    pub fn new(settings: HubSettings) -> Self {
+        Self {
+            topics: TopicTable::new(settings.hash_key),
+            patterns: PatternTable::default(),
+            homes: 0,
+            epochs_given: 0,
+            retained_len: 0,
+            settings,
+        }
+    }
+
+    /// The home shard of a topic.
+    #[must_use]
+    pub fn home_of(&self, topic: &str) -> ShardId {
+        let spread = (u64::from(self.topics.hash(topic)) * self.settings.shards as u64) >> 32;
+        ShardId(spread as u8)
+    }
+
+    /// The topic of this name, if this shard knows it.
+    #[must_use]
+    pub fn find(&self, topic: &str) -> Option<TopicId> {
+        self.topics.find(topic)
+    }
+
+    /// The topic of this name, made if this shard does not know it. Whoever makes one calls [`Hub::release`] when
+    /// done with it.
+    pub fn ensure(&mut self, topic: &TopicName) -> TopicId {
+        self.topics.ensure(topic)
+    }
+
+    /// Forgets a topic that has neither readers nor anything to remember.
+    pub fn release(&mut self, id: TopicId) {
+        if self.topics.get(id).is_some_and(Topic::is_unused) {
+            let topic = self.topics.remove(id);
+            self.homes -= usize::from(topic.home.is_some());
+        }
+    }
+
+    /// The name of a topic.
+    #[must_use]
+    pub fn name(&self, id: TopicId) -> &TopicName {
+        &self.topics[id].name
+    }
+
+    /// Adds a reader of this shard to a topic; returns its place in the list. O(1).
+    pub fn attach(&mut self, id: TopicId, key: SubscriberKey) -> u32 {
+        self.topics[id].readers.add(key)
+    }
+
+    /// Takes the reader at `place` from a topic; returns the reader that stands there now, if another took its
+    /// place. O(1).
+    pub fn detach(&mut self, id: TopicId, place: u32) -> Option<SubscriberKey> {
+        self.topics[id].readers.remove(place)
+    }
+
+    /// This shard's readers of a topic, patterns aside.
+    #[must_use]
+    pub fn readers(&self, id: TopicId) -> &[SubscriberKey] {
+        self.topics[id].readers.as_slice()
+    }
+
+    /// Changes how many of this shard's subscribers hold the topic, attached or still joining; returns the new count.
+    pub fn hold(&mut self, id: TopicId, change: i32) -> u32 {
+        let held = &mut self.topics[id].held;
+        *held = held.checked_add_signed(change).expect("a subscriber leaves once, after it joined");
+        *held
+    }
+
+    /// The number of this turn's run of a topic, for whoever collects runs.
+    pub fn run_mut(&mut self, id: TopicId) -> &mut Option<u32> {
+        &mut self.topics[id].run
+    }
+
+    /// Every pattern that matches the topic and has readers somewhere.
+    pub fn matching(&mut self, id: TopicId) -> &[PatternId] {
+        let topic = &mut self.topics[id];
+        if topic.matched_at != self.patterns.generation() {
+            topic.matched_at = self.patterns.generation();
+            topic.matched = self.patterns.matching(topic.name.as_str());
+        }
+        &topic.matched
+    }
+
+    /// The pattern as this shard knows it, made if it does not.
+    ///
+    /// # Errors
+    /// `overloaded` past the limit of patterns.
+    pub fn ensure_pattern(&mut self, pattern: &Pattern) -> Result<PatternId, Refusal> {
+        if self.patterns.find(pattern).is_none() && self.patterns.len() >= self.settings.patterns_max {
+            return Err(Refusal::new(ErrorCode::Overloaded, "the gateway is at its limit of patterns"));
+        }
+        Ok(self.patterns.ensure(pattern))
+    }
+
+    /// Adds a reader of this shard to a pattern; returns its place in the list. O(1).
+    pub fn attach_pattern(&mut self, id: PatternId, key: SubscriberKey) -> u32 {
+        self.patterns.attach(id, key)
+    }
+
+    /// Takes the reader at `place` from a pattern; returns the reader that stands there now. O(1).
+    pub fn detach_pattern(&mut self, id: PatternId, place: u32) -> Option<SubscriberKey> {
+        self.patterns.detach(id, place)
+    }
+
+    /// This shard's readers of a pattern.
+    #[must_use]
+    pub fn pattern_readers(&self, id: PatternId) -> &[SubscriberKey] {
+        self.patterns.readers(id)
+    }
+
+    /// The pattern of an id.
+    #[must_use]
+    pub fn pattern(&self, id: PatternId) -> &Pattern {
+        self.patterns.pattern(id)
+    }
+
+    /// The id of a pattern, if this shard knows it.
+    #[must_use]
+    pub fn find_pattern(&self, pattern: &Pattern) -> Option<PatternId> {
+        self.patterns.find(pattern)
+    }
+
+    /// Notes how many readers a shard has of a pattern; a pattern that nobody reads is forgotten.
+    pub fn set_pattern_interest(&mut self, pattern: &Pattern, shard: ShardId, readers: u32) {
+        self.patterns.set_interest(pattern, shard, readers);
+    }
+
+    /// The last values of the topics that have their home here and match a pattern: at most
+    /// [`PATTERN_SNAPSHOT_MAX`], found among the first [`PATTERN_SCAN_MAX`] topics.
+    #[must_use]
+    pub fn snapshot(&self, pattern: &Pattern) -> Vec<Arc<Publication>> {
+        self.topics
+            .iter()
+            .take(PATTERN_SCAN_MAX)
+            .filter_map(|topic| topic.home.as_ref()?.last.as_ref())
+            .filter(|last| pattern.matches(last.topic.as_str()))
+            .take(PATTERN_SNAPSHOT_MAX)
+            .cloned()
+            .collect()
+    }
+
+    /// Topics that this shard knows, patterns that any shard reads, and payload bytes of last values: for the metrics.
+    #[must_use]
+    pub fn sizes(&self) -> HubSizes {
+        HubSizes {
+            topics: self.homes,
+            patterns: self.patterns.len(),
+            retained_len: self.retained_len,
+            entries: self.topics.len(),
+        }
+    }
+}
+
+/// What a hub holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HubSizes {
+    /// Topics that have their home here.
+    pub topics: usize,
+    /// Patterns.
+    pub patterns: usize,
+    /// Payload bytes of the last values.
+    pub retained_len: u64,
+    /// Topics in the table, home or not.
+    pub entries: usize,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::command::{PayloadKind, Target};
+
+    pub fn topic(name: &str) -> TopicName {
+        TopicName::parse(name).expect("a valid name")
+    }
+
+    pub fn hub(shards: usize, topics_max: usize, retained_len_max: u64) -> Hub {
+        Hub::new(HubSettings {
+            shard: ShardId(0),
+            shards,
+            hash_key: (1, 2),
+            epoch_seed: 3,
+            topics_max,
+            patterns_max: 100,
+            retained_len_max,
+            rules: Arc::default(),
+        })
+    }
+
+    pub fn say(hub: &mut Hub, name: &str, text: &str) -> Published {
+        hub.publish(&topic(name), PayloadKind::Text, text.as_bytes().into(), None, None).expect("there is room")
+    }
+
+    #[test]
+    fn a_topic_matches_patterns_that_come_after_it_and_forgets_those_that_go() {
+        let mut hub = hub(1, 100, 1_000);
+        say(&mut hub, "px.AAPL", "1");
+        let Ok(Target::Pattern(pattern)) = Target::parse("px.*") else { panic!("a pattern") };
+        hub.set_pattern_interest(&pattern, ShardId(2), 7);
+        assert_eq!(say(&mut hub, "px.AAPL", "2").shards, 1 << 2);
+        assert_eq!(hub.state("px.AAPL").expect("the topic is there").readers, 7);
+        assert_eq!(hub.snapshot(&pattern).len(), 1);
+        hub.set_pattern_interest(&pattern, ShardId(2), 0);
+        assert_eq!(say(&mut hub, "px.AAPL", "3").shards, 0);
+    }
+
+    #[test]
+    fn a_topic_that_was_only_read_is_forgotten_with_its_last_reader() {
+        let mut hub = hub(1, 100, 1_000);
+        hub.join(&topic("a"), ShardId(0), None, true).expect("there is room");
+        let id = hub.ensure(&topic("a"));
+        hub.hold(id, 1);
+        let place = hub.attach(id, SubscriberKey(9));
+        assert_eq!(hub.readers(id), [SubscriberKey(9)]);
+        hub.detach(id, place);
+        hub.hold(id, -1);
+        hub.leave("a", ShardId(0), true);
+        assert_eq!(hub.sizes(), HubSizes::default());
+    }
+
+    #[test]
+    fn homes_are_spread_over_all_shards() {
+        let hub = hub(4, 100, 1_000);
+        let mut counts = [0; 4];
+        for n in 0..4_000 {
+            counts[hub.home_of(&format!("topic.{n}")).index()] += 1;
+        }
+        assert!(counts.iter().all(|count| (800..1_200).contains(count)), "{counts:?}");
+    }
+}

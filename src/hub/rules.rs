@@ -1,0 +1,72 @@
+//! The `[[topics]]` rules of the configuration: what holds for a topic, by its name.
+
+use crate::command::{Mode, Target};
+
+/// One `[[topics]]` entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicRule {
+    /// The topic or pattern that it is for.
+    pub pattern: Target,
+    /// Whether the last value is kept for those who join.
+    pub last: bool,
+    /// What readers get unless they ask for another.
+    pub mode: Mode,
+}
+
+/// What holds for one topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Whether the last value is kept for those who join.
+    pub last: bool,
+    /// What readers get unless they ask for another.
+    pub mode: Mode,
+}
+
+impl Default for TopicSettings {
+    fn default() -> Self {
+        Self { last: true, mode: Mode::Queue }
+    }
+}
+
+/// Every rule, in the order of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicRules(Box<[TopicRule]>);
+
+impl TopicRules {
+    /// The rules, the first of which that matches wins.
+    #[must_use]
+    pub fn new(rules: Vec<TopicRule>) -> Self {
+        Self(rules.into())
+    }
+
+    /// What holds for `topic`: the first rule that matches, or the defaults. Costs one look at each rule, so it is
+    /// asked once in a topic's life.
+    #[must_use]
+    pub fn find(&self, topic: &str) -> TopicSettings {
+        let matches = |rule: &&TopicRule| match &rule.pattern {
+            Target::Topic(name) => name.as_str() == topic,
+            Target::Pattern(pattern) => pattern.matches(topic),
+        };
+        let settings = |rule: &TopicRule| TopicSettings { last: rule.last, mode: rule.mode };
+        self.0.iter().find(matches).map(settings).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(pattern: &str, last: bool) -> TopicRule {
+        TopicRule { pattern: pattern.parse().expect("a pattern"), last, mode: Mode::Queue }
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_wins_and_the_defaults_hold_for_the_rest() {
+        let rules = TopicRules::new(vec![rule("px.AAPL", true), rule("px.>", false), rule("px.IBM", true)]);
+        assert!(rules.find("px.AAPL").last);
+        assert!(!rules.find("px.IBM").last);
+        assert!(!rules.find("px.IBM.bid").last);
+        assert_eq!(rules.find("scores.1"), TopicSettings::default());
+        assert!(TopicRules::default().find("px.IBM").last);
+    }
+}

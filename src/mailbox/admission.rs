@@ -1,0 +1,112 @@
+//! How many connections the process has, and each address: the one count that shards share.
+//!
+//! SO_REUSEPORT spreads connections unevenly, so a share of the limit per shard would refuse some below it. The counts
+//! are touched when a connection comes and goes, never for a message (docs/decisions/0002).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The shared count. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    connections: AtomicU32,
+    connections_max: u32,
+    per_ip_max: u32,
+    by_ip: Mutex<HashMap<IpAddr, u32>>,
+}
+
+/// Why a connection is past a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdmissionError {
+    /// The process has `connections_max`.
+    Full,
+    /// The address has `connections_per_ip_max`.
+    AddressFull,
+}
+
+impl Admission {
+    /// A count that admits `connections_max`, and `per_ip_max` from one address (0: any number).
+    #[must_use]
+    pub fn new(connections_max: u32, per_ip_max: u32) -> Self {
+        let shared = Shared { connections: AtomicU32::new(0), connections_max, per_ip_max, by_ip: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Counts a connection.
+    ///
+    /// # Errors
+    /// If it is past a limit; then it is not counted.
+    pub fn enter(&self, ip: IpAddr) -> Result<(), AdmissionError> {
+        let shared = &*self.shared;
+        let room = |count: u32| (count < shared.connections_max).then_some(count + 1);
+        if shared.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            return Err(AdmissionError::Full);
+        }
+        if shared.per_ip_max > 0 {
+            let mut by_ip = shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = by_ip.entry(ip).or_default();
+            if *count >= shared.per_ip_max {
+                shared.connections.fetch_sub(1, Ordering::Relaxed);
+                return Err(AdmissionError::AddressFull);
+            }
+            *count += 1;
+        }
+        Ok(())
+    }
+
+    /// Counts a connection out that was counted in.
+    pub fn leave(&self, ip: IpAddr) {
+        let shared = &*self.shared;
+        shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if shared.per_ip_max > 0 {
+            let mut by_ip = shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = by_ip.get_mut(&ip) {
+                *count -= 1;
+                if *count == 0 {
+                    by_ip.remove(&ip);
+                }
+            }
+        }
+    }
+
+    /// Whether addresses are counted, so that the shard must remember them.
+    #[must_use]
+    pub fn counts_addresses(&self) -> bool {
+        self.shared.per_ip_max > 0
+    }
+
+    /// Connections counted now.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn both_limits_hold_and_the_counts_return_to_zero() {
+        let admission = Admission::new(3, 2);
+        let ip = |last| IpAddr::from(Ipv4Addr::new(127, 0, 0, last));
+        assert_eq!(admission.enter(ip(1)), Ok(()));
+        assert_eq!(admission.enter(ip(1)), Ok(()));
+        assert_eq!(admission.enter(ip(1)), Err(AdmissionError::AddressFull));
+        assert_eq!(admission.enter(ip(2)), Ok(()));
+        assert_eq!(admission.enter(ip(3)), Err(AdmissionError::Full));
+        for last in [1, 1, 2] {
+            admission.leave(ip(last));
+        }
+        assert_eq!(admission.connections(), 0);
+        assert!(admission.shared.by_ip.lock().expect("nobody panicked").is_empty());
+    }
+}

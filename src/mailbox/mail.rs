@@ -1,0 +1,148 @@
+//! What shards say to each other.
+
+use std::sync::Arc;
+
+use crate::command::{
+    JoinAnswer, Origin, Pattern, PayloadKind, Position, Publication, Refusal, ShardId, TopicName, TopicState,
+};
+use crate::metrics::ShardMetrics;
+
+/// One mail.
+#[derive(Debug)]
+pub enum Mail {
+    /// Do something.
+    Request(Request),
+    /// What came of it, or something to deliver.
+    Answer(Answer),
+}
+
+/// What one shard asks of another. A `ticket` comes back in the answer; only its maker knows its meaning.
+#[derive(Debug)]
+pub enum Request {
+    /// Number a publication and see that it reaches its readers. The receiver is the topic's home.
+    Publish {
+        /// The topic.
+        topic: TopicName,
+        /// What the payload is.
+        kind: PayloadKind,
+        /// The bytes.
+        payload: Box<[u8]>,
+        /// The conflation key.
+        key: Option<Box<str>>,
+        /// Who published.
+        origin: Option<Origin>,
+        /// Answered by `Published`, if there is one.
+        ticket: Option<u32>,
+    },
+    /// A subscriber of the sender wants a topic; answered by `Joined`. The receiver is the topic's home.
+    Join {
+        /// The topic.
+        topic: TopicName,
+        /// The last position that the reader saw.
+        since: Option<Position>,
+        /// Whether it wants the last value.
+        last: bool,
+        /// Comes back.
+        ticket: u32,
+    },
+    /// A subscriber of the sender left a topic. The receiver is the topic's home.
+    Leave {
+        /// The topic.
+        topic: TopicName,
+        /// Whether the sender has no other reader of it.
+        is_last: bool,
+    },
+    /// How many readers of a pattern the sender has now.
+    PatternInterest {
+        /// The pattern.
+        pattern: Pattern,
+        /// Its readers in the sender's shard; 0 ends the interest.
+        readers: u32,
+        /// If somebody joins with it: answered by `PatternJoined`.
+        join: Option<PatternJoin>,
+    },
+    /// What is there to say of a topic? Answered by `TopicState`. The receiver is the topic's home.
+    AskTopic {
+        /// The topic.
+        topic: TopicName,
+        /// Comes back.
+        ticket: u32,
+    },
+    /// What do you count? Answered by `Metrics`.
+    AskMetrics {
+        /// Comes back.
+        ticket: u32,
+    },
+    /// Shut down in order. Only the composition root says so.
+    Drain,
+    /// The sender has no connection left and stays only to answer.
+    Drained,
+}
+
+/// Somebody joins a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatternJoin {
+    /// Comes back.
+    pub ticket: u32,
+    /// Whether the reader wants the last values.
+    pub last: bool,
+}
+
+/// What needs no answer.
+#[derive(Debug)]
+pub enum Answer {
+    /// A publication for the receiver's readers.
+    Deliver(Arc<Publication>),
+    /// A publication was taken or refused.
+    Published {
+        /// From the request.
+        ticket: u32,
+        /// Its number.
+        result: Result<Position, Refusal>,
+    },
+    /// A subscriber was counted or refused. What is delivered after this follows the position without a gap.
+    Joined {
+        /// From the request.
+        ticket: u32,
+        /// Where the topic stands.
+        result: Result<JoinAnswer, Refusal>,
+    },
+    /// The interest in a pattern is noted. What is delivered after this follows the values without a gap.
+    PatternJoined {
+        /// From the request.
+        ticket: u32,
+        /// The last values of the sender's topics.
+        publications: Vec<Arc<Publication>>,
+    },
+    /// What there is to say of a topic.
+    TopicState {
+        /// From the request.
+        ticket: u32,
+        /// `None` if nobody reads or published it.
+        state: Option<TopicState>,
+    },
+    /// What the sender counts.
+    Metrics {
+        /// From the request.
+        ticket: u32,
+        /// The counters.
+        metrics: Box<ShardMetrics>,
+    },
+}
+
+/// Mail on its way out, collected in a turn.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// By receiver, in order.
+    pub requests: Vec<(ShardId, Request)>,
+    /// By receiver, in order.
+    pub answers: Vec<(ShardId, Answer)>,
+}
+
+impl Outgoing {
+    /// Whether nothing is on its way out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.answers.is_empty()
+    }
+}

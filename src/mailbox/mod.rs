@@ -1,0 +1,350 @@
+//! Mail between shards: two lanes for each ordered pair, bounded, without a lock.
+//!
+//! *Requests* ask a shard to do something and may make it send answers. *Answers* never make anybody send anything. A
+//! shard always takes its answers, and takes requests only while its own answers find room, so that two shards that
+//! are full of each other's mail still get on. Each lane keeps its order; a snapshot and what follows it travel as
+//! answers, so that no publication overtakes the snapshot it belongs behind.
+//!
+//! Full lanes are not drops: mail waits at its sender, who is told by [`Mailbox::is_congested`] to stop reading from
+//! its publishers. This room knows no connection and no kernel: it says whom to wake, and the shard's loop does.
+//! Tests: beside the code.
+
+mod admission;
+mod mail;
+
+pub use admission::{Admission, AdmissionError};
+pub use mail::{Answer, Mail, Outgoing, PatternJoin, Request};
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::command::ShardId;
+use crate::limits::{MAILBOX_LEN, SHARDS_MAX, SPILL_LEN_MAX};
+
+/// One shard's end of all lanes.
+#[derive(Debug)]
+pub struct Mailbox {
+    shard: ShardId,
+    /// By shard; the own place stays empty.
+    peers: Vec<Option<Peer>>,
+    control: Consumer<Request>,
+    parked: Arc<[AtomicBool]>,
+    /// Whose lanes are drained first in the next turn, so that nobody is always last.
+    first: usize,
+}
+
+/// The end that the composition root keeps, to tell every shard something.
+#[derive(Debug)]
+pub struct Control {
+    lanes: Vec<Producer<Request>>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    requests: Lane<Request>,
+    answers: Lane<Answer>,
+    requests_in: Consumer<Request>,
+    answers_in: Consumer<Answer>,
+}
+
+/// The sending end of a lane, with what found no room in it.
+#[derive(Debug)]
+struct Lane<T> {
+    ring: Producer<T>,
+    spill: VecDeque<T>,
+}
+
+impl Mailbox {
+    /// Mailboxes for `shards` shards, and the control that reaches them all.
+    ///
+    /// # Panics
+    /// If `shards` is 0 or past [`SHARDS_MAX`].
+    #[must_use]
+    pub fn mesh(shards: usize) -> (Vec<Self>, Control) {
+        assert!((1..=SHARDS_MAX).contains(&shards), "shards are validated before");
+        let parked: Arc<[AtomicBool]> = (0..shards).map(|_| AtomicBool::new(false)).collect();
+        let mut lanes = Vec::new();
+        let mut boxes: Vec<Self> = (0..shards)
+            .map(|shard| {
+                let (lane, control) = RingBuffer::new(CONTROL_LEN);
+                lanes.push(lane);
+                let peers = (0..shards).map(|_| None).collect();
+                Self { shard: ShardId(shard as u8), peers, control, parked: Arc::clone(&parked), first: 0 }
+            })
+            .collect();
+        let len = (2 * MAILBOX_LEN / shards).clamp(LANE_LEN_MIN, MAILBOX_LEN);
+        for a in 0..shards {
+            for b in a + 1..shards {
+                let (requests_ab, requests_from_a) = RingBuffer::new(len);
+                let (requests_ba, requests_from_b) = RingBuffer::new(len);
+                let (answers_ab, answers_from_a) = RingBuffer::new(len);
+                let (answers_ba, answers_from_b) = RingBuffer::new(len);
+                boxes[a].peers[b] = Some(Peer::new(requests_ab, answers_ab, requests_from_b, answers_from_b));
+                boxes[b].peers[a] = Some(Peer::new(requests_ba, answers_ba, requests_from_a, answers_from_a));
+            }
+        }
+        (boxes, Control { lanes })
+    }
+
+    /// Says that this shard is about to wait. `false` if mail is there already: then it must not wait.
+    pub fn park(&self) -> bool {
+        self.parked[self.shard.index()].store(true, Ordering::Relaxed);
+        // Pairs with the fence in `post`: either the sender sees the flag, or this shard sees the mail.
+        fence(Ordering::SeqCst);
+        self.is_empty()
+    }
+
+    /// Says that this shard is up again.
+    pub fn unpark(&self) {
+        self.parked[self.shard.index()].store(false, Ordering::Relaxed);
+    }
+
+    /// Hands over at most `budget` mails of each lane, answers first, until `sink` says that it has enough.
+    pub fn drain(&mut self, budget: usize, mut sink: impl FnMut(ShardId, Mail) -> ControlFlow<()>) {
+        let _ = self.try_drain(budget, &mut sink);
+    }
+
+    /// Sends what there is, and what waited before. Returns one bit for each shard that waits and must be woken.
+    ///
+    /// # Panics
+    /// If mail is addressed to the shard itself, which handles its own without a mailbox.
+    pub fn post(&mut self, outgoing: &mut Outgoing) -> u64 {
+        let mut posted = 0;
+        for (to, request) in outgoing.requests.drain(..) {
+            peer_mut(&mut self.peers, to).requests.spill.push_back(request);
+        }
+        for (to, answer) in outgoing.answers.drain(..) {
+            peer_mut(&mut self.peers, to).answers.spill.push_back(answer);
+        }
+        for (to, peer) in peers_mut(&mut self.peers) {
+            if peer.requests.flush() | peer.answers.flush() {
+                posted |= 1 << to.0;
+            }
+        }
+        if posted == 0 {
+            return 0;
+        }
+        fence(Ordering::SeqCst);
+        let mut wake = 0;
+        for (index, parked) in self.parked.iter().enumerate() {
+            if posted & 1 << index != 0 && parked.load(Ordering::Relaxed) && parked.swap(false, Ordering::Relaxed) {
+                wake |= 1 << index;
+            }
+        }
+        wake
+    }
+
+    /// Whether so much mail waits for room that this shard should read no more publications.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.spilled() >= SPILL_LEN_MAX
+    }
+
+    /// Whether mail of this shard waits for room: it should not sleep long.
+    #[must_use]
+    pub fn has_spilled(&self) -> bool {
+        self.spilled() > 0
+    }
+
+    /// Mail not yet taken, in both directions, as far as this shard can see: for the metrics.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.spilled()
+            + peers(&self.peers).map(|peer| peer.requests_in.slots() + peer.answers_in.slots()).sum::<usize>()
+    }
+
+    fn try_drain(&mut self, budget: usize, sink: &mut impl FnMut(ShardId, Mail) -> ControlFlow<()>) -> ControlFlow<()> {
+        for _ in 0..budget {
+            let Ok(request) = self.control.pop() else { break };
+            sink(self.shard, Mail::Request(request))?;
+        }
+        let takes_requests = self.spilled_answers() < SPILL_LEN_MAX;
+        let count = self.peers.len();
+        self.first = (self.first + 1) % count;
+        for index in (self.first..count).chain(0..self.first) {
+            let Some(peer) = &mut self.peers[index] else { continue };
+            let from = ShardId(index as u8);
+            for _ in 0..budget {
+                let Ok(answer) = peer.answers_in.pop() else { break };
+                sink(from, Mail::Answer(answer))?;
+            }
+            for _ in 0..budget {
+                if !takes_requests {
+                    break;
+                }
+                let Ok(request) = peer.requests_in.pop() else { break };
+                sink(from, Mail::Request(request))?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn is_empty(&self) -> bool {
+        let takes_requests = self.spilled_answers() < SPILL_LEN_MAX;
+        self.control.is_empty()
+            && peers(&self.peers)
+                .all(|peer| peer.answers_in.is_empty() && (!takes_requests || peer.requests_in.is_empty()))
+    }
+
+    fn spilled(&self) -> usize {
+        self.spilled_answers() + peers(&self.peers).map(|peer| peer.requests.spill.len()).sum::<usize>()
+    }
+
+    fn spilled_answers(&self) -> usize {
+        peers(&self.peers).map(|peer| peer.answers.spill.len()).sum()
+    }
+}
+
+impl Control {
+    /// Sends a request to every shard; whoever calls wakes them all. `false` if a lane is full, which only repeated
+    /// calls can bring about.
+    pub fn tell_all(&mut self, request: impl Fn() -> Request) -> bool {
+        self.lanes.iter_mut().filter_map(|lane| lane.push(request()).err()).count() == 0
+    }
+}
+
+impl Peer {
+    fn new(
+        requests: Producer<Request>,
+        answers: Producer<Answer>,
+        requests_in: Consumer<Request>,
+        answers_in: Consumer<Answer>,
+    ) -> Self {
+        Self { requests: Lane::new(requests), answers: Lane::new(answers), requests_in, answers_in }
+    }
+}
+
+impl<T> Lane<T> {
+    fn new(ring: Producer<T>) -> Self {
+        Self { ring, spill: VecDeque::new() }
+    }
+
+    /// Moves what fits from the spill to the ring; says whether anything did.
+    fn flush(&mut self) -> bool {
+        let count = self.spill.len().min(self.ring.slots());
+        for mail in self.spill.drain(..count) {
+            let pushed = self.ring.push(mail).is_ok();
+            debug_assert!(pushed, "the slots were counted");
+        }
+        if self.spill.is_empty() && self.spill.capacity() > SPILL_LEN_MAX {
+            self.spill.shrink_to(MAILBOX_LEN);
+        }
+        count > 0
+    }
+}
+
+fn peer_mut(peers: &mut [Option<Peer>], to: ShardId) -> &mut Peer {
+    peers[to.index()].as_mut().expect("a shard does not write to itself")
+}
+
+fn peers(peers: &[Option<Peer>]) -> impl Iterator<Item = &Peer> {
+    peers.iter().flatten()
+}
+
+fn peers_mut(peers: &mut [Option<Peer>]) -> impl Iterator<Item = (ShardId, &mut Peer)> {
+    peers.iter_mut().enumerate().filter_map(|(index, peer)| Some((ShardId(index as u8), peer.as_mut()?)))
+}
+
+/// Requests that the composition root may have under way to one shard.
+const CONTROL_LEN: usize = 16;
+/// The shortest lane, however many shards share the memory.
+const LANE_LEN_MIN: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::TopicName;
+
+    fn leave(n: usize) -> Request {
+        Request::Leave { topic: TopicName::parse(&format!("t.{n}")).expect("a valid name"), is_last: false }
+    }
+
+    fn check_drained(mailbox: &mut Mailbox, from: ShardId, expected: std::ops::Range<usize>) {
+        let mut next = expected.start;
+        mailbox.drain(usize::MAX, |sender, mail| {
+            assert_eq!(sender, from);
+            let Mail::Request(Request::Leave { topic, .. }) = mail else { panic!("only requests were sent") };
+            assert_eq!(topic.as_str(), format!("t.{next}"));
+            next += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(next, expected.end);
+    }
+
+    #[test]
+    fn a_full_lane_spills_in_order_and_says_that_it_is_congested() {
+        let (mut boxes, _control) = Mailbox::mesh(2);
+        let (first, second) = boxes.split_at_mut(1);
+        let (a, b) = (&mut first[0], &mut second[0]);
+        let mut outgoing = Outgoing::default();
+        let total = MAILBOX_LEN + SPILL_LEN_MAX;
+        outgoing.requests.extend((0..total).map(|n| (ShardId(1), leave(n))));
+        assert_eq!(a.post(&mut outgoing), 0, "nobody is parked");
+        assert!(a.is_congested() && a.has_spilled());
+        check_drained(b, ShardId(0), 0..MAILBOX_LEN);
+        a.post(&mut outgoing);
+        assert!(!a.is_congested());
+        let mut from = MAILBOX_LEN;
+        while from < total {
+            let to = (from + MAILBOX_LEN).min(total);
+            check_drained(b, ShardId(0), from..to);
+            a.post(&mut outgoing);
+            from = to;
+        }
+        assert!(!a.has_spilled() && b.depth() == 0);
+    }
+
+    #[test]
+    fn only_a_parked_shard_is_woken_and_only_once() {
+        let (mut boxes, mut control) = Mailbox::mesh(3);
+        assert!(boxes[2].park());
+        let mut outgoing = Outgoing::default();
+        for _ in 0..2 {
+            outgoing.requests.extend([(ShardId(1), leave(0)), (ShardId(2), leave(0))]);
+            let wake = boxes[0].post(&mut outgoing);
+            outgoing.requests.push((ShardId(2), leave(1)));
+            assert_eq!((wake, boxes[0].post(&mut outgoing)), (1 << 2, 0));
+            boxes[2].drain(usize::MAX, |_, _| ControlFlow::Continue(()));
+            boxes[1].drain(usize::MAX, |_, _| ControlFlow::Continue(()));
+            assert!(boxes[2].park());
+        }
+        assert!(control.tell_all(|| Request::Drain));
+        assert!(!boxes[1].park(), "mail from the control counts");
+    }
+
+    #[test]
+    fn a_shard_whose_answers_find_no_room_takes_answers_and_no_requests() {
+        let (mut boxes, _control) = Mailbox::mesh(2);
+        let (first, second) = boxes.split_at_mut(1);
+        let (a, b) = (&mut first[0], &mut second[0]);
+        let mut outgoing = Outgoing::default();
+        let answer = || Answer::Published {
+            ticket: 1,
+            result: Err(crate::command::Refusal::new(crate::command::ErrorCode::Internal, "")),
+        };
+        outgoing.answers.extend((0..MAILBOX_LEN + SPILL_LEN_MAX).map(|_| (ShardId(1), answer())));
+        a.post(&mut outgoing);
+        outgoing.requests.push((ShardId(0), leave(0)));
+        outgoing.answers.push((ShardId(0), answer()));
+        b.post(&mut outgoing);
+        let mut kinds = Vec::new();
+        a.drain(usize::MAX, |_, mail| {
+            kinds.push(matches!(mail, Mail::Answer(_)));
+            ControlFlow::Continue(())
+        });
+        assert_eq!(kinds, [true]);
+        assert!(a.park(), "requests that it does not take must not keep it awake");
+        b.drain(usize::MAX, |_, _| ControlFlow::Continue(()));
+        a.post(&mut outgoing);
+        kinds.clear();
+        a.drain(usize::MAX, |_, mail| {
+            kinds.push(matches!(mail, Mail::Answer(_)));
+            ControlFlow::Continue(())
+        });
+        assert_eq!(kinds, [false]);
+    }
+}

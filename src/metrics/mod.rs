@@ -1,0 +1,97 @@
+//! What a shard counts, and how it is told to Prometheus.
+//!
+//! Counters are plain numbers of their shard; the shard that serves `/metrics` asks the others for copies. Nothing
+//! here is shared and nothing is atomic. Tests: beside the code.
+
+mod text;
+
+pub use text::render;
+
+use crate::close::CloseReason;
+
+/// The counters and gauges of one shard. Totals count since the start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShardMetrics {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections refused at once because even the places for refusals were taken.
+    pub refused: u64,
+    /// Live connections that speak HTTP.
+    pub http_connections: u64,
+    /// Live connections that speak WebSocket.
+    pub websocket_connections: u64,
+    /// HTTP requests answered, upgrades included.
+    pub requests: u64,
+    /// Opening handshakes completed.
+    pub handshakes: u64,
+    /// Messages received on WebSockets.
+    pub messages_received: u64,
+    /// Publications numbered by this shard.
+    pub publications: u64,
+    /// Messages handed to readers.
+    pub deliveries: u64,
+    /// Bytes received.
+    pub received_len: u64,
+    /// Bytes that the kernel took.
+    pub sent_len: u64,
+    /// Connections ended, by [`CloseReason`].
+    pub closes: [u64; CloseReason::ALL.len()],
+    /// Topics that have their home here.
+    pub topics: u64,
+    /// Patterns that anybody reads; every shard knows all.
+    pub patterns: u64,
+    /// Subscriptions of this shard's connections.
+    pub subscriptions: u64,
+    /// Payload bytes of last values.
+    pub retained_len: u64,
+    /// Bytes that wait in outboxes.
+    pub outbox_len: u64,
+    /// Pooled blocks in use.
+    pub blocks_in_use: u64,
+    /// Mails that wait.
+    pub mailbox_depth: u64,
+    /// How long turns took, from the end of the wait to its next beginning.
+    pub turns: TurnTimes,
+}
+
+impl ShardMetrics {
+    /// Counts an end.
+    pub fn count_close(&mut self, reason: CloseReason) {
+        self.closes[reason.index()] += 1;
+    }
+}
+
+/// A histogram of turn times with fixed bounds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TurnTimes {
+    counts: [u64; TURN_BOUNDS_US.len() + 1],
+    sum_nanos: u64,
+}
+
+impl TurnTimes {
+    /// Counts a turn.
+    pub fn record(&mut self, nanos: u64) {
+        let bucket = TURN_BOUNDS_US.iter().position(|bound| nanos <= bound * 1_000).unwrap_or(TURN_BOUNDS_US.len());
+        self.counts[bucket] += 1;
+        self.sum_nanos += nanos;
+    }
+
+    /// Turns counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    fn sum_seconds(&self) -> f64 {
+        self.sum_nanos as f64 / 1e9
+    }
+
+    /// Upper bounds in seconds and counts of each bucket; the last bound is infinite.
+    fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = TURN_BOUNDS_US.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
+        bounds.zip(self.counts).collect()
+    }
+}
+
+/// Upper bounds of the turn-time buckets, in microseconds.
+const TURN_BOUNDS_US: [u64; 12] = [10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 50_000, 250_000, 1_000_000];

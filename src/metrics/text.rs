@@ -1,0 +1,135 @@
+//! The text that Prometheus reads.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::{ShardMetrics, TurnTimes};
+use crate::close::CloseReason;
+
+/// The metrics of all shards as OpenMetrics text, each with a `shard` label.
+#[must_use]
+pub fn render(shards: &[ShardMetrics]) -> String {
+    let mut registry = Registry::with_prefix("fanwire");
+    registry.register_collector(Box::new(Shards(shards.to_vec())));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string takes all that is written");
+    text
+}
+
+#[derive(Debug)]
+struct Shards(Vec<ShardMetrics>);
+
+/// One family: its name, what it means, and its value in one shard.
+type Row = (&'static str, &'static str, fn(&ShardMetrics) -> u64);
+
+const COUNTERS: [Row; 9] = [
+    ("accepted", "Connections accepted", |m| m.accepted),
+    ("refused", "Connections refused at once at the limit of connections", |m| m.refused),
+    ("requests", "HTTP requests answered, upgrades included", |m| m.requests),
+    ("handshakes", "Opening handshakes completed", |m| m.handshakes),
+    ("messages_received", "Messages received on WebSockets", |m| m.messages_received),
+    ("publications", "Publications numbered by their home shard", |m| m.publications),
+    ("deliveries", "Messages handed to readers", |m| m.deliveries),
+    ("received_bytes", "Bytes received", |m| m.received_len),
+    ("sent_bytes", "Bytes that the kernel took", |m| m.sent_len),
+];
+
+const GAUGES: [Row; 7] = [
+    ("topics", "Topics that have their home in the shard", |m| m.topics),
+    ("patterns", "Patterns that anybody reads, known to every shard", |m| m.patterns),
+    ("subscriptions", "Subscriptions of live connections", |m| m.subscriptions),
+    ("retained_bytes", "Payload bytes of last values", |m| m.retained_len),
+    ("outbox_bytes", "Bytes that wait for readers", |m| m.outbox_len),
+    ("blocks_in_use", "Pooled blocks that hold unfinished messages and requests", |m| m.blocks_in_use),
+    ("mailbox_depth", "Mails between shards that wait", |m| m.mailbox_depth),
+];
+
+impl Collector for Shards {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, value) in COUNTERS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (shard, metrics) in self.numbered() {
+                ConstCounter::new(value(metrics)).encode(family.encode_family(&[("shard", shard)])?)?;
+            }
+        }
+        for (name, help, value) in GAUGES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (shard, metrics) in self.numbered() {
+                ConstGauge::new(value(metrics)).encode(family.encode_family(&[("shard", shard)])?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor("connections", "Live connections", None, MetricType::Gauge)?;
+        for (shard, metrics) in self.numbered() {
+            let values = [("http", metrics.http_connections), ("websocket", metrics.websocket_connections)];
+            for (transport, value) in values {
+                let labels = [("shard", shard.as_str()), ("transport", transport)];
+                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor("closes", "Connections ended", None, MetricType::Counter)?;
+        for (shard, metrics) in self.numbered() {
+            for reason in CloseReason::ALL {
+                let labels = [("shard", shard.as_str()), ("reason", reason.row().label)];
+                ConstCounter::new(metrics.closes[reason.index()]).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "turn_seconds",
+            "How long turns of the loop took",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (shard, metrics) in self.numbered() {
+            metrics.turns.encode(family.encode_family(&[("shard", shard)])?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Shards {
+    fn numbered(&self) -> impl Iterator<Item = (String, &ShardMetrics)> {
+        self.0.iter().enumerate().map(|(shard, metrics)| (shard.to_string(), metrics))
+    }
+}
+
+impl EncodeMetric for TurnTimes {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        encoder.encode_histogram::<NoLabelSet>(self.sum_seconds(), self.count(), &self.buckets(), None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_is_told_for_every_shard() {
+        let mut first = ShardMetrics { deliveries: 7, http_connections: 2, ..ShardMetrics::default() };
+        first.count_close(CloseReason::SlowReader);
+        first.turns.record(20_000);
+        first.turns.record(u64::MAX / 2);
+        let text = render(&[first, ShardMetrics::default()]);
+        for line in [
+            "fanwire_deliveries_total{shard=\"0\"} 7",
+            "fanwire_deliveries_total{shard=\"1\"} 0",
+            "fanwire_connections{shard=\"0\",transport=\"http\"} 2",
+            "fanwire_closes_total{shard=\"0\",reason=\"slow_reader\"} 1",
+            "fanwire_turn_seconds_bucket{le=\"0.000025\",shard=\"0\"} 1",
+            "fanwire_turn_seconds_bucket{le=\"+Inf\",shard=\"0\"} 2",
+            "# TYPE fanwire_deliveries counter",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is missing in\n{text}");
+        }
+    }
+}

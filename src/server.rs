@@ -1,0 +1,177 @@
+//! The composition root: listeners, drivers, shards on their threads, and the way to end them.
+
+pub mod signals;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+
+use crate::command::ShardId;
+use crate::config::Config;
+use crate::driver::{EpollSetup, EpollWaker, Listener, Wake, entropy_seed, listen};
+use crate::hub::TopicRules;
+use crate::limits::REFUSALS_MAX;
+use crate::mailbox::{Admission, Control, Mailbox, Request};
+use crate::shard::{self, Settings, Shard};
+
+pub use crate::transport::http::Page;
+
+/// Why the gateway did not start, in one line.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Running {
+    addrs: Vec<SocketAddr>,
+    shards: Vec<JoinHandle<()>>,
+    drainer: Drainer,
+    /// What each shard ended with, in the order in which they ended.
+    ended: mpsc::Receiver<Result<(), String>>,
+}
+
+/// Begins the shutdown of a [`Running`] from any thread.
+#[derive(Clone, Debug)]
+pub struct Drainer {
+    control: Arc<Mutex<Control>>,
+    wakers: Arc<[EpollWaker]>,
+}
+
+impl Drainer {
+    /// Begins the shutdown; more than once is the same as once.
+    pub fn drain(&self) {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full lane already holds the same request.
+        let _ = control.tell_all(|| Request::Drain);
+        self.wakers.iter().for_each(Wake::wake);
+    }
+}
+
+/// Starts the gateway; it listens when this returns.
+///
+/// # Errors
+/// [`StartError`], above all a port in use.
+pub fn start(config: &Config) -> Result<Running, StartError> {
+    let (addrs, listeners) = open_listeners(config)?;
+    let seed = config.seed.unwrap_or_else(entropy_seed);
+    let settings = settings(config, seed);
+    let capacity = config.limits.connections_max.saturating_add(REFUSALS_MAX);
+    let drivers = listeners.into_iter().map(|listeners| EpollSetup::new(listeners, capacity));
+    let drivers = drivers.collect::<Result<Vec<_>, _>>();
+    let drivers = drivers.map_err(|error| StartError(format!("cannot use epoll: {error}")))?;
+    let wakers: Arc<[EpollWaker]> = drivers.iter().map(EpollSetup::waker).collect();
+    let (mailboxes, control) = Mailbox::mesh(config.shards);
+    let drainer = Drainer { control: Arc::new(Mutex::new(control)), wakers: Arc::clone(&wakers) };
+    let (report, ended) = mpsc::channel();
+    let mut shards = Vec::new();
+    for (index, (driver, mailbox)) in drivers.into_iter().zip(mailboxes).enumerate() {
+        let settings = Settings { shard: ShardId(index as u8), ..settings.clone() };
+        let (wakers, report) = (Arc::clone(&wakers), report.clone());
+        let run = move || run_shard(settings, driver, mailbox, &wakers, &report);
+        let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(run);
+        shards.push(thread.map_err(|error| StartError(format!("cannot start a thread: {error}")))?);
+    }
+    Ok(Running { addrs, shards, drainer, ended })
+}
+
+impl Running {
+    /// The addresses that it listens on, with their ports as bound.
+    #[must_use]
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// How many shards it has.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Something that begins the shutdown from another thread.
+    #[must_use]
+    pub fn drainer(&self) -> Drainer {
+        self.drainer.clone()
+    }
+
+    /// Begins the shutdown.
+    pub fn drain(&self) {
+        self.drainer.drain();
+    }
+
+    /// Waits until every shard ended, by a shutdown or by an error of its own. A shard that ends by an error takes the
+    /// others with it: half a gateway would lose the topics that are at home there.
+    ///
+    /// # Errors
+    /// What a shard ended with, in one line.
+    pub fn join(self) -> Result<(), String> {
+        let mut outcome = Ok(());
+        for _ in 0..self.shards.len() {
+            let ended = self.ended.recv().unwrap_or_else(|_| Err("a shard ended by a panic".to_owned()));
+            if ended.is_err() && outcome.is_ok() {
+                outcome = ended;
+                self.drainer.drain();
+            }
+        }
+        for shard in self.shards {
+            if shard.join().is_err() && outcome.is_ok() {
+                outcome = Err("a shard ended by a panic".to_owned());
+            }
+        }
+        outcome
+    }
+}
+
+/// Listeners by shard: each shard has one for every address.
+fn open_listeners(config: &Config) -> Result<(Vec<SocketAddr>, Vec<Vec<Listener>>), StartError> {
+    let mut addrs = Vec::new();
+    let mut by_shard: Vec<Vec<Listener>> = (0..config.shards).map(|_| Vec::new()).collect();
+    for &addr in &config.listen {
+        let fail = |error| StartError(format!("cannot listen on {addr}: {error}"));
+        let listeners = listen(addr, config.shards).map_err(fail)?;
+        addrs.push(listeners[0].local_addr().map_err(fail)?);
+        for (shard, listener) in by_shard.iter_mut().zip(listeners) {
+            shard.push(listener);
+        }
+    }
+    Ok((addrs, by_shard))
+}
+
+fn settings(config: &Config, seed: u64) -> Settings {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    Settings {
+        shard: ShardId(0),
+        shards: config.shards,
+        limits: config.limits.clone(),
+        rules: Arc::new(TopicRules::new(config.topics.clone())),
+        pages: config.pages.clone().into(),
+        hash_key: (rng.u64(..), rng.u64(..)),
+        seed: rng.u64(..),
+        admission: Admission::new(config.limits.connections_max, config.limits.connections_per_ip_max),
+    }
+}
+
+fn run_shard(
+    settings: Settings,
+    driver: EpollSetup,
+    mut mailbox: Mailbox,
+    wakers: &[EpollWaker],
+    report: &mpsc::Sender<Result<(), String>>,
+) {
+    let index = settings.shard.index();
+    let (mut driver, mut shard) = (driver.into_driver(), Shard::new(settings));
+    let run = || shard::run(&mut driver, &mut shard, &mut mailbox, wakers);
+    let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        Ok(outcome) => outcome.map_err(|error| format!("shard {index}: {error}")),
+        Err(_) => Err(format!("shard {index} ended by a panic")),
+    };
+    let _ = report.send(outcome);
+}

@@ -1,0 +1,187 @@
+//! How connections end.
+//!
+//! ```text
+//!            close(), fail(), on_close_frame(), last response
+//! open ------------------------------------------------------> CLOSING: what is queued goes out, then
+//!   |                                                             peer is done:        Close
+//!   |  reset, peer gone, time-out                                 peer may not be:     Finish, wait for its end
+//!   +----------------------> Gone (driver told) ---- Closed ----> out of the arena
+//! ```
+//! A WebSocket that we close in order waits for the peer's close frame before its socket is closed [RFC 6455 7.1.1]; one
+//! that broke a rule is not listened to any more, but its stream is ended in order, so that the close frame is not lost
+//! to a reset.
+
+use super::Shard;
+use super::conn::{Flag, Session, Slot, Timer};
+use crate::buf::Segment;
+use crate::close::{CloseReason, Loudness};
+use crate::command::ConnId;
+use crate::driver::{NetError, Op};
+use crate::limits::REPLY_BACKLOG_LEN_MAX;
+use crate::transport::websocket;
+
+impl Shard {
+    /// Begins the closing handshake of a WebSocket. What is queued for a reader that is too slow is dropped.
+    pub(super) fn close(&mut self, id: ConnId, reason: CloseReason, text: &str) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if !conn.is_open_websocket() {
+            return;
+        }
+        if reason == CloseReason::SlowReader
+            && let Some(outbox) = self.outboxes.get_mut(conn.outbox)
+        {
+            outbox.drop_queued();
+        }
+        self.reply(id, |_, out| websocket::close(reason, text, out));
+        self.begin_end(id, reason);
+    }
+
+    /// Fails the WebSocket: the closing handshake, and nothing more that the peer sends is looked at. [RFC 6455 7.1.7]
+    pub(super) fn fail(&mut self, id: ConnId, reason: CloseReason, text: &str) {
+        self.close(id, reason, text);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.set(Flag::DEAF, true);
+        }
+    }
+
+    /// Answers the peer's close frame, or takes it as the answer to ours.
+    pub(super) fn on_close_frame(&mut self, id: ConnId, code: Option<u16>) {
+        if self.conns[id.index].is_open_websocket() {
+            self.reply(id, |_, out| websocket::answer_close(code, out));
+            self.begin_end(id, CloseReason::Normal);
+        }
+        let conn = &mut self.conns[id.index];
+        conn.set(Flag::DEAF, true);
+        conn.set(Flag::PEER_DONE, true);
+        self.mark_dirty(id);
+    }
+
+    /// From now on nothing more is said to the connection; it ends when what is queued is out.
+    pub(super) fn begin_end(&mut self, id: ConnId, reason: CloseReason) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.end.get_or_insert(reason);
+        conn.set(Flag::CLOSING, true);
+        self.unpause(id, Flag::PAUSED);
+        self.leave_all(id);
+        self.mark_dirty(id);
+        self.set_timer(id, Timer::Close);
+    }
+
+    /// The outbox of a connection has run empty.
+    pub(super) fn settle(&mut self, id: ConnId) {
+        let conn = &mut self.conns[id.index];
+        if !conn.is(Flag::CLOSING) {
+            return;
+        }
+        if conn.is(Flag::PEER_DONE) {
+            self.terminate(id, CloseReason::Normal, false);
+        } else if !conn.is(Flag::FINISHED) && (conn.session == Session::Http || conn.is(Flag::DEAF)) {
+            conn.set(Flag::FINISHED, true);
+            conn.set(Flag::DEAF, true);
+            self.ops.push(Op::Finish { conn: id });
+        }
+    }
+
+    pub(super) fn on_receive_closed(&mut self, id: ConnId, cause: Option<NetError>) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.session == Session::Gone {
+            return;
+        }
+        if cause.is_some() {
+            return self.terminate(id, CloseReason::Reset, true);
+        }
+        conn.set(Flag::PEER_DONE, true);
+        let owes_answer =
+            conn.session == Session::Http && (self.is_waiting(id) || !self.conns[id.index].outbox.is_none());
+        if self.conns[id.index].is(Flag::CLOSING) {
+            self.mark_dirty(id);
+        } else if owes_answer {
+            // A client may end its side as soon as it has asked. [RFC 9112 9.6]
+            self.set_timer(id, Timer::Close);
+            self.end_after_answer(id);
+        } else {
+            let is_idle = self.conns[id.index].session == Session::Http && self.conns[id.index].exchange.is_none();
+            self.terminate(id, if is_idle { CloseReason::Normal } else { CloseReason::PeerGone }, false);
+        }
+    }
+
+    pub(super) fn on_sent(&mut self, id: ConnId, result: Result<u32, NetError>, mut rest: Vec<Segment>) {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.session != Session::Gone) else { return };
+        let sent_len = result.unwrap_or(0) as usize;
+        let outbox = self.outboxes.ensure(&mut conn.outbox);
+        if outbox.is_in_flight() {
+            self.metrics.sent_len += sent_len as u64;
+            outbox.sent(sent_len, &mut rest);
+        } else {
+            // Of a fan-out that was counted as sent.
+            self.metrics.sent_len -= rest.iter().map(|segment| segment.len() as u64).sum::<u64>();
+            outbox.adopt_rest(sent_len, &mut rest);
+        }
+        let has_backlog = outbox.len() > REPLY_BACKLOG_LEN_MAX / 2;
+        self.outboxes.recycle(rest);
+        if result.is_err() {
+            return self.terminate(id, CloseReason::Reset, true);
+        }
+        if !has_backlog {
+            self.unpause(id, Flag::PAUSED_BACKLOG);
+        }
+        self.catch_up(id);
+        self.mark_dirty(id);
+    }
+
+    /// Ends a connection now: everything it holds is given back, and the driver is told to close it.
+    pub(super) fn terminate(&mut self, id: ConnId, reason: CloseReason, abort: bool) {
+        if self.conns.get(id).is_none_or(|conn| conn.session == Session::Gone) {
+            return;
+        }
+        self.leave_all(id);
+        let conn = &mut self.conns[id.index];
+        let reason = *conn.end.get_or_insert(reason);
+        match std::mem::replace(&mut conn.session, Session::Gone) {
+            Session::Http => self.metrics.http_connections -= 1,
+            _ => self.metrics.websocket_connections -= 1,
+        }
+        self.outboxes.release(&mut conn.outbox);
+        if let Some(slot) = std::mem::replace(&mut conn.decoder, Slot::NONE).index() {
+            self.decoders.remove(slot).release(&mut self.pool);
+        }
+        if let Some(slot) = std::mem::replace(&mut conn.exchange, Slot::NONE).index() {
+            self.exchanges.remove(slot);
+        }
+        self.wheel.cancel(id.index);
+        self.metrics.count_close(reason);
+        match reason.row().loudness {
+            Loudness::Debug => tracing::debug!(conn = id.index, %reason, "closed"),
+            Loudness::Info => tracing::info!(conn = id.index, %reason, "closed"),
+            Loudness::Error => tracing::error!(conn = id.index, %reason, "closed"),
+        }
+        self.ops.push(Op::Close { conn: id, abort });
+    }
+
+    pub(super) fn on_closed(&mut self, id: ConnId) {
+        if self.conns.get(id).is_some() {
+            debug_assert_eq!(self.conns[id.index].session, Session::Gone, "only what was told to close is closed");
+            let conn = self.conns.remove(id);
+            self.count_out(id.index, conn.is(Flag::ADMITTED));
+        }
+    }
+
+    /// Stops reading from a connection for one more reason.
+    pub(super) fn pause(&mut self, id: ConnId, flag: Flag) {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.session != Session::Gone) else { return };
+        if !conn.is(Flag::PAUSED) {
+            self.ops.push(Op::PauseReceive { conn: id });
+        }
+        conn.set(flag, true);
+    }
+
+    /// Reads again, if there is no other reason not to.
+    pub(super) fn unpause(&mut self, id: ConnId, flag: Flag) {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.session != Session::Gone) else { return };
+        let was_paused = conn.is(Flag::PAUSED);
+        conn.set(flag, false);
+        if was_paused && !conn.is(Flag::PAUSED) {
+            self.ops.push(Op::ResumeReceive { conn: id });
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The one deadline of each connection. Activity writes a tick and nothing else; the wheel asks, and the deadline is
+//! worked out when it does.
+
+use super::Shard;
+use super::conn::{Flag, Session, Timer, tick, tick_time};
+use crate::close::CloseReason;
+use crate::command::ConnId;
+use crate::time::MonoTime;
+use crate::transport::websocket;
+
+impl Shard {
+    /// Lets every deadline run out that is due, and the shutdown go on. Afterwards `poll_timeout() > now`.
+    pub fn handle_timeout(&mut self, now: MonoTime) {
+        self.now = now;
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.expire(now, &mut due);
+        for index in due.drain(..) {
+            if let Some(id) = self.conns.id_at(index) {
+                self.on_due(id);
+            }
+        }
+        self.due = due;
+        self.step_drain();
+    }
+
+    /// Sets what the connection's deadline means, and when it is.
+    pub(super) fn set_timer(&mut self, id: ConnId, timer: Timer) {
+        let limits = &self.settings.limits;
+        let timeout_ms = match timer {
+            Timer::Head => limits.handshake_timeout_ms,
+            Timer::Body | Timer::Answer => limits.body_timeout_ms,
+            Timer::Idle => limits.http_idle_timeout_ms,
+            Timer::Ping => limits.ping_interval_ms,
+            Timer::Pong => limits.ping_timeout_ms,
+            Timer::Close => limits.close_timeout_ms,
+        };
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.session != Session::Gone) else { return };
+        conn.timer = timer;
+        conn.deadline_tick = tick(self.now.plus_millis(timeout_ms)) + 1;
+        let deadline = self.deadline(id);
+        self.wheel.schedule(id.index, deadline);
+    }
+
+    fn deadline(&self, id: ConnId) -> MonoTime {
+        let conn = &self.conns[id.index];
+        if conn.timer != Timer::Ping {
+            return tick_time(conn.deadline_tick);
+        }
+        let interval_ms = self.settings.limits.ping_interval_ms;
+        // Of its own for each connection, so that those who came together are not pinged together.
+        let spread = u64::from(conn.generation).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.settings.seed;
+        let early_ms = spread % (interval_ms / 10 + 1);
+        tick_time(conn.active_tick).plus_millis(interval_ms - early_ms)
+    }
+
+    fn on_due(&mut self, id: ConnId) {
+        let deadline = self.deadline(id);
+        if self.now < deadline {
+            return self.wheel.schedule(id.index, deadline);
+        }
+        let conn = &self.conns[id.index];
+        match conn.timer {
+            Timer::Ping => {
+                self.control(id, websocket::ping);
+                self.set_timer(id, Timer::Pong);
+            }
+            Timer::Pong => {
+                let pinged_tick =
+                    conn.deadline_tick - 1 - tick(MonoTime::ZERO.plus_millis(self.settings.limits.ping_timeout_ms));
+                if conn.active_tick >= pinged_tick {
+                    self.set_timer(id, Timer::Ping);
+                } else {
+                    self.close(id, CloseReason::PingTimeout, "no sign of life after a ping");
+                }
+            }
+            Timer::Head if conn.exchange.is_none() => self.terminate(id, CloseReason::HandshakeTimeout, false),
+            Timer::Head => self.time_out_request(id, CloseReason::HandshakeTimeout, "the request head took too long"),
+            Timer::Body => self.time_out_request(id, CloseReason::BodyTimeout, "the request body took too long"),
+            Timer::Idle => self.terminate(id, CloseReason::IdleTimeout, false),
+            Timer::Answer => self.terminate(id, CloseReason::Internal, true),
+            Timer::Close => {
+                let is_flushed = conn.outbox.is_none() && conn.is(Flag::FINISHED);
+                self.terminate(id, CloseReason::CloseTimeout, !is_flushed);
+            }
+        }
+    }
+}

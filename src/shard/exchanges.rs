@@ -1,0 +1,445 @@
+//! HTTP requests and their answers, and the upgrade to WebSocket.
+
+use super::Shard;
+use super::conn::{Flag, Session, Slot, Timer};
+use super::publish::kept;
+use super::tickets::Ticket;
+use crate::close::CloseReason;
+use crate::command::{
+    ConnId, Epoch, ErrorCode, Mode, Origin, Position, Publish, Refusal, ShardId, Subscribe, Target, TopicName,
+    TopicState,
+};
+use crate::dialect::{Dialect, json};
+use crate::limits::{BATCH_LINES_MAX, RETRY_AFTER_S};
+use crate::mailbox::Request as Ask;
+use crate::metrics::{ShardMetrics, render};
+use crate::transport::http::{
+    CONTINUE, Exchange, Next, Request, Response, Route, RouteError, Upgrade, UpgradeRoute, encode_switching_protocols,
+    error_body,
+};
+use crate::wire::json::escape_into;
+
+/// A connection's requests while any is under way.
+#[derive(Debug, Default)]
+pub(super) struct HttpSession {
+    exchange: Exchange,
+    waiting: Option<Waiting>,
+    is_head: bool,
+    keep_alive: bool,
+}
+
+/// What the request under way waits for.
+#[derive(Debug)]
+enum Waiting {
+    PublishOne(TopicName),
+    PublishMany { results: Vec<Line>, waits: usize },
+    Topic(TopicName),
+    History { since: Option<Position>, limit: u32 },
+    Metrics { shards: Vec<ShardMetrics>, waits: usize },
+}
+
+/// What came of one line of a batch.
+#[derive(Debug)]
+enum Line {
+    Waits(TopicName),
+    Taken(TopicName, Position),
+    Refused(Refusal),
+}
+
+impl Shard {
+    pub(super) fn receive_requests(&mut self, id: ConnId, bytes: &[u8]) {
+        let conn = &mut self.conns[id.index];
+        let slot = conn.exchange.index().unwrap_or_else(|| {
+            let slot = self.exchanges.insert(HttpSession::default());
+            conn.exchange = Slot::new(slot);
+            slot
+        });
+        self.exchanges[slot].exchange.receive(bytes);
+        self.advance_requests(id);
+    }
+
+    /// Serves requests for as long as they are complete and answered at once.
+    fn advance_requests(&mut self, id: ConnId) {
+        loop {
+            let Some(slot) = self.conns.get(id).filter(|conn| !conn.is(Flag::CLOSING)).map(|conn| conn.exchange) else {
+                return;
+            };
+            let Some(session) = slot.index().map(|slot| &mut self.exchanges[slot]) else { return };
+            let message_len_max = self.settings.limits.message_len_max as usize;
+            match session.exchange.next(message_len_max, &self.settings.pages, json::SUBPROTOCOL) {
+                Next::Incomplete => break,
+                Next::Continue => self.reply(id, |_, out| out.extend_from_slice(CONTINUE)),
+                Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
+                Next::Refused(error) => return self.refuse_request(id, error),
+                Next::Request(request) => {
+                    session.is_head = request.is_head;
+                    session.keep_alive = request.keep_alive;
+                    self.serve(id, request);
+                }
+            }
+        }
+        self.rearm_request(id);
+    }
+
+    /// Sets what the deadline of an HTTP connection means now, and forgets an exchange with nothing in it.
+    fn rearm_request(&mut self, id: ConnId) {
+        let conn = &mut self.conns[id.index];
+        let Some(slot) = conn.exchange.index() else { return };
+        let exchange = &self.exchanges[slot].exchange;
+        let timer = if exchange.is_waiting() {
+            Timer::Answer
+        } else if exchange.is_in_body() {
+            Timer::Body
+        } else if exchange.is_idle() {
+            self.exchanges.remove(slot);
+            conn.exchange = Slot::NONE;
+            Timer::Idle
+        } else {
+            Timer::Head
+        };
+        if timer != conn.timer {
+            self.set_timer(id, timer);
+        }
+        if timer == Timer::Answer {
+            self.pause(id, Flag::PAUSED_REQUEST);
+        }
+    }
+
+    fn serve(&mut self, id: ConnId, request: Request) {
+        match request.route {
+            Route::Health => self.respond(id, 200, TEXT, &[], b"ok\n"),
+            Route::Ready if self.is_draining() => self.respond(id, 503, TEXT, &[], b"draining\n"),
+            Route::Ready => self.respond(id, 200, TEXT, &[], b"ready\n"),
+            Route::Metrics => self.serve_metrics(id),
+            _ if self.is_past_limit(id) => self.refuse_past_limit(id),
+            Route::Page(page) => {
+                let page = self.settings.pages[page];
+                self.respond(id, 200, page.content_type, &[], page.body);
+            }
+            Route::PublishOne { kind, .. } if !kind.allows(&request.body) => {
+                let error = "the body is not UTF-8: send binary as application/octet-stream";
+                self.respond(id, 400, JSON, &[], &error_body("bad_request", error));
+            }
+            Route::PublishOne { topic, kind, key } => {
+                self.wait_for(id, Waiting::PublishOne(topic.clone()));
+                let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
+                let (topic, payload) = (topic.as_str(), &*request.body);
+                let publish = Publish { id: None, topic, kind, payload, key: key.as_deref() };
+                self.publish(&publish, Some(self.origin(id)), Some(ticket));
+            }
+            Route::PublishMany => self.serve_batch(id, &request.body),
+            Route::Topic(topic) => {
+                self.wait_for(id, Waiting::Topic(topic.clone()));
+                let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
+                self.ask_state(topic, ticket);
+            }
+            Route::History { topic, since, limit } => {
+                self.wait_for(id, Waiting::History { since, limit });
+                let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
+                self.ask_state(topic, ticket);
+            }
+            Route::Upgrade(_) => unreachable!("an upgrade is no request"),
+        }
+    }
+
+    fn serve_batch(&mut self, id: ConnId, body: &[u8]) {
+        let is_blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
+        let lines = || body.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
+        if lines().count() > BATCH_LINES_MAX {
+            let body = error_body("too_large", "a batch has at most 16384 lines");
+            return self.respond(id, 413, JSON, &[], &body);
+        }
+        let message_len_max = self.settings.limits.message_len_max as usize;
+        let mut scratch = self.json.take().unwrap_or_default();
+        let results = lines().map(|line| match json::decode_line(&mut scratch, line) {
+            Ok(publish) if publish.payload.len() > message_len_max => {
+                Line::Refused(Refusal::new(ErrorCode::TooLarge, "the message is longer than message_len_max"))
+            }
+            Ok(publish) => TopicName::parse(publish.topic).map_or(Line::Refused(BAD_TOPIC), Line::Waits),
+            Err(refusal) => Line::Refused(refusal),
+        });
+        let results: Vec<Line> = results.collect();
+        let takes: Vec<bool> = results.iter().map(|line| matches!(line, Line::Waits(_))).collect();
+        // One more than there are lines, so that the answer waits until all are on their way.
+        let waits = takes.iter().filter(|takes| **takes).count() + 1;
+        self.wait_for(id, Waiting::PublishMany { results, waits });
+        let origin = self.origin(id);
+        for (part, (line, takes)) in lines().zip(takes).enumerate() {
+            if takes && let Ok(publish) = json::decode_line(&mut scratch, line) {
+                let ticket = self.issue(Ticket::Http { conn: id, part: part as u32 });
+                self.publish(&publish, Some(origin), Some(ticket));
+            }
+        }
+        self.json = Some(scratch);
+        self.finish_line(id);
+    }
+
+    fn serve_metrics(&mut self, id: ConnId) {
+        let mut shards = vec![ShardMetrics::default(); self.settings.shards];
+        shards[self.settings.shard.index()] = self.measure();
+        self.wait_for(id, Waiting::Metrics { shards, waits: self.settings.shards });
+        for shard in (0..self.settings.shards as u8).map(ShardId) {
+            if shard != self.settings.shard {
+                let ticket = self.issue(Ticket::Http { conn: id, part: u32::from(shard.0) });
+                self.outgoing.requests.push((shard, Ask::AskMetrics { ticket }));
+            }
+        }
+        self.finish_line(id);
+    }
+
+    pub(super) fn on_metrics(&mut self, ticket: u32, metrics: ShardMetrics) {
+        let Ticket::Http { conn: id, part } = self.tickets.remove(ticket as usize) else {
+            unreachable!("the ticket of a request comes back with its answer");
+        };
+        if let Some(Waiting::Metrics { shards, .. }) = self.waiting_mut(id) {
+            shards[part as usize] = metrics;
+            self.finish_line(id);
+        }
+    }
+
+    pub(super) fn on_published_for_request(&mut self, id: ConnId, part: u32, result: Result<Position, Refusal>) {
+        match self.waiting_mut(id) {
+            Some(Waiting::PublishOne(topic)) => {
+                let topic = topic.clone();
+                let line = match result {
+                    Ok(position) => Line::Taken(topic, position),
+                    Err(refusal) => Line::Refused(refusal),
+                };
+                let status = if let Line::Refused(refusal) = &line { refusal.code.row().1 } else { 200 };
+                let mut body = Vec::new();
+                line.encode(&mut body);
+                self.respond(id, status, JSON, &[], &body);
+            }
+            Some(Waiting::PublishMany { results, .. }) => {
+                let line = &mut results[part as usize];
+                *line = match (std::mem::replace(line, Line::Refused(BAD_TOPIC)), result) {
+                    (Line::Waits(topic), Ok(position)) => Line::Taken(topic, position),
+                    (_, Err(refusal)) => Line::Refused(refusal),
+                    (line, Ok(_)) => line,
+                };
+                self.finish_line(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes one of the parts that a request waits for as done; answers with the last.
+    fn finish_line(&mut self, id: ConnId) {
+        let Some(waiting) = self.waiting_mut(id) else { return };
+        let (Waiting::PublishMany { waits, .. } | Waiting::Metrics { waits, .. }) = waiting else { return };
+        *waits -= 1;
+        if *waits > 0 {
+            return;
+        }
+        match self.take_waiting(id) {
+            Some(Waiting::PublishMany { results, .. }) => {
+                let mut body = Vec::new();
+                results.iter().for_each(|line| line.encode(&mut body));
+                self.respond(id, 200, NDJSON, &[], &body);
+            }
+            Some(Waiting::Metrics { shards, .. }) => {
+                self.respond(id, 200, OPEN_METRICS, &[], render(&shards).as_bytes());
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_state_for_request(&mut self, ticket: u32, state: Option<TopicState>) {
+        let Ticket::Http { conn: id, .. } = self.tickets.remove(ticket as usize) else {
+            unreachable!("the ticket of a request comes back with its answer");
+        };
+        let mut body = Vec::new();
+        match (self.take_waiting(id), state) {
+            (Some(Waiting::Topic(topic)), Some(state)) => encode_state(&topic, &state, &mut body),
+            (Some(Waiting::History { since, limit }), state) => {
+                let epoch = state.as_ref().map_or(Epoch(0), |state| state.position.epoch);
+                body.extend_from_slice(format!("{{\"epoch\":\"{epoch}\",\"messages\":").as_bytes());
+                json::encode_messages(kept(state, since, limit).iter().map(|publication| &**publication), &mut body);
+                body.extend_from_slice(b"}\n");
+            }
+            (Some(_), None) => {
+                let body = error_body("not_found", "nobody reads or published this topic");
+                return self.respond(id, 404, JSON, &[], &body);
+            }
+            _ => return,
+        }
+        self.respond(id, 200, JSON, &[], &body);
+    }
+
+    fn upgrade(&mut self, id: ConnId, upgrade: Upgrade) {
+        if self.is_past_limit(id) || self.is_draining() {
+            return self.refuse_past_limit(id);
+        }
+        let is_json = upgrade.route == UpgradeRoute::Json;
+        let protocol = (is_json && upgrade.offers_protocol).then_some(json::SUBPROTOCOL);
+        self.reply(id, |_, out| encode_switching_protocols(out, &upgrade.accept, protocol));
+        let conn = &mut self.conns[id.index];
+        if let Some(slot) = std::mem::replace(&mut conn.exchange, Slot::NONE).index() {
+            self.exchanges.remove(slot);
+        }
+        conn.session = Session::WebSocket;
+        self.metrics.requests += 1;
+        self.metrics.handshakes += 1;
+        self.metrics.http_connections -= 1;
+        self.metrics.websocket_connections += 1;
+        self.set_timer(id, Timer::Ping);
+        match upgrade.route {
+            UpgradeRoute::Json => self.conns[id.index].dialect = Dialect::Json,
+            UpgradeRoute::Echo => self.conns[id.index].dialect = Dialect::Echo,
+            UpgradeRoute::Raw { topic, options } => {
+                self.conns[id.index].dialect = Dialect::Raw;
+                self.conns[id.index].set(Flag::NO_ECHO, !options.echo);
+                let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
+                let (targets, mode) = (vec![Target::Topic(topic)], Some(Mode::Queue));
+                self.subscribe(id, Subscribe { id: None, targets, since, last: options.last, mode });
+            }
+        }
+        let mut rest = upgrade.rest;
+        if !rest.is_empty() {
+            self.receive_frames(id, &mut rest);
+        }
+    }
+
+    fn respond(&mut self, id: ConnId, status: u16, content_type: &str, headers: &[(&str, &str)], body: &[u8]) {
+        self.take_waiting(id);
+        let is_draining = self.is_draining();
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
+        let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
+        let keep_alive = session.keep_alive && !is_draining && !conn.is(Flag::PEER_DONE);
+        let response = Response { status, content_type, headers, body, keep_alive, is_head: session.is_head };
+        session.exchange.answered();
+        conn.timer = Timer::Answer;
+        self.metrics.requests += 1;
+        self.reply(id, |_, out| response.encode(out));
+        self.unpause(id, Flag::PAUSED_REQUEST);
+        if keep_alive {
+            self.answered.push(id);
+        } else {
+            self.begin_end(id, CloseReason::Normal);
+        }
+    }
+
+    /// Goes on with the connections whose request was answered in this turn: the next one may be there already. Not
+    /// where the answer is made, so that many pipelined requests are a loop and not a recursion.
+    pub(super) fn resume_answered(&mut self) {
+        let mut answered = std::mem::take(&mut self.answered);
+        for id in answered.drain(..) {
+            self.advance_requests(id);
+        }
+        // Whatever was answered in there was gone on with in there.
+        answered.append(&mut self.answered);
+        answered.clear();
+        self.answered = answered;
+    }
+
+    /// Answers a request that cannot be served. Where the next one begins is not known, so the connection ends.
+    fn refuse_request(&mut self, id: ConnId, error: RouteError) {
+        let mut headers = Vec::new();
+        match error.status {
+            405 => headers.extend(error.allow.map(|allow| ("Allow", allow))),
+            426 => headers.extend([("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]),
+            503 | 429 => headers.push(("Retry-After", RETRY_AFTER_S)),
+            _ => {}
+        }
+        let body = error_body(error.code, error.message);
+        let (status, headers) = (error.status, &*headers);
+        let response = Response { status, content_type: JSON, headers, body: &body, keep_alive: false, is_head: false };
+        self.metrics.requests += 1;
+        self.reply(id, |_, out| response.encode(out));
+        self.begin_end(id, CloseReason::BadRequest);
+    }
+
+    pub(super) fn time_out_request(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
+        self.conns[id.index].end = Some(reason);
+        self.refuse_request(id, RouteError { status: 408, code: "bad_request", message, allow: None });
+    }
+
+    fn refuse_past_limit(&mut self, id: ConnId) {
+        let is_address = self.conns[id.index].is(Flag::PAST_ADDRESS_LIMIT);
+        let error = if is_address {
+            let message = "too many connections from this address";
+            RouteError { status: 429, code: "rate_limited", message, allow: None }
+        } else {
+            let message = "the gateway is at its limit of connections, or shuts down";
+            RouteError { status: 503, code: "overloaded", message, allow: None }
+        };
+        self.refuse_request(id, error);
+    }
+
+    /// The peer has ended its side and gets the answer that it is owed before the connection ends.
+    pub(super) fn end_after_answer(&mut self, id: ConnId) {
+        if !self.is_waiting(id) {
+            self.begin_end(id, CloseReason::Normal);
+        }
+    }
+
+    /// Whether a request waits for its answer.
+    pub(super) fn is_waiting(&self, id: ConnId) -> bool {
+        let slot = self.conns.get(id).and_then(|conn| conn.exchange.index());
+        slot.is_some_and(|slot| self.exchanges[slot].exchange.is_waiting())
+    }
+
+    fn is_past_limit(&self, id: ConnId) -> bool {
+        let conn = &self.conns[id.index];
+        conn.is(Flag::PAST_LIMIT) || conn.is(Flag::PAST_ADDRESS_LIMIT)
+    }
+
+    fn origin(&self, conn: ConnId) -> Origin {
+        Origin { shard: self.settings.shard, conn }
+    }
+
+    fn wait_for(&mut self, id: ConnId, waiting: Waiting) {
+        if let Some(slot) = self.conns[id.index].exchange.index() {
+            self.exchanges[slot].waiting = Some(waiting);
+        }
+    }
+
+    fn waiting_mut(&mut self, id: ConnId) -> Option<&mut Waiting> {
+        let slot = self.conns.get(id)?.exchange.index()?;
+        self.exchanges[slot].waiting.as_mut()
+    }
+
+    fn take_waiting(&mut self, id: ConnId) -> Option<Waiting> {
+        let slot = self.conns.get(id)?.exchange.index()?;
+        self.exchanges[slot].waiting.take()
+    }
+}
+
+impl Line {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Taken(topic, position) => {
+                out.extend_from_slice(b"{\"topic\":");
+                escape_into(out, topic.as_str());
+                out.push(b',');
+                json::encode_position(*position, out);
+                out.extend_from_slice(b"}\n");
+            }
+            Self::Refused(refusal) => out.extend_from_slice(&error_body(refusal.code.as_str(), refusal.message)),
+            Self::Waits(_) => unreachable!("a batch is answered when every line is"),
+        }
+    }
+}
+
+fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"topic\":");
+    escape_into(out, topic.as_str());
+    out.push(b',');
+    json::encode_position(state.position, out);
+    out.extend_from_slice(format!(",\"readers\":{},\"last\":", state.readers).as_bytes());
+    match &state.last {
+        Some(last) => {
+            out.push(b'{');
+            json::encode_offset_and_data(last, out);
+            out.push(b'}');
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+const BAD_TOPIC: Refusal = Refusal::new(ErrorCode::BadTopic, "not a topic");
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

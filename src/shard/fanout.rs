@@ -1,0 +1,257 @@
+//! One turn's publications to their readers, and what is queued to the sockets.
+//!
+//! What one topic says in one turn is a run: encoded once per dialect, contiguous, and shared by all its readers. A
+//! reader that follows one topic and has nothing waiting gets its range in one `SendMany` with all others like it, with
+//! no allocation, no reference count and no copy of its own. Every other reader gets references in its outbox and one
+//! send at the end of the turn.
+
+use std::sync::Arc;
+
+use super::Shard;
+use super::conn::{Conn, Flag, Session};
+use super::outbox::Outbox;
+use super::subscriptions::direct;
+use crate::buf::Segment;
+use crate::close::CloseReason;
+use crate::command::{ConnId, Origin, Publication};
+use crate::dialect::Dialect;
+use crate::driver::Op;
+use crate::hub::TopicId;
+use crate::limits::{RUN_LEN_MAX, TURN_LEN_MAX};
+use crate::transport::websocket;
+
+/// What is to be said this turn.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    runs: Vec<Run>,
+    /// Payload bytes of all runs.
+    len: usize,
+    /// Emptied lists of publications.
+    spare: Vec<Vec<Arc<Publication>>>,
+    /// Readers of the run that get it through their outboxes, by arena place.
+    others: Vec<u32>,
+    /// By arena place: the last run that listed the connection, where more than one list can name it.
+    stamps: Vec<u32>,
+    stamp: u32,
+}
+
+#[derive(Debug)]
+struct Run {
+    topic: TopicId,
+    publications: Vec<Arc<Publication>>,
+    len: usize,
+    /// The topic says more than one run this turn, so that its readers get them in order through their outboxes.
+    is_part: bool,
+}
+
+/// A run in one dialect: the frames of all its publications, and where each ends.
+#[derive(Debug)]
+struct Encoded {
+    segment: Segment,
+    ends: Vec<u32>,
+}
+
+/// The encodings of one run, made when the first reader needs them.
+#[derive(Debug, Default)]
+struct Encodings([Option<Encoded>; DIALECTS.len()]);
+
+impl Encodings {
+    fn encode(&mut self, dialect: Dialect, publications: &[Arc<Publication>], message: &mut Vec<u8>) -> &Encoded {
+        self.0[dialect as usize].get_or_insert_with(|| {
+            let mut bytes = Vec::new();
+            let ends = publications.iter().map(|publication| {
+                websocket::frame_with(message, &mut bytes, |message| dialect.encode_push(publication, message));
+                bytes.len() as u32
+            });
+            let ends = ends.collect();
+            Encoded { segment: Segment::from(bytes), ends }
+        })
+    }
+}
+
+impl Shard {
+    /// Takes in a publication for this shard's readers.
+    pub(super) fn deliver(&mut self, publication: Arc<Publication>) {
+        let topic = self.hub.ensure(&publication.topic);
+        let len = publication.payload.len();
+        self.runs.len += len;
+        let open = *self.hub.run_mut(topic);
+        if let Some(open) = open {
+            let run = &mut self.runs.runs[open as usize];
+            if run.len + len <= RUN_LEN_MAX {
+                run.len += len;
+                return run.publications.push(publication);
+            }
+            run.is_part = true;
+        }
+        let mut publications = self.runs.spare.pop().unwrap_or_default();
+        publications.push(publication);
+        *self.hub.run_mut(topic) = Some(self.runs.runs.len() as u32);
+        self.runs.runs.push(Run { topic, publications, len, is_part: open.is_some() });
+    }
+
+    /// Whether this turn has taken enough mail.
+    pub(super) fn is_turn_full(&self) -> bool {
+        self.runs.len >= TURN_LEN_MAX
+    }
+
+    /// Sends what the turn has gathered: runs to their readers, then each outbox that something was added to.
+    pub fn flush(&mut self) {
+        self.resume_answered();
+        let mut runs = std::mem::take(&mut self.runs.runs);
+        let mut too_slow = Vec::new();
+        for run in &runs {
+            *self.hub.run_mut(run.topic) = None;
+            self.flush_run(run, &mut too_slow);
+        }
+        for mut run in runs.drain(..) {
+            self.hub.release(run.topic);
+            run.publications.clear();
+            if self.runs.spare.len() < SPARE_MAX {
+                self.runs.spare.push(run.publications);
+            }
+        }
+        self.runs.runs = runs;
+        self.runs.len = 0;
+        for id in too_slow {
+            self.close(id, CloseReason::SlowReader, "too slow");
+        }
+        self.flush_outboxes();
+    }
+
+    fn flush_run(&mut self, run: &Run, too_slow: &mut Vec<ConnId>) {
+        let mut batches: [Vec<ConnId>; DIALECTS.len()] = Default::default();
+        let mut others = std::mem::take(&mut self.runs.others);
+        for &key in self.hub.readers(run.topic) {
+            if let Some(index) = direct(key)
+                && !run.is_part
+                && self.conns[index].takes_direct()
+            {
+                let conn = &self.conns[index];
+                batches[conn.dialect as usize].push(conn.id(index));
+            } else {
+                others.push(self.subscriptions.conn(key));
+            }
+        }
+        self.add_pattern_readers(run.topic, &mut others);
+        let mut encodings = Encodings::default();
+        for index in others.drain(..) {
+            if !self.enqueue(run, &mut encodings, index) {
+                too_slow.push(self.conns[index].id(index));
+            }
+        }
+        self.runs.others = others;
+        for (dialect, conns) in DIALECTS.into_iter().zip(batches) {
+            if !conns.is_empty() {
+                let segment = encodings.encode(dialect, &run.publications, &mut self.message).segment.clone();
+                self.metrics.deliveries += (conns.len() * run.publications.len()) as u64;
+                self.metrics.sent_len += (conns.len() * segment.len()) as u64;
+                self.ops.push(Op::SendMany { segment, conns });
+            }
+        }
+    }
+
+    /// Adds the readers of every matching pattern, and leaves each connection in the list once.
+    fn add_pattern_readers(&mut self, topic: TopicId, others: &mut Vec<u32>) {
+        let patterns = self.hub.matching(topic).to_vec();
+        if patterns.is_empty() {
+            return;
+        }
+        let lists = patterns.iter().flat_map(|&pattern| self.hub.pattern_readers(pattern));
+        others.extend(lists.map(|&key| self.subscriptions.conn(key)));
+        let runs = &mut self.runs;
+        runs.stamp = runs.stamp.wrapping_add(1);
+        if runs.stamp == 0 {
+            runs.stamps.fill(0);
+            runs.stamp = 1;
+        }
+        runs.stamps.resize(runs.stamps.len().max(self.conns.end() as usize), 0);
+        others.retain(|&index| std::mem::replace(&mut runs.stamps[index as usize], runs.stamp) != runs.stamp);
+    }
+
+    /// Gives a run to a reader that cannot take it straight from the walk; `false` if its outbox is past its bound.
+    fn enqueue(&mut self, run: &Run, encodings: &mut Encodings, index: u32) -> bool {
+        let len_max = self.settings.limits.outbox_len_max as usize;
+        let conn = &mut self.conns[index];
+        if !conn.is_open_websocket() {
+            return true;
+        }
+        if let Some(pending) = conn.pending.index().and_then(|slot| self.pendings.get_mut(slot)) {
+            return pending.hold(&run.publications, len_max);
+        }
+        let encoded = encodings.encode(conn.dialect, &run.publications, &mut self.message);
+        let outbox = self.outboxes.ensure(&mut conn.outbox);
+        let me = Origin { shard: self.settings.shard, conn: conn.id(index) };
+        let hides_own = conn.is(Flag::NO_ECHO);
+        let mut start = 0;
+        for (publication, &end) in run.publications.iter().zip(&encoded.ends) {
+            let range = start as usize..end as usize;
+            start = end;
+            if hides_own && publication.origin == Some(me) {
+                continue;
+            }
+            if outbox.push(encoded.segment.slice(range), len_max).is_err() {
+                return false;
+            }
+            self.metrics.deliveries += 1;
+        }
+        let id = conn.id(index);
+        self.mark_dirty(id);
+        true
+    }
+
+    /// Notes that a connection has something to send, or may have nothing left to send, at the end of the turn.
+    pub(super) fn mark_dirty(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.is(Flag::DIRTY)
+        {
+            conn.set(Flag::DIRTY, true);
+            self.dirty.push(id);
+        }
+    }
+
+    fn flush_outboxes(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            conn.set(Flag::DIRTY, false);
+            if conn.session == Session::Gone {
+                continue;
+            }
+            let vector = self.outboxes.vector();
+            let is_busy = self.outboxes.get(conn.outbox).is_some_and(Outbox::is_in_flight);
+            match self.outboxes.get_mut(conn.outbox).map(|outbox| outbox.next_send(vector)) {
+                Some(Some(segments)) => self.ops.push(Op::Send { conn: id, segments }),
+                Some(None) if is_busy => {}
+                _ => {
+                    self.outboxes.release(&mut conn.outbox);
+                    self.settle(id);
+                }
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    /// Tells the shard whether other shards have fallen behind; connections that were not read from for it are again.
+    pub fn handle_congestion(&mut self, is_congested: bool) {
+        self.is_congested = is_congested;
+        if !is_congested {
+            for id in std::mem::take(&mut self.congested) {
+                self.unpause(id, Flag::PAUSED_CONGESTION);
+            }
+        }
+    }
+}
+
+impl Conn {
+    /// Whether a run can go straight from the walk to the socket: the one subscription, nothing waiting, nothing that
+    /// makes this reader's bytes differ from the others'.
+    fn takes_direct(&self) -> bool {
+        self.more.is_none() && self.outbox.is_none() && !self.is(Flag::NOT_DIRECT)
+    }
+}
+
+/// By discriminant.
+const DIALECTS: [Dialect; 3] = [Dialect::Raw, Dialect::Json, Dialect::Echo];
+/// Lists of publications kept for reuse.
+const SPARE_MAX: usize = 1024;

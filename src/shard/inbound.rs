@@ -1,0 +1,148 @@
+//! Received bytes to messages to commands. Decode first, apply after: nothing closes a connection under its decoder.
+
+use super::Shard;
+use super::conn::{Flag, Session, Slot, tick};
+use crate::close::CloseReason;
+use crate::command::{Command, ConnId, ErrorCode, OperationId, Origin, Outbound, Refusal};
+use crate::dialect::{Dialect, json, raw};
+use crate::limits::REPLY_BACKLOG_LEN_MAX;
+use crate::transport::websocket;
+use crate::wire::ws::{Decoder, Item};
+
+impl Shard {
+    pub(super) fn on_received(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        self.metrics.received_len += bytes.len() as u64;
+        conn.active_tick = tick(self.now);
+        if conn.is(Flag::DEAF) {
+            return;
+        }
+        match conn.session {
+            Session::Http => self.receive_requests(id, bytes),
+            Session::WebSocket => self.receive_frames(id, bytes),
+            Session::Gone => {}
+        }
+    }
+
+    pub(super) fn receive_frames(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let message_len_max = self.settings.limits.message_len_max as usize;
+        let conn = &mut self.conns[id.index];
+        let outcome = if let Some(slot) = conn.decoder.index() {
+            let decoder = &mut self.decoders[slot];
+            let outcome = decoder.decode(bytes, message_len_max, &mut self.pool, &mut inbox);
+            if decoder.is_idle() {
+                self.decoders.remove(slot);
+                conn.decoder = Slot::NONE;
+            }
+            outcome
+        } else {
+            let mut decoder = Decoder::default();
+            let outcome = decoder.decode(bytes, message_len_max, &mut self.pool, &mut inbox);
+            if !decoder.is_idle() {
+                conn.decoder = Slot::new(self.decoders.insert(decoder));
+            }
+            outcome
+        };
+        for item in inbox.items.drain(..) {
+            self.on_item(id, &item, bytes);
+            item.into_payload().recycle(&mut self.pool);
+        }
+        self.inbox = inbox;
+        if let Err(error) = outcome {
+            self.fail(id, error.close_reason(), error.message());
+        }
+    }
+
+    fn on_item(&mut self, id: ConnId, item: &Item, bytes: &[u8]) {
+        let Some(conn) = self.conns.get(id) else { return };
+        if conn.is(Flag::DEAF) || conn.session != Session::WebSocket {
+            return;
+        }
+        match item {
+            Item::Close { code, .. } => self.on_close_frame(id, *code),
+            _ if conn.is(Flag::CLOSING) => {}
+            Item::Message { is_text, payload } => self.on_message(id, *is_text, payload.as_slice(bytes)),
+            Item::Ping(payload) => self.control(id, |out| websocket::pong(payload.as_slice(bytes), out)),
+            Item::Pong(_) => {}
+        }
+    }
+
+    fn on_message(&mut self, id: ConnId, is_text: bool, message: &[u8]) {
+        self.metrics.messages_received += 1;
+        match self.conns[id.index].dialect {
+            Dialect::Echo => self.reply(id, |_, out| websocket::frame(is_text, message, out)),
+            Dialect::Raw => {
+                let Some(topic) = self.raw_topic(id) else { return };
+                let origin = Origin { shard: self.settings.shard, conn: id };
+                self.publish(&raw::decode(topic.as_str(), is_text, message), Some(origin), None);
+            }
+            Dialect::Json if is_text => {
+                let mut scratch = self.json.take().unwrap_or_default();
+                match json::decode(&mut scratch, message) {
+                    Ok(command) => self.apply(id, command),
+                    Err(refused) => self.refuse(id, refused.id.as_ref(), refused.refusal),
+                }
+                self.json = Some(scratch);
+            }
+            Dialect::Json => self.close(id, CloseReason::UnsupportedData, "operations are text"),
+        }
+    }
+
+    fn apply(&mut self, id: ConnId, command: Command<'_>) {
+        match command {
+            Command::Subscribe(subscribe) => self.subscribe(id, subscribe),
+            Command::Unsubscribe { id: operation, targets } => {
+                self.unsubscribe(id, &targets);
+                self.reply_json(id, &Outbound::Done { id: operation.as_ref() });
+            }
+            Command::Publish(mut publish) => self.publish_json(id, &mut publish),
+            Command::History { id: operation, topic, since, limit } => {
+                self.ask_history(id, operation, topic, since, limit);
+            }
+            Command::Ping { id: operation } => self.reply_json(id, &Outbound::Done { id: operation.as_ref() }),
+        }
+    }
+
+    /// Tells the peer that an operation was refused.
+    pub(super) fn refuse(&mut self, id: ConnId, operation: Option<&OperationId>, refusal: Refusal) {
+        tracing::debug!(code = refusal.code.as_str(), message = refusal.message, "refused");
+        debug_assert!(refusal.code != ErrorCode::Internal, "our own mistakes are no answer");
+        self.reply_json(id, &Outbound::Refused { id: operation, refusal });
+    }
+
+    /// Sends one message of the JSON dialect.
+    pub(super) fn reply_json(&mut self, id: ConnId, outbound: &Outbound<'_>) {
+        self.reply(id, |message, out| {
+            websocket::frame_with(message, out, |message| {
+                json::encode(outbound, message);
+                true
+            });
+        });
+    }
+
+    /// Appends to what this turn sends to a connection, in order with the publications. `write` gets a vector to build
+    /// messages in. Who does not read its replies is not read from.
+    pub(super) fn reply(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>)) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.is(Flag::CLOSING) || conn.session == Session::Gone {
+            return;
+        }
+        let outbox = self.outboxes.ensure(&mut conn.outbox);
+        outbox.reply(|out| write(&mut self.message, out));
+        let has_backlog = outbox.len() > REPLY_BACKLOG_LEN_MAX;
+        self.mark_dirty(id);
+        if has_backlog {
+            self.pause(id, Flag::PAUSED_BACKLOG);
+        }
+    }
+
+    /// Sends a control frame, ahead of what waits.
+    pub(super) fn control(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.is_open_websocket() {
+            self.outboxes.ensure(&mut conn.outbox).control(write);
+            self.mark_dirty(id);
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Subscribing and leaving.
+//!
+//! A subscription is made at the topic's home shard, and what the home says (where the topic stands, what the reader
+//! gets first) and what follows travel the same lane, so that nothing is lost or doubled between them. While an
+//! operation is under way its connection is held: what it is to get is kept as publications, behind the answer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::Shard;
+use super::conn::{Flag, Slot};
+use super::conns::Conns;
+use super::subscriptions::{Place, TargetId, TargetKind};
+use super::tickets::Ticket;
+use crate::close::CloseReason;
+use crate::command::{
+    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Outbound, Pattern, Position, Publication, Refusal, ShardId,
+    Subscribe, Target, TopicName,
+};
+use crate::dialect::Dialect;
+use crate::hub::SubscriberKey;
+use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
+use crate::mailbox::{PatternJoin, Request};
+use crate::transport::websocket;
+
+/// What a connection has under way.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    operations: Slab<Operation>,
+    /// What it gets once the operations are done: what it missed, last values, and what was said meanwhile.
+    catch_up: VecDeque<Arc<Publication>>,
+    /// Payload bytes of what was said meanwhile.
+    held_len: usize,
+    is_sorted: bool,
+}
+
+#[derive(Debug)]
+struct Operation {
+    id: Option<OperationId>,
+    joined: Vec<Joined>,
+    /// Targets that are still to be answered.
+    waits: usize,
+    refusal: Option<Refusal>,
+}
+
+impl Pending {
+    /// Keeps what was said while the connection is held; `false` past the bound of its outbox.
+    pub fn hold(&mut self, publications: &[Arc<Publication>], len_max: usize) -> bool {
+        self.held_len += publications.iter().map(|publication| publication.payload.len() + HELD_COST).sum::<usize>();
+        self.catch_up.extend(publications.iter().cloned());
+        self.is_sorted &= self.operations.is_empty();
+        self.held_len <= len_max
+    }
+
+    /// Puts the topics' publications in order, each once: the answers of several shards, and what was said meanwhile,
+    /// can overlap.
+    fn sort(&mut self) {
+        if !self.is_sorted {
+            let all = self.catch_up.make_contiguous();
+            all.sort_by(|a, b| (a.topic.as_str(), a.position.offset).cmp(&(b.topic.as_str(), b.position.offset)));
+            let mut all: Vec<_> = std::mem::take(&mut self.catch_up).into();
+            all.dedup_by(|a, b| a.topic == b.topic && a.position == b.position);
+            self.catch_up = all.into();
+            self.is_sorted = true;
+        }
+    }
+}
+
+impl Shard {
+    pub(super) fn subscribe(&mut self, id: ConnId, subscribe: Subscribe) {
+        let limits = &self.settings.limits;
+        let new = subscribe.targets.iter().filter(|target| self.find_subscription(id, target).is_none()).count();
+        if self.conns[id.index].target_count as usize + new > limits.topics_per_connection_max as usize {
+            let refusal = Refusal::new(ErrorCode::TooManyTopics, "the connection is at its limit of topics");
+            return self.refuse(id, subscribe.id.as_ref(), refusal);
+        }
+        let pending = ensure_pending(&mut self.conns, &mut self.pendings, id);
+        if pending.operations.len() >= PENDING_OPERATIONS_MAX {
+            let refusal = Refusal::new(ErrorCode::RateLimited, "too many subscriptions are under way");
+            return self.refuse(id, subscribe.id.as_ref(), refusal);
+        }
+        let joined =
+            subscribe.targets.iter().map(|target| Joined { target: target.clone(), position: None, recovered: None });
+        let operation = pending.operations.insert(Operation {
+            id: subscribe.id,
+            joined: joined.collect(),
+            waits: subscribe.targets.len(),
+            refusal: None,
+        });
+        for (index, target) in subscribe.targets.into_iter().enumerate() {
+            let since = subscribe.since.iter().find(|(topic, _)| topic.as_str() == target.as_str());
+            let since = since.map(|(_, position)| *position);
+            let is_new = self.find_subscription(id, &target).is_none();
+            let ticket = Ticket::Join {
+                conn: id,
+                operation: operation as u32,
+                index: index as u32,
+                target: target.clone(),
+                waits: 1,
+            };
+            let ticket = self.issue(ticket);
+            match target {
+                Target::Topic(topic) if is_new => self.join_topic(id, topic, since, subscribe.last, ticket),
+                Target::Topic(topic) => self.ask_state(topic, ticket),
+                Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, subscribe.last, ticket),
+                Target::Pattern(_) => self.on_pattern_joined(ticket, Vec::new()),
+            }
+        }
+    }
+
+    fn join_topic(&mut self, id: ConnId, topic: TopicName, since: Option<Position>, last: bool, ticket: u32) {
+        let topic_id = self.hub.ensure(&topic);
+        self.hub.hold(topic_id, 1);
+        self.subscriptions.add(&mut self.conns, id.index, TargetId::topic(topic_id), Place::Waiting { ticket });
+        let home = self.hub.home_of(topic.as_str());
+        if home == self.settings.shard {
+            let answer = self.hub.join(&topic, home, since, last);
+            self.on_joined(ticket, answer);
+        } else {
+            self.outgoing.requests.push((home, Request::Join { topic, since, last, ticket }));
+        }
+    }
+
+    /// A pattern's reader stands in the list at once; until every shard has answered it is held.
+    fn join_pattern(&mut self, id: ConnId, pattern: &Pattern, last: bool, ticket: u32) {
+        let pattern_id = match self.hub.ensure_pattern(pattern) {
+            Ok(pattern_id) => pattern_id,
+            Err(refusal) => return self.on_joined(ticket, Err(refusal)),
+        };
+        let target = TargetId::pattern(pattern_id);
+        let key = self.subscriptions.add(&mut self.conns, id.index, target, Place::Attached(0));
+        let place = self.hub.attach_pattern(pattern_id, key);
+        self.subscriptions.set_place(&mut self.conns, key, Place::Attached(place));
+        if let Some(Ticket::Join { waits, .. }) = self.tickets.get_mut(ticket as usize) {
+            *waits = self.settings.shards as u32;
+        }
+        self.tell_interest(pattern, Some(PatternJoin { ticket, last }));
+        let own = if last { self.hub.snapshot(pattern) } else { Vec::new() };
+        self.on_pattern_joined(ticket, own);
+    }
+
+    /// Tells every shard, this one included, how many readers of a pattern there are here now.
+    fn tell_interest(&mut self, pattern: &Pattern, join: Option<PatternJoin>) {
+        let readers = self.hub.find_pattern(pattern).map_or(0, |id| self.hub.pattern_readers(id).len() as u32);
+        self.hub.set_pattern_interest(pattern, self.settings.shard, readers);
+        for shard in (0..self.settings.shards as u8).map(ShardId) {
+            if shard != self.settings.shard {
+                let pattern = pattern.clone();
+                self.outgoing.requests.push((shard, Request::PatternInterest { pattern, readers, join }));
+            }
+        }
+    }
+
+    /// The home shard has answered a subscription to a topic.
+    pub(super) fn on_joined(&mut self, ticket: u32, result: Result<JoinAnswer, Refusal>) {
+        let Ticket::Join { conn: id, operation, index, target, .. } = self.tickets.remove(ticket as usize) else {
+            unreachable!("the ticket of a join comes back with its answer");
+        };
+        if self.conns.get(id).is_none() {
+            return;
+        }
+        // A connection that has left meanwhile has told the home so; only one that still waits is attached.
+        let waiting = self
+            .find_subscription(id, &target)
+            .filter(|&key| self.subscriptions.place(&self.conns, key) == Place::Waiting { ticket });
+        if let Some(key) = waiting {
+            self.attach_or_forget(key, &target, result.is_ok());
+        }
+        let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
+        let Some(open) = pending.operations.get_mut(operation as usize) else { return };
+        match result {
+            Ok(answer) => {
+                let joined = &mut open.joined[index as usize];
+                joined.position = Some(answer.position);
+                joined.recovered = answer.recovered;
+                pending.is_sorted &= pending.catch_up.is_empty();
+                pending.catch_up.extend(answer.publications);
+            }
+            Err(refusal) => open.refusal = Some(refusal),
+        }
+        self.advance_operation(id, operation);
+    }
+
+    /// A shard has answered a subscription to a pattern.
+    pub(super) fn on_pattern_joined(&mut self, ticket: u32, publications: Vec<Arc<Publication>>) {
+        let Some(Ticket::Join { conn: id, operation, waits, .. }) = self.tickets.get_mut(ticket as usize) else {
+            unreachable!("the ticket of a join comes back with its answer");
+        };
+        let (id, operation) = (*id, *operation);
+        *waits -= 1;
+        let is_last = *waits == 0;
+        if is_last {
+            self.tickets.remove(ticket as usize);
+        }
+        if let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) {
+            pending.is_sorted &= pending.catch_up.is_empty();
+            pending.catch_up.extend(publications);
+        }
+        if is_last {
+            self.advance_operation(id, operation);
+        }
+    }
+
+    /// Notes a target of an operation as answered; ends the operation with its last one.
+    pub(super) fn advance_operation(&mut self, id: ConnId, operation: u32) {
+        let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
+        let Some(open) = pending.operations.get_mut(operation as usize) else { return };
+        open.waits -= 1;
+        if open.waits > 0 {
+            return;
+        }
+        let done = pending.operations.remove(operation as usize);
+        let is_json = self.conns[id.index].dialect == Dialect::Json;
+        match done.refusal {
+            Some(refusal) => {
+                let targets: Vec<Target> = done.joined.into_iter().map(|joined| joined.target).collect();
+                self.unsubscribe(id, &targets);
+                if is_json {
+                    self.refuse(id, done.id.as_ref(), refusal);
+                } else {
+                    self.close(id, CloseReason::Overloaded, refusal.message);
+                }
+            }
+            None if is_json => {
+                self.reply_json(id, &Outbound::Subscribed { id: done.id.as_ref(), joined: &done.joined });
+            }
+            None => {}
+        }
+        self.catch_up(id);
+    }
+
+    /// Sends what the connection is to get before anything else, as much as fits; lets it go when that is all.
+    pub(super) fn catch_up(&mut self, id: ConnId) {
+        let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
+        if !pending.operations.is_empty() {
+            return;
+        }
+        pending.sort();
+        let conn = &mut self.conns[id.index];
+        let dialect = conn.dialect;
+        while let Some(publication) = pending.catch_up.front() {
+            let outbox = self.outboxes.ensure(&mut conn.outbox);
+            if outbox.len() >= CATCH_UP_LEN_MAX {
+                break;
+            }
+            let own = conn.is(Flag::NO_ECHO)
+                && publication.origin.is_some_and(|origin| origin.conn == id && origin.shard == self.settings.shard);
+            if !own {
+                outbox.reply(|out| {
+                    websocket::frame_with(&mut self.message, out, |message| dialect.encode_push(publication, message));
+                });
+                self.metrics.deliveries += 1;
+            }
+            pending.catch_up.pop_front();
+        }
+        if pending.catch_up.is_empty() {
+            self.pendings.remove(conn.pending.index().expect("it was found above"));
+            conn.pending = Slot::NONE;
+            conn.set(Flag::HELD, false);
+        }
+        self.mark_dirty(id);
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: ConnId, targets: &[Target]) {
+        for target in targets {
+            if let Some(key) = self.find_subscription(id, target) {
+                self.leave(key);
+            }
+        }
+    }
+
+    /// Ends every subscription of a connection, made or under way.
+    pub(super) fn leave_all(&mut self, id: ConnId) {
+        while let Some(key) = self.subscriptions.any(&self.conns[id.index], id.index) {
+            self.leave(key);
+        }
+        let conn = &mut self.conns[id.index];
+        if let Some(slot) = std::mem::replace(&mut conn.pending, Slot::NONE).index() {
+            self.pendings.remove(slot);
+            conn.set(Flag::HELD, false);
+        }
+    }
+
+    fn leave(&mut self, key: SubscriberKey) {
+        let (target, place) = self.subscriptions.remove(&mut self.conns, key);
+        match target.kind() {
+            TargetKind::Topic(topic_id) => {
+                if let Place::Attached(place) = place {
+                    let moved = self.hub.detach(topic_id, place);
+                    self.note_move(moved, place);
+                }
+                let is_last = self.hub.hold(topic_id, -1) == 0;
+                let topic = self.hub.name(topic_id).clone();
+                let home = self.hub.home_of(topic.as_str());
+                if home == self.settings.shard {
+                    self.hub.leave(topic.as_str(), home, is_last);
+                } else {
+                    self.hub.release(topic_id);
+                    self.outgoing.requests.push((home, Request::Leave { topic, is_last }));
+                }
+            }
+            TargetKind::Pattern(pattern_id) => {
+                let Place::Attached(place) = place else { unreachable!("a pattern's reader is attached at once") };
+                let moved = self.hub.detach_pattern(pattern_id, place);
+                self.note_move(moved, place);
+                let pattern = self.hub.pattern(pattern_id).clone();
+                self.tell_interest(&pattern, None);
+            }
+        }
+    }
+
+    fn attach_or_forget(&mut self, key: SubscriberKey, target: &Target, is_joined: bool) {
+        let Target::Topic(topic) = target else { return };
+        let Some(topic_id) = self.hub.find(topic.as_str()) else { return };
+        if is_joined {
+            let place = self.hub.attach(topic_id, key);
+            self.subscriptions.set_place(&mut self.conns, key, Place::Attached(place));
+        } else {
+            self.subscriptions.remove(&mut self.conns, key);
+            self.hub.hold(topic_id, -1);
+            self.hub.release(topic_id);
+        }
+    }
+
+    fn note_move(&mut self, moved: Option<SubscriberKey>, place: u32) {
+        if let Some(moved) = moved {
+            self.subscriptions.set_place(&mut self.conns, moved, Place::Attached(place));
+        }
+    }
+
+    fn find_subscription(&self, id: ConnId, target: &Target) -> Option<SubscriberKey> {
+        let target = match target {
+            Target::Topic(topic) => TargetId::topic(self.hub.find(topic.as_str())?),
+            Target::Pattern(pattern) => TargetId::pattern(self.hub.find_pattern(pattern)?),
+        };
+        self.subscriptions.find(&self.conns, id.index, target)
+    }
+
+    /// The one topic of a raw connection.
+    pub(super) fn raw_topic(&self, id: ConnId) -> Option<TopicName> {
+        let key = self.subscriptions.any(&self.conns[id.index], id.index)?;
+        match self.subscriptions.target(&self.conns, key).kind() {
+            TargetKind::Topic(topic_id) => Some(self.hub.name(topic_id).clone()),
+            TargetKind::Pattern(_) => None,
+        }
+    }
+}
+
+fn ensure_pending<'a>(conns: &mut Conns, pendings: &'a mut Slab<Pending>, id: ConnId) -> &'a mut Pending {
+    let conn = &mut conns[id.index];
+    let slot = conn.pending.index().unwrap_or_else(|| {
+        let slot = pendings.insert(Pending { is_sorted: true, ..Pending::default() });
+        conn.pending = Slot::new(slot);
+        conn.set(Flag::HELD, true);
+        slot
+    });
+    &mut pendings[slot]
+}
+
+pub(super) fn pending_mut<'a>(conns: &Conns, pendings: &'a mut Slab<Pending>, id: ConnId) -> Option<&'a mut Pending> {
+    pendings.get_mut(conns.get(id)?.pending.index()?)
+}
+
+/// What a held publication counts beside its payload, so that empty ones are bounded too.
+const HELD_COST: usize = 64;

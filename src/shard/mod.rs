@@ -1,0 +1,255 @@
+//! One core: every connection that landed on it, its part of the topics, and the loop that moves values between the
+//! rooms. The only room that changes a connection.
+//!
+//! A [`Shard`] is plain state: it takes completions, mail and the time, and leaves behind [`Op`]s for the driver and
+//! [`Outgoing`] mail. It knows no kernel and no clock, so that `tests/simulator.rs` can run several of them in one
+//! thread under a seed. What it must never do: block, lock, or trust a peer's bytes.
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | `run` | the loop |
+//! | `conn`, `conns`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
+//! | `inbound` | received bytes to messages to commands |
+//! | `exchanges` | HTTP requests and their answers, upgrades |
+//! | `join` | subscribing and leaving |
+//! | `publish` | publications on their way to the home shard and back |
+//! | `fanout` | one turn's publications to their readers, and what is queued to the sockets |
+//! | `post` | mail from other shards |
+//! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
+
+mod accept;
+mod closing;
+mod conn;
+mod conns;
+mod deadlines;
+mod drain;
+mod exchanges;
+mod fanout;
+mod inbound;
+mod join;
+mod outbox;
+mod post;
+mod publish;
+mod run;
+mod subscriptions;
+mod tickets;
+
+pub use run::{run, turn};
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::buf::BlockPool;
+use crate::command::{ConnId, ShardId};
+use crate::driver::{Completion, Op};
+use crate::hub::{Hub, HubSettings, TopicRules};
+use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
+use crate::mailbox::{Admission, Outgoing};
+use crate::metrics::ShardMetrics;
+use crate::time::{MonoTime, Wheel};
+use crate::transport::http::Page;
+use crate::wire::json::Scratch;
+use crate::wire::ws::{Decoder, Inbox};
+use conns::Conns;
+use drain::Drain;
+use exchanges::HttpSession;
+use fanout::Runs;
+use join::Pending;
+use outbox::Outboxes;
+use subscriptions::Subscriptions;
+use tickets::Ticket;
+
+/// What a shard is told once, at the start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which shard this is.
+    pub shard: ShardId,
+    /// How many there are.
+    pub shards: usize,
+    /// Every bound that the configuration sets.
+    pub limits: Limits,
+    /// What the configuration says of topics.
+    pub rules: Arc<TopicRules>,
+    /// Pages served beside the endpoints.
+    pub pages: Arc<[Page]>,
+    /// The key of every hash of a topic name, the same in all shards.
+    pub hash_key: (u64, u64),
+    /// Where this shard's random numbers start: jitter, epochs.
+    pub seed: u64,
+    /// The count that all shards share.
+    pub admission: Admission,
+}
+
+/// One core's share of the gateway.
+#[derive(Debug)]
+pub struct Shard {
+    settings: Settings,
+    conns: Conns,
+    subscriptions: Subscriptions,
+    outboxes: Outboxes,
+    decoders: Slab<Decoder>,
+    exchanges: Slab<HttpSession>,
+    pendings: Slab<Pending>,
+    tickets: Slab<Ticket>,
+    /// The other ends, kept only while addresses are counted.
+    addresses: HashMap<u32, IpAddr>,
+    hub: Hub,
+    runs: Runs,
+    wheel: Wheel,
+    pool: BlockPool,
+    rng: fastrand::Rng,
+    metrics: ShardMetrics,
+    drain: Option<Drain>,
+    /// The time of the last call that gave one: what happens in between is of that time.
+    now: MonoTime,
+    /// Connections to send to at the end of the turn.
+    dirty: Vec<ConnId>,
+    /// Connections not read from until other shards have caught up.
+    congested: Vec<ConnId>,
+    /// Connections whose HTTP request was answered in this turn.
+    answered: Vec<ConnId>,
+    is_congested: bool,
+    refusals: u32,
+    /// Kept between calls so that they stop allocating.
+    inbox: Inbox,
+    json: Option<Box<Scratch>>,
+    message: Vec<u8>,
+    due: Vec<u32>,
+    /// For the driver, at the end of the turn.
+    pub ops: Vec<Op>,
+    /// For other shards, at the end of the turn.
+    pub outgoing: Outgoing,
+}
+
+impl Shard {
+    /// A shard without connections.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let limits = &settings.limits;
+        let capacity = limits.connections_max.saturating_add(REFUSALS_MAX);
+        let share = |total: u64| total.div_ceil(settings.shards as u64);
+        let hub = Hub::new(HubSettings {
+            shard: settings.shard,
+            shards: settings.shards,
+            hash_key: settings.hash_key,
+            epoch_seed: settings.seed,
+            topics_max: share(u64::from(limits.topics_max)) as usize,
+            patterns_max: PATTERNS_MAX,
+            retained_len_max: share(limits.retained_len_max),
+            rules: Arc::clone(&settings.rules),
+        });
+        Self {
+            conns: Conns::new(capacity as usize),
+            subscriptions: Subscriptions::default(),
+            outboxes: Outboxes::default(),
+            decoders: Slab::new(),
+            exchanges: Slab::new(),
+            pendings: Slab::new(),
+            tickets: Slab::new(),
+            addresses: HashMap::new(),
+            hub,
+            runs: Runs::default(),
+            wheel: Wheel::new(capacity),
+            pool: BlockPool::default(),
+            rng: fastrand::Rng::with_seed(settings.seed),
+            metrics: ShardMetrics::default(),
+            drain: None,
+            now: MonoTime::ZERO,
+            dirty: Vec::new(),
+            congested: Vec::new(),
+            answered: Vec::new(),
+            is_congested: false,
+            refusals: 0,
+            inbox: Inbox::default(),
+            json: None,
+            message: Vec::new(),
+            due: Vec::new(),
+            ops: Vec::new(),
+            outgoing: Outgoing::default(),
+            settings,
+        }
+    }
+
+    /// Takes in what the kernel did.
+    pub fn handle(&mut self, now: MonoTime, completion: Completion<'_>) {
+        self.now = now;
+        match completion {
+            Completion::Accepted { socket, peer } => self.on_accepted(socket, peer),
+            Completion::Received { conn, bytes } => self.on_received(conn, bytes),
+            Completion::ReceiveClosed { conn, cause } => self.on_receive_closed(conn, cause),
+            Completion::Sent { conn, result, rest } => self.on_sent(conn, result, rest),
+            Completion::Closed { conn } => self.on_closed(conn),
+            Completion::Connected { .. } | Completion::Woken => {}
+        }
+    }
+
+    /// When this shard next has something to do by itself.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<MonoTime> {
+        let drain = self.drain.as_ref().map(Drain::next_step);
+        [self.wheel.next_deadline(), drain].into_iter().flatten().min()
+    }
+
+    /// What this shard counts, with its gauges filled in.
+    #[must_use]
+    pub fn measure(&self) -> ShardMetrics {
+        let hub = self.hub.sizes();
+        ShardMetrics {
+            topics: hub.topics as u64,
+            patterns: hub.patterns as u64,
+            retained_len: hub.retained_len,
+            subscriptions: self.subscriptions.len() as u64,
+            outbox_len: self.outboxes.len_of_all() as u64,
+            blocks_in_use: self.pool.in_use() as u64,
+            ..self.metrics.clone()
+        }
+    }
+
+    /// Notes what the loop knows and the shard does not: how long the turn took, and how much mail waits.
+    pub fn note_turn(&mut self, turn_nanos: u64, mailbox_depth: usize) {
+        self.metrics.turns.record(turn_nanos);
+        self.metrics.mailbox_depth = mailbox_depth as u64;
+    }
+
+    /// What is still held, for tests that count everything back to zero.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        Census {
+            connections: self.conns.len(),
+            subscriptions: self.subscriptions.len(),
+            outboxes: self.outboxes.in_use(),
+            decoders: self.decoders.len(),
+            exchanges: self.exchanges.len(),
+            pendings: self.pendings.len(),
+            tickets: self.tickets.len(),
+            deadlines: self.wheel.len(),
+            blocks: self.pool.in_use(),
+        }
+    }
+}
+
+/// What a shard holds for its connections. All zero once they are gone and every ticket is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Arena slots.
+    pub connections: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// Outboxes.
+    pub outboxes: usize,
+    /// Unfinished frames and messages.
+    pub decoders: usize,
+    /// Unfinished requests.
+    pub exchanges: usize,
+    /// Connections with subscriptions under way.
+    pub pendings: usize,
+    /// Questions to other shards.
+    pub tickets: usize,
+    /// Deadlines.
+    pub deadlines: usize,
+    /// Pooled blocks.
+    pub blocks: usize,
+}

@@ -1,0 +1,287 @@
+//! What waits for one reader: references to shared segments, control frames ahead of them, and the bytes of this turn's
+//! replies. It exists only while something waits.
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+use super::conn::Slot;
+use crate::buf::Segment;
+use crate::limits::{CONTROL_QUEUE_LEN_MAX, OUTBOX_SEGMENTS_MAX, SEGMENTS_PER_SEND_MAX};
+
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: VecDeque<Segment>,
+    /// Bytes of `queue`, `tail` and what is in flight.
+    len: usize,
+    /// Replies of this turn, not yet a segment.
+    tail: Vec<u8>,
+    /// Pongs, pings and the close frame: they wait behind at most the one segment that is being sent.
+    control: Vec<u8>,
+    /// Bytes that the driver has; 0 if no send is in flight.
+    in_flight_len: usize,
+    /// Bytes that the reader did not take when they were offered.
+    backlog_len: usize,
+    /// Whether the first of `queue` is the rest of a segment whose beginning is sent.
+    is_split: bool,
+}
+
+/// The reader's outbox is at its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl Outbox {
+    /// Adds a shared segment. A reader that took all it was offered before takes all that one turn brings.
+    pub fn push(&mut self, segment: Segment, len_max: usize) -> Result<(), Full> {
+        let is_past = self.backlog_len > 0 && self.len + segment.len() > len_max;
+        if is_past || self.queue.len() >= OUTBOX_SEGMENTS_MAX {
+            return Err(Full);
+        }
+        self.seal_tail();
+        self.len += segment.len();
+        match self.queue.back_mut() {
+            Some(last) => {
+                if let Err(segment) = last.extend_with(segment) {
+                    self.queue.push_back(segment);
+                }
+            }
+            None => self.queue.push_back(segment),
+        }
+        Ok(())
+    }
+
+    /// Appends a reply, in order with the segments. Replies are bounded by not reading from who does not read them.
+    pub fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.tail.len();
+        write(&mut self.tail);
+        self.len += self.tail.len() - before;
+    }
+
+    /// Appends a control frame, ahead of all that waits. Past the bound, what waits there is replaced: the newest pong
+    /// answers for the ones before it. [RFC 6455 5.5.3]
+    pub fn control(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.control.len() > CONTROL_QUEUE_LEN_MAX {
+            self.len -= self.control.len();
+            self.control.clear();
+        }
+        let before = self.control.len();
+        write(&mut self.control);
+        self.len += self.control.len() - before;
+    }
+
+    /// Drops what waits and was not begun, control frames included.
+    pub fn drop_queued(&mut self) {
+        let keep = usize::from(self.is_split);
+        let dropped: usize = self.queue.drain(keep..).map(|segment| segment.len()).sum();
+        self.len -= dropped + self.tail.len() + self.control.len();
+        self.tail.clear();
+        self.control.clear();
+    }
+
+    /// The next send, unless one is in flight or nothing waits. `segments` is empty and may have capacity.
+    pub fn next_send(&mut self, mut segments: Vec<Segment>) -> Option<Vec<Segment>> {
+        if self.in_flight_len > 0 {
+            return None;
+        }
+        self.seal_tail();
+        if self.is_split {
+            segments.extend(self.queue.pop_front());
+            self.is_split = false;
+        }
+        if !self.control.is_empty() {
+            segments.push(Segment::from(std::mem::take(&mut self.control)));
+        }
+        let room = SEGMENTS_PER_SEND_MAX - segments.len();
+        segments.extend(self.queue.drain(..room.min(self.queue.len())));
+        self.in_flight_len = segments.iter().map(|segment| segment.len()).sum();
+        self.backlog_len = self.len;
+        (self.in_flight_len > 0).then_some(segments)
+    }
+
+    /// Takes back what a send did not send.
+    pub fn sent(&mut self, sent_len: usize, rest: &mut Vec<Segment>) {
+        debug_assert_eq!(
+            self.in_flight_len,
+            sent_len + rest.iter().map(|segment| segment.len()).sum::<usize>(),
+            "the driver gives back what it did not send"
+        );
+        self.len -= sent_len;
+        self.in_flight_len = 0;
+        self.backlog_len = self.len;
+        self.is_split = sent_len > 0 && !rest.is_empty();
+        for segment in rest.drain(..).rev() {
+            self.queue.push_front(segment);
+        }
+    }
+
+    /// Notes what the driver could not send of a segment that never waited here.
+    pub fn adopt_rest(&mut self, sent_len: usize, rest: &mut Vec<Segment>) {
+        let rest_len: usize = rest.iter().map(|segment| segment.len()).sum();
+        self.len += rest_len;
+        self.backlog_len += rest_len;
+        self.is_split = sent_len > 0 && !rest.is_empty();
+        for segment in rest.drain(..).rev() {
+            self.queue.push_front(segment);
+        }
+    }
+
+    pub fn is_in_flight(&self) -> bool {
+        self.in_flight_len > 0
+    }
+
+    /// Bytes that wait or are in flight.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    fn seal_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.queue.push_back(Segment::from(std::mem::take(&mut self.tail)));
+        }
+    }
+
+    /// Empty again, with some of its capacity.
+    fn reset(&mut self) {
+        self.queue.clear();
+        self.queue.shrink_to(QUEUE_KEPT);
+        self.tail = Vec::new();
+        self.control = Vec::new();
+        self.len = 0;
+        self.in_flight_len = 0;
+        self.backlog_len = 0;
+        self.is_split = false;
+    }
+}
+
+/// The outboxes of a shard's busy connections.
+#[derive(Debug, Default)]
+pub(super) struct Outboxes {
+    outboxes: Slab<Outbox>,
+    spare: Vec<Outbox>,
+    /// Emptied vectors that came back from the driver.
+    vectors: Vec<Vec<Segment>>,
+}
+
+impl Outboxes {
+    /// The outbox of a slot, made if there is none.
+    pub fn ensure(&mut self, slot: &mut Slot) -> &mut Outbox {
+        let index = slot.index().unwrap_or_else(|| {
+            let index = self.outboxes.insert(self.spare.pop().unwrap_or_default());
+            *slot = Slot::new(index);
+            index
+        });
+        &mut self.outboxes[index]
+    }
+
+    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Outbox> {
+        self.outboxes.get_mut(slot.index()?)
+    }
+
+    pub fn get(&self, slot: Slot) -> Option<&Outbox> {
+        self.outboxes.get(slot.index()?)
+    }
+
+    /// Gives an outbox back, with whatever is in it.
+    pub fn release(&mut self, slot: &mut Slot) {
+        if let Some(index) = std::mem::replace(slot, Slot::NONE).index() {
+            let mut outbox = self.outboxes.remove(index);
+            if self.spare.len() < SPARE_MAX {
+                outbox.reset();
+                self.spare.push(outbox);
+            }
+        }
+    }
+
+    /// A vector for a send.
+    pub fn vector(&mut self) -> Vec<Segment> {
+        self.vectors.pop().unwrap_or_default()
+    }
+
+    /// Keeps an emptied vector.
+    pub fn recycle(&mut self, vector: Vec<Segment>) {
+        debug_assert!(vector.is_empty(), "only an emptied vector comes back");
+        if self.vectors.len() < SPARE_MAX && vector.capacity() > 0 {
+            self.vectors.push(vector);
+        }
+    }
+
+    /// Outboxes in use.
+    pub fn in_use(&self) -> usize {
+        self.outboxes.len()
+    }
+
+    /// Bytes that wait in all of them.
+    pub fn len_of_all(&self) -> usize {
+        self.outboxes.iter().map(|(_, outbox)| outbox.len()).sum()
+    }
+}
+
+/// Outboxes and vectors kept for reuse: as many as one turn of a busy shard takes.
+const SPARE_MAX: usize = 4096;
+/// Places that a spare outbox keeps in its queue.
+const QUEUE_KEPT: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(segments: &[Segment]) -> String {
+        segments.iter().map(|segment| String::from_utf8_lossy(segment)).collect()
+    }
+
+    #[test]
+    fn control_frames_pass_what_waits_but_not_a_segment_that_was_begun() {
+        let mut outbox = Outbox::default();
+        outbox.push(Segment::copy_of(b"abcd"), 100).expect("there is room");
+        outbox.reply(|out| out.extend_from_slice(b"ef"));
+        outbox.push(Segment::copy_of(b"gh"), 100).expect("there is room");
+        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        assert_eq!(text(&segments), "abcdefgh");
+        outbox.control(|out| out.extend_from_slice(b"!"));
+        assert_eq!(outbox.next_send(Vec::new()).map(|_| ()), None, "one send at a time");
+        segments[0].advance(2);
+        outbox.sent(2, &mut segments);
+        assert_eq!(outbox.len(), 7);
+        let mut segments = outbox.next_send(segments).expect("something waits");
+        assert_eq!(text(&segments), "cd!efgh");
+        segments.clear();
+        outbox.sent(7, &mut segments);
+        assert_eq!((outbox.len(), outbox.next_send(segments).map(|_| ())), (0, None));
+    }
+
+    #[test]
+    fn the_bound_holds_for_who_left_something_and_not_for_one_turn_of_who_did_not() {
+        let mut outbox = Outbox::default();
+        outbox.push(Segment::copy_of(&[0; 50]), 10).expect("a reader with nothing waiting takes anything");
+        outbox.push(Segment::copy_of(b"x"), 10).expect("it is still the same turn");
+        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        assert_eq!(outbox.push(Segment::copy_of(b"x"), 10), Err(Full));
+        segments.remove(0);
+        outbox.sent(50, &mut segments);
+        outbox.push(Segment::copy_of(&[0; 9]), 10).expect("there is room");
+        assert_eq!(outbox.push(Segment::copy_of(b"x"), 10), Err(Full));
+    }
+
+    #[test]
+    fn dropping_keeps_only_the_segment_that_was_begun() {
+        let mut outbox = Outbox::default();
+        outbox.push(Segment::copy_of(b"abcd"), 100).expect("there is room");
+        outbox.push(Segment::copy_of(b"efgh"), 100).expect("there is room");
+        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        segments[0].advance(1);
+        outbox.sent(1, &mut segments);
+        outbox.control(|out| out.push(b'?'));
+        outbox.drop_queued();
+        outbox.control(|out| out.push(b'!'));
+        assert_eq!(text(&outbox.next_send(segments).expect("something waits")), "bcd!");
+    }
+
+    #[test]
+    fn runs_of_one_block_join_in_the_queue() {
+        let block = Segment::copy_of(b"onetwothree");
+        let mut outbox = Outbox::default();
+        outbox.push(block.slice(0..3), 100).expect("there is room");
+        outbox.push(block.slice(3..6), 100).expect("there is room");
+        assert_eq!(outbox.next_send(Vec::new()).expect("something waits").len(), 1);
+    }
+}

@@ -1,0 +1,67 @@
+//! Mail from other shards.
+
+use super::Shard;
+use crate::command::ShardId;
+use crate::mailbox::{Answer, Mail, Request};
+use crate::time::MonoTime;
+
+impl Shard {
+    /// Takes in one mail.
+    pub fn handle_mail(&mut self, now: MonoTime, from: ShardId, mail: Mail) {
+        self.now = now;
+        match mail {
+            Mail::Request(request) => self.handle_request(from, request),
+            Mail::Answer(answer) => self.handle_answer(answer),
+        }
+    }
+
+    fn handle_request(&mut self, from: ShardId, request: Request) {
+        let answer = match request {
+            Request::Publish { topic, kind, payload, key, origin, ticket } => {
+                let result = self.publish_here(&topic, kind, payload, key, origin);
+                ticket.map(|ticket| Answer::Published { ticket, result })
+            }
+            Request::Join { topic, since, last, ticket } => {
+                let result = self.hub.join(&topic, from, since, last);
+                Some(Answer::Joined { ticket, result })
+            }
+            Request::Leave { topic, is_last } => {
+                self.hub.leave(topic.as_str(), from, is_last);
+                None
+            }
+            Request::PatternInterest { pattern, readers, join } => {
+                self.hub.set_pattern_interest(&pattern, from, readers);
+                join.map(|join| {
+                    let publications = if join.last { self.hub.snapshot(&pattern) } else { Vec::new() };
+                    Answer::PatternJoined { ticket: join.ticket, publications }
+                })
+            }
+            Request::AskTopic { topic, ticket } => {
+                Some(Answer::TopicState { ticket, state: self.hub.state(topic.as_str()) })
+            }
+            Request::AskMetrics { ticket } => Some(Answer::Metrics { ticket, metrics: Box::new(self.measure()) }),
+            Request::Drain => {
+                self.begin_drain();
+                None
+            }
+            Request::Drained => {
+                self.note_drained(from);
+                None
+            }
+        };
+        if let Some(answer) = answer {
+            self.outgoing.answers.push((from, answer));
+        }
+    }
+
+    fn handle_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Deliver(publication) => self.deliver(publication),
+            Answer::Published { ticket, result } => self.on_published(ticket, result),
+            Answer::Joined { ticket, result } => self.on_joined(ticket, result),
+            Answer::PatternJoined { ticket, publications } => self.on_pattern_joined(ticket, publications),
+            Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
+            Answer::Metrics { ticket, metrics } => self.on_metrics(ticket, *metrics),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The loop.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use super::Shard;
+use crate::driver::{Driver, Wake};
+use crate::limits::{MAIL_PER_TURN_MAX, SPILL_RETRY_MS};
+use crate::mailbox::Mailbox;
+use crate::time::MonoTime;
+
+/// Runs a shard until it has shut down. `wakers` are by shard.
+///
+/// # Errors
+/// What the driver cannot go on after.
+pub fn run<D: Driver>(driver: &mut D, shard: &mut Shard, mailbox: &mut Mailbox, wakers: &[D::Waker]) -> io::Result<()> {
+    while !shard.is_drained() {
+        turn(driver, shard, mailbox, |peer| wakers[peer].wake())?;
+    }
+    Ok(())
+}
+
+/// One turn: wait, take in, send out.
+///
+/// # Errors
+/// What the driver cannot go on after.
+pub fn turn<D: Driver>(
+    driver: &mut D,
+    shard: &mut Shard,
+    mailbox: &mut Mailbox,
+    wake: impl Fn(usize),
+) -> io::Result<()> {
+    let until = next_look(driver.now(), shard, mailbox);
+    driver.wait(until, |now, completion| shard.handle(now, completion))?;
+    mailbox.unpark();
+    let now = driver.now();
+    mailbox.drain(MAIL_PER_TURN_MAX, |from, mail| {
+        shard.handle_mail(now, from, mail);
+        if shard.is_turn_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    shard.handle_timeout(now);
+    assert!(shard.poll_timeout().is_none_or(|deadline| now < deadline), "a deadline did not advance");
+    shard.flush();
+    let mut peers = mailbox.post(&mut shard.outgoing);
+    shard.handle_congestion(mailbox.is_congested());
+    driver.submit(&mut shard.ops)?;
+    while peers != 0 {
+        wake(peers.trailing_zeros() as usize);
+        peers &= peers - 1;
+    }
+    shard.note_turn(driver.now().since(now).as_nanos() as u64, mailbox.depth());
+    Ok(())
+}
+
+/// How long the driver may wait: not at all with mail there, and not long with mail that found no room.
+fn next_look(now: MonoTime, shard: &Shard, mailbox: &Mailbox) -> Option<MonoTime> {
+    if !mailbox.park() {
+        return Some(now);
+    }
+    let retry = mailbox.has_spilled().then(|| now.plus_millis(SPILL_RETRY_MS));
+    [shard.poll_timeout(), retry].into_iter().flatten().min()
+}

@@ -1,0 +1,271 @@
+//! What each connection follows: its first subscription stands in the connection, further ones in a slab, as a list
+//! in both directions; an index finds them by target.
+
+use hashbrown::HashTable;
+use slab::Slab;
+use std::hash::Hasher as _;
+
+use super::conn::{Conn, Slot};
+use super::conns::Conns;
+use crate::hub::{PatternId, SubscriberKey, TopicId};
+
+/// What a subscription follows: a topic or a pattern of this shard's hub, in 4 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TargetId(u32);
+
+/// A target in its two kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TargetKind {
+    Topic(TopicId),
+    Pattern(PatternId),
+}
+
+impl TargetId {
+    pub fn topic(id: TopicId) -> Self {
+        Self(id.0)
+    }
+
+    pub fn pattern(id: PatternId) -> Self {
+        Self(id.0 | PATTERN)
+    }
+
+    pub fn kind(self) -> TargetKind {
+        if self.0 & PATTERN == 0 {
+            TargetKind::Topic(TopicId(self.0))
+        } else {
+            TargetKind::Pattern(PatternId(self.0 & !PATTERN))
+        }
+    }
+}
+
+/// One subscription: its target, and its place in the target's list of readers or the ticket that it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subscription {
+    target: TargetId,
+    place: u32,
+}
+
+/// Where a subscription stands with its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the list of readers.
+    Attached(u32),
+    /// Not yet: the home shard has not answered.
+    Waiting { ticket: u32 },
+}
+
+impl Subscription {
+    pub const NONE: Self = Self { target: TargetId(u32::MAX), place: 0 };
+
+    fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    conn: u32,
+    subscription: Subscription,
+    next: Slot,
+    prev: Slot,
+}
+
+/// The further subscriptions of a shard's connections.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    entries: Slab<Entry>,
+    index: HashTable<u32>,
+    count: usize,
+}
+
+impl Subscriptions {
+    /// Adds a subscription that the connection does not have yet.
+    pub fn add(&mut self, conns: &mut Conns, conn: u32, target: TargetId, place: Place) -> SubscriberKey {
+        let subscription = Subscription { target, place: encode(place) };
+        let owner = &mut conns[conn];
+        owner.target_count += 1;
+        self.count += 1;
+        if owner.first.is_none() {
+            owner.first = subscription;
+            return SubscriberKey(conn);
+        }
+        let next = owner.more;
+        let id = self.entries.insert(Entry { conn, subscription, next, prev: Slot::NONE });
+        if let Some(next) = next.index() {
+            self.entries[next].prev = Slot::new(id);
+        }
+        owner.more = Slot::new(id);
+        let entries = &self.entries;
+        self.index.insert_unique(hash(conn, target), id as u32, |&id| {
+            let entry = &entries[id as usize];
+            hash(entry.conn, entry.subscription.target)
+        });
+        SubscriberKey(id as u32 | FURTHER)
+    }
+
+    /// The connection's subscription to a target.
+    pub fn find(&self, conns: &Conns, conn: u32, target: TargetId) -> Option<SubscriberKey> {
+        if conns[conn].first.target == target {
+            return Some(SubscriberKey(conn));
+        }
+        let is_it = |&id: &u32| {
+            let entry = &self.entries[id as usize];
+            entry.conn == conn && entry.subscription.target == target
+        };
+        self.index.find(hash(conn, target), is_it).map(|id| SubscriberKey(id | FURTHER))
+    }
+
+    /// Takes a subscription away; returns where it stood.
+    pub fn remove(&mut self, conns: &mut Conns, key: SubscriberKey) -> (TargetId, Place) {
+        self.count -= 1;
+        let subscription = if key.0 & FURTHER == 0 {
+            let owner = &mut conns[key.0];
+            owner.target_count -= 1;
+            std::mem::replace(&mut owner.first, Subscription::NONE)
+        } else {
+            let id = key.0 & !FURTHER;
+            let entry = self.entries.remove(id as usize);
+            if let Ok(found) = self.index.find_entry(hash(entry.conn, entry.subscription.target), |&other| other == id)
+            {
+                found.remove();
+            }
+            conns[entry.conn].target_count -= 1;
+            match entry.prev.index() {
+                Some(prev) => self.entries[prev].next = entry.next,
+                None => conns[entry.conn].more = entry.next,
+            }
+            if let Some(next) = entry.next.index() {
+                self.entries[next].prev = entry.prev;
+            }
+            entry.subscription
+        };
+        (subscription.target, decode(subscription.place))
+    }
+
+    /// Any subscription of the connection, to take them away one by one.
+    pub fn any(&self, conn: &Conn, index: u32) -> Option<SubscriberKey> {
+        match conn.more.index() {
+            Some(id) => Some(SubscriberKey(id as u32 | FURTHER)),
+            None => (!conn.first.is_none()).then_some(SubscriberKey(index)),
+        }
+    }
+
+    /// Notes where a subscription stands now.
+    pub fn set_place(&mut self, conns: &mut Conns, key: SubscriberKey, place: Place) {
+        let subscription = if key.0 & FURTHER == 0 {
+            &mut conns[key.0].first
+        } else {
+            &mut self.entries[(key.0 & !FURTHER) as usize].subscription
+        };
+        subscription.place = encode(place);
+    }
+
+    /// Where a subscription stands.
+    pub fn place(&self, conns: &Conns, key: SubscriberKey) -> Place {
+        let subscription = if key.0 & FURTHER == 0 {
+            conns[key.0].first
+        } else {
+            self.entries[(key.0 & !FURTHER) as usize].subscription
+        };
+        decode(subscription.place)
+    }
+
+    /// What a subscription follows.
+    pub fn target(&self, conns: &Conns, key: SubscriberKey) -> TargetId {
+        if key.0 & FURTHER == 0 {
+            conns[key.0].first.target
+        } else {
+            self.entries[(key.0 & !FURTHER) as usize].subscription.target
+        }
+    }
+
+    /// The connection that a key stands for.
+    pub fn conn(&self, key: SubscriberKey) -> u32 {
+        if key.0 & FURTHER == 0 { key.0 } else { self.entries[(key.0 & !FURTHER) as usize].conn }
+    }
+
+    /// Subscriptions of all connections.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+}
+
+/// The connection's place if the key stands for its first subscription, which most connections have alone.
+pub(super) fn direct(key: SubscriberKey) -> Option<u32> {
+    (key.0 & FURTHER == 0).then_some(key.0)
+}
+
+fn encode(place: Place) -> u32 {
+    match place {
+        Place::Attached(place) => place,
+        Place::Waiting { ticket } => ticket | WAITING,
+    }
+}
+
+fn decode(place: u32) -> Place {
+    if place & WAITING == 0 { Place::Attached(place) } else { Place::Waiting { ticket: place & !WAITING } }
+}
+
+/// Both parts are numbers of ours that no peer chooses; the hash needs to spread, not to hide.
+fn hash(conn: u32, target: TargetId) -> u64 {
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    hasher.write_u64(u64::from(conn) << 32 | u64::from(target.0));
+    hasher.finish()
+}
+
+const PATTERN: u32 = 1 << 31;
+const FURTHER: u32 = 1 << 31;
+const WAITING: u32 = 1 << 31;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::MonoTime;
+    use std::collections::HashMap;
+
+    #[test]
+    fn subscriptions_are_found_by_target_whatever_came_and_went() {
+        let seed = 0x5eed_0004;
+        println!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut conns = Conns::new(3);
+        let ids = [(); 3].map(|()| conns.insert(MonoTime::ZERO).expect("there is room").index);
+        let mut subscriptions = Subscriptions::default();
+        let mut model: HashMap<(u32, TargetId), Place> = HashMap::new();
+        for _ in 0..5_000 {
+            let conn = ids[rng.usize(0..3)];
+            let target = if rng.bool() {
+                TargetId::topic(TopicId(rng.u32(0..20)))
+            } else {
+                TargetId::pattern(PatternId(rng.u32(0..20)))
+            };
+            match subscriptions.find(&conns, conn, target) {
+                Some(key) => {
+                    assert_eq!(subscriptions.conn(key), conn);
+                    assert_eq!(model.remove(&(conn, target)), Some(subscriptions.place(&conns, key)));
+                    if rng.bool() {
+                        let place = Place::Waiting { ticket: rng.u32(0..99) };
+                        subscriptions.set_place(&mut conns, key, place);
+                        model.insert((conn, target), place);
+                    } else {
+                        assert_eq!(subscriptions.remove(&mut conns, key).0, target);
+                    }
+                }
+                None => {
+                    let place = Place::Attached(rng.u32(0..99));
+                    subscriptions.add(&mut conns, conn, target, place);
+                    assert_eq!(model.insert((conn, target), place), None);
+                }
+            }
+            assert_eq!(subscriptions.len(), model.len());
+        }
+        for conn in ids {
+            while let Some(key) = subscriptions.any(&conns[conn], conn) {
+                let (target, place) = subscriptions.remove(&mut conns, key);
+                assert_eq!(model.remove(&(conn, target)), Some(place));
+            }
+            assert_eq!(conns[conn].target_count, 0);
+        }
+        assert!(model.is_empty() && subscriptions.entries.is_empty() && subscriptions.index.is_empty());
+    }
+}

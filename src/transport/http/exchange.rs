@@ -1,0 +1,212 @@
+//! Requests as they come in on one connection: heads, bodies, pipelining, the upgrade.
+
+use super::route::{Page, Route, RouteError, UpgradeRoute};
+use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
+use crate::wire::http1::{BodyDecoder, HttpError, RequestHead, parse_head};
+use crate::wire::ws::handshake;
+
+/// What one connection has sent and what is not answered yet. It exists only while there is such a thing.
+///
+/// ```text
+///        head complete           body complete            answered()
+/// Head ----------------> Body -------------------> Waiting ----------> Head
+///   \---- no body ------------------------------->    ^
+///   \---- upgrade ---> gone, the rest of the bytes belongs to the WebSocket
+/// ```
+#[derive(Debug, Default)]
+pub struct Exchange {
+    buffer: Vec<u8>,
+    phase: Phase,
+    /// Bytes of the buffer that hold no end of a head: they need not be looked at again.
+    looked_at: usize,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    #[default]
+    Head,
+    Body {
+        request: Request,
+        decoder: BodyDecoder,
+        owes_continue: bool,
+    },
+    Waiting,
+}
+
+/// A complete request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What it asks for.
+    pub route: Route,
+    /// Whether it was a HEAD.
+    pub is_head: bool,
+    /// Whether another request may follow.
+    pub keep_alive: bool,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A complete opening handshake.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// What the WebSocket is for.
+    pub route: UpgradeRoute,
+    /// `Sec-WebSocket-Accept`.
+    pub accept: [u8; 28],
+    /// Whether the subprotocol that was asked about is among the offered ones.
+    pub offers_protocol: bool,
+    /// Frames that came with the handshake.
+    pub rest: Vec<u8>,
+}
+
+/// What the bytes so far amount to.
+#[derive(Debug)]
+pub enum Next {
+    /// Nothing yet.
+    Incomplete,
+    /// The peer waits for [`super::CONTINUE`] before it sends the body.
+    Continue,
+    /// A request. No further one until [`Exchange::answered`].
+    Request(Request),
+    /// An opening handshake. The exchange is done.
+    Upgrade(Upgrade),
+    /// A request that cannot be served; the connection ends with the response.
+    Refused(RouteError),
+}
+
+impl Exchange {
+    /// Takes bytes in. Call [`Exchange::next`] until it is `Incomplete`.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next thing to do. `protocol` is the subprotocol to look for in an opening handshake.
+    pub fn next(&mut self, message_len_max: usize, pages: &[Page], protocol: &str) -> Next {
+        match &mut self.phase {
+            Phase::Waiting => Next::Incomplete,
+            Phase::Body { owes_continue, .. } if *owes_continue && self.buffer.is_empty() => {
+                *owes_continue = false;
+                Next::Continue
+            }
+            Phase::Body { .. } => self.next_in_body(),
+            Phase::Head => match self.next_in_head(message_len_max, pages, protocol) {
+                Ok(next) => next,
+                Err(error) => Next::Refused(error),
+            },
+        }
+    }
+
+    /// Says that the request was answered and the next one may come.
+    pub fn answered(&mut self) {
+        debug_assert!(matches!(self.phase, Phase::Waiting), "only a request can be answered");
+        self.phase = Phase::Head;
+        self.looked_at = 0;
+    }
+
+    /// Whether there is nothing to keep.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Head) && self.buffer.is_empty()
+    }
+
+    /// Whether a request waits for its answer.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting)
+    }
+
+    /// Whether a body is on its way.
+    #[must_use]
+    pub fn is_in_body(&self) -> bool {
+        matches!(self.phase, Phase::Body { .. })
+    }
+
+    fn next_in_head(&mut self, message_len_max: usize, pages: &[Page], protocol: &str) -> Result<Next, RouteError> {
+        if memchr::memchr(b'\n', &self.buffer[self.looked_at..]).is_none() && self.buffer.len() <= HEAD_LEN_MAX {
+            self.looked_at = self.buffer.len();
+            return Ok(Next::Incomplete);
+        }
+        let Some((head, head_len)) = parse_head(&self.buffer)? else {
+            self.looked_at = self.buffer.len();
+            return Ok(Next::Incomplete);
+        };
+        let route = Route::find(&head, pages)?;
+        if let Route::Upgrade(route) = route {
+            let upgrade = accept(&head, route, protocol)?;
+            let rest = self.buffer.split_off(head_len);
+            self.buffer = Vec::new();
+            return Ok(Next::Upgrade(Upgrade { rest, ..upgrade }));
+        }
+        let body_len_max = match route {
+            Route::PublishOne { .. } => message_len_max,
+            Route::PublishMany => BATCH_LEN_MAX,
+            _ => 0,
+        };
+        let decoder = BodyDecoder::new(head.body(), body_len_max)?;
+        let request =
+            Request { route, is_head: head.method() == "HEAD", keep_alive: head.keep_alive(), body: Vec::new() };
+        let owes_continue = head.expects_continue();
+        self.buffer.drain(..head_len);
+        self.phase = Phase::Body { request, decoder, owes_continue };
+        Ok(self.next_in_body_or_continue())
+    }
+
+    fn next_in_body_or_continue(&mut self) -> Next {
+        match self.next_in_body() {
+            Next::Incomplete => {
+                if let Phase::Body { owes_continue, .. } = &mut self.phase
+                    && *owes_continue
+                    && self.buffer.is_empty()
+                {
+                    *owes_continue = false;
+                    return Next::Continue;
+                }
+                Next::Incomplete
+            }
+            next => next,
+        }
+    }
+
+    fn next_in_body(&mut self) -> Next {
+        let Phase::Body { request, decoder, .. } = &mut self.phase else { return Next::Incomplete };
+        match decoder.decode(&self.buffer, &mut request.body) {
+            Err(error) => Next::Refused(error.into()),
+            Ok(progress) => {
+                self.buffer.drain(..progress.consumed);
+                if !progress.is_complete {
+                    return Next::Incomplete;
+                }
+                let Phase::Body { request, .. } = std::mem::replace(&mut self.phase, Phase::Waiting) else {
+                    unreachable!("the phase was looked at above");
+                };
+                Next::Request(request)
+            }
+        }
+    }
+}
+
+fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result<Upgrade, RouteError> {
+    let not_an_upgrade = RouteError {
+        status: 426,
+        code: "bad_request",
+        message: "this path speaks WebSocket: send an opening handshake",
+        allow: None,
+    };
+    if !handshake::is_upgrade(head) {
+        return Err(not_an_upgrade);
+    }
+    let upgrade = handshake::accept(head).map_err(|error| RouteError {
+        status: error.status(),
+        code: "bad_request",
+        message: error.message(),
+        allow: None,
+    })?;
+    let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
+    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, rest: Vec::new() })
+}
+
+impl From<HttpError> for Next {
+    fn from(error: HttpError) -> Self {
+        Self::Refused(error.into())
+    }
+}

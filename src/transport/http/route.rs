@@ -1,0 +1,244 @@
+//! The route table: one row an endpoint, from a request head to what it asks for.
+
+use std::borrow::Cow;
+
+use crate::command::{Mode, PayloadKind, Position, TopicName};
+use crate::limits::KEY_LEN_MAX;
+use crate::wire::http1::{HttpError, RequestHead, percent_decode, query_pairs};
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `GET` with an upgrade.
+    Upgrade(UpgradeRoute),
+    /// `POST /publish/TOPIC`.
+    PublishOne {
+        /// The topic.
+        topic: TopicName,
+        /// What the body is.
+        kind: PayloadKind,
+        /// `Fanwire-Key`.
+        key: Option<Box<str>>,
+    },
+    /// `POST /publish`.
+    PublishMany,
+    /// `GET /topics/TOPIC`.
+    Topic(TopicName),
+    /// `GET /topics/TOPIC/history`.
+    History {
+        /// The topic.
+        topic: TopicName,
+        /// Only what is newer.
+        since: Option<Position>,
+        /// At most so many publications.
+        limit: u32,
+    },
+    /// `GET /healthz`.
+    Health,
+    /// `GET /readyz`.
+    Ready,
+    /// `GET /metrics`.
+    Metrics,
+    /// `GET` of a page, by its place in the table.
+    Page(usize),
+}
+
+/// What a WebSocket is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpgradeRoute {
+    /// `/raw/TOPIC`.
+    Raw {
+        /// The topic.
+        topic: TopicName,
+        /// What the query asked for.
+        options: RawOptions,
+    },
+    /// `/ws`.
+    Json,
+    /// `/echo`.
+    Echo,
+}
+
+/// The query of `/raw/TOPIC`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawOptions {
+    /// `last=0` leaves out the last value.
+    pub last: bool,
+    /// `since=EPOCH-OFFSET`.
+    pub since: Option<Position>,
+    /// `mode=..`.
+    pub mode: Option<Mode>,
+    /// `echo=0` hides one's own messages.
+    pub echo: bool,
+}
+
+/// A page that the gateway serves beside its endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The path, without a query.
+    pub path: &'static str,
+    /// The media type.
+    pub content_type: &'static str,
+    /// The bytes.
+    pub body: &'static [u8],
+}
+
+/// Why no route was found, as it is told to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteError {
+    /// The status.
+    pub status: u16,
+    /// The code for programs.
+    pub code: &'static str,
+    /// The sentence for people.
+    pub message: &'static str,
+    /// With 405: the methods that work.
+    pub allow: Option<&'static str>,
+}
+
+impl Route {
+    /// Finds what a request asks for.
+    ///
+    /// # Errors
+    /// 404 for an unknown path, 405 for a known one with another method, 400 for a bad topic or query.
+    pub fn find(head: &RequestHead<'_>, pages: &[Page]) -> Result<Self, RouteError> {
+        let path = head.path();
+        let route = match path {
+            "/ws" => Ok(Self::Upgrade(UpgradeRoute::Json)),
+            "/echo" => Ok(Self::Upgrade(UpgradeRoute::Echo)),
+            "/healthz" => Ok(Self::Health),
+            "/readyz" => Ok(Self::Ready),
+            "/metrics" => Ok(Self::Metrics),
+            "/publish" => Ok(Self::PublishMany),
+            _ => match pages.iter().position(|page| page.path == path) {
+                Some(page) => Ok(Self::Page(page)),
+                None => find_by_prefix(head, path),
+            },
+        }?;
+        let allow = match route {
+            Self::PublishOne { .. } | Self::PublishMany => "POST",
+            Self::Upgrade(_) => "GET",
+            _ => "GET, HEAD",
+        };
+        if !allow.split(", ").any(|method| method == head.method()) {
+            let message = "this path does not take this method";
+            return Err(RouteError { status: 405, code: "bad_request", message, allow: Some(allow) });
+        }
+        Ok(route)
+    }
+}
+
+fn find_by_prefix(head: &RequestHead<'_>, path: &str) -> Result<Route, RouteError> {
+    if let Some(topic) = path.strip_prefix("/raw/") {
+        let upgrade = UpgradeRoute::Raw { topic: decode_topic(topic)?, options: decode_raw_options(head.query())? };
+        Ok(Route::Upgrade(upgrade))
+    } else if let Some(topic) = path.strip_prefix("/publish/") {
+        decode_publish(head, decode_topic(topic)?)
+    } else if let Some(topic) = path.strip_prefix("/topics/") {
+        match topic.strip_suffix("/history") {
+            Some(topic) => decode_history(decode_topic(topic)?, head.query()),
+            None => Ok(Route::Topic(decode_topic(topic)?)),
+        }
+    } else {
+        Err(RouteError { status: 404, code: "not_found", message: "there is nothing at this path", allow: None })
+    }
+}
+
+fn decode_publish(head: &RequestHead<'_>, topic: TopicName) -> Result<Route, RouteError> {
+    let media_type = head.header("content-type").unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    let is_binary = media_type.eq_ignore_ascii_case("application/octet-stream");
+    let key = match head.header_values("fanwire-key").next() {
+        None | Some("") => None,
+        Some(key) if key.len() <= KEY_LEN_MAX => Some(key.into()),
+        Some(_) => return Err(bad_request("Fanwire-Key has at most 255 bytes")),
+    };
+    let kind = if is_binary { PayloadKind::Binary } else { PayloadKind::Text };
+    Ok(Route::PublishOne { topic, kind, key })
+}
+
+fn decode_raw_options(query: Option<&str>) -> Result<RawOptions, RouteError> {
+    let mut options = RawOptions { last: true, since: None, mode: None, echo: true };
+    each_pair(query, |name, value| {
+        match name {
+            "last" => options.last = decode_flag(value)?,
+            "echo" => options.echo = decode_flag(value)?,
+            "since" => options.since = Some(decode_since(value)?),
+            "mode" => options.mode = Some(decode_mode(value)?),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(options)
+}
+
+fn decode_history(topic: TopicName, query: Option<&str>) -> Result<Route, RouteError> {
+    let (mut since, mut limit) = (None, u32::MAX);
+    each_pair(query, |name, value| {
+        match name {
+            "since" if !value.is_empty() => since = Some(decode_since(value)?),
+            "limit" if !value.is_empty() => {
+                limit = value.parse().map_err(|_| bad_request("limit is a number of publications"))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(Route::History { topic, since, limit })
+}
+
+fn each_pair(
+    query: Option<&str>,
+    mut each: impl FnMut(&str, &str) -> Result<(), RouteError>,
+) -> Result<(), RouteError> {
+    for pair in query_pairs(query) {
+        let (name, value): (Cow<'_, str>, Cow<'_, str>) = pair?;
+        each(&name, &value)?;
+    }
+    Ok(())
+}
+
+fn decode_topic(path: &str) -> Result<TopicName, RouteError> {
+    let bad_topic = RouteError {
+        status: 400,
+        code: "bad_topic",
+        message: "a topic is 1 to 255 bytes: tokens of visible characters but '.', '*', '>' and space, joined by dots",
+        allow: None,
+    };
+    TopicName::parse(&percent_decode(path)?).map_err(|_| bad_topic)
+}
+
+fn decode_flag(value: &str) -> Result<bool, RouteError> {
+    match value {
+        "0" | "false" => Ok(false),
+        "1" | "true" => Ok(true),
+        _ => Err(bad_request("last and echo are 0 or 1")),
+    }
+}
+
+fn decode_since(value: &str) -> Result<Position, RouteError> {
+    value.parse().map_err(|_| bad_request("since is EPOCH-OFFSET"))
+}
+
+fn decode_mode(value: &str) -> Result<Mode, RouteError> {
+    match value.parse() {
+        Ok(Mode::Queue) => Ok(Mode::Queue),
+        Ok(_) => Err(bad_request("the modes drop_oldest and latest are not in this version")),
+        Err(()) => Err(bad_request("mode is queue, drop_oldest or latest")),
+    }
+}
+
+const fn bad_request(message: &'static str) -> RouteError {
+    RouteError { status: 400, code: "bad_request", message, allow: None }
+}
+
+impl From<HttpError> for RouteError {
+    fn from(error: HttpError) -> Self {
+        let code = match error.status() {
+            413 => "too_large",
+            500.. => "not_supported",
+            _ => "bad_request",
+        };
+        Self { status: error.status(), code, message: error.message(), allow: None }
+    }
+}

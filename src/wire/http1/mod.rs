@@ -1,0 +1,18 @@
+//! HTTP/1.1 as a server needs it: request heads, request bodies, response heads. [RFC 9112]
+//!
+//! A head is borrowed from the bytes it came in; a body is decoded as it arrives. Framing has one reading only: what
+//! two implementations could read differently is refused, since that difference is how requests are smuggled. What
+//! this room must never know: routes, and whether a request is allowed. Tests: beside the code.
+
+mod body;
+mod error;
+mod head;
+mod response;
+mod target;
+
+pub(in crate::wire) use body::is_token_byte;
+pub use body::{BodyDecoder, BodyFraming, BodyProgress};
+pub use error::HttpError;
+pub use head::{RequestHead, Version, parse_head};
+pub use response::{encode_response_head, reason_phrase};
+pub use target::{percent_decode, query_pairs};
