@@ -9,6 +9,7 @@
 mod common;
 
 mod conformance {
+    mod bounds;
     pub mod closing;
     pub mod control;
     pub mod fragmentation;
@@ -16,6 +17,7 @@ mod conformance {
     pub mod handshake;
     pub mod limits;
     pub mod publishing;
+    mod shutdown;
     pub mod slow;
     pub mod smuggling;
     pub mod utf8;
@@ -127,6 +129,8 @@ fn a_peer_may_vanish_between_any_two_octets() {
 }
 
 #[test]
-fn a_handshake_that_takes_too_long_is_ended() {
-    check(&["--shards", "2", "--handshake-timeout", "300ms"], conformance::slow::cases());
+fn a_peer_that_takes_too_long_is_shown_the_door() {
+    let timeouts = ["--handshake-timeout", "--body-timeout", "--http-idle-timeout", "--close-timeout"];
+    let args: Vec<&str> = timeouts.into_iter().flat_map(|timeout| [timeout, "300ms"]).collect();
+    check(&[TWO_SHARDS, &args].concat(), conformance::slow::cases());
 }

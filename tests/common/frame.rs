@@ -1,7 +1,7 @@
 //! A frame as the judge writes and reads it, with every bit free to be wrong. [RFC 6455 5.2]
 
 /// The four bits that say what a frame is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Opcode(pub u8);
 
 impl Opcode {

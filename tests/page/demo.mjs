@@ -8,7 +8,7 @@ import { launch } from '../foreign/browser.mjs';
 import { Judge, equal, soon } from '../foreign/judge.mjs';
 
 const [binary, folder = 'target/screenshots'] = process.argv.slice(2);
-const SYMBOLS = ['AAPL', 'AMZN', 'GOOG', 'IBM', 'MSFT'];
+const SYMBOLS = ['AAPL', 'FB', 'GOOG', 'IBM', 'MSFT'];
 const WAIT_MS = 15_000;
 const judge = new Judge('demo page');
 

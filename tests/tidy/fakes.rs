@@ -77,6 +77,13 @@ fn a_crate_away_from_its_places_is_found() {
 }
 
 #[test]
+fn a_place_that_a_crate_left_is_found() {
+    let rows = &[Crate { name: "mio", places: &["driver", "shard"] }];
+    let sources = [Source::new("src/driver/mod.rs", "use mio::Poll;\n"), Source::new("src/shard.rs", "// mio::Poll\n")];
+    assert_eq!(places(&rules::stale_places(&sources, rows)), ["src/shard"]);
+}
+
+#[test]
 fn a_dependency_without_a_row_and_a_row_without_one_are_found() {
     let rows = &[Crate { name: "signal_hook", places: &[] }, Crate { name: "gone", places: &[] }];
     let manifest = "[dependencies]\nsignal-hook = \"1\"\nadded = { version = \"2\" }\n";

@@ -139,15 +139,29 @@ fn split_group(group: &str) -> Vec<&str> {
 pub fn crates(source: &Source, crates: &[Crate]) -> Vec<Violation> {
     let path = path_in_src(source);
     let away = crates.iter().filter(|row| !is_in(path, row.places));
-    let uses = away.flat_map(|row| {
-        let found = source.find_words(row.name).filter(|&at| is_crate_path(&source.code, at, row.name));
-        found.map(|at| (at, row)).collect::<Vec<_>>()
-    });
+    let uses = away.flat_map(|row| crate_uses(source, row.name).map(move |at| (at, row)));
     uses.map(|(at, row)| {
         let advice = format!("`{}` is imported in {:?} only: use what is there, or edit CRATES", row.name, row.places);
         violation(source.place(at), advice)
     })
     .collect()
+}
+
+/// A place where the crate is not named any more is a door left open.
+pub fn stale_places(sources: &[Source], crates: &[Crate]) -> Vec<Violation> {
+    let places = crates.iter().flat_map(|row| row.places.iter().map(move |place| (row.name, *place)));
+    let is_used = |name: &str, place: &str| {
+        let mut there = sources.iter().filter(|source| is_in(path_in_src(source), &[place]));
+        there.any(|source| crate_uses(source, name).next().is_some())
+    };
+    places
+        .filter(|(name, place)| !is_used(name, place))
+        .map(|(name, place)| violation(format!("src/{place}"), format!("no `{name}` there: take it out of CRATES")))
+        .collect()
+}
+
+fn crate_uses<'a>(source: &'a Source, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+    source.find_words(name).filter(move |&at| is_crate_path(&source.code, at, name))
 }
 
 /// Whether the name at `at` begins a path: `name::` or `use name`, but not `other::name::`.
