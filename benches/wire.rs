@@ -79,7 +79,7 @@ fn handshakes(criterion: &mut Criterion) {
 }
 
 fn json(criterion: &mut Criterion) {
-    let publish = br#"{"op":"pub","topic":"px.AAPL","data":{"symbol":"AAPL","price":187.44,"volume":1200,"time":1700000000},"id":7}"#;
+    let publish = br#"{"op":"pub","topic":"px.AAPL","data":{"symbol":"AAPL","price":187.44,"volume":1200},"id":7}"#;
     let mut scratch = Scratch::default();
     criterion.bench_function("json/parse_publish", |bencher| {
         bencher.iter(|| {

@@ -65,19 +65,18 @@ pub struct BodyProgress {
 /// Takes one body as it arrives, in pieces of any size.
 ///
 /// ```text
-///                  0 left
-///    Length(n) ───────────────────────────────────────────────▶ Complete
-///                                                                  ▲
-///    Size ──digits──▶ Size                                         │ LF
-///      │ ';'                                                   LastEnd ◀─┐
-///      ▼        CR           LF, size > 0                          ▲ CR  │
-///    Extension ────▶ SizeEnd ────────────▶ Data ──0 left──▶ DataCr │     │
-///      ▲               │   LF, size = 0                       │ CR │     │
-///      │               └────────────────▶ TrailerStart ────────┼────┘     │
-///      │                                    │   ▲              ▼          │
-///      └────────────── Size ◀── LF ─────────┼───┼────────── DataEnd       │
-///                                     token ▼   │ LF                      │
-///                                  TrailerName ─▶ TrailerValue ─▶ TrailerEnd
+///    Length ──all of it──▶ Complete
+///
+///    Size ──';'──▶ Extension
+///     │ CR            │ CR
+///     ▼               ▼
+///    SizeEnd ──LF, size > 0──▶ Data ──all of it──▶ DataCr ──CR──▶ DataEnd ──LF──▶ Size
+///     │
+///     │ LF, size = 0              CR              LF
+///     └─────────────▶ TrailerStart ──▶ LastEnd ──────▶ Complete
+///                      │ token    ▲
+///                      ▼          └────────────────LF──────────────┐
+///                     TrailerName ──':'──▶ TrailerValue ──CR──▶ TrailerEnd
 /// ```
 #[derive(Clone, Debug)]
 pub struct BodyDecoder {
@@ -374,7 +373,8 @@ mod tests {
         fn a_corrupted_chunked_body_reads_the_same_however_it_is_split(
             corruptions in corruptions(), lens in piece_lens(), cut in 0..=58usize,
         ) {
-            let mut bytes = b"5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nA: b\r\nC: d\r\n\r\nGET / HTTP/1.1\r\n"[..cut].to_vec();
+            let mut bytes = b"5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nA: b\r\nC: d\r\n\r\nGET / HTTP/1.1\r\n".to_vec();
+            bytes.truncate(cut);
             corrupt(&mut bytes, &corruptions);
             let whole = decode(BodyFraming::Chunked, 16, std::iter::once(&bytes[..]));
             prop_assert_eq!(decode(BodyFraming::Chunked, 16, pieces(&bytes, &lens)), whole);

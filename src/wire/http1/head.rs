@@ -254,8 +254,8 @@ mod tests {
         for token in ["keep-alive", "upgrade", "Upgrade", "X", "y"] {
             assert!(head.has_token("CONNECTION", token), "{token}");
         }
-        for token in ["keep", "upgrades", "", "x,, y", "z"] {
-            assert!(token.is_empty() || !head.has_token("connection", token), "{token}");
+        for token in ["keep", "upgrades", "x,, y", "z"] {
+            assert!(!head.has_token("connection", token), "{token}");
         }
     }
 

@@ -34,7 +34,8 @@ fn string() -> impl Strategy<Value = String> {
         3 => "[a-d]{1,3}".prop_map(String::from),
         1 => "[ !#-\\[\\]-~]{1,20}".prop_map(String::from),
         1 => prop::sample::select(vec![
-            "\\n", "\\\"", "\\\\", "\\/", "\\u0061", "\\u00E9", "\\ud83d\\uDE00", "\\u0000", "é", "😀", "\u{7f}", "\\t", "{", "]", ",",
+            "\\n", "\\\"", "\\\\", "\\/", "\\u0061", "\\u00E9", "\\ud83d\\uDE00", "\\u0000",
+            "é", "😀", "\u{7f}", "\\t", "{", "]", ",",
         ]).prop_map(str::to_owned),
     ];
     prop::collection::vec(piece, 0..4).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
@@ -176,7 +177,8 @@ proptest! {
 
     #[test]
     fn fields_are_those_that_serde_json_reads(
-        members in prop::collection::vec((space(), string(), space(), json(), space()), 0..8), corruptions in corruptions(),
+        members in prop::collection::vec((space(), string(), space(), json(), space()), 0..8),
+        corruptions in corruptions(),
     ) {
         let members = members.iter().map(|(a, name, b, value, c)| format!("{a}{name}{b}:{b}{value}{c}"));
         let text = format!("{{{}}}", members.collect::<Vec<_>>().join(","));

@@ -85,7 +85,8 @@ fn check_first(byte: u8, expected: Expected) -> Result<(bool, Opcode), WsError> 
         // "All control frames ... MUST NOT be fragmented." [RFC 6455 5.5]
         Opcode::Close | Opcode::Ping | Opcode::Pong if !fin => Err(WsError::FragmentedControl),
         Opcode::Continuation if !expected.is_in_message => Err(WsError::UnexpectedContinuation),
-        // "The fragments of one message MUST NOT be interleaved between the fragments of another message" [RFC 6455 5.4]
+        // "The fragments of one message MUST NOT be interleaved between the fragments of another message"
+        // [RFC 6455 5.4]
         Opcode::Text | Opcode::Binary if expected.is_in_message => Err(WsError::InterleavedMessage),
         opcode => Ok((fin, opcode)),
     }
