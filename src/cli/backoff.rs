@@ -1,6 +1,6 @@
 //! When to come back after a lost connection: later each time, and never all at once.
 
-use crate::driver::wall_millis;
+use crate::driver::entropy_seed;
 
 /// Delays that double from [`FIRST_MS`] to [`LAST_MS`], each cut by up to a half at random.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Backoff {
 
     /// With a seed that other processes do not share.
     pub(super) fn of_this_process() -> Self {
-        Self::new(wall_millis() ^ (u64::from(std::process::id()) << 32))
+        Self::new(entropy_seed())
     }
 
     /// The next delay, in milliseconds.

@@ -159,7 +159,7 @@ fn missed(since: Position, now: Position) -> Option<u64> {
 
 /// A new epoch each time, different in each shard and at each start; 32 bits, so that positions stay short.
 fn epoch(seed: u64, shard: ShardId, given: u64) -> u64 {
-    let mut mixed = seed ^ (u64::from(shard.0) << 56) ^ given;
+    let mut mixed = seed.wrapping_add((given << 8 | u64::from(shard.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (mixed ^ (mixed >> 31)) & 0xffff_ffff

@@ -122,10 +122,12 @@ impl Flag {
     pub const PAUSED_BACKLOG: Self = Self(1 << 11);
     /// Not read from, because another shard is behind.
     pub const PAUSED_CONGESTION: Self = Self(1 << 12);
+    /// Was told in this turn where a topic stands: what the turn's run says up to there is not for it.
+    pub const JOINED_NOW: Self = Self(1 << 13);
     /// Any reason for not reading.
     pub const PAUSED: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
     /// Any reason why a publication cannot go straight to the socket.
-    pub const NOT_DIRECT: Self = Self(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6);
+    pub const NOT_DIRECT: Self = Self(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 13);
 }
 
 impl Conn {

@@ -274,6 +274,9 @@ impl Shard {
         let protocol = (is_json && upgrade.offers_protocol).then_some(json::SUBPROTOCOL);
         self.reply(id, |_, out| encode_switching_protocols(out, &upgrade.accept, protocol));
         let conn = &mut self.conns[id.index];
+        if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
+            outbox.guard();
+        }
         if let Some(slot) = std::mem::replace(&mut conn.exchange, Slot::NONE).index() {
             self.exchanges.remove(slot);
         }

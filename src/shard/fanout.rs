@@ -5,6 +5,7 @@
 //! no allocation, no reference count and no copy of its own. Every other reader gets references in its outbox and one
 //! send at the end of the turn.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Shard;
@@ -13,7 +14,7 @@ use super::outbox::Outbox;
 use super::subscriptions::direct;
 use crate::buf::Segment;
 use crate::close::CloseReason;
-use crate::command::{ConnId, Origin, Publication};
+use crate::command::{ConnId, Origin, Publication, TopicName};
 use crate::dialect::Dialect;
 use crate::driver::Op;
 use crate::hub::TopicId;
@@ -26,6 +27,8 @@ pub(super) struct Runs {
     runs: Vec<Run>,
     /// Payload bytes of all runs.
     len: usize,
+    /// Readers that joined in this turn a topic that has a run: the offset up to which they have everything.
+    joined: HashMap<(u32, TopicId), u64>,
     /// Emptied lists of publications.
     spare: Vec<Vec<Arc<Publication>>>,
     /// Readers of the run that get it through their outboxes, by arena place.
@@ -90,6 +93,31 @@ impl Shard {
         self.runs.runs.push(Run { topic, publications, len, is_part: open.is_some() });
     }
 
+    /// Notes that a reader has everything of a topic up to an offset: what this turn's run has of that is not for it.
+    pub(super) fn note_joined(&mut self, index: u32, topic: &TopicName, offset: u64) {
+        if self.runs.runs.is_empty() {
+            return;
+        }
+        let Some(topic) = self.hub.find(topic.as_str()) else { return };
+        if self.hub.run_mut(topic).is_some() {
+            let up_to = self.runs.joined.entry((index, topic)).or_default();
+            *up_to = offset.max(*up_to);
+            self.conns[index].set(Flag::JOINED_NOW, true);
+        }
+    }
+
+    /// Whether a reader of the topic gets the publication with this turn's run.
+    pub(super) fn comes_by_run(&mut self, index: u32, publication: &Publication) -> bool {
+        if self.runs.runs.is_empty() {
+            return false;
+        }
+        let Some(topic) = self.hub.find(publication.topic.as_str()) else { return false };
+        let has = |run: &Run| run.topic == topic && run.publications.iter().any(|p| p.position == publication.position);
+        self.hub.run_mut(topic).is_some()
+            && self.runs.joined.get(&(index, topic)).is_none_or(|&up_to| up_to < publication.position.offset)
+            && self.runs.runs.iter().any(has)
+    }
+
     /// Whether this turn has taken enough mail.
     pub(super) fn is_turn_full(&self) -> bool {
         self.runs.len >= TURN_LEN_MAX
@@ -103,6 +131,9 @@ impl Shard {
         for run in &runs {
             *self.hub.run_mut(run.topic) = None;
             self.flush_run(run, &mut too_slow);
+        }
+        for ((index, _), _) in self.runs.joined.drain() {
+            self.conns[index].set(Flag::JOINED_NOW, false);
         }
         for mut run in runs.drain(..) {
             self.hub.release(run.topic);
@@ -176,15 +207,17 @@ impl Shard {
         if !conn.is_open_websocket() {
             return true;
         }
+        let joined = if conn.is(Flag::JOINED_NOW) { self.runs.joined.get(&(index, run.topic)) } else { None };
+        let news = joined.map_or(0, |&up_to| run.publications.partition_point(|p| p.position.offset <= up_to));
         if let Some(pending) = conn.pending.index().and_then(|slot| self.pendings.get_mut(slot)) {
-            return pending.hold(&run.publications, len_max);
+            return pending.hold(&run.publications[news..], len_max);
         }
         let encoded = encodings.encode(conn.dialect, &run.publications, &mut self.message);
         let outbox = self.outboxes.ensure(&mut conn.outbox);
         let me = Origin { shard: self.settings.shard, conn: conn.id(index) };
         let hides_own = conn.is(Flag::NO_ECHO);
-        let mut start = 0;
-        for (publication, &end) in run.publications.iter().zip(&encoded.ends) {
+        let mut start = news.checked_sub(1).map_or(0, |last| encoded.ends[last]);
+        for (publication, &end) in run.publications.iter().zip(&encoded.ends).skip(news) {
             let range = start as usize..end as usize;
             start = end;
             if hides_own && publication.origin == Some(me) {

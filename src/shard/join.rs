@@ -16,8 +16,8 @@ use super::subscriptions::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Outbound, Pattern, Position, Publication, Refusal, ShardId,
-    Subscribe, Target, TopicName,
+    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Pattern, Position, Publication, Refusal,
+    ShardId, Subscribe, Target, TopicName,
 };
 use crate::dialect::Dialect;
 use crate::hub::SubscriberKey;
@@ -167,6 +167,11 @@ impl Shard {
             .filter(|&key| self.subscriptions.place(&self.conns, key) == Place::Waiting { ticket });
         if let Some(key) = waiting {
             self.attach_or_forget(key, &target, result.is_ok());
+            if let (Ok(answer), Target::Topic(topic)) = (&result, &target)
+                && !self.follows_by_pattern(id, topic)
+            {
+                self.note_joined(id.index, topic, answer.position.offset);
+            }
         }
         let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
         let Some(open) = pending.operations.get_mut(operation as usize) else { return };
@@ -238,29 +243,43 @@ impl Shard {
             return;
         }
         pending.sort();
-        let conn = &mut self.conns[id.index];
-        let dialect = conn.dialect;
-        while let Some(publication) = pending.catch_up.front() {
-            let outbox = self.outboxes.ensure(&mut conn.outbox);
-            if outbox.len() >= CATCH_UP_LEN_MAX {
+        while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
+            && self.outboxes.ensure(&mut self.conns[id.index].outbox).len() < CATCH_UP_LEN_MAX
+        {
+            let Some(publication) = pending.catch_up.pop_front() else {
+                let conn = &mut self.conns[id.index];
+                self.pendings.remove(conn.pending.index().expect("it was found above"));
+                conn.pending = Slot::NONE;
+                conn.set(Flag::HELD, false);
                 break;
+            };
+            // What this turn's run brings anyway is not said twice.
+            if !self.comes_by_run(id.index, &publication) {
+                self.send_alone(id, &publication);
             }
-            let own = conn.is(Flag::NO_ECHO)
-                && publication.origin.is_some_and(|origin| origin.conn == id && origin.shard == self.settings.shard);
-            if !own {
-                outbox.reply(|out| {
-                    websocket::frame_with(&mut self.message, out, |message| dialect.encode_push(publication, message));
-                });
-                self.metrics.deliveries += 1;
-            }
-            pending.catch_up.pop_front();
-        }
-        if pending.catch_up.is_empty() {
-            self.pendings.remove(conn.pending.index().expect("it was found above"));
-            conn.pending = Slot::NONE;
-            conn.set(Flag::HELD, false);
         }
         self.mark_dirty(id);
+    }
+
+    /// Sends one publication to one reader, encoded for it alone.
+    fn send_alone(&mut self, id: ConnId, publication: &Publication) {
+        let conn = &self.conns[id.index];
+        let me = Origin { shard: self.settings.shard, conn: id };
+        if conn.is(Flag::NO_ECHO) && publication.origin == Some(me) {
+            return;
+        }
+        let dialect = conn.dialect;
+        self.metrics.deliveries += 1;
+        self.reply(id, |message, out| {
+            websocket::frame_with(message, out, |message| dialect.encode_push(publication, message));
+        });
+    }
+
+    /// Whether a pattern of the connection's covers a topic.
+    fn follows_by_pattern(&mut self, id: ConnId, topic: &TopicName) -> bool {
+        let Some(topic) = self.hub.find(topic.as_str()) else { return false };
+        let follows = |&pattern| self.subscriptions.find(&self.conns, id.index, TargetId::pattern(pattern)).is_some();
+        self.hub.matching(topic).iter().any(follows)
     }
 
     pub(super) fn unsubscribe(&mut self, id: ConnId, targets: &[Target]) {

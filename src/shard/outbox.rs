@@ -24,6 +24,9 @@ pub(super) struct Outbox {
     backlog_len: usize,
     /// Whether the first of `queue` is the rest of a segment whose beginning is sent.
     is_split: bool,
+    /// How many of the first of `queue` no control frame passes: HTTP responses and the opening handshake.
+    guarded: usize,
+    guarded_in_flight: bool,
 }
 
 /// The reader's outbox is at its bound.
@@ -69,9 +72,15 @@ impl Outbox {
         self.len += self.control.len() - before;
     }
 
+    /// Lets no control frame pass what is queued now.
+    pub fn guard(&mut self) {
+        self.seal_tail();
+        self.guarded = self.queue.len();
+    }
+
     /// Drops what waits and was not begun, control frames included.
     pub fn drop_queued(&mut self) {
-        let keep = usize::from(self.is_split);
+        let keep = self.guarded.max(usize::from(self.is_split));
         let dropped: usize = self.queue.drain(keep..).map(|segment| segment.len()).sum();
         self.len -= dropped + self.tail.len() + self.control.len();
         self.tail.clear();
@@ -84,11 +93,12 @@ impl Outbox {
             return None;
         }
         self.seal_tail();
-        if self.is_split {
-            segments.extend(self.queue.pop_front());
-            self.is_split = false;
-        }
-        if !self.control.is_empty() {
+        let first = self.guarded.max(usize::from(self.is_split)).min(SEGMENTS_PER_SEND_MAX - 1);
+        segments.extend(self.queue.drain(..first));
+        self.guarded_in_flight = self.guarded > 0;
+        self.guarded -= self.guarded.min(first);
+        self.is_split = false;
+        if self.guarded == 0 && !self.control.is_empty() {
             segments.push(Segment::from(std::mem::take(&mut self.control)));
         }
         let room = SEGMENTS_PER_SEND_MAX - segments.len();
@@ -109,6 +119,9 @@ impl Outbox {
         self.in_flight_len = 0;
         self.backlog_len = self.len;
         self.is_split = sent_len > 0 && !rest.is_empty();
+        if self.guarded_in_flight {
+            self.guarded += rest.len();
+        }
         for segment in rest.drain(..).rev() {
             self.queue.push_front(segment);
         }
@@ -150,6 +163,8 @@ impl Outbox {
         self.in_flight_len = 0;
         self.backlog_len = 0;
         self.is_split = false;
+        self.guarded = 0;
+        self.guarded_in_flight = false;
     }
 }
 
@@ -274,6 +289,21 @@ mod tests {
         outbox.drop_queued();
         outbox.control(|out| out.push(b'!'));
         assert_eq!(text(&outbox.next_send(segments).expect("something waits")), "bcd!");
+    }
+
+    #[test]
+    fn nothing_passes_the_opening_handshake() {
+        let mut outbox = Outbox::default();
+        outbox.reply(|out| out.extend_from_slice(b"HTTP"));
+        outbox.guard();
+        outbox.control(|out| out.push(b'!'));
+        outbox.reply(|out| out.extend_from_slice(b"abc"));
+        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        assert_eq!(text(&segments), "HTTP!abc");
+        segments[0].advance(1);
+        outbox.sent(1, &mut segments);
+        outbox.control(|out| out.push(b'?'));
+        assert!(text(&outbox.next_send(segments).expect("something waits")).starts_with("TTP!"));
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Harness for EpollHarness {
     type Driver = Epoll;
 
     // What the socket buffers may grow to, both ends together, with room to spare.
-    const BULK_LEN: usize = 16 * 1024 * 1024;
+    const BULK_LEN: usize = 8 * 1024 * 1024;
     const STREAM_LEN: usize = 8 * 1024 * 1024;
     const EXCEEDS_BUDGET: bool = true;
     const IS_LATE: bool = false;

@@ -55,7 +55,7 @@ pub struct Conn {
 
 /// What a connection was asked to send.
 struct InFlight {
-    bytes: Vec<u8>,
+    segments: Vec<Segment>,
     /// By `SendMany`: whoever stays silent in the next wait took all of it.
     is_one_of_many: bool,
 }
@@ -279,12 +279,11 @@ impl Audit {
                 self.conns.insert(*conn, Conn::default());
             }
             Op::Send { conn, segments } => {
-                let bytes = segments.iter().flat_map(|segment| segment.iter().copied()).collect();
-                self.note_send(*conn, InFlight { bytes, is_one_of_many: false });
+                self.note_send(*conn, InFlight { segments: segments.clone(), is_one_of_many: false });
             }
             Op::SendMany { segment, conns } => {
                 for conn in conns {
-                    self.note_send(*conn, InFlight { bytes: segment.to_vec(), is_one_of_many: true });
+                    self.note_send(*conn, InFlight { segments: vec![segment.clone()], is_one_of_many: true });
                 }
             }
             Op::PauseReceive { conn } => self.change(*conn, |conn| conn.is_paused = true),
@@ -373,28 +372,43 @@ impl Audit {
     fn take_sent(&mut self, conn: ConnId, result: Result<u32, NetError>, rest: Vec<Segment>) {
         let conn = self.live(conn);
         let in_flight = conn.in_flight.take().expect("a Sent for each send that is in flight");
-        let left: Vec<u8> = rest.iter().flat_map(|segment| segment.iter().copied()).collect();
+        let (len, left) = (len_of(&in_flight.segments), len_of(&rest));
         if let Ok(count) = result {
-            let count = count as usize;
-            if in_flight.is_one_of_many {
-                assert!(count < in_flight.bytes.len(), "who took all of it stays silent");
-            } else {
-                assert!(count > 0, "a Sent reports progress");
-            }
-            assert!(left == in_flight.bytes[count..], "a Sent gives back what was not taken, in order");
-        } else {
-            assert!(in_flight.bytes.ends_with(&left), "a Sent gives back what was not taken, in order");
+            assert!(count > 0 || in_flight.is_one_of_many, "a Sent reports progress");
+            assert!(left > 0 || !in_flight.is_one_of_many, "who took all of it stays silent");
+            assert_eq!(count as usize + left, len, "a Sent gives back what was not taken");
         }
-        assert!(rest.iter().all(|segment| !segment.is_empty()), "no segment of a rest is empty");
+        assert!(is_tail(&rest, &in_flight.segments), "a Sent gives back the end of what was sent, and no copy of it");
         conn.sent.push_back((result, rest));
     }
 }
 
-/// Bytes of which no two stretches are alike.
+/// Bytes in which a part that is missing, doubled or out of place shows.
 pub fn pattern(len: usize) -> Vec<u8> {
-    (0..len as u32).map(|at| (at.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect()
+    let block: Vec<u8> = (0..PATTERN_PERIOD).map(|at| (at.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect();
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        bytes.extend_from_slice(&block[..block.len().min(len - bytes.len())]);
+    }
+    bytes
 }
 
+fn len_of(segments: &[Segment]) -> usize {
+    segments.iter().map(|segment| segment.len()).sum()
+}
+
+/// Whether `rest` is the last part of `segments`: the very same bytes, none of its segments empty.
+fn is_tail(rest: &[Segment], segments: &[Segment]) -> bool {
+    let Some(behind) = segments.len().checked_sub(rest.len()) else { return false };
+    let mut pairs = rest.iter().zip(&segments[behind..]);
+    let starts_inside = pairs.next().is_none_or(|(part, whole)| {
+        !part.is_empty() && part.len() <= whole.len() && part.as_ptr() == whole[whole.len() - part.len()..].as_ptr()
+    });
+    starts_inside && pairs.all(|(part, whole)| part.as_ptr() == whole.as_ptr() && part.len() == whole.len())
+}
+
+/// A prime, so that no buffer's length is a multiple of it.
+const PATTERN_PERIOD: u32 = 65_521;
 /// How long one wait may take, in milliseconds.
 const STEP_MS: u64 = 5;
 /// Empty waits after which nothing more is expected.

@@ -124,7 +124,8 @@ mod tests {
         for elsewhere in ["src=", "@import", "https://", "http://", "<link rel=\"stylesheet\""] {
             assert!(!page.contains(elsewhere), "{elsewhere}");
         }
-        for mark in ["id=\"state\"", "id=\"rate\"", "data-symbol", "class=\"price\"", "/ws", "Content-Security-Policy"]
+        for mark in
+            ["id=\"state\"", "id=\"rate\"", "dataset.symbol", "class=\"price\"", "/ws", "Content-Security-Policy"]
         {
             assert!(page.contains(mark), "{mark}");
         }

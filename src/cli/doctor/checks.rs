@@ -65,7 +65,8 @@ impl Verdict {
 
 /// Judges every setting for `wanted` connections.
 pub(super) fn diagnose(host: &Host, wanted: u64) -> Diagnosis {
-    let mut rows = vec![files_soft(host, wanted), files_hard(host, wanted), nr_open(host, wanted)];
+    // In the order in which they are raised.
+    let mut rows = vec![nr_open(host, wanted), files_hard(host, wanted), files_soft(host, wanted)];
     rows.extend([file_max(host, wanted), memory(host, wanted)]);
     rows.extend(host.conntrack_max.map(|max| conntrack(max, wanted)));
     rows.extend([tcp_mem(host, wanted), somaxconn(host, wanted), tw_buckets(host, wanted), ports(host, wanted)]);
@@ -232,7 +233,7 @@ mod tests {
     fn a_large_host_holds_a_million_and_needs_nothing() {
         let diagnosis = diagnose(&large(), 1_000_000);
         assert!(diagnosis.fits);
-        assert_eq!(diagnosis.binding, Some((2_000_000 - FILES_SPARE, "open files (soft limit)")));
+        assert_eq!(diagnosis.binding, Some((2_000_000 - FILES_SPARE, "fs.nr_open")));
         assert!(low(&large(), 1_000_000).is_empty() && remedies(&large(), 1_000_000).is_empty());
     }
 

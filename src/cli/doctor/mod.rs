@@ -90,10 +90,8 @@ mod tests {
     fn the_report_has_a_row_a_remedy_and_a_verdict() {
         let host = Host { files_soft: Some(1024), files_hard: Some(1 << 20), ..Host::default() };
         let text = report(&checks::diagnose(&host, 50_000), 50_000);
-        assert!(
-            text.starts_with("Can this host hold 50,000 connections?\n\ntoo low  open files (soft limit)"),
-            "{text}"
-        );
+        assert!(text.starts_with("Can this host hold 50,000 connections?\n\n"), "{text}");
+        assert!(text.contains("\ntoo low  open files (soft limit)"), "{text}");
         assert!(text.contains("\n  ulimit -n 50128\n"), "{text}");
         assert!(
             text.ends_with(

@@ -1,0 +1,347 @@
+//! What must hold whatever happens: a naive model of topics, fed by what peers said and heard.
+//!
+//! A payload is `[publisher, number]`, so that each is said once and its publisher's order can be seen.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use fanwire::command::Target;
+use fanwire::driver::sim::{PeerId, SimNet};
+use serde_json::Value;
+
+use crate::peers::{Heard, Part, Peer};
+
+#[derive(Debug, Default)]
+pub struct Auditor {
+    notes: HashMap<PeerId, Notes>,
+    /// By topic: offset to payload, as far as anybody learned of it.
+    log: BTreeMap<String, BTreeMap<u64, String>>,
+    numbers: u64,
+    pub complete_readers: u64,
+    pub goodbyes: u64,
+}
+
+/// What is known of one peer.
+#[derive(Debug, Default)]
+struct Notes {
+    has_left: bool,
+    /// Operations and requests that are not answered.
+    asked: VecDeque<(u64, Asked)>,
+    targets: BTreeSet<String>,
+    /// By topic: the last offset that it heard.
+    heard: HashMap<String, u64>,
+    /// By topic: offsets with which a new run may begin, because a subscription was just made.
+    may_begin: HashMap<String, Begin>,
+    /// What a raw reader heard, in order.
+    payloads: Vec<String>,
+    own: BTreeSet<String>,
+    next_id: u64,
+    has_bye: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Asked {
+    Subscribe(String),
+    Unsubscribe(String),
+    Publish { topic: String, payload: String },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Begin {
+    /// The topic stood here when it was joined: its last value comes again, or what follows it.
+    At(u64),
+    Anywhere,
+}
+
+const TARGETS: [&str; 8] = ["t.0", "t.1", "t.2", "t.*", "t.>", ">", "u.0", "*.1"];
+
+impl Auditor {
+    pub fn enter(&mut self, peer: &Peer) {
+        self.notes.insert(peer.id, Notes::default());
+    }
+
+    pub fn note_left(&mut self, peer: PeerId) {
+        self.notes.entry(peer).or_default().has_left = true;
+    }
+
+    fn payload(&mut self, peer: &Peer) -> String {
+        self.numbers += 1;
+        let number = self.numbers;
+        let payload = format!("[\"{:?}\",{number}]", peer.id);
+        self.notes.entry(peer.id).or_default().own.insert(payload.clone());
+        payload
+    }
+
+    pub fn publish_raw(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
+        for _ in 0..rng.usize(0..4) {
+            let payload = self.payload(peer);
+            let pieces = rng.usize(1..4);
+            peer.say(&payload, rng, pieces);
+        }
+    }
+
+    pub fn publish_json(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
+        for _ in 0..rng.usize(0..4) {
+            let payload = self.payload(peer);
+            let topic = format!("t.{}", rng.u8(0..3));
+            let id = self.ask(peer, Asked::Publish { topic: topic.clone(), payload: payload.clone() });
+            // Some are large, so that outboxes fill.
+            let pad = " ".repeat(if rng.u8(0..8) == 0 { rng.usize(0..4_000) } else { 0 });
+            let text = format!("{{\"op\":\"pub\",\"topic\":\"{topic}\",\"data\":{payload},\"id\":{id}{pad}}}");
+            let pieces = rng.usize(1..3);
+            peer.say(&text, rng, pieces);
+        }
+    }
+
+    pub fn publish_http(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
+        for _ in 0..rng.usize(0..4) {
+            let payload = self.payload(peer);
+            let topic = format!("t.{}", rng.u8(0..3));
+            self.ask(peer, Asked::Publish { topic: topic.clone(), payload: payload.clone() });
+            let head = format!("POST /publish/{topic} HTTP/1.1\r\nHost: sim\r\n");
+            let request = if rng.bool() {
+                format!("{head}Content-Length: {}\r\n\r\n{payload}", payload.len())
+            } else {
+                format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{payload}\r\n0\r\n\r\n", payload.len())
+            };
+            peer.say_bytes(request.as_bytes());
+        }
+    }
+
+    pub fn subscribe(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
+        let target = TARGETS[rng.usize(0..TARGETS.len())].to_owned();
+        let notes = self.notes.entry(peer.id).or_default();
+        let is_busy = notes.asked.iter().any(|(_, asked)| match asked {
+            Asked::Subscribe(other) | Asked::Unsubscribe(other) => *other == target,
+            Asked::Publish { .. } => false,
+        });
+        if is_busy {
+            return;
+        }
+        let leaves = notes.targets.contains(&target);
+        if leaves && rng.u8(0..3) > 0 {
+            return;
+        }
+        let asked = if leaves { Asked::Unsubscribe(target.clone()) } else { Asked::Subscribe(target.clone()) };
+        let op = if leaves { "unsub" } else { "sub" };
+        let id = self.ask(peer, asked);
+        let pieces = rng.usize(1..3);
+        peer.say(&format!("{{\"op\":\"{op}\",\"topics\":[\"{target}\"],\"id\":{id}}}"), rng, pieces);
+    }
+
+    fn ask(&mut self, peer: &Peer, asked: Asked) -> u64 {
+        if std::env::var("FANWIRE_SIM_SHOW").is_ok() {
+            println!("{:?} asks {asked:?}", peer.id);
+        }
+        let notes = self.notes.entry(peer.id).or_default();
+        notes.next_id += 1;
+        notes.asked.push_back((notes.next_id, asked));
+        notes.next_id
+    }
+
+    /// Takes in what peers have heard.
+    pub fn listen(&mut self, peers: &mut [Peer]) {
+        for peer in peers {
+            for heard in std::mem::take(&mut peer.heard) {
+                match (&peer.part, heard) {
+                    (Part::Raw { .. }, Heard::Text(payload)) => {
+                        self.notes.entry(peer.id).or_default().payloads.push(payload);
+                    }
+                    (Part::Json, Heard::Text(text)) => self.hear_json(peer.id, &text),
+                    (Part::Http, Heard::Response(status, body)) => self.hear_response(peer.id, status, &body),
+                    (_, Heard::Close(..)) => {}
+                    (part, heard) => panic!("{part:?} {:?} hears {heard:?}", peer.id),
+                }
+            }
+        }
+    }
+
+    fn hear_response(&mut self, peer: PeerId, status: u16, body: &str) {
+        let notes = self.notes.entry(peer).or_default();
+        if status == 503 || status == 408 {
+            // At the limit of connections; or it was cut off in the middle of a request.
+            notes.has_left = true;
+            return;
+        }
+        assert_eq!(status, 200, "{body}");
+        let Some((_, Asked::Publish { topic, payload })) = notes.asked.pop_front() else {
+            panic!("an answer that nobody asked for: {body}");
+        };
+        let answer: Value = serde_json::from_str(body).expect("an answer is JSON");
+        assert_eq!(answer["topic"], topic.as_str(), "answers come in the order of the requests");
+        self.learn(&topic, answer["offset"].as_u64().expect("an offset"), payload);
+    }
+
+    fn hear_json(&mut self, peer: PeerId, text: &str) {
+        if std::env::var("FANWIRE_SIM_SHOW").is_ok() {
+            println!("{peer:?} hears {}", &text[..text.len().min(200)]);
+        }
+        let message: Value = serde_json::from_str(text).expect("the dialect is JSON");
+        if let Some(topic) = message["t"].as_str() {
+            let offset = message["o"].as_u64().expect("an offset");
+            self.learn(topic, offset, message["d"].to_string());
+            return self.hear_push(peer, topic, offset);
+        }
+        let notes = self.notes.entry(peer).or_default();
+        match message["op"].as_str() {
+            Some("bye") => {
+                assert!(message["retry_ms"].as_u64().is_some_and(|retry| retry >= 1_000), "{text}");
+                notes.has_bye = true;
+            }
+            Some("ok") => {
+                let id = message["id"].as_u64().expect("the id is echoed");
+                let at = notes.asked.iter().position(|(asked, _)| *asked == id);
+                let (_, asked) = notes.asked.remove(at.expect("an operation is answered once")).expect("it is there");
+                self.hear_ok(peer, asked, &message);
+            }
+            _ => panic!("{peer:?} hears {text}"),
+        }
+    }
+
+    fn hear_ok(&mut self, peer: PeerId, asked: Asked, message: &Value) {
+        match asked {
+            Asked::Publish { topic, payload } => {
+                let offset = message["topics"][&topic]["offset"].as_u64().expect("an offset");
+                self.learn(&topic, offset, payload);
+            }
+            Asked::Unsubscribe(target) => {
+                let notes = self.notes.entry(peer).or_default();
+                notes.targets.remove(&target);
+                let followed = |topic: &str| notes.targets.iter().any(|other| matches(other, topic));
+                notes.heard.retain(|topic, _| followed(topic));
+                notes.may_begin.retain(|topic, _| followed(topic));
+            }
+            Asked::Subscribe(target) => {
+                let notes = self.notes.entry(peer).or_default();
+                let joined = &message["topics"][&target];
+                assert!(joined.is_object(), "the answer names the target: {message}");
+                for topic in ["t.0", "t.1", "t.2", "u.0"].into_iter().filter(|topic| matches(&target, topic)) {
+                    let asked = notes.asked.iter().filter_map(|(_, asked)| match asked {
+                        Asked::Subscribe(target) => Some(target),
+                        _ => None,
+                    });
+                    let is_covered = notes.targets.iter().chain(asked).any(|other| matches(other, topic));
+                    let begin = match joined["offset"].as_u64() {
+                        Some(offset) if !is_covered => Begin::At(offset),
+                        _ => Begin::Anywhere,
+                    };
+                    notes.may_begin.insert(topic.to_owned(), begin);
+                }
+                notes.targets.insert(target);
+            }
+        }
+    }
+
+    fn hear_push(&mut self, peer: PeerId, topic: &str, offset: u64) {
+        let notes = self.notes.entry(peer).or_default();
+        let leaving = notes.asked.iter().any(|(_, asked)| matches!(asked, Asked::Unsubscribe(t) if matches(t, topic)));
+        assert!(
+            leaving || notes.targets.iter().any(|target| matches(target, topic)),
+            "{peer:?} hears {topic} but follows {:?}",
+            notes.targets
+        );
+        let last = notes.heard.insert(topic.to_owned(), offset);
+        match (notes.may_begin.remove(topic), last) {
+            (Some(Begin::At(joined)), None) => {
+                assert!(offset == joined || offset == joined + 1, "{topic}: joined at {joined}, heard {offset}");
+            }
+            (Some(_), Some(last)) => assert!(offset <= last + 1, "{topic}: after {last} comes {offset}"),
+            (Some(Begin::Anywhere), None) => {}
+            (None, last) => {
+                let last = last.expect("a topic is heard after it was joined");
+                assert_eq!(offset, last + 1, "{peer:?} {topic}: a gap or a double");
+            }
+        }
+    }
+
+    fn learn(&mut self, topic: &str, offset: u64, payload: String) {
+        let known = self.log.entry(topic.to_owned()).or_default().entry(offset).or_insert_with(|| payload.clone());
+        assert_eq!(*known, payload, "{topic} {offset}: two readers hear different things");
+    }
+
+    /// Everything that was said has had the time to arrive: who is still there has all of it.
+    pub fn audit_all(&mut self, peers: &mut [Peer], net: &SimNet, is_faultless: bool) {
+        for (topic, log) in &self.log {
+            let mut said = BTreeSet::new();
+            let mut numbers: HashMap<String, u64> = HashMap::new();
+            for payload in log.values() {
+                assert!(said.insert(payload), "{topic}: {payload} was numbered twice");
+                let Ok(Value::Array(parts)) = serde_json::from_str(payload) else { continue };
+                let number = parts[1].as_u64().expect("a number");
+                let before = numbers.insert(parts[0].to_string(), number);
+                assert!(before.is_none_or(|before| before < number), "{topic}: a publisher's order is lost");
+            }
+        }
+        for peer in peers.iter() {
+            let notes = &self.notes[&peer.id];
+            if let Some((code, reason)) = &peer.close {
+                let permitted = notes.has_left || *code == Some(1013) && (peer.was_slow || !is_faultless);
+                assert!(permitted, "{:?} was closed with {code:?} {reason}", peer.id);
+            }
+            if is_faultless && !notes.has_left && peer.close.is_none() {
+                assert_eq!(peer.end, None, "{:?} lost its connection for no reason", peer.id);
+            }
+            if !peer.is_open(net) || notes.has_left {
+                continue;
+            }
+            assert!(
+                peer.part == Part::Hostile || notes.asked.is_empty(),
+                "{:?} got no answer to {:?}",
+                peer.id,
+                notes.asked
+            );
+            self.complete_readers += match &peer.part {
+                Part::Json => self.audit_json(notes),
+                Part::Raw { topic, echo } if peer.is_upgraded => self.audit_raw(notes, topic, *echo),
+                _ => 0,
+            };
+        }
+    }
+
+    fn audit_json(&self, notes: &Notes) -> u64 {
+        for (topic, log) in &self.log {
+            let newest = log.keys().next_back().copied();
+            if notes.targets.iter().any(|target| matches(target, topic)) {
+                assert_eq!(notes.heard.get(topic).copied(), newest, "{topic}: the newest did not arrive");
+            }
+        }
+        u64::from(!notes.targets.is_empty())
+    }
+
+    /// A raw reader heard exactly the log from some offset on, its own messages aside if it asked for that.
+    fn audit_raw(&self, notes: &Notes, topic: &str, echo: bool) -> u64 {
+        let Some(log) = self.log.get(topic) else { return 0 };
+        let newest = *log.keys().next_back().expect("a log has entries");
+        let Some(first) = notes.payloads.first() else { return 0 };
+        let Some(begin) = log.iter().find(|(_, payload)| *payload == first).map(|(offset, _)| *offset) else {
+            return 0;
+        };
+        if (begin..=newest).any(|offset| !log.contains_key(&offset)) {
+            return 0;
+        }
+        let hears = |payload: &&String| echo || !notes.own.contains(*payload);
+        let mut expected: Vec<&String> = log.range(begin..).map(|(_, payload)| payload).filter(hears).collect();
+        // What only raw peers said and heard is not in the log; there may be more of it at the end.
+        let extra = notes.payloads.len().saturating_sub(expected.len());
+        let known = &notes.payloads[..notes.payloads.len() - extra];
+        if !echo && expected.first().is_some_and(|payload| *payload != first) {
+            expected.insert(0, first);
+        }
+        assert_eq!(known.iter().collect::<Vec<_>>(), expected, "{topic}: a raw reader missed or repeated something");
+        1
+    }
+
+    /// The shutdown was said to a peer that was still there.
+    pub fn audit_goodbye(&mut self, peer: &Peer) {
+        let (code, reason) = peer.close.clone().unwrap_or_else(|| panic!("{:?} was left without a word", peer.id));
+        if code == Some(1001) {
+            assert!(reason.starts_with("retry_ms="), "{reason}");
+        }
+    }
+}
+
+fn matches(target: &str, topic: &str) -> bool {
+    match Target::parse(target).expect("a target") {
+        Target::Topic(name) => name.as_str() == topic,
+        Target::Pattern(pattern) => pattern.matches(topic),
+    }
+}

@@ -1,0 +1,75 @@
+//! Shards in a simulated kernel: publishers, readers, slow readers and hostile peers under faults, from a seed.
+//!
+//! Each seed draws how many shards there are, what goes wrong and what every peer does. The auditor holds, for every
+//! run: a reader's publications are in order, without a gap and without a double, from the position it was told; all
+//! readers of a topic see the same; a publisher's own order is kept; a reader that is still there at the end has
+//! everything; who was disconnected was told a reason that permits it; and afterwards nothing is held any more.
+//!
+//! `FANWIRE_SIM_SEEDS` is how many seeds to run, `FANWIRE_SIM_SEED` runs a single one. A failure prints the command.
+
+mod auditor;
+mod peers;
+mod world;
+
+use fanwire::driver::sim::Faults;
+use world::{Ending, Run};
+
+/// Seeds of one run of the suite, unless the environment says otherwise.
+const SEEDS: u64 = 200;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn check(name: &str, plan: impl Fn(u64) -> Run) {
+    let seeds = match number("FANWIRE_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("FANWIRE_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut totals = world::Totals::default();
+    for seed in seeds.clone() {
+        let run = plan(seed);
+        let outcome = std::panic::catch_unwind(|| run.play());
+        match outcome {
+            Ok(of_run) => totals.add(&of_run),
+            Err(panic) => {
+                eprintln!("to replay: FANWIRE_SIM_SEED={seed} cargo test --test simulator {name}");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    println!("{name}: seeds {seeds:?}, {totals:?}");
+    if seeds.end - seeds.start >= 100 {
+        totals.assert_that_enough_happened(plan(0).faults != Faults::NONE);
+    }
+}
+
+#[test]
+fn readers_get_everything_in_order_while_nothing_goes_wrong() {
+    check("readers_get_everything_in_order_while_nothing_goes_wrong", |seed| Run {
+        seed,
+        faults: Faults::NONE,
+        hostile: false,
+        ending: Ending::PeersLeave,
+    });
+}
+
+#[test]
+fn readers_get_a_gapless_run_or_a_reason_under_faults_and_hostile_peers() {
+    check("readers_get_a_gapless_run_or_a_reason_under_faults_and_hostile_peers", |seed| Run {
+        seed,
+        faults: Faults::draw(seed),
+        hostile: true,
+        ending: Ending::PeersLeave,
+    });
+}
+
+#[test]
+fn a_shutdown_says_goodbye_and_ends_within_its_bound() {
+    check("a_shutdown_says_goodbye_and_ends_within_its_bound", |seed| Run {
+        seed,
+        faults: Faults::draw(seed),
+        hostile: true,
+        ending: Ending::Shutdown,
+    });
+}

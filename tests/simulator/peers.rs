@@ -1,0 +1,240 @@
+//! Peers as a client would write them: a handshake, frames with masks, requests; and those that mean no good.
+
+use fanwire::buf::BlockPool;
+use fanwire::driver::sim::{PeerEnd, PeerId, SimNet};
+use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_client_frame};
+
+/// What a peer is there for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Reads one topic over `/raw`, and may publish to it.
+    Raw { topic: String, echo: bool },
+    /// Follows topics and patterns over `/ws`, and may publish.
+    Json,
+    /// Publishes over HTTP, on one connection.
+    Http,
+    /// Sends what nobody should.
+    Hostile,
+}
+
+/// A message from the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Text(String),
+    Binary(Vec<u8>),
+    Close(Option<u16>, String),
+    /// The body of an HTTP response, with its status.
+    Response(u16, String),
+}
+
+/// One peer and what it knows of its connection.
+#[derive(Debug)]
+pub struct Peer {
+    pub id: PeerId,
+    pub part: Part,
+    /// Bytes that its kernel had no room for yet.
+    unsent: Vec<u8>,
+    /// Bytes of HTTP not yet understood.
+    unread: Vec<u8>,
+    decoder: Option<Decoder>,
+    pool: BlockPool,
+    pub heard: Vec<Heard>,
+    pub is_upgraded: bool,
+    pub was_slow: bool,
+    pub close: Option<(Option<u16>, String)>,
+    pub end: Option<PeerEnd>,
+}
+
+impl Peer {
+    pub fn new(id: PeerId, part: Part) -> Self {
+        let mut peer = Self {
+            id,
+            unsent: Vec::new(),
+            unread: Vec::new(),
+            decoder: None,
+            pool: BlockPool::default(),
+            heard: Vec::new(),
+            is_upgraded: false,
+            was_slow: false,
+            close: None,
+            end: None,
+            part,
+        };
+        let path = match &peer.part {
+            Part::Raw { topic, echo } => Some(format!("/raw/{topic}?echo={}", u8::from(*echo))),
+            Part::Json => Some("/ws".to_owned()),
+            Part::Http | Part::Hostile => None,
+        };
+        if let Some(path) = path {
+            peer.unsent.extend_from_slice(handshake(&path).as_bytes());
+        }
+        peer
+    }
+
+    /// Queues bytes as they are.
+    pub fn say_bytes(&mut self, bytes: &[u8]) {
+        self.unsent.extend_from_slice(bytes);
+    }
+
+    /// Queues a text message, in as many fragments as `pieces` says.
+    pub fn say(&mut self, text: &str, rng: &mut fastrand::Rng, pieces: usize) {
+        let bytes = text.as_bytes();
+        let mut start = 0;
+        for piece in 0..pieces {
+            let is_last = piece + 1 == pieces;
+            let end = if is_last { bytes.len() } else { rng.usize(start..=bytes.len()) };
+            let opcode = if piece == 0 { Opcode::Text } else { Opcode::Continuation };
+            let key = rng.u32(..).to_ne_bytes();
+            encode_client_frame(&mut self.unsent, opcode, is_last, key, &bytes[start..end]);
+            start = end;
+            if !is_last && rng.u8(0..4) == 0 {
+                encode_client_frame(&mut self.unsent, Opcode::Ping, true, key, b"between");
+            }
+        }
+    }
+
+    /// Queues a close frame.
+    pub fn say_goodbye(&mut self) {
+        encode_client_frame(&mut self.unsent, Opcode::Close, true, [1, 2, 3, 4], &1000_u16.to_be_bytes());
+    }
+
+    /// Lets bytes flow in both directions, as far as there is room; says whether any did.
+    pub fn exchange(&mut self, net: &SimNet) -> bool {
+        let sent = net.write(self.id, &self.unsent);
+        self.unsent.drain(..sent);
+        let bytes = net.read(self.id);
+        let moved = sent > 0 || !bytes.is_empty();
+        self.hear(bytes);
+        if self.end.is_none() {
+            self.end = net.end(self.id);
+        }
+        moved
+    }
+
+    /// Whether the connection still stands and its end has not begun.
+    pub fn is_open(&self, net: &SimNet) -> bool {
+        self.end.is_none() && self.close.is_none() && !net.has_peer_ended(self.id)
+    }
+
+    fn hear(&mut self, bytes: Vec<u8>) {
+        if self.part == Part::Hostile {
+            return;
+        }
+        self.unread.extend_from_slice(&bytes);
+        while self.decoder.is_none() && self.hear_response() {}
+        if let Some(decoder) = &mut self.decoder {
+            let mut bytes = std::mem::take(&mut self.unread);
+            let mut inbox = Inbox::default();
+            let outcome = decoder.decode(&mut bytes, usize::MAX >> 33, &mut self.pool, &mut inbox);
+            assert_eq!(outcome, Ok(()), "the server breaks no rule");
+            for item in inbox.items.drain(..) {
+                self.hear_item(&item, &bytes);
+                item.into_payload().recycle(&mut self.pool);
+            }
+        }
+    }
+
+    fn hear_item(&mut self, item: &Item, bytes: &[u8]) {
+        let text = |payload: &[u8]| String::from_utf8(payload.to_vec()).expect("the server sends UTF-8 as text");
+        match item {
+            Item::Message { is_text: true, payload } => self.heard.push(Heard::Text(text(payload.as_slice(bytes)))),
+            Item::Message { payload, .. } => self.heard.push(Heard::Binary(payload.as_slice(bytes).to_vec())),
+            Item::Ping(payload) => {
+                let payload = payload.as_slice(bytes);
+                encode_client_frame(&mut self.unsent, Opcode::Pong, true, [9, 8, 7, 6], payload);
+            }
+            Item::Pong(_) => {}
+            Item::Close { code, reason } => {
+                let reason = text(reason.as_slice(bytes));
+                self.heard.push(Heard::Close(*code, reason.clone()));
+                self.close = Some((*code, reason));
+                self.say_goodbye();
+            }
+        }
+    }
+
+    /// Takes one HTTP response from what was read; `false` if there is none yet.
+    fn hear_response(&mut self) -> bool {
+        let Some(head_len) = find(&self.unread, b"\r\n\r\n").map(|at| at + 4) else { return false };
+        let head = String::from_utf8(self.unread[..head_len].to_vec()).expect("a head is text");
+        let status: u16 = head[9..12].parse().expect("a status");
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        let body_len: usize = length.map_or(0, |length| length.parse().expect("a length"));
+        if self.unread.len() < head_len + body_len {
+            return false;
+        }
+        let rest = self.unread.split_off(head_len + body_len);
+        let body = String::from_utf8(self.unread.split_off(head_len)).expect("a body is text");
+        self.unread = rest;
+        if status == 101 {
+            self.is_upgraded = true;
+            self.decoder = Some(Decoder::new(Role::Client));
+            return false;
+        }
+        self.heard.push(Heard::Response(status, body));
+        true
+    }
+}
+
+fn handshake(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+}
+
+/// Something that no client should send, in one of many ways.
+pub fn hostile_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match rng.u8(0..8) {
+        0 => bytes.extend((0..rng.usize(1..2_000)).map(|_| rng.u8(..))),
+        1 => bytes.extend_from_slice(&handshake("/ws").as_bytes()[..rng.usize(1..120)]),
+        2 => {
+            bytes.extend_from_slice(b"POST /publish/evil HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+            bytes.extend((0..rng.usize(0..3_000)).map(|_| b'x'));
+        }
+        3 => {
+            // Many pipelined requests in one write.
+            for _ in 0..rng.usize(1..400) {
+                bytes.extend_from_slice(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+            }
+        }
+        4 => {
+            bytes.extend_from_slice(handshake("/ws").as_bytes());
+            encode_client_frame(
+                &mut bytes,
+                Opcode::Text,
+                true,
+                [1, 2, 3, 4],
+                b"{\"op\":\"sub\",\"topics\":[\"t.>\",\"*.*\"]}",
+            );
+            let start = bytes.len();
+            encode_client_frame(&mut bytes, Opcode::Text, true, [1, 2, 3, 4], b"{\"op\":\"ping\"}");
+            let flip = rng.usize(start..bytes.len());
+            bytes[flip] ^= 1 << rng.u8(0..8);
+            bytes.extend((0..rng.usize(0..200)).map(|_| rng.u8(..)));
+        }
+        5 => {
+            bytes.extend_from_slice(handshake("/echo").as_bytes());
+            for _ in 0..rng.usize(1..300) {
+                encode_client_frame(&mut bytes, Opcode::Binary, rng.bool(), [5, 6, 7, 8], &[7; 100]);
+            }
+        }
+        6 => {
+            bytes.extend_from_slice(handshake("/raw/evil").as_bytes());
+            for piece in 0..rng.usize(1..500) {
+                let opcode = if piece == 0 { Opcode::Text } else { Opcode::Continuation };
+                encode_client_frame(&mut bytes, opcode, false, [0; 4], b"x");
+            }
+        }
+        _ => {
+            bytes.extend_from_slice(b"POST /publish HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffff");
+            bytes.extend((0..rng.usize(0..100)).map(|_| rng.u8(..)));
+        }
+    }
+    bytes
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}

@@ -1,0 +1,302 @@
+//! Shards, their mailboxes and their peers in one thread, stepped in the order that the seed picks.
+
+use std::sync::Arc;
+
+use fanwire::command::ShardId;
+use fanwire::driver::sim::{Faults, Holdings, PeerEnd, SimDriver, SimNet};
+use fanwire::limits::Limits;
+use fanwire::mailbox::{Admission, Control, Mailbox, Request};
+use fanwire::shard::{Census, Settings, Shard, turn};
+
+use crate::auditor::Auditor;
+use crate::peers::{Part, Peer, hostile_bytes};
+
+/// What one seed plays.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    pub seed: u64,
+    pub faults: Faults,
+    pub hostile: bool,
+    pub ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    PeersLeave,
+    Shutdown,
+}
+
+/// What happened in all runs, so that a suite in which nothing happens fails.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    pub publications: u64,
+    pub deliveries: u64,
+    pub complete_readers: u64,
+    pub slow_closes: u64,
+    pub resets: u64,
+    pub goodbyes: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: &Self) {
+        self.publications += other.publications;
+        self.deliveries += other.deliveries;
+        self.complete_readers += other.complete_readers;
+        self.slow_closes += other.slow_closes;
+        self.resets += other.resets;
+        self.goodbyes += other.goodbyes;
+    }
+
+    /// A suite in which nothing was said, or nothing went wrong, has shown nothing.
+    pub fn assert_that_enough_happened(&self, under_faults: bool) {
+        assert!(self.publications > 1_000 && self.deliveries > 5_000, "{self:?}");
+        assert!(self.complete_readers + self.goodbyes > 100, "{self:?}");
+        if under_faults {
+            assert!(self.slow_closes > 0 && self.resets > 0, "{self:?}");
+        }
+    }
+}
+
+struct Core {
+    driver: SimDriver,
+    shard: Shard,
+    mailbox: Mailbox,
+}
+
+struct World {
+    run: Run,
+    rng: fastrand::Rng,
+    net: SimNet,
+    cores: Vec<Core>,
+    control: Control,
+    peers: Vec<Peer>,
+    auditor: Auditor,
+}
+
+impl Run {
+    /// Plays the run.
+    ///
+    /// # Panics
+    /// If the auditor finds something.
+    pub fn play(self) -> Totals {
+        let mut world = World::new(self);
+        for _ in 0..world.rng.usize(100..400) {
+            world.act();
+            world.step();
+        }
+        world.settle();
+        world.auditor.audit_all(&mut world.peers, &world.net, self.faults == Faults::NONE);
+        match self.ending {
+            Ending::PeersLeave => world.let_peers_leave(),
+            Ending::Shutdown => world.shut_down(),
+        }
+        world.audit_leaks();
+        world.totals()
+    }
+}
+
+impl World {
+    fn new(run: Run) -> Self {
+        let mut rng = fastrand::Rng::with_seed(run.seed);
+        let shards = rng.usize(1..=3);
+        let net = SimNet::new(run.seed, shards, run.faults);
+        let (mailboxes, control) = Mailbox::mesh(shards);
+        let limits = Limits { connections_max: 64, outbox_len_max: 8 * 1024, ..Limits::default() };
+        let settings = Settings {
+            shard: ShardId(0),
+            shards,
+            rules: Arc::default(),
+            pages: Arc::default(),
+            hash_key: (rng.u64(..), rng.u64(..)),
+            seed: run.seed,
+            admission: Admission::new(limits.connections_max, 0),
+            limits,
+        };
+        let cores = mailboxes.into_iter().enumerate().map(|(index, mailbox)| Core {
+            driver: net.driver(index),
+            shard: Shard::new(Settings { shard: ShardId(index as u8), ..settings.clone() }),
+            mailbox,
+        });
+        let cores = cores.collect();
+        Self { run, rng, net, cores, control, peers: Vec::new(), auditor: Auditor::default() }
+    }
+
+    /// One peer does something, or a new one comes.
+    fn act(&mut self) {
+        let roll = self.rng.u8(0..100);
+        if self.peers.len() < 4 || (roll < 12 && self.peers.len() < 40) {
+            return self.connect();
+        }
+        let index = self.rng.usize(0..self.peers.len());
+        let Self { peers, rng, net, auditor, .. } = self;
+        let peer = &mut peers[index];
+        if roll < 16 {
+            let is_reading = net.is_reading(peer.id);
+            net.set_reading(peer.id, !is_reading);
+            peer.was_slow = true;
+        }
+        if roll == 16 && self.run.faults != Faults::NONE {
+            match rng.u8(0..4) {
+                0 => net.reset(peer.id),
+                1 => net.half_close(peer.id),
+                2 if peer.is_upgraded => peer.say_goodbye(),
+                _ => net.close(peer.id),
+            }
+            auditor.note_left(peer.id);
+            return;
+        }
+        if !peer.is_open(net) {
+            return;
+        }
+        match peer.part {
+            Part::Raw { .. } => auditor.publish_raw(peer, rng),
+            Part::Json if roll < 50 => auditor.subscribe(peer, rng),
+            Part::Json => auditor.publish_json(peer, rng),
+            Part::Http => auditor.publish_http(peer, rng),
+            Part::Hostile => peer.say_bytes(&hostile_bytes(rng)),
+        }
+    }
+
+    fn connect(&mut self) {
+        let topic = format!("t.{}", self.rng.u8(0..3));
+        let part = match self.rng.u8(0..10) {
+            0..4 => Part::Raw { topic, echo: self.rng.u8(0..3) > 0 },
+            4..8 => Part::Json,
+            8 if self.run.hostile => Part::Hostile,
+            _ => Part::Http,
+        };
+        let mut peer = Peer::new(self.net.connect(None), part);
+        if peer.part == Part::Hostile {
+            peer.say_bytes(&hostile_bytes(&mut self.rng));
+        }
+        self.auditor.enter(&peer);
+        self.peers.push(peer);
+    }
+
+    /// Some peers and some shards get on, in an order that the seed picks; time passes.
+    fn step(&mut self) {
+        for _ in 0..self.rng.usize(1..6) {
+            if self.rng.bool() {
+                let core = self.rng.usize(0..self.cores.len());
+                self.turn(core);
+            } else {
+                let peer = self.rng.usize(0..self.peers.len());
+                self.peers[peer].exchange(&self.net);
+            }
+        }
+        if self.rng.u8(0..4) == 0 {
+            self.net.advance_ms(self.rng.u64(0..40));
+        }
+        self.auditor.listen(&mut self.peers);
+    }
+
+    /// One turn of one shard. Who is to be woken is not: every shard is stepped anyway, in any order.
+    fn turn(&mut self, index: usize) {
+        let Core { driver, shard, mailbox } = &mut self.cores[index];
+        turn(driver, shard, mailbox, |_| {}).expect("the simulated kernel does not fail as a whole");
+    }
+
+    /// Lets everything that is under way come to its end, without letting deadlines pass that need a stalled peer.
+    fn settle(&mut self) {
+        for peer in &self.peers {
+            self.net.set_reading(peer.id, true);
+        }
+        let mut idle_rounds = 0;
+        for _ in 0..20_000 {
+            let moved = self.round();
+            let is_busy = moved
+                || (0..self.cores.len()).any(|core| self.net.has_work(core))
+                || self.cores.iter().any(|core| core.mailbox.depth() > 0);
+            idle_rounds = if is_busy { 0 } else { idle_rounds + 1 };
+            // Long enough for a listener to have rested.
+            self.net.advance_ms(if is_busy { 0 } else { 10 });
+            if idle_rounds == 30 {
+                break;
+            }
+        }
+        assert_eq!(idle_rounds, 30, "what is under way comes to its end");
+        self.auditor.listen(&mut self.peers);
+    }
+
+    /// Every shard and every peer gets on; says whether any peer wrote or read something.
+    fn round(&mut self) -> bool {
+        for index in 0..self.cores.len() {
+            self.turn(index);
+        }
+        self.peers.iter_mut().fold(false, |moved, peer| peer.exchange(&self.net) || moved)
+    }
+
+    fn let_peers_leave(&mut self) {
+        for index in 0..self.peers.len() {
+            let peer = &mut self.peers[index];
+            match self.rng.u8(0..4) {
+                0 => self.net.reset(peer.id),
+                1 => self.net.close(peer.id),
+                2 if peer.is_upgraded => peer.say_goodbye(),
+                // It stays without a word until the gateway asks for a sign of life and gets none.
+                _ => self.net.set_reading(peer.id, false),
+            }
+        }
+        for _ in 0..400 {
+            for index in 0..self.cores.len() {
+                self.turn(index);
+            }
+            for peer in &mut self.peers {
+                if self.net.is_reading(peer.id) {
+                    peer.exchange(&self.net);
+                }
+            }
+            self.net.advance_ms(500);
+        }
+    }
+
+    fn shut_down(&mut self) {
+        let open: Vec<bool> = self.peers.iter().map(|peer| peer.is_upgraded && peer.is_open(&self.net)).collect();
+        assert!(self.control.tell_all(|| Request::Drain));
+        for _ in 0..1_500 {
+            self.round();
+            self.net.advance_ms(10);
+        }
+        for (peer, was_open) in self.peers.iter().zip(open) {
+            if was_open && peer.end != Some(PeerEnd::Reset) && !peer.was_slow && !self.net.has_peer_ended(peer.id) {
+                self.auditor.audit_goodbye(peer);
+            }
+        }
+        for core in &self.cores {
+            assert!(core.shard.is_drained(), "a shutdown ends within its bound");
+        }
+        self.auditor.goodbyes +=
+            self.peers.iter().filter(|peer| matches!(peer.close, Some((Some(1001), _)))).count() as u64;
+    }
+
+    fn audit_leaks(&mut self) {
+        for _ in 0..200 {
+            for index in 0..self.cores.len() {
+                self.turn(index);
+            }
+        }
+        for core in &self.cores {
+            assert_eq!(core.shard.census(), Census::default(), "a shard holds something that nobody needs");
+            let metrics = core.shard.measure();
+            assert_eq!((metrics.subscriptions, metrics.outbox_len, metrics.patterns), (0, 0, 0));
+            assert_eq!((metrics.http_connections, metrics.websocket_connections), (0, 0));
+            assert_eq!(metrics.closes.iter().sum::<u64>(), metrics.accepted, "every connection ended once");
+            assert_eq!(core.mailbox.depth(), 0);
+        }
+        let backlog = if self.run.ending == Ending::Shutdown { self.net.holdings().backlog } else { 0 };
+        assert_eq!(self.net.holdings(), Holdings { backlog, ..Holdings::default() });
+    }
+
+    fn totals(&self) -> Totals {
+        let metrics: Vec<_> = self.cores.iter().map(|core| core.shard.measure()).collect();
+        let sum = |value: fn(&fanwire::metrics::ShardMetrics) -> u64| metrics.iter().map(value).sum();
+        Totals {
+            publications: sum(|metrics| metrics.publications),
+            deliveries: sum(|metrics| metrics.deliveries),
+            complete_readers: self.auditor.complete_readers,
+            slow_closes: sum(|metrics| metrics.closes[fanwire::close::CloseReason::SlowReader.index()]),
+            resets: sum(|metrics| metrics.closes[fanwire::close::CloseReason::Reset.index()]),
+            goodbyes: self.auditor.goodbyes,
+        }
+    }
+}
