@@ -14,7 +14,7 @@ const judge = new Judge('demo page');
 
 /** Starts the demo; resolves with its process and the URL that it prints. */
 async function demo(listen) {
-  const child = spawn(binary, ['demo', '--listen', listen], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(binary, ['demo', '--listen', listen, '--speed', '50'], { stdio: ['ignore', 'pipe', 'inherit'] });
   process.once('exit', () => child.kill('SIGKILL'));
   const url = new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
