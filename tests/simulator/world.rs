@@ -101,7 +101,9 @@ impl World {
         let shards = rng.usize(1..=3);
         let net = SimNet::new(run.seed, shards, run.faults);
         let (mailboxes, control) = Mailbox::mesh(shards);
-        let limits = Limits { connections_max: 64, outbox_len_max: 8 * 1024, ..Limits::default() };
+        // Small enough to be passed by who stalls, but only where faults permit that somebody is disconnected.
+        let outbox_len_max = if run.faults == Faults::NONE { 1 << 18 } else { 1 << rng.u32(9..14) };
+        let limits = Limits { connections_max: 64, outbox_len_max, ..Limits::default() };
         let settings = Settings {
             shard: ShardId(0),
             shards,
@@ -223,7 +225,7 @@ impl World {
         for index in 0..self.cores.len() {
             self.turn(index);
         }
-        self.peers.iter_mut().fold(false, |moved, peer| peer.exchange(&self.net) || moved)
+        self.peers.iter_mut().filter_map(|peer| peer.exchange(&self.net).then_some(())).count() > 0
     }
 
     fn let_peers_leave(&mut self) {
