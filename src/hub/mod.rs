@@ -144,6 +144,12 @@ impl Hub {
         &topic.matched
     }
 
+    /// Every pattern that matches a topic which this shard may not know.
+    #[must_use]
+    pub fn matching_name(&self, topic: &str) -> Box<[PatternId]> {
+        self.patterns.matching(topic)
+    }
+
     /// The pattern as this shard knows it, made if it does not.
     ///
     /// # Errors
@@ -163,6 +169,11 @@ impl Hub {
     /// Takes the reader at `place` from a pattern; returns the reader that stands there now. O(1).
     pub fn detach_pattern(&mut self, id: PatternId, place: u32) -> Option<SubscriberKey> {
         self.patterns.detach(id, place)
+    }
+
+    /// Changes how many of this shard's subscribers hold the pattern, attached or still joining; returns the new count.
+    pub fn hold_pattern(&mut self, id: PatternId, change: i32) -> u32 {
+        self.patterns.hold(id, change)
     }
 
     /// This shard's readers of a pattern.

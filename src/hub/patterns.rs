@@ -26,6 +26,8 @@ struct Entry {
     pattern: Pattern,
     /// Readers of this shard.
     readers: Readers,
+    /// Subscribers of this shard, attached or still joining.
+    held: u32,
     /// Readers by shard, this one included.
     counts: Vec<(ShardId, u32)>,
 }
@@ -58,7 +60,7 @@ impl PatternTable {
         if let Some(id) = self.find(pattern) {
             return id;
         }
-        let entry = Entry { pattern: pattern.clone(), readers: Readers::Empty, counts: Vec::new() };
+        let entry = Entry { pattern: pattern.clone(), readers: Readers::Empty, held: 0, counts: Vec::new() };
         let id = PatternId(self.patterns.insert(entry) as u32);
         self.by_text.insert(pattern.clone(), id.0);
         *self.root.place(pattern) = Some(id);
@@ -72,6 +74,12 @@ impl PatternTable {
 
     pub fn detach(&mut self, id: PatternId, place: u32) -> Option<SubscriberKey> {
         self.patterns[id.0 as usize].readers.remove(place)
+    }
+
+    pub fn hold(&mut self, id: PatternId, change: i32) -> u32 {
+        let held = &mut self.patterns[id.0 as usize].held;
+        *held = held.checked_add_signed(change).expect("a subscriber leaves once, after it joined");
+        *held
     }
 
     pub fn readers(&self, id: PatternId) -> &[SubscriberKey] {
@@ -92,7 +100,7 @@ impl PatternTable {
         if readers > 0 {
             entry.counts.push((shard, readers));
         }
-        if entry.counts.is_empty() && entry.readers.is_empty() {
+        if entry.counts.is_empty() && entry.held == 0 {
             self.remove(id);
         }
     }

@@ -58,8 +58,15 @@ pub enum Request {
         pattern: Pattern,
         /// Its readers in the sender's shard; 0 ends the interest.
         readers: u32,
-        /// If somebody joins with it: answered by `PatternJoined`.
-        join: Option<PatternJoin>,
+        /// If somebody joins with it: answered by `PatternNoted`.
+        ticket: Option<u32>,
+    },
+    /// The last values of the topics at home here that match a pattern; answered by `PatternSnapshot`.
+    AskPattern {
+        /// The pattern, in which the sender's interest is noted.
+        pattern: Pattern,
+        /// Comes back.
+        ticket: u32,
     },
     /// What is there to say of a topic? Answered by `TopicState`. The receiver is the topic's home.
     AskTopic {
@@ -77,15 +84,6 @@ pub enum Request {
     Drain,
     /// The sender has no connection left and stays only to answer.
     Drained,
-}
-
-/// Somebody joins a pattern.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PatternJoin {
-    /// Comes back.
-    pub ticket: u32,
-    /// Whether the reader wants the last values.
-    pub last: bool,
 }
 
 /// What needs no answer.
@@ -107,8 +105,14 @@ pub enum Answer {
         /// Where the topic stands.
         result: Result<JoinAnswer, Refusal>,
     },
-    /// The interest in a pattern is noted. What is delivered after this follows the values without a gap.
-    PatternJoined {
+    /// The interest in a pattern is noted: from here on every publication that matches is delivered.
+    PatternNoted {
+        /// From the request.
+        ticket: u32,
+    },
+    /// The last values of a pattern's topics. What was delivered before this includes each of them, or nothing of its
+    /// topic.
+    PatternSnapshot {
         /// From the request.
         ticket: u32,
         /// The last values of the sender's topics.

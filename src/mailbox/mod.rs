@@ -13,7 +13,7 @@ mod admission;
 mod mail;
 
 pub use admission::{Admission, AdmissionError};
-pub use mail::{Answer, Mail, Outgoing, PatternJoin, Request};
+pub use mail::{Answer, Mail, Outgoing, Request};
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

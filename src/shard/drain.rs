@@ -87,9 +87,7 @@ impl Shard {
         let is_empty = to == end && self.conns.len() == 0;
         if !was_drained && (is_empty || is_late) {
             self.note_drained(me);
-            for shard in (0..self.settings.shards as u8).map(ShardId).filter(|shard| *shard != me) {
-                self.outgoing.requests.push((shard, Request::Drained));
-            }
+            self.ask_others(|| Request::Drained);
         }
         if is_late && let Some(drain) = &mut self.drain {
             drain.drained = u64::MAX >> (64 - self.settings.shards);

@@ -6,8 +6,7 @@ use super::publish::kept;
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, Epoch, ErrorCode, Mode, Origin, Position, Publish, Refusal, ShardId, Subscribe, Target, TopicName,
-    TopicState,
+    ConnId, Epoch, ErrorCode, Mode, Origin, Position, Publish, Refusal, Subscribe, Target, TopicName, TopicState,
 };
 use crate::dialect::{Dialect, json};
 use crate::limits::{BATCH_LINES_MAX, RETRY_AFTER_S};
@@ -178,11 +177,9 @@ impl Shard {
         let mut shards = vec![ShardMetrics::default(); self.settings.shards];
         shards[self.settings.shard.index()] = self.measure();
         self.wait_for(id, Waiting::Metrics { shards, waits: self.settings.shards });
-        for shard in (0..self.settings.shards as u8).map(ShardId) {
-            if shard != self.settings.shard {
-                let ticket = self.issue(Ticket::Http { conn: id, part: u32::from(shard.0) });
-                self.outgoing.requests.push((shard, Ask::AskMetrics { ticket }));
-            }
+        for shard in self.other_shards() {
+            let ticket = self.issue(Ticket::Http { conn: id, part: u32::from(shard.0) });
+            self.outgoing.requests.push((shard, Ask::AskMetrics { ticket }));
         }
         self.finish_line(id);
     }

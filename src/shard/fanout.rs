@@ -106,6 +106,12 @@ impl Shard {
         }
     }
 
+    /// The newest offset that this turn's runs have of each of their topics.
+    pub(super) fn newest_in_runs(&self) -> Vec<(TopicName, u64)> {
+        let newest = |run: &Run| run.publications.last().map(|last| (last.topic.clone(), last.position.offset));
+        self.runs.runs.iter().filter_map(newest).collect()
+    }
+
     /// Whether a reader of the topic gets the publication with this turn's run.
     pub(super) fn comes_by_run(&mut self, index: u32, publication: &Publication) -> bool {
         if self.runs.runs.is_empty() {

@@ -22,7 +22,7 @@ use crate::command::{
 use crate::dialect::Dialect;
 use crate::hub::SubscriberKey;
 use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
-use crate::mailbox::{PatternJoin, Request};
+use crate::mailbox::Request;
 use crate::transport::websocket;
 
 /// What a connection has under way.
@@ -98,14 +98,15 @@ impl Shard {
                 operation: operation as u32,
                 index: index as u32,
                 target: target.clone(),
+                last: subscribe.last,
                 waits: 1,
             };
             let ticket = self.issue(ticket);
             match target {
                 Target::Topic(topic) if is_new => self.join_topic(id, topic, since, subscribe.last, ticket),
                 Target::Topic(topic) => self.ask_state(topic, ticket),
-                Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, subscribe.last, ticket),
-                Target::Pattern(_) => self.on_pattern_joined(ticket, Vec::new()),
+                Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
+                Target::Pattern(_) => self.on_pattern_snapshot(ticket, Vec::new()),
             }
         }
     }
@@ -123,32 +124,80 @@ impl Shard {
         }
     }
 
-    /// A pattern's reader stands in the list at once; until every shard has answered it is held.
-    fn join_pattern(&mut self, id: ConnId, pattern: &Pattern, last: bool, ticket: u32) {
+    /// First every shard notes the interest; a topic of any home may match. Only then does the reader stand in the
+    /// list, so that what it gets has no gap, and only then are the last values asked for.
+    fn join_pattern(&mut self, id: ConnId, pattern: &Pattern, ticket: u32) {
         let pattern_id = match self.hub.ensure_pattern(pattern) {
             Ok(pattern_id) => pattern_id,
             Err(refusal) => return self.on_joined(ticket, Err(refusal)),
         };
         let target = TargetId::pattern(pattern_id);
-        let key = self.subscriptions.add(&mut self.conns, id.index, target, Place::Attached(0));
-        let place = self.hub.attach_pattern(pattern_id, key);
-        self.subscriptions.set_place(&mut self.conns, key, Place::Attached(place));
-        if let Some(Ticket::Join { waits, .. }) = self.tickets.get_mut(ticket as usize) {
-            *waits = self.settings.shards as u32;
-        }
-        self.tell_interest(pattern, Some(PatternJoin { ticket, last }));
-        let own = if last { self.hub.snapshot(pattern) } else { Vec::new() };
-        self.on_pattern_joined(ticket, own);
+        self.subscriptions.add(&mut self.conns, id.index, target, Place::Waiting { ticket });
+        let readers = self.hub.hold_pattern(pattern_id, 1);
+        self.set_waits(ticket, self.settings.shards);
+        self.tell_interest(pattern, readers, Some(ticket));
+        self.on_pattern_noted(ticket);
     }
 
     /// Tells every shard, this one included, how many readers of a pattern there are here now.
-    fn tell_interest(&mut self, pattern: &Pattern, join: Option<PatternJoin>) {
-        let readers = self.hub.find_pattern(pattern).map_or(0, |id| self.hub.pattern_readers(id).len() as u32);
+    fn tell_interest(&mut self, pattern: &Pattern, readers: u32, ticket: Option<u32>) {
         self.hub.set_pattern_interest(pattern, self.settings.shard, readers);
-        for shard in (0..self.settings.shards as u8).map(ShardId) {
-            if shard != self.settings.shard {
-                let pattern = pattern.clone();
-                self.outgoing.requests.push((shard, Request::PatternInterest { pattern, readers, join }));
+        self.ask_others(|| Request::PatternInterest { pattern: pattern.clone(), readers, ticket });
+    }
+
+    pub(super) fn ask_others(&mut self, request: impl Fn() -> Request) {
+        for shard in self.other_shards() {
+            self.outgoing.requests.push((shard, request()));
+        }
+    }
+
+    /// Every shard but this one.
+    pub(super) fn other_shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let me = self.settings.shard;
+        (0..self.settings.shards as u8).map(ShardId).filter(move |shard| *shard != me)
+    }
+
+    fn set_waits(&mut self, ticket: u32, count: usize) {
+        if let Some(Ticket::Join { waits, .. }) = self.tickets.get_mut(ticket as usize) {
+            *waits = count;
+        }
+    }
+
+    /// Counts one answer to a pattern's ticket; returns what it was for with the last one.
+    fn count_answer(&mut self, ticket: u32) -> Option<(ConnId, Target, bool)> {
+        let Some(Ticket::Join { conn, target, last, waits, .. }) = self.tickets.get_mut(ticket as usize) else {
+            unreachable!("the ticket of a join comes back with its answer");
+        };
+        *waits -= 1;
+        (*waits == 0).then(|| (*conn, target.clone(), *last))
+    }
+
+    /// A shard has noted the interest in a pattern.
+    pub(super) fn on_pattern_noted(&mut self, ticket: u32) {
+        let Some((id, target, last)) = self.count_answer(ticket) else { return };
+        let Target::Pattern(pattern) = &target else { unreachable!("only a pattern is noted") };
+        let waiting = self.find_waiting(id, &target, ticket);
+        if let (Some(key), Some(pattern_id)) = (waiting, self.hub.find_pattern(pattern)) {
+            self.note_joined_pattern(id, pattern);
+            let place = self.hub.attach_pattern(pattern_id, key);
+            self.subscriptions.set_place(&mut self.conns, key, Place::Attached(place));
+        }
+        if last && waiting.is_some() {
+            self.set_waits(ticket, self.settings.shards);
+            self.ask_others(|| Request::AskPattern { pattern: pattern.clone(), ticket });
+            let own = self.hub.snapshot(pattern);
+            self.on_pattern_snapshot(ticket, own);
+        } else {
+            self.set_waits(ticket, 1);
+            self.on_pattern_snapshot(ticket, Vec::new());
+        }
+    }
+
+    /// What this turn's runs have of a pattern's topics was said before its new reader joined.
+    fn note_joined_pattern(&mut self, id: ConnId, pattern: &Pattern) {
+        for (topic, offset) in self.newest_in_runs() {
+            if pattern.matches(topic.as_str()) && !self.follows(id, &topic) {
+                self.note_joined(id.index, &topic, offset);
             }
         }
     }
@@ -162,10 +211,7 @@ impl Shard {
             return;
         }
         // A connection that has left meanwhile has told the home so; only one that still waits is attached.
-        let waiting = self
-            .find_subscription(id, &target)
-            .filter(|&key| self.subscriptions.place(&self.conns, key) == Place::Waiting { ticket });
-        if let Some(key) = waiting {
+        if let Some(key) = self.find_waiting(id, &target, ticket) {
             self.attach_or_forget(key, &target, result.is_ok());
             if let (Ok(answer), Target::Topic(topic)) = (&result, &target)
                 && !self.follows_by_pattern(id, topic)
@@ -188,22 +234,18 @@ impl Shard {
         self.advance_operation(id, operation);
     }
 
-    /// A shard has answered a subscription to a pattern.
-    pub(super) fn on_pattern_joined(&mut self, ticket: u32, publications: Vec<Arc<Publication>>) {
-        let Some(Ticket::Join { conn: id, operation, waits, .. }) = self.tickets.get_mut(ticket as usize) else {
+    /// A shard has sent its last values of a pattern's topics.
+    pub(super) fn on_pattern_snapshot(&mut self, ticket: u32, publications: Vec<Arc<Publication>>) {
+        let Some(Ticket::Join { conn: id, operation, .. }) = self.tickets.get(ticket as usize) else {
             unreachable!("the ticket of a join comes back with its answer");
         };
         let (id, operation) = (*id, *operation);
-        *waits -= 1;
-        let is_last = *waits == 0;
-        if is_last {
-            self.tickets.remove(ticket as usize);
-        }
         if let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) {
             pending.is_sorted &= pending.catch_up.is_empty();
             pending.catch_up.extend(publications);
         }
-        if is_last {
+        if self.count_answer(ticket).is_some() {
+            self.tickets.remove(ticket as usize);
             self.advance_operation(id, operation);
         }
     }
@@ -275,11 +317,24 @@ impl Shard {
         });
     }
 
-    /// Whether a pattern of the connection's covers a topic.
+    /// Whether a pattern that the connection follows covers a topic.
     fn follows_by_pattern(&mut self, id: ConnId, topic: &TopicName) -> bool {
-        let Some(topic) = self.hub.find(topic.as_str()) else { return false };
-        let follows = |&pattern| self.subscriptions.find(&self.conns, id.index, TargetId::pattern(pattern)).is_some();
-        self.hub.matching(topic).iter().any(follows)
+        self.hub.matching_name(topic.as_str()).iter().any(|&pattern| {
+            let key = self.subscriptions.find(&self.conns, id.index, TargetId::pattern(pattern));
+            key.is_some_and(|key| matches!(self.subscriptions.place(&self.conns, key), Place::Attached(_)))
+        })
+    }
+
+    /// Whether the connection follows a topic, by name or by pattern.
+    fn follows(&mut self, id: ConnId, topic: &TopicName) -> bool {
+        let by_name = self.find_subscription(id, &Target::Topic(topic.clone()));
+        by_name.is_some() || self.follows_by_pattern(id, topic)
+    }
+
+    fn find_waiting(&self, id: ConnId, target: &Target, ticket: u32) -> Option<SubscriberKey> {
+        self.conns.get(id)?;
+        let key = self.find_subscription(id, target)?;
+        (self.subscriptions.place(&self.conns, key) == Place::Waiting { ticket }).then_some(key)
     }
 
     pub(super) fn unsubscribe(&mut self, id: ConnId, targets: &[Target]) {
@@ -287,6 +342,12 @@ impl Shard {
             if let Some(key) = self.find_subscription(id, target) {
                 self.leave(key);
             }
+        }
+        // What is held for the connection is only what it still follows.
+        if let Some(slot) = self.conns[id.index].pending.index() {
+            let mut catch_up = std::mem::take(&mut self.pendings[slot].catch_up);
+            catch_up.retain(|publication| self.follows(id, &publication.topic));
+            self.pendings[slot].catch_up = catch_up;
         }
     }
 
@@ -321,11 +382,13 @@ impl Shard {
                 }
             }
             TargetKind::Pattern(pattern_id) => {
-                let Place::Attached(place) = place else { unreachable!("a pattern's reader is attached at once") };
-                let moved = self.hub.detach_pattern(pattern_id, place);
-                self.note_move(moved, place);
+                if let Place::Attached(place) = place {
+                    let moved = self.hub.detach_pattern(pattern_id, place);
+                    self.note_move(moved, place);
+                }
                 let pattern = self.hub.pattern(pattern_id).clone();
-                self.tell_interest(&pattern, None);
+                let readers = self.hub.hold_pattern(pattern_id, -1);
+                self.tell_interest(&pattern, readers, None);
             }
         }
     }

@@ -29,12 +29,12 @@ impl Shard {
                 self.hub.leave(topic.as_str(), from, is_last);
                 None
             }
-            Request::PatternInterest { pattern, readers, join } => {
+            Request::PatternInterest { pattern, readers, ticket } => {
                 self.hub.set_pattern_interest(&pattern, from, readers);
-                join.map(|join| {
-                    let publications = if join.last { self.hub.snapshot(&pattern) } else { Vec::new() };
-                    Answer::PatternJoined { ticket: join.ticket, publications }
-                })
+                ticket.map(|ticket| Answer::PatternNoted { ticket })
+            }
+            Request::AskPattern { pattern, ticket } => {
+                Some(Answer::PatternSnapshot { ticket, publications: self.hub.snapshot(&pattern) })
             }
             Request::AskTopic { topic, ticket } => {
                 Some(Answer::TopicState { ticket, state: self.hub.state(topic.as_str()) })
@@ -59,7 +59,8 @@ impl Shard {
             Answer::Deliver(publication) => self.deliver(publication),
             Answer::Published { ticket, result } => self.on_published(ticket, result),
             Answer::Joined { ticket, result } => self.on_joined(ticket, result),
-            Answer::PatternJoined { ticket, publications } => self.on_pattern_joined(ticket, publications),
+            Answer::PatternNoted { ticket } => self.on_pattern_noted(ticket),
+            Answer::PatternSnapshot { ticket, publications } => self.on_pattern_snapshot(ticket, publications),
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
             Answer::Metrics { ticket, metrics } => self.on_metrics(ticket, *metrics),
         }

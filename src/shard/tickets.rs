@@ -14,8 +14,10 @@ pub(super) enum Ticket {
         /// The target within the operation.
         index: u32,
         target: Target,
+        /// Whether the last values of a pattern are wanted.
+        last: bool,
         /// Answers that are still to come: a pattern asks every shard.
-        waits: u32,
+        waits: usize,
     },
     /// A publication of the JSON dialect.
     Publish { conn: ConnId, id: Option<OperationId>, topic: TopicName },
