@@ -4,7 +4,7 @@ use super::MonoTime;
 
 /// One wheel over keys `0..capacity`.
 ///
-/// A deadline past the wheel's horizon ([`SLOTS`] ticks) waits in the farthest slot and is handed out early; the
+/// A deadline past the wheel's horizon (`SLOTS` ticks) waits in the farthest slot and is handed out early; the
 /// owner looks at its own deadline and schedules again. So a key that comes out of [`Wheel::expire`] means "look",
 /// not "expired".
 ///

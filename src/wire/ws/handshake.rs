@@ -23,11 +23,11 @@ pub enum HandshakeError {
     BadConnection,
     /// Not exactly one `Sec-WebSocket-Key` of 16 bytes in base64.
     BadKey,
-    /// Not exactly one `Sec-WebSocket-Version`.
+    /// More than one `Sec-WebSocket-Version`.
     BadVersion,
     /// A `Sec-WebSocket-Protocol` that is no list of tokens.
     BadProtocol,
-    /// A version other than 13. The answer names ours: `Sec-WebSocket-Version: 13`. [RFC 6455 4.4]
+    /// A version other than 13, or none. The answer names ours: `Sec-WebSocket-Version: 13`. [RFC 6455 4.4]
     UnsupportedVersion,
 }
 
@@ -115,8 +115,8 @@ pub fn accept<'a>(head: &'a RequestHead<'_>) -> Result<Upgrade<'a>, HandshakeErr
     // "A |Sec-WebSocket-Version| header field, with a value of 13."
     match only_value(head, VERSION) {
         Some(b"13") => {}
-        Some(_) => return Err(HandshakeError::UnsupportedVersion),
-        None => return Err(HandshakeError::BadVersion),
+        None if head.raw_values(VERSION).next().is_some() => return Err(HandshakeError::BadVersion),
+        _ => return Err(HandshakeError::UnsupportedVersion),
     }
     // "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16 bytes in length."
     let key = only_value(head, KEY).filter(|key| is_key(key)).ok_or(HandshakeError::BadKey)?;
@@ -258,7 +258,7 @@ mod tests {
             ("Upgrade: websocket", "Upgrade: web socket", BadUpgrade, 400),
             ("Connection: Upgrade\r\n", "", BadConnection, 400),
             ("Connection: Upgrade", "Connection: keep-alive", BadConnection, 400),
-            ("Sec-WebSocket-Version: 13\r\n", "", BadVersion, 400),
+            ("Sec-WebSocket-Version: 13\r\n", "", UnsupportedVersion, 426),
             ("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 13", BadVersion, 400),
             ("Version: 13", "Version: 8\r\nSec-WebSocket-Version: 13", BadVersion, 400),
             ("Version: 13", "Version: 8", UnsupportedVersion, 426),

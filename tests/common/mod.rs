@@ -1,0 +1,135 @@
+//! The hands of the outside judges: the gateway as a child process, and a raw TCP client that can say anything.
+//!
+//! Nothing here uses the crate's own codecs: both ends sharing one would hide shared mistakes. Read timeouts are
+//! only there to end a hang; no test waits for one.
+
+#![allow(dead_code, reason = "each test binary uses its own part of the harness")]
+
+mod frame;
+mod http;
+mod socket;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+pub use frame::{Frame, Length, Opcode};
+pub use http::Response;
+pub use socket::Socket;
+
+/// Ends a hang; long enough that a loaded machine never meets it.
+pub const HANG: Duration = Duration::from_secs(10);
+
+/// Names a server that already runs, `127.0.0.1:9001`, to judge it instead of our own.
+const JUDGED_ADDRESS: &str = "FANWIRE_JUDGED_ADDRESS";
+
+/// A gateway process on a port of its own; killed on drop.
+pub struct Gateway {
+    process: Option<Process>,
+    address: SocketAddr,
+}
+
+struct Process {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Gateway {
+    /// Starts `fanwire serve --listen 127.0.0.1:0 ARGS...` and waits for its `ready`.
+    pub fn start(args: &[&str]) -> Self {
+        if let Ok(address) = std::env::var(JUDGED_ADDRESS) {
+            return Self { process: None, address: address.parse().expect("an address and port to judge") };
+        }
+        let mut process = Process::spawn(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+        let mut address = None;
+        loop {
+            let line = process.line();
+            if let Some(rest) = line.strip_prefix("listening on http://") {
+                address = rest.trim_end_matches('/').parse().ok();
+            }
+            if line.trim() == "ready" {
+                break;
+            }
+        }
+        let address = address.expect("a `listening on http://127.0.0.1:PORT` line before `ready`");
+        Self { process: Some(process), address }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A bare TCP connection.
+    pub fn connect(&self) -> Socket {
+        Socket::connect(self.address)
+    }
+
+    /// A connection past its opening handshake on `target`.
+    pub fn websocket(&self, target: &str) -> Socket {
+        let mut socket = self.connect();
+        socket.open(target);
+        socket
+    }
+
+    /// Asks it to end: SIGTERM, to its own pid only.
+    pub fn terminate(&self) {
+        let process = self.process.as_ref().expect("a gateway of our own");
+        let status = Command::new("kill").arg("-TERM").arg(process.child.id().to_string()).status();
+        assert!(status.expect("kill runs").success(), "the gateway was there to be told");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let process = self.process.as_mut().expect("a gateway of our own");
+        let deadline = Instant::now() + HANG * 2;
+        // The end of its output comes with the end of the process.
+        loop {
+            match process.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(_) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the gateway did not end"),
+            }
+        }
+        process.child.wait().expect("its exit status")
+    }
+}
+
+impl Process {
+    fn spawn(args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fanwire"))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the gateway's binary starts");
+        let stdout = BufReader::new(child.stdout.take().expect("its output is a pipe"));
+        let (sender, lines) = mpsc::channel();
+        // Reads to the end even when nobody listens any more, so that the gateway never meets a full pipe.
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        match self.lines.recv_timeout(HANG) {
+            Ok(line) => line,
+            Err(error) => {
+                let _ = self.child.kill();
+                panic!("the gateway did not get ready ({error}), {:?}", self.child.wait());
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,212 @@
+//! The house rules as a test: who may import whom, what may be called where, and how long a file may grow.
+//!
+//! The tables are here, so that a new arrow is a one-line diff that a reader sees; it comes with a
+//! `docs/decisions/NNNN-*.md`. The rules are in `tidy/rules.rs`, and `tidy/fakes.rs` shows each of them failing.
+
+mod tidy {
+    mod fakes;
+    pub mod rules;
+    pub mod source;
+}
+
+use tidy::rules::{self, Ban, Crate, Room, Violation};
+use tidy::source::{Source, Tree};
+
+/// Which room may import which; its own it may always. Rooms on one floor never import each other.
+const ROOMS: &[Room] = &[
+    // The ground floor, each only what stands above it here.
+    Room { name: "limits", imports: &[] },
+    Room { name: "close", imports: &["limits"] },
+    Room { name: "command", imports: &["limits", "close"] },
+    Room { name: "time", imports: &["limits"] },
+    Room { name: "buf", imports: &["limits"] },
+    Room { name: "metrics", imports: &["limits", "close"] },
+    // Bytes.
+    Room { name: "wire", imports: GROUND },
+    Room { name: "driver", imports: GROUND },
+    // What bytes mean, who listens, and the ways between cores.
+    Room { name: "transport", imports: GROUND_AND_WIRE },
+    Room { name: "dialect", imports: GROUND_AND_WIRE },
+    Room { name: "hub", imports: GROUND },
+    Room { name: "auth", imports: GROUND_AND_WIRE },
+    Room { name: "admin", imports: GROUND_AND_WIRE },
+    Room { name: "mailbox", imports: GROUND },
+    Room { name: "backplane", imports: GROUND },
+    // One core.
+    Room { name: "shard", imports: BELOW_SHARD },
+    // Where everything is put together.
+    Room { name: "config", imports: ANYTHING },
+    Room { name: "server", imports: ANYTHING },
+    Room { name: "cli", imports: ANYTHING },
+    Room { name: "main", imports: ANYTHING },
+    Room { name: "lib", imports: &[] },
+];
+
+const ANYTHING: &[&str] = &["*"];
+const GROUND: &[&str] = &["limits", "close", "command", "time", "buf", "metrics"];
+const GROUND_AND_WIRE: &[&str] = &["limits", "close", "command", "time", "buf", "metrics", "wire"];
+const BELOW_SHARD: &[&str] = &[
+    "limits",
+    "close",
+    "command",
+    "time",
+    "buf",
+    "metrics",
+    "wire",
+    "driver",
+    "transport",
+    "dialect",
+    "hub",
+    "auth",
+    "admin",
+    "mailbox",
+    "backplane",
+];
+
+/// Rooms of which others see only what their `mod.rs` holds, and who may go further in.
+const SEAMS: &[(&str, &[&str])] = &[("driver", &["server", "cli"])];
+
+/// Where each third-party crate may be named: files and folders under `src/`; `""` is everywhere.
+const CRATES: &[Crate] = &[
+    Crate { name: "base64", places: &["wire/ws/handshake.rs", "dialect/json.rs", "cli/subscribe"] },
+    Crate { name: "clap", places: &["cli", "config"] },
+    Crate { name: "csv", places: &["cli"] },
+    Crate { name: "fastrand", places: &[""] },
+    Crate { name: "hashbrown", places: &["hub", "shard"] },
+    Crate { name: "httparse", places: &["wire/http1"] },
+    Crate { name: "itoa", places: &[""] },
+    Crate { name: "libc", places: &["driver"] },
+    Crate { name: "memchr", places: &[""] },
+    Crate { name: "mio", places: &["driver"] },
+    Crate { name: "prometheus_client", places: &["metrics"] },
+    Crate { name: "rtrb", places: &["mailbox"] },
+    Crate { name: "serde", places: &["cli"] },
+    Crate { name: "serde_json", places: &["cli"] },
+    Crate { name: "sha1", places: &["wire/ws/handshake.rs"] },
+    Crate { name: "signal_hook", places: &["server"] },
+    Crate { name: "simd_json", places: &["wire/json"] },
+    Crate { name: "simdutf8", places: &["wire"] },
+    Crate { name: "siphasher", places: &["hub", "shard"] },
+    Crate { name: "slab", places: &["shard", "hub", "driver"] },
+    Crate { name: "socket2", places: &["driver"] },
+    Crate { name: "toml", places: &["config"] },
+    Crate { name: "tracing", places: &[""] },
+    Crate { name: "tracing_subscriber", places: &["cli"] },
+    Crate { name: "tungstenite", places: &["cli"] },
+];
+
+/// The files in which `unsafe` may stand: those whose path under `src/` begins like this.
+const UNSAFE: &[&str] =
+    &["driver/listen.rs", "driver/uring", "driver/epoll", "wire/ws/mask/x86_64.rs", "wire/ws/mask/aarch64.rs"];
+
+/// What may not be written in `src/`, but for the places behind it.
+const BANS: &[Ban] = &[
+    Ban { text: "Instant::now", places: &["driver"], instead: "take a MonoTime as an argument" },
+    Ban { text: "SystemTime", places: &["driver"], instead: "ask the driver's clock" },
+    Ban { text: "TcpStream", places: &["driver"], instead: "let the driver hold the socket" },
+    Ban { text: "TcpListener", places: &["driver"], instead: "let the driver hold the socket" },
+    Ban { text: "UdpSocket", places: &["driver"], instead: "let the driver hold the socket" },
+    Ban { text: "thread::sleep", places: &["driver"], instead: "wait for an event, or use the driver's clock" },
+    Ban { text: "WouldBlock", places: &["driver"], instead: "return a value that says what is missing" },
+    Ban { text: "raw_os_error", places: &["driver"], instead: "map it to a NetError in the driver" },
+    Ban { text: "last_os_error", places: &["driver"], instead: "map it to a NetError in the driver" },
+    Ban { text: "RawFd", places: &["driver"], instead: "let the driver hold the descriptor" },
+    // The count of connections is touched when one comes and goes, never for a message; the server holds no hot state.
+    Ban {
+        text: "Mutex",
+        places: &["mailbox/admission.rs", "server.rs"],
+        instead: "send mail: one thread owns a shard",
+    },
+    Ban { text: "RwLock", places: &[], instead: "send mail: one thread owns a shard" },
+    Ban { text: "fastrand::Rng::new", places: &["server", "cli"], instead: "seed it: same seed, same run" },
+    Ban {
+        text: "RandomState",
+        places: &["driver/clock.rs"],
+        instead: "use the shard's keyed hash: same seed, same run",
+    },
+    Ban { text: ".unwrap(", places: &[], instead: "handle it, or say the invariant in `.expect(..)`" },
+    Ban { text: "todo!", places: &[], instead: "write it" },
+    Ban { text: "unimplemented!", places: &[], instead: "write it" },
+    Ban { text: "dbg!", places: &[], instead: "use `tracing`" },
+    Ban { text: "println!", places: &["cli"], instead: "return it to `cli`, or use `tracing`" },
+    Ban { text: "eprintln!", places: &["cli", "main.rs"], instead: "return it to `cli`, or use `tracing`" },
+    Ban { text: "process::exit", places: &["cli", "main.rs"], instead: "return an exit code" },
+];
+
+/// What may not be written in `tests/` and `benches/`, with the files that may, each for the reason behind it.
+const TEST_BANS: &[Ban] =
+    &[Ban { text: "thread::sleep", places: &[], instead: "wait for what you wait for, not for a time" }];
+
+/// Lines of a file without its tests.
+const LINES_MAX: usize = 600;
+
+/// Files that are longer, with their length today: it may only shrink, and the row goes with the last line too many.
+const LONG: &[(&str, usize)] = &[];
+
+/// Lines of documents that must stay short: two pages.
+const DOCUMENTS: &[(&str, usize)] = &[("docs/ARCHITECTURE.md", 130)];
+
+fn hold(violations: Vec<Violation>) {
+    let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    assert!(lines.is_empty(), "{} to tidy up:\n{}", lines.len(), lines.join("\n"));
+}
+
+/// The sources that are ours, under `folder`.
+fn each(folder: &str, rule: impl Fn(&Source) -> Vec<Violation>) {
+    let tree = Tree::read();
+    let mut sources = tree.rust(folder).peekable();
+    assert!(sources.peek().is_some(), "there are sources in {folder}");
+    hold(sources.flat_map(|source| rule(&source)).collect());
+}
+
+#[test]
+fn rooms_import_only_what_their_row_allows() {
+    each("src/", |source| rules::imports(source, ROOMS, SEAMS));
+}
+
+#[test]
+fn each_crate_is_named_in_its_places_only() {
+    each("src/", |source| rules::crates(source, CRATES));
+}
+
+#[test]
+fn each_dependency_has_its_row() {
+    let tree = Tree::read();
+    hold(rules::dependencies(tree.text("Cargo.toml").expect("a manifest"), CRATES));
+    hold(rules::stale_places(&tree.rust("src/").collect::<Vec<_>>(), CRATES));
+}
+
+#[test]
+fn unsafe_stands_in_its_files_only() {
+    each("src/", |source| rules::unsafe_code(source, UNSAFE));
+    each("loadtest/src/", |source| rules::unsafe_code(source, &[]));
+}
+
+#[test]
+fn what_is_banned_is_not_called() {
+    each("src/", |source| rules::bans(source, "src/", BANS));
+    each("tests/", |source| rules::bans(source, "tests/", TEST_BANS));
+}
+
+#[test]
+fn no_test_is_switched_off() {
+    each("", rules::ignored_tests);
+}
+
+#[test]
+fn files_stay_short() {
+    let tree = Tree::read();
+    hold(tree.rust("").flat_map(|source| rules::length(&source, LINES_MAX, LONG)).collect());
+    hold(rules::stale_lengths(LONG, |path| tree.text(path).is_some()));
+    hold(rules::documents(DOCUMENTS, |path| tree.text(path)));
+}
+
+#[test]
+fn each_source_says_what_it_is() {
+    each("", rules::header);
+}
+
+#[test]
+fn no_path_of_a_machine_is_written_down() {
+    hold(Tree::read().texts().flat_map(|(path, text)| rules::machine_paths(path, text)).collect());
+}
