@@ -15,8 +15,6 @@ use crate::limits::REFUSALS_MAX;
 use crate::mailbox::{Admission, Control, Mailbox, Request};
 use crate::shard::{self, Settings, Shard};
 
-pub use crate::transport::http::Page;
-
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
 pub struct StartError(String);
