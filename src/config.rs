@@ -23,7 +23,7 @@ pub use raw::{RawConfig, Source, Typed};
 use crate::command::{Mode, Target};
 use crate::hub::TopicRule;
 use crate::limits::{CONFIG_LEN_MAX, Limits, SHARDS_MAX, TOPIC_RULES_MAX};
-use crate::server::Page;
+use crate::transport::http::Page;
 use raw::RawTopicRule;
 
 /// What the gateway runs with, valid as a whole.

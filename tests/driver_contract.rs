@@ -10,6 +10,8 @@ mod cases;
 mod door_cases;
 #[path = "driver_contract/harness.rs"]
 mod harness;
+#[path = "driver_contract/random_case.rs"]
+mod random_case;
 #[path = "driver_contract/world.rs"]
 mod world;
 
@@ -39,6 +41,9 @@ macro_rules! contract {
                 ids_that_are_not_held_are_ignored
                 an_echo_survives_backpressure
             }
+            contract! { @cases random_case, $harness, $seeds;
+                a_random_conversation_keeps_every_promise
+            }
             contract! { @cases door_cases, $harness, $seeds;
                 running_out_of_descriptors_rests_the_listener
                 a_burst_of_connections_is_accepted_completely
@@ -47,7 +52,6 @@ macro_rules! contract {
                 connecting_reaches_a_listener_and_nothing_else
                 a_connect_that_is_closed_stays_silent
                 a_wake_ends_the_wait
-                a_wake_during_the_wait_ends_it
                 a_wait_ends_at_its_deadline
             }
         }
@@ -61,6 +65,13 @@ macro_rules! contract {
             }
         })*
     };
+}
+
+/// A simulated wait never blocks, so only real ones can be ended from another thread.
+mod epoll_blocking {
+    contract! { @cases door_cases, crate::harness::EpollHarness, 1..=1;
+        a_wake_during_the_wait_ends_it
+    }
 }
 
 contract! { epoll, crate::harness::EpollHarness, 1..=1 }

@@ -2,15 +2,16 @@
 //! or `Instant::now`.
 //!
 //! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
-//! `epoll` is the default, `sim` is a seeded fake kernel with a virtual clock for tests. What this room must never
-//! know: what the bytes mean.
+//! `epoll` is the default, `sim` is a seeded fake kernel with a virtual clock for tests, `null` takes everything at once
+//! for benches. Beside them stand what a shard is set up with (`listen`, `clock`) and the blocking side of the command
+//! line (`dial`). What this room must never know: what the bytes mean.
 //!
 //! # Promises
 //! Each is a case in `tests/driver_contract.rs`, which runs against every driver.
 //! 1. Received bytes are lent for the call only, and may be changed in place.
 //! 2. One [`Op::Send`] is in flight per connection; the driver owns its segments until [`Completion::Sent`], which
 //!    gives back what is left. A `Sent` may be partial; it reports progress of at least one byte or an error. Order
-//!    holds.
+//!    holds. After an error receiving ends too, with that cause, behind the bytes that came before it.
 //! 3. [`Op::SendMany`] is tried once per connection, at once. Only a connection that did not take all of it comes
 //!    back, as `Sent` with the rest (possibly all of it), in the next wait. It is only for connections with no
 //!    send in flight.
@@ -19,19 +20,22 @@
 //! 6. At most [`RECEIVE_PER_WAIT_MAX`](crate::limits::RECEIVE_PER_WAIT_MAX) bytes per connection per wait; what is
 //!    left is delivered by the next wait without waiting for the kernel.
 //! 7. After [`Op::PauseReceive`] no `Received` and no orderly `ReceiveClosed` until [`Op::ResumeReceive`]; nothing
-//!    is lost. A reset is still reported.
+//!    is lost. A reset is still reported, and takes the bytes with it that were not received.
 //! 8. EMFILE, ENFILE, ENOBUFS and ENOMEM rest the listener for
 //!    [`ACCEPT_BACKOFF_MS`](crate::limits::ACCEPT_BACKOFF_MS) and then accepting goes on; never an exit, never a spin.
 //! 9. After [`Op::Finish`] the peer sees the end of the stream behind everything that was sent; receiving goes on.
 //! 10. An id that the driver does not hold is ignored: an op that crosses a `Closed` does nothing.
 
 mod clock;
+mod descriptors;
 mod dial;
 mod epoll;
 mod listen;
+pub mod null;
 pub mod sim;
 
 pub use clock::{entropy_seed, wall_millis};
+pub use descriptors::raise_descriptors_max;
 pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollSetup, EpollWaker};
 pub use listen::{Listener, listen};
@@ -109,7 +113,9 @@ pub enum Op {
         /// Whose.
         conn: ConnId,
     },
-    /// Close the socket. What is in flight or not yet received is dropped.
+    /// Close the socket. What is in flight or not yet received is dropped. Over bytes that were not received the
+    /// kernel resets even in order, and the peer may lose what was sent last: where that matters, `Finish` first and
+    /// close after `ReceiveClosed`.
     Close {
         /// Whose.
         conn: ConnId,
@@ -144,7 +150,7 @@ pub enum Completion<'a> {
         /// Lent for this call; never empty.
         bytes: &'a mut [u8],
     },
-    /// Nothing more will be received.
+    /// Nothing more will be received. Comes once: a reset behind an orderly end shows only in what is sent.
     ReceiveClosed {
         /// From whom.
         conn: ConnId,
@@ -155,7 +161,7 @@ pub enum Completion<'a> {
     Sent {
         /// Whose.
         conn: ConnId,
-        /// Bytes taken by the kernel. After an error nothing more can be sent.
+        /// Bytes taken by the kernel; 0 only after a `SendMany`. After an error nothing more can be sent.
         result: Result<u32, NetError>,
         /// What was not taken, in order; empty if all was. The vector may be used again.
         rest: Vec<Segment>,
@@ -192,7 +198,8 @@ pub trait Driver {
     /// Only what no connection is to blame for and what ends the shard.
     fn submit(&mut self, ops: &mut Vec<Op>) -> io::Result<()>;
 
-    /// Hands every completion to `sink`, waiting for the first one at most until `until` (`None`: for ever).
+    /// Hands every completion to `sink`, waiting for the first one at most until `until` (`None`: for ever). It may
+    /// return earlier with none, as after a signal; never again and again, which would be a spin.
     ///
     /// # Errors
     /// Only what no connection is to blame for and what ends the shard.

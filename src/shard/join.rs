@@ -12,7 +12,7 @@ use slab::Slab;
 use super::Shard;
 use super::conn::{Flag, Slot};
 use super::conns::Conns;
-use super::subscriptions::{Place, TargetId, TargetKind};
+use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{

@@ -105,17 +105,18 @@ pub fn connecting_reaches_a_listener_and_nothing_else<H: Harness>(world: &mut Wo
     world.drive_send(peer, conn);
     world.expect_read(peer, &World::<H>::bulk());
 
-    let refusing = world.harness.refusing();
-    let lost = world.fresh_id();
-    world.submit(Op::Connect { conn: lost, peer: refusing });
-    world.run_until("the connect ends", |world| world.conn(lost).connected.is_some());
-    assert_eq!(world.conn(lost).connected, Some(Err(NetError::Unreachable)));
+    for addr in world.harness.unreachable() {
+        let lost = world.fresh_id();
+        world.submit(Op::Connect { conn: lost, peer: addr });
+        world.run_until("the connect ends", |world| world.conn(lost).connected.is_some());
+        assert_eq!(world.conn(lost).connected, Some(Err(NetError::Unreachable)), "{addr}");
+    }
     world.finish();
 }
 
 pub fn a_connect_that_is_closed_stays_silent<H: Harness>(world: &mut World<H>) {
-    let addrs = [world.harness.reachable(), world.harness.refusing()];
-    for addr in addrs {
+    let [refusing, failing] = world.harness.unreachable();
+    for addr in [world.harness.reachable(), refusing, failing] {
         let conn = world.fresh_id();
         world.submit(Op::Connect { conn, peer: addr });
         world.submit(Op::Close { conn, abort: true });
@@ -146,11 +147,7 @@ pub fn a_wake_during_the_wait_ends_it<H: Harness>(world: &mut World<H>) {
     world.settle();
     let waker = world.harness.driver().waker();
     let other = std::thread::spawn(move || waker.wake());
-    // The other thread runs in real time, which a virtual clock may leave far behind.
-    while !other.is_finished() {
-        world.step();
-    }
-    world.run_until("the wake is told", |world| world.audit.woken == 1);
+    world.expect_within_one_wait("Woken", |world| world.audit.woken == 1);
     other.join().expect("a wake cannot fail");
     world.finish();
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use fanwire::driver::sim::{Faults, Holdings, PeerEnd, PeerId, SimDriver, SimNet};
 use fanwire::driver::{Driver, Epoll, listen};
 use fanwire::time::MonoTime;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// One driver and its peers, which are named by number in the order in which they came.
 pub trait Harness: Sized {
@@ -46,8 +46,8 @@ pub trait Harness: Sized {
     fn reachable(&mut self) -> SocketAddr;
     /// The next peer that was reached there.
     fn reached(&mut self) -> Option<usize>;
-    /// An address where nobody listens.
-    fn refusing(&mut self) -> SocketAddr;
+    /// Addresses where a `Connect` fails: in the course of it, and at once.
+    fn unreachable(&mut self) -> [SocketAddr; 2];
 
     /// Runs `case` where running out of descriptors harms nobody else.
     fn isolate(case: &str) -> Isolation;
@@ -77,6 +77,7 @@ pub struct EpollHarness {
     addr: SocketAddr,
     peers: Vec<Peer>,
     reachable: Option<TcpListener>,
+    refusing: Option<Socket>,
     hoard: Vec<File>,
 }
 
@@ -107,7 +108,7 @@ impl Harness for EpollHarness {
         let listeners = listen((Ipv4Addr::LOCALHOST, 0).into(), 1).expect("loopback has a free port");
         let addr = listeners[0].local_addr().expect("it is bound");
         let driver = Epoll::new(listeners, 1024).expect("there are descriptors for a driver");
-        Self { driver, addr, peers: Vec::new(), reachable: None, hoard: Vec::new() }
+        Self { driver, addr, peers: Vec::new(), reachable: None, refusing: None, hoard: Vec::new() }
     }
 
     fn driver(&mut self) -> &mut Epoll {
@@ -168,9 +169,13 @@ impl Harness for EpollHarness {
         Some(self.add(stream))
     }
 
-    fn refusing(&mut self) -> SocketAddr {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-        listener.local_addr().expect("it is bound")
+    fn unreachable(&mut self) -> [SocketAddr; 2] {
+        // Bound, so that nobody else gets the port, but without a listener; and a broadcast, which TCP cannot do.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are descriptors");
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("loopback has a free port");
+        let addr = socket.local_addr().expect("it is bound").as_socket().expect("it has an IP address");
+        self.refusing = Some(socket);
+        [addr, (Ipv4Addr::BROADCAST, 9).into()]
     }
 
     fn isolate(case: &str) -> Isolation {
@@ -288,8 +293,8 @@ impl<const FAULTY: bool> Harness for SimHarness<FAULTY> {
         Some(self.peers.len() - 1)
     }
 
-    fn refusing(&mut self) -> SocketAddr {
-        self.next_addr()
+    fn unreachable(&mut self) -> [SocketAddr; 2] {
+        [self.next_addr(), self.next_addr()]
     }
 
     fn isolate(_case: &str) -> Isolation {

@@ -14,6 +14,8 @@ use crate::harness::Harness;
 /// Everything that a case works with.
 pub struct World<H: Harness> {
     pub harness: H,
+    /// What the case may draw from.
+    pub seed: u64,
     pub audit: Audit,
     /// Everything that each peer has read.
     pub read: BTreeMap<usize, Vec<u8>>,
@@ -62,7 +64,7 @@ struct InFlight {
 
 impl<H: Harness> World<H> {
     pub fn open(seed: u64) -> Self {
-        Self { harness: H::open(seed), audit: Audit::default(), read: BTreeMap::new(), next_index: 0 }
+        Self { harness: H::open(seed), seed, audit: Audit::default(), read: BTreeMap::new(), next_index: 0 }
     }
 
     pub fn now(&mut self) -> MonoTime {
@@ -81,6 +83,12 @@ impl<H: Harness> World<H> {
     pub fn step(&mut self) {
         let until = self.now().plus_millis(STEP_MS);
         self.wait(until);
+    }
+
+    /// One wait for what is there already.
+    pub fn look(&mut self) {
+        let now = self.now();
+        self.wait(now);
     }
 
     /// One wait, until `until`.
@@ -416,6 +424,6 @@ const QUIET_STEPS: usize = 3;
 /// The same where a completion that is due is late again and again, by chance.
 const QUIET_STEPS_IF_LATE: usize = 64;
 /// How long a condition may take to come about, in milliseconds: long, because it bounds failing runs only.
-const PATIENCE_MS: u64 = 60_000;
+const PATIENCE_MS: u64 = 20_000;
 /// Waits that a condition may take to come about.
 const STEPS_MAX: usize = 400_000;

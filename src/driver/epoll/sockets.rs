@@ -13,7 +13,7 @@ pub(super) struct Slot {
     /// `None` while the place is free.
     pub(super) stream: Option<TcpStream>,
     pub(super) generation: u32,
-    /// The key of its send in [`super::send::Held`], or [`NOT_HELD`].
+    /// The key of its send among those that the sender holds, or [`NOT_HELD`].
     pub(super) held: u32,
     pub(super) flags: Flags,
     /// Why the connection failed, once the kernel said so: it says so only once, to whichever call comes first.

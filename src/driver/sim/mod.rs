@@ -19,6 +19,8 @@ mod driver;
 mod faults;
 mod link;
 mod net;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,0 +1,145 @@
+//! What a shard costs by itself, over a kernel that takes everything at once: a fan-out to many readers, subscribing to
+//! and leaving a large topic, an opening handshake.
+//!
+//! `cargo bench --bench shard`; a name as an argument runs one of them.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fanwire::command::{ConnId, ShardId, TopicName};
+use fanwire::driver::null::Null;
+use fanwire::hub::{Hub, HubSettings, SubscriberKey};
+use fanwire::limits::Limits;
+use fanwire::mailbox::{Admission, Mailbox};
+use fanwire::shard::{Settings, Shard, turn};
+use fanwire::wire::ws::{Opcode, encode_client_frame};
+
+struct Bench {
+    driver: Null,
+    shard: Shard,
+    mailbox: Mailbox,
+}
+
+impl Bench {
+    fn new(connections: u32) -> Self {
+        let limits = Limits { connections_max: connections + 16, ..Limits::default() };
+        let settings = Settings {
+            shard: ShardId(0),
+            shards: 1,
+            rules: Arc::default(),
+            pages: Arc::default(),
+            hash_key: (1, 2),
+            seed: 3,
+            admission: Admission::new(limits.connections_max, 0),
+            limits,
+        };
+        let (mut mailboxes, _) = Mailbox::mesh(1);
+        Self { driver: Null::default(), shard: Shard::new(settings), mailbox: mailboxes.remove(0) }
+    }
+
+    fn turn(&mut self) {
+        turn(&mut self.driver, &mut self.shard, &mut self.mailbox, |_| {}).expect("nothing goes wrong");
+    }
+
+    /// Brings in connections that have said their opening handshake.
+    fn open(&mut self, count: u32, path: &str) -> Vec<ConnId> {
+        let before = self.driver.adopted().len();
+        self.driver.arrive(count);
+        self.turn();
+        let conns = self.driver.adopted()[before..].to_vec();
+        let handshake = format!(
+            "GET {path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        for &conn in &conns {
+            self.driver.receive(conn, handshake.as_bytes());
+        }
+        self.turn();
+        self.turn();
+        conns
+    }
+}
+
+fn fanout(c: &mut Criterion) {
+    let mut group = c.benchmark_group("fanout");
+    group.sample_size(20);
+    for (readers, messages) in [(1_000, 1), (100_000, 1), (1_000_000, 1), (100_000, 32)] {
+        let mut bench = Bench::new(readers + 1);
+        bench.open(readers, "/raw/px.AAPL");
+        let publisher = bench.open(1, "/raw/px.AAPL?echo=0")[0];
+        let mut frames = Vec::new();
+        for _ in 0..messages {
+            encode_client_frame(&mut frames, Opcode::Text, true, [1, 2, 3, 4], &[b'x'; 128]);
+        }
+        group.throughput(Throughput::Elements(u64::from(readers) * messages));
+        group.bench_function(BenchmarkId::new(format!("{messages}_a_turn"), readers), |b| {
+            b.iter(|| {
+                bench.driver.receive(publisher, &frames);
+                bench.turn();
+            });
+        });
+        black_box(bench.driver.sent());
+    }
+    group.finish();
+}
+
+fn subscribe_and_leave(c: &mut Criterion) {
+    let mut hub = Hub::new(HubSettings {
+        shard: ShardId(0),
+        shards: 1,
+        hash_key: (1, 2),
+        epoch_seed: 3,
+        topics_max: 10,
+        patterns_max: 10,
+        retained_len_max: 1_000,
+        rules: Arc::default(),
+    });
+    let topic = hub.ensure(&TopicName::parse("px.AAPL").expect("a valid name"));
+    for key in 0..1_000_000 {
+        hub.attach(topic, SubscriberKey(key));
+    }
+    c.bench_function("attach_and_detach_in_1M", |b| {
+        let mut place = 0;
+        b.iter(|| {
+            hub.attach(topic, SubscriberKey(7));
+            place = (place + 7_919) % 1_000_000;
+            black_box(hub.detach(topic, place))
+        });
+    });
+    let mut bench = Bench::new(100_001);
+    bench.open(100_000, "/raw/px.AAPL");
+    let conn = bench.open(1, "/ws")[0];
+    let mut frames = Vec::new();
+    for text in [r#"{"op":"sub","topics":["px.AAPL"]}"#, r#"{"op":"unsub","topics":["px.AAPL"]}"#] {
+        encode_client_frame(&mut frames, Opcode::Text, true, [1, 2, 3, 4], text.as_bytes());
+    }
+    c.bench_function("sub_and_unsub_by_json_in_100k", |b| {
+        b.iter(|| {
+            bench.driver.receive(conn, &frames);
+            bench.turn();
+        });
+    });
+}
+
+fn handshake(c: &mut Criterion) {
+    c.bench_function("handshake_and_join", |b| {
+        b.iter_custom(|count| {
+            let mut spent = Duration::ZERO;
+            let mut left = count;
+            while left > 0 {
+                let batch = left.min(10_000) as u32;
+                let mut bench = Bench::new(batch);
+                let start = Instant::now();
+                bench.open(batch, "/raw/px.AAPL");
+                spent += start.elapsed();
+                left -= u64::from(batch);
+            }
+            spent
+        });
+    });
+}
+
+criterion_group!(benches, fanout, subscribe_and_leave, handshake);
+criterion_main!(benches);
