@@ -6,8 +6,8 @@ use super::Shard;
 use super::conn::Flag;
 use super::tickets::Ticket;
 use crate::command::{
-    ConnId, Epoch, JoinAnswer, OperationId, Origin, Outbound, PayloadKind, Position, Publication, Publish, Refusal,
-    TopicName, TopicState,
+    ConnId, Epoch, ErrorCode, JoinAnswer, OperationId, Origin, Outbound, PayloadKind, Position, Publication, Publish,
+    Refusal, TopicName, TopicState,
 };
 use crate::mailbox::{Answer, Request};
 
@@ -121,6 +121,11 @@ impl Shard {
                 let Ticket::History { conn, id, topic, since, limit } = self.tickets.remove(ticket as usize) else {
                     unreachable!("it was looked at above");
                 };
+                // A question is short and its answer may be long: who asks without reading is not answered.
+                if self.conns.get(conn).is_some_and(|conn| conn.is(Flag::PAUSED_BACKLOG)) {
+                    let refusal = Refusal::new(ErrorCode::RateLimited, "the answers that wait are to be read first");
+                    return self.refuse(conn, id.as_ref(), refusal);
+                }
                 let epoch = state.as_ref().map_or(Epoch(0), |state| state.position.epoch);
                 let publications = kept(state, since, limit);
                 let outbound =
