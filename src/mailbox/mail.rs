@@ -134,6 +134,28 @@ pub enum Answer {
     },
 }
 
+impl Request {
+    /// Payload bytes in it.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        if let Self::Publish { payload, .. } = self { payload.len() } else { 0 }
+    }
+}
+
+impl Answer {
+    /// Payload bytes that it keeps alive.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        let len_of_all = |all: &[Arc<Publication>]| all.iter().map(|publication| publication.payload.len()).sum();
+        match self {
+            Self::Deliver(publication) => publication.payload.len(),
+            Self::Joined { result: Ok(answer), .. } => len_of_all(&answer.publications),
+            Self::PatternSnapshot { publications, .. } => len_of_all(publications),
+            _ => 0,
+        }
+    }
+}
+
 /// Mail on its way out, collected in a turn.
 #[derive(Debug, Default)]
 pub struct Outgoing {
@@ -144,6 +166,12 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// Mails.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.requests.len() + self.answers.len()
+    }
+
     /// Whether nothing is on its way out.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -30,12 +30,6 @@ impl Shard {
             return;
         }
         self.outgoing.requests.push((home, Request::Publish { topic, kind, payload, key, origin, ticket }));
-        if self.is_congested
-            && let Some(origin) = origin
-        {
-            self.pause(origin.conn, Flag::PAUSED_CONGESTION);
-            self.congested.push(origin.conn);
-        }
     }
 
     /// Numbers a publication whose home is here, and sends it to every shard with readers.

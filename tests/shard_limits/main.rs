@@ -2,5 +2,6 @@
 //!
 //! Each case is one conversation, byte by byte and turn by turn; chance is the business of `tests/simulator`.
 
+mod congestion;
 mod requests;
 mod world;

@@ -137,6 +137,11 @@ impl World {
         self.cores[shard].1.measure()
     }
 
+    /// Mails that wait, as far as a shard can see.
+    pub fn depth(&self, shard: usize) -> usize {
+        self.cores[shard].2.depth()
+    }
+
     /// Nothing is held for anybody any more.
     pub fn assert_empty(&self) {
         for (_, shard, mailbox) in &self.cores {
