@@ -78,6 +78,16 @@ fn messages_go_over_http_and_in_words_of_the_users_choice() {
 }
 
 #[test]
+fn the_pid_of_somebody_else_is_noticed() {
+    let gateway = Gateway::start();
+    let idle = Gateway::start();
+    let words = format!("fanout --connections 20 --duration 300ms --pid {}", idle.pid());
+    let (code, report) = measure(&words, &gateway.url);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(report["warnings"].to_string().contains("are they the server?"), "{:#}", report["warnings"]);
+}
+
+#[test]
 fn every_echo_comes_back() {
     let gateway = Gateway::start();
     let report = measured("echo --connections 5 --depth 3 --duration 300ms --workers 2", &gateway);

@@ -35,8 +35,10 @@ impl Chart {
         let at_x = |value| LEFT + x.at(value) * (WIDTH - LEFT - RIGHT);
         let at_y = |value| HEIGHT - BOTTOM - y.at(value) * (HEIGHT - TOP - BOTTOM);
 
+        // The key stands below, where no line runs through it.
+        let height = HEIGHT + KEY_HEIGHT * self.lines.len() as f64;
         let mut out =
-            format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{}</title>\n", escape(&self.title));
+            format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\"><title>{}</title>\n", escape(&self.title));
         let _ = writeln!(out, "<text class=\"title\" x=\"{LEFT}\" y=\"20\">{}</text>", escape(&self.title));
         for value in y.ticks() {
             let (at, right) = (at_y(value), WIDTH - RIGHT);
@@ -68,11 +70,11 @@ impl Chart {
                 let _ = write!(path, "{}{:.1} {:.1}", if path.is_empty() { "M" } else { "L" }, at_x(px), at_y(py));
             }
             let _ = writeln!(out, "<path class=\"line\" stroke=\"{color}\" d=\"{path}\"/>");
-            let at = TOP + 14.0 + 16.0 * index as f64;
+            let at = HEIGHT + KEY_HEIGHT * (index as f64 + 0.7);
             let _ = writeln!(
                 out,
                 "<text class=\"key\" style=\"fill:{color}\" x=\"{}\" y=\"{at}\">{}</text>",
-                LEFT + 10.0,
+                LEFT,
                 escape(name)
             );
         }
@@ -150,6 +152,7 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 32.0;
 const BOTTOM: f64 = 44.0;
+const KEY_HEIGHT: f64 = 16.0;
 const TICKS_MAX: usize = 24;
 
 /// Told apart by those who see few colours, too.

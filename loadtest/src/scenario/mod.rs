@@ -435,9 +435,20 @@ fn warn(run: &Run, scenario: &Scenario, report: &mut Report) {
         warnings.push("without --pid the server's CPU and memory are unknown".to_owned());
     } else if report.rounds.iter().any(|round| round.server_cpu_ns.is_none()) {
         warnings.push("a process given by --pid is gone".to_owned());
+    } else if report.rounds.iter().any(|round| round.deliveries + round.handshakes > 0 && is_idle(round)) {
+        warnings.push("the processes given by --pid did next to nothing: are they the server?".to_owned());
     }
     report.warnings = warnings;
 }
+
+/// Whether the server's processes used less CPU than any delivery or handshake can cost.
+fn is_idle(round: &RoundReport) -> bool {
+    let count = round.deliveries + round.handshakes;
+    round.server_cpu_ns.is_some_and(|ns| ns < count * CPU_NS_MIN)
+}
+
+/// Nanoseconds of CPU that a delivery costs at least, in any server: copying it into a socket takes longer.
+const CPU_NS_MIN: u64 = 10;
 
 /// Client processes have not enough of a core past this share of waiting for one.
 const WAITED_SHARE_MAX: f64 = 0.1;
