@@ -9,13 +9,11 @@ use std::thread::{self, JoinHandle};
 
 use crate::command::ShardId;
 use crate::config::Config;
-use crate::driver::{EpollSetup, EpollWaker, Listener, Wake, entropy_seed, listen};
+use crate::driver::{EpollSetup, EpollWaker, Listener, Wake, entropy_seed, listen, raise_descriptors_max};
 use crate::hub::TopicRules;
 use crate::limits::REFUSALS_MAX;
 use crate::mailbox::{Admission, Control, Mailbox, Request};
 use crate::shard::{self, Settings, Shard};
-
-pub use crate::transport::http::Page;
 
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
@@ -61,6 +59,13 @@ impl Drainer {
 /// # Errors
 /// [`StartError`], above all a port in use.
 pub fn start(config: &Config) -> Result<Running, StartError> {
+    let descriptors_max = raise_descriptors_max();
+    if descriptors_max < u64::from(config.limits.connections_max) {
+        tracing::info!(
+            descriptors_max,
+            "fewer descriptors than connections_max; `fanwire doctor` says how to raise them"
+        );
+    }
     let (addrs, listeners) = open_listeners(config)?;
     let seed = config.seed.unwrap_or_else(entropy_seed);
     let settings = settings(config, seed);

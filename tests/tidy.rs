@@ -79,6 +79,7 @@ const CRATES: &[Crate] = &[
     Crate { name: "memchr", places: &[""] },
     Crate { name: "mio", places: &["driver"] },
     Crate { name: "prometheus_client", places: &["metrics"] },
+    Crate { name: "rlimit", places: &["driver"] },
     Crate { name: "rtrb", places: &["mailbox"] },
     Crate { name: "serde", places: &["cli"] },
     Crate { name: "serde_json", places: &["cli"] },

@@ -27,6 +27,7 @@
 //! 10. An id that the driver does not hold is ignored: an op that crosses a `Closed` does nothing.
 
 mod clock;
+mod descriptors;
 mod dial;
 mod epoll;
 mod listen;
@@ -34,6 +35,7 @@ pub mod null;
 pub mod sim;
 
 pub use clock::{entropy_seed, wall_millis};
+pub use descriptors::raise_descriptors_max;
 pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollSetup, EpollWaker};
 pub use listen::{Listener, listen};

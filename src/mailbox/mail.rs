@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::command::{
-    JoinAnswer, Origin, Pattern, PayloadKind, Position, Publication, Refusal, ShardId, TopicName, TopicState,
+    HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Publication, Refusal, ShardId, TopicName,
+    TopicState,
 };
 use crate::metrics::ShardMetrics;
 
@@ -23,14 +24,8 @@ pub enum Request {
     Publish {
         /// The topic.
         topic: TopicName,
-        /// What the payload is.
-        kind: PayloadKind,
-        /// The bytes.
-        payload: Box<[u8]>,
-        /// The conflation key.
-        key: Option<Box<str>>,
-        /// Who published.
-        origin: Option<Origin>,
+        /// What is to be said.
+        message: Message,
         /// Answered by `Published`, if there is one.
         ticket: Option<u32>,
     },
@@ -72,6 +67,15 @@ pub enum Request {
     AskTopic {
         /// The topic.
         topic: TopicName,
+        /// Comes back.
+        ticket: u32,
+    },
+    /// What is kept of a topic? Answered by `History`. The receiver is the topic's home.
+    AskHistory {
+        /// The topic.
+        topic: TopicName,
+        /// Which part.
+        query: HistoryQuery,
         /// Comes back.
         ticket: u32,
     },
@@ -124,6 +128,13 @@ pub enum Answer {
         ticket: u32,
         /// `None` if nobody reads or published it.
         state: Option<TopicState>,
+    },
+    /// What is kept of a topic.
+    History {
+        /// From the request.
+        ticket: u32,
+        /// `None` if nobody reads or published it.
+        history: Option<HistoryAnswer>,
     },
     /// What the sender counts.
     Metrics {

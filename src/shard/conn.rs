@@ -6,7 +6,7 @@ use crate::command::ConnId;
 use crate::dialect::Dialect;
 use crate::time::MonoTime;
 
-use super::subscriptions::Subscription;
+use super::subscription::Subscription;
 
 /// A live connection. What it needs only while busy lives in pools, named by [`Slot`]s.
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 //! | file | what happens there |
 //! |---|---|
 //! | `run` | the loop |
-//! | `conn`, `conns`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
+//! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
 //! | `inbound` | received bytes to messages to commands |
 //! | `exchanges` | HTTP requests and their answers, upgrades |
 //! | `join` | subscribing and leaving |
@@ -31,6 +31,7 @@ mod outbox;
 mod post;
 mod publish;
 mod run;
+mod subscription;
 mod subscriptions;
 mod tickets;
 

@@ -7,60 +7,8 @@ use std::hash::Hasher as _;
 
 use super::conn::{Conn, Slot};
 use super::conns::Conns;
-use crate::hub::{PatternId, SubscriberKey, TopicId};
-
-/// What a subscription follows: a topic or a pattern of this shard's hub, in 4 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct TargetId(u32);
-
-/// A target in its two kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TargetKind {
-    Topic(TopicId),
-    Pattern(PatternId),
-}
-
-impl TargetId {
-    pub fn topic(id: TopicId) -> Self {
-        Self(id.0)
-    }
-
-    pub fn pattern(id: PatternId) -> Self {
-        Self(id.0 | PATTERN)
-    }
-
-    pub fn kind(self) -> TargetKind {
-        if self.0 & PATTERN == 0 {
-            TargetKind::Topic(TopicId(self.0))
-        } else {
-            TargetKind::Pattern(PatternId(self.0 & !PATTERN))
-        }
-    }
-}
-
-/// One subscription: its target, and its place in the target's list of readers or the ticket that it waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Subscription {
-    target: TargetId,
-    place: u32,
-}
-
-/// Where a subscription stands with its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In the list of readers.
-    Attached(u32),
-    /// Not yet: the home shard has not answered.
-    Waiting { ticket: u32 },
-}
-
-impl Subscription {
-    pub const NONE: Self = Self { target: TargetId(u32::MAX), place: 0 };
-
-    fn is_none(self) -> bool {
-        self == Self::NONE
-    }
-}
+use super::subscription::{Place, Subscription, TargetId};
+use crate::hub::SubscriberKey;
 
 #[derive(Debug)]
 struct Entry {
@@ -81,7 +29,7 @@ pub(super) struct Subscriptions {
 impl Subscriptions {
     /// Adds a subscription that the connection does not have yet.
     pub fn add(&mut self, conns: &mut Conns, conn: u32, target: TargetId, place: Place) -> SubscriberKey {
-        let subscription = Subscription { target, place: encode(place) };
+        let subscription = Subscription::new(target, place);
         let owner = &mut conns[conn];
         owner.target_count += 1;
         self.count += 1;
@@ -139,7 +87,7 @@ impl Subscriptions {
             }
             entry.subscription
         };
-        (subscription.target, decode(subscription.place))
+        (subscription.target, subscription.place())
     }
 
     /// Any subscription of the connection, to take them away one by one.
@@ -157,7 +105,7 @@ impl Subscriptions {
         } else {
             &mut self.entries[(key.0 & !FURTHER) as usize].subscription
         };
-        subscription.place = encode(place);
+        subscription.set_place(place);
     }
 
     /// Where a subscription stands.
@@ -167,7 +115,7 @@ impl Subscriptions {
         } else {
             self.entries[(key.0 & !FURTHER) as usize].subscription
         };
-        decode(subscription.place)
+        subscription.place()
     }
 
     /// What a subscription follows.
@@ -195,31 +143,19 @@ pub(super) fn direct(key: SubscriberKey) -> Option<u32> {
     (key.0 & FURTHER == 0).then_some(key.0)
 }
 
-fn encode(place: Place) -> u32 {
-    match place {
-        Place::Attached(place) => place,
-        Place::Waiting { ticket } => ticket | WAITING,
-    }
-}
-
-fn decode(place: u32) -> Place {
-    if place & WAITING == 0 { Place::Attached(place) } else { Place::Waiting { ticket: place & !WAITING } }
-}
-
 /// Both parts are numbers of ours that no peer chooses; the hash needs to spread, not to hide.
 fn hash(conn: u32, target: TargetId) -> u64 {
     let mut hasher = siphasher::sip::SipHasher13::new();
-    hasher.write_u64(u64::from(conn) << 32 | u64::from(target.0));
+    hasher.write_u64(u64::from(conn) << 32 | u64::from(target.to_bits()));
     hasher.finish()
 }
 
-const PATTERN: u32 = 1 << 31;
 const FURTHER: u32 = 1 << 31;
-const WAITING: u32 = 1 << 31;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::{PatternId, TopicId};
     use crate::time::MonoTime;
     use std::collections::HashMap;
 

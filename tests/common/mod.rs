@@ -62,6 +62,11 @@ impl Gateway {
         self.address
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a gateway of our own").child.id()
+    }
+
     /// A bare TCP connection.
     pub fn connect(&self) -> Socket {
         Socket::connect(self.address)

@@ -11,7 +11,7 @@ use super::server_url::ServerUrl;
 use super::{End, publisher, serve};
 use crate::config::ConfigFlags;
 use crate::driver::Pacer;
-use crate::server::Page;
+use crate::transport::http::Page;
 
 /// Run the gateway with real stock prices and a page to watch them on
 ///

@@ -1,0 +1,10 @@
+//! How many descriptors the process may have.
+
+/// Raises the soft limit of open descriptors to the hard one, as every process that holds many sockets should; returns
+/// what it is now. Where the kernel refuses, the limit stays what it was.
+#[must_use]
+pub fn raise_descriptors_max() -> u64 {
+    rlimit::increase_nofile_limit(u64::MAX)
+        .or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|(soft, _)| soft))
+        .unwrap_or(0)
+}
