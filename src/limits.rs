@@ -61,6 +61,13 @@ pub const MAILBOX_LEN: usize = 4096;
 /// read may go past it, by at most one turn's worth; nothing is dropped.
 pub const SPILL_LEN_MAX: usize = 16 * 1024;
 
+/// Payload bytes in one lane between two shards, whatever its mails; the last of them may go past it. Memory: twice as
+/// much for each ordered pair of shards whose receiver is slow.
+pub const LANE_PAYLOAD_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// Payload bytes that wait at a sender for full lanes before it stops reading from those who make mail.
+pub const SPILL_PAYLOAD_LEN_MAX: usize = 16 * 1024 * 1024;
+
 /// Mails taken from each lane in one turn, so that a busy neighbour cannot keep a shard from its sockets.
 pub const MAIL_PER_TURN_MAX: usize = 1024;
 

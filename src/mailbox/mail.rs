@@ -86,6 +86,8 @@ pub enum Request {
     },
     /// Shut down in order. Only the composition root says so.
     Drain,
+    /// Everything that the sender is to deliver for what it has answered so far comes before the `Fenced` to this.
+    Fence,
     /// The sender has no connection left and stays only to answer.
     Drained,
 }
@@ -136,6 +138,8 @@ pub enum Answer {
         /// `None` if nobody reads or published it.
         history: Option<HistoryAnswer>,
     },
+    /// What was to be delivered has been sent.
+    Fenced,
     /// What the sender counts.
     Metrics {
         /// From the request.
@@ -143,6 +147,29 @@ pub enum Answer {
         /// The counters.
         metrics: Box<ShardMetrics>,
     },
+}
+
+impl Request {
+    /// Payload bytes in it.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        if let Self::Publish { message, .. } = self { message.payload.len() } else { 0 }
+    }
+}
+
+impl Answer {
+    /// Payload bytes that it keeps alive.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        let len_of_all = |all: &[Arc<Publication>]| all.iter().map(|publication| publication.payload.len()).sum();
+        match self {
+            Self::Deliver(publication) => publication.payload.len(),
+            Self::Joined { result: Ok(answer), .. } => len_of_all(&answer.publications),
+            Self::PatternSnapshot { publications, .. } => len_of_all(publications),
+            Self::History { history: Some(history), .. } => len_of_all(&history.publications),
+            _ => 0,
+        }
+    }
 }
 
 /// Mail on its way out, collected in a turn.
@@ -155,6 +182,12 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// Mails.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.requests.len() + self.answers.len()
+    }
+
     /// Whether nothing is on its way out.
     #[must_use]
     pub fn is_empty(&self) -> bool {

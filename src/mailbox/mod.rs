@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::command::ShardId;
-use crate::limits::{MAILBOX_LEN, SHARDS_MAX, SPILL_LEN_MAX};
+use crate::limits::{LANE_PAYLOAD_LEN_MAX, MAILBOX_LEN, SHARDS_MAX, SPILL_LEN_MAX, SPILL_PAYLOAD_LEN_MAX};
 
 /// One shard's end of all lanes.
 #[derive(Debug)]
@@ -55,7 +55,11 @@ struct Peer {
 #[derive(Debug)]
 struct Lane<T> {
     ring: Producer<T>,
-    spill: VecDeque<T>,
+    /// The payload bytes of each mail that was in the ring at the last look, and of all of them.
+    payload_lens: VecDeque<usize>,
+    payload_len: usize,
+    spill: VecDeque<(T, usize)>,
+    spilled_payload_len: usize,
 }
 
 impl Mailbox {
@@ -115,10 +119,12 @@ impl Mailbox {
     pub fn post(&mut self, outgoing: &mut Outgoing) -> u64 {
         let mut posted = 0;
         for (to, request) in outgoing.requests.drain(..) {
-            peer_mut(&mut self.peers, to).requests.spill.push_back(request);
+            let payload_len = request.payload_len();
+            peer_mut(&mut self.peers, to).requests.add(request, payload_len);
         }
         for (to, answer) in outgoing.answers.drain(..) {
-            peer_mut(&mut self.peers, to).answers.spill.push_back(answer);
+            let payload_len = answer.payload_len();
+            peer_mut(&mut self.peers, to).answers.add(answer, payload_len);
         }
         for (to, peer) in peers_mut(&mut self.peers) {
             if peer.requests.flush() | peer.answers.flush() {
@@ -141,7 +147,8 @@ impl Mailbox {
     /// Whether so much mail waits for room that this shard should read no more publications.
     #[must_use]
     pub fn is_congested(&self) -> bool {
-        self.spilled() >= SPILL_LEN_MAX
+        let payload_len = |peer: &Peer| peer.requests.spilled_payload_len + peer.answers.spilled_payload_len;
+        self.spilled() >= SPILL_LEN_MAX || peers(&self.peers).map(payload_len).sum::<usize>() >= SPILL_PAYLOAD_LEN_MAX
     }
 
     /// Whether mail of this shard waits for room: it should not sleep long.
@@ -162,7 +169,7 @@ impl Mailbox {
             let Ok(request) = self.control.pop() else { break };
             sink(self.shard, Mail::Request(request))?;
         }
-        let takes_requests = self.spilled_answers() < SPILL_LEN_MAX;
+        let takes_requests = self.takes_requests();
         let count = self.peers.len();
         self.first = (self.first + 1) % count;
         for index in (self.first..count).chain(0..self.first) {
@@ -184,10 +191,16 @@ impl Mailbox {
     }
 
     fn is_empty(&self) -> bool {
-        let takes_requests = self.spilled_answers() < SPILL_LEN_MAX;
+        let takes_requests = self.takes_requests();
         self.control.is_empty()
             && peers(&self.peers)
                 .all(|peer| peer.answers_in.is_empty() && (!takes_requests || peer.requests_in.is_empty()))
+    }
+
+    /// Requests make answers: no more of them while those find no room.
+    fn takes_requests(&self) -> bool {
+        let payload_len = peers(&self.peers).map(|peer| peer.answers.spilled_payload_len).sum::<usize>();
+        self.spilled_answers() < SPILL_LEN_MAX && payload_len < SPILL_PAYLOAD_LEN_MAX
     }
 
     fn spilled(&self) -> usize {
@@ -220,20 +233,40 @@ impl Peer {
 
 impl<T> Lane<T> {
     fn new(ring: Producer<T>) -> Self {
-        Self { ring, spill: VecDeque::new() }
+        let (payload_lens, spill) = (VecDeque::new(), VecDeque::new());
+        Self { ring, payload_lens, payload_len: 0, spill, spilled_payload_len: 0 }
     }
 
-    /// Moves what fits from the spill to the ring; says whether anything did.
+    fn add(&mut self, mail: T, payload_len: usize) {
+        self.spilled_payload_len += payload_len;
+        self.spill.push_back((mail, payload_len));
+    }
+
+    /// Moves what fits from the spill to the ring, by mails and by payload bytes; says whether anything did.
     fn flush(&mut self) -> bool {
-        let count = self.spill.len().min(self.ring.slots());
-        for mail in self.spill.drain(..count) {
+        let (before, slots) = (self.spill.len(), self.ring.slots());
+        if before == 0 {
+            return false;
+        }
+        let in_ring = self.ring.buffer().capacity() - slots;
+        while self.payload_lens.len() > in_ring {
+            self.payload_len -= self.payload_lens.pop_front().unwrap_or(0);
+        }
+        for _ in 0..slots.min(before) {
+            if self.payload_len >= LANE_PAYLOAD_LEN_MAX {
+                break;
+            }
+            let Some((mail, payload_len)) = self.spill.pop_front() else { break };
+            self.spilled_payload_len -= payload_len;
+            self.payload_len += payload_len;
+            self.payload_lens.push_back(payload_len);
             let pushed = self.ring.push(mail).is_ok();
             debug_assert!(pushed, "the slots were counted");
         }
         if self.spill.is_empty() && self.spill.capacity() > SPILL_LEN_MAX {
             self.spill.shrink_to(MAILBOX_LEN);
         }
-        count > 0
+        self.spill.len() < before
     }
 }
 
@@ -296,6 +329,38 @@ mod tests {
             from = to;
         }
         assert!(!a.has_spilled() && b.depth() == 0);
+    }
+
+    #[test]
+    fn large_mails_fill_a_lane_by_their_bytes_and_arrive_in_order() {
+        let (mut boxes, _control) = Mailbox::mesh(2);
+        let (first, second) = boxes.split_at_mut(1);
+        let (a, b) = (&mut first[0], &mut second[0]);
+        let payload_len = LANE_PAYLOAD_LEN_MAX / 4;
+        let publish = |n: usize| Request::Publish {
+            topic: TopicName::parse(&format!("t.{n}")).expect("a valid name"),
+            message: crate::command::Message::text(&vec![b'x'; payload_len]),
+            ticket: None,
+        };
+        let total = 4 + SPILL_PAYLOAD_LEN_MAX / payload_len;
+        let mut outgoing = Outgoing::default();
+        outgoing.requests.extend((0..total).map(|n| (ShardId(1), publish(n))));
+        a.post(&mut outgoing);
+        assert!(a.is_congested() && a.has_spilled());
+        let mut arrived = Vec::new();
+        while arrived.len() < total {
+            let before = arrived.len();
+            b.drain(usize::MAX, |_, mail| {
+                let Mail::Request(Request::Publish { topic, .. }) = mail else { panic!("only these were sent") };
+                arrived.push(topic.as_str().to_owned());
+                ControlFlow::Continue(())
+            });
+            assert_eq!(arrived.len() - before, 4, "a lane is full of four");
+            a.post(&mut outgoing);
+            assert!(!a.is_congested());
+        }
+        assert_eq!(arrived, (0..total).map(|n| format!("t.{n}")).collect::<Vec<_>>());
+        assert!(!a.has_spilled());
     }
 
     #[test]

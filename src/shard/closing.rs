@@ -64,13 +64,20 @@ impl Shard {
         self.unpause(id, Flag::PAUSED);
         self.leave_all(id);
         self.mark_dirty(id);
-        self.set_timer(id, Timer::Close);
+        // Whoever asked for a response gets the time to read it; the socket is ended in order behind it.
+        let is_http = self.conns[id.index].session == Session::Http;
+        self.set_timer(id, if is_http { Timer::Answer } else { Timer::Close });
     }
 
     /// The outbox of a connection has run empty.
     pub(super) fn settle(&mut self, id: ConnId) {
+        let is_draining = self.is_draining();
         let conn = &mut self.conns[id.index];
         if !conn.is(Flag::CLOSING) {
+            // It had an answer under way when the others were told to leave.
+            if is_draining && conn.session == Session::Http && conn.exchange.is_none() {
+                self.terminate(id, CloseReason::Shutdown, false);
+            }
             return;
         }
         if conn.is(Flag::PEER_DONE) {
@@ -79,6 +86,7 @@ impl Shard {
             conn.set(Flag::FINISHED, true);
             conn.set(Flag::DEAF, true);
             self.ops.push(Op::Finish { conn: id });
+            self.set_timer(id, Timer::Close);
         }
     }
 
@@ -91,17 +99,13 @@ impl Shard {
             return self.terminate(id, CloseReason::Reset, true);
         }
         conn.set(Flag::PEER_DONE, true);
-        let owes_answer =
-            conn.session == Session::Http && (self.is_waiting(id) || !self.conns[id.index].outbox.is_none());
-        if self.conns[id.index].is(Flag::CLOSING) {
+        if conn.is(Flag::CLOSING) {
             self.mark_dirty(id);
-        } else if owes_answer {
-            // A client may end its side as soon as it has asked. [RFC 9112 9.6]
-            self.set_timer(id, Timer::Close);
-            self.end_after_answer(id);
+        } else if conn.session == Session::Http {
+            self.end_after_answers(id);
         } else {
-            let is_idle = self.conns[id.index].session == Session::Http && self.conns[id.index].exchange.is_none();
-            self.terminate(id, if is_idle { CloseReason::Normal } else { CloseReason::PeerGone }, false);
+            // Without a close frame, but it may still read what it was answered.
+            self.begin_end(id, CloseReason::PeerGone);
         }
     }
 
@@ -122,8 +126,9 @@ impl Shard {
         if result.is_err() {
             return self.terminate(id, CloseReason::Reset, true);
         }
-        if !has_backlog {
+        if !has_backlog && self.conns[id.index].is(Flag::PAUSED_BACKLOG) {
             self.unpause(id, Flag::PAUSED_BACKLOG);
+            self.answered.push(id);
         }
         self.catch_up(id);
         self.mark_dirty(id);

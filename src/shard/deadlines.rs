@@ -5,7 +5,7 @@ use super::Shard;
 use super::conn::{Flag, Session, Timer, tick, tick_time};
 use crate::close::CloseReason;
 use crate::command::ConnId;
-use crate::time::MonoTime;
+use crate::time::{MonoTime, TICK_MS};
 use crate::transport::websocket;
 
 impl Shard {
@@ -66,9 +66,9 @@ impl Shard {
                 self.set_timer(id, Timer::Pong);
             }
             Timer::Pong => {
-                let pinged_tick =
-                    conn.deadline_tick - 1 - tick(MonoTime::ZERO.plus_millis(self.settings.limits.ping_timeout_ms));
-                if conn.active_tick >= pinged_tick {
+                // Rounded up, so that a pong in the tick of its ping counts whatever the time-out is.
+                let timeout_ticks = self.settings.limits.ping_timeout_ms.div_ceil(TICK_MS) as u32;
+                if conn.active_tick >= (conn.deadline_tick - 1).saturating_sub(timeout_ticks) {
                     self.set_timer(id, Timer::Ping);
                 } else {
                     self.close(id, CloseReason::PingTimeout, "no sign of life after a ping");
@@ -78,7 +78,11 @@ impl Shard {
             Timer::Head => self.time_out_request(id, CloseReason::HandshakeTimeout, "the request head took too long"),
             Timer::Body => self.time_out_request(id, CloseReason::BodyTimeout, "the request body took too long"),
             Timer::Idle => self.terminate(id, CloseReason::IdleTimeout, false),
-            Timer::Answer => self.terminate(id, CloseReason::Internal, true),
+            Timer::Answer => {
+                let is_unread = conn.is(Flag::CLOSING) || conn.is(Flag::PAUSED_BACKLOG);
+                let reason = if is_unread { CloseReason::CloseTimeout } else { CloseReason::Internal };
+                self.terminate(id, reason, true);
+            }
             Timer::Close => {
                 let is_flushed = conn.outbox.is_none() && conn.is(Flag::FINISHED);
                 self.terminate(id, CloseReason::CloseTimeout, !is_flushed);

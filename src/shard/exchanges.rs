@@ -60,10 +60,12 @@ impl Shard {
     /// Serves requests for as long as they are complete and answered at once.
     fn advance_requests(&mut self, id: ConnId) {
         loop {
-            let Some(slot) = self.conns.get(id).filter(|conn| !conn.is(Flag::CLOSING)).map(|conn| conn.exchange) else {
-                return;
-            };
-            let Some(session) = slot.index().map(|slot| &mut self.exchanges[slot]) else { return };
+            let Some(conn) = self.conns.get(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
+            let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
+            // Who does not read its answers gets no further ones; what it asked for stays where it is.
+            if conn.is(Flag::PAUSED_BACKLOG) {
+                break;
+            }
             let message_len_max = self.settings.limits.message_len_max as usize;
             match session.exchange.next(message_len_max, &self.settings.pages, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
@@ -78,6 +80,9 @@ impl Shard {
             }
         }
         self.rearm_request(id);
+        if self.conns[id.index].is(Flag::PEER_DONE) {
+            self.end_after_answers(id);
+        }
     }
 
     /// Sets what the deadline of an HTTP connection means now, and forgets an exchange with nothing in it.
@@ -85,7 +90,8 @@ impl Shard {
         let conn = &mut self.conns[id.index];
         let Some(slot) = conn.exchange.index() else { return };
         let exchange = &self.exchanges[slot].exchange;
-        let timer = if exchange.is_waiting() {
+        let is_waiting = exchange.is_waiting();
+        let timer = if is_waiting || !exchange.is_idle() && conn.is(Flag::PAUSED_BACKLOG) {
             Timer::Answer
         } else if exchange.is_in_body() {
             Timer::Body
@@ -96,10 +102,11 @@ impl Shard {
         } else {
             Timer::Head
         };
-        if timer != conn.timer {
+        // Each answer has its time; a head or a body that comes in pieces has one for all of them.
+        if timer != conn.timer || timer == Timer::Answer {
             self.set_timer(id, timer);
         }
-        if timer == Timer::Answer {
+        if is_waiting {
             self.pause(id, Flag::PAUSED_REQUEST);
         }
     }
@@ -306,7 +313,7 @@ impl Shard {
         let is_draining = self.is_draining();
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
         let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
-        let keep_alive = session.keep_alive && !is_draining && !conn.is(Flag::PEER_DONE);
+        let keep_alive = session.keep_alive && !is_draining;
         let response = Response { status, content_type, headers, body, keep_alive, is_head: session.is_head };
         session.exchange.answered();
         conn.timer = Timer::Answer;
@@ -367,17 +374,21 @@ impl Shard {
         self.refuse_request(id, error);
     }
 
-    /// The peer has ended its side and gets the answer that it is owed before the connection ends.
-    pub(super) fn end_after_answer(&mut self, id: ConnId) {
-        if !self.is_waiting(id) {
-            self.begin_end(id, CloseReason::Normal);
+    /// The peer has ended its side, which it may as soon as it has asked: it gets every answer that it is owed before
+    /// the connection ends. [RFC 9112 9.6]
+    pub(super) fn end_after_answers(&mut self, id: ConnId) {
+        let conn = &self.conns[id.index];
+        let exchange = conn.exchange.index().map(|slot| &self.exchanges[slot].exchange);
+        let has_requests = exchange.is_some_and(|exchange| exchange.is_waiting() || conn.is(Flag::PAUSED_BACKLOG));
+        if has_requests {
+            return;
         }
-    }
-
-    /// Whether a request waits for its answer.
-    pub(super) fn is_waiting(&self, id: ConnId) -> bool {
-        let slot = self.conns.get(id).and_then(|conn| conn.exchange.index());
-        slot.is_some_and(|slot| self.exchanges[slot].exchange.is_waiting())
+        if !conn.outbox.is_none() {
+            self.begin_end(id, CloseReason::Normal);
+        } else {
+            let reason = if exchange.is_none() { CloseReason::Normal } else { CloseReason::PeerGone };
+            self.terminate(id, reason, false);
+        }
     }
 
     fn is_past_limit(&self, id: ConnId) -> bool {

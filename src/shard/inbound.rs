@@ -18,10 +18,22 @@ impl Shard {
         if conn.is(Flag::DEAF) {
             return;
         }
+        let mails = self.outgoing.len();
         match conn.session {
             Session::Http => self.receive_requests(id, bytes),
             Session::WebSocket => self.receive_frames(id, bytes),
             Session::Gone => {}
+        }
+        if self.is_congested && self.outgoing.len() > mails {
+            self.pause_for_congestion(id);
+        }
+    }
+
+    /// Whoever makes mail, of whatever kind, while mail finds no room is not read from until it does.
+    fn pause_for_congestion(&mut self, id: ConnId) {
+        if self.conns.get(id).is_some_and(|conn| !conn.is(Flag::CLOSING) && !conn.is(Flag::PAUSED_CONGESTION)) {
+            self.pause(id, Flag::PAUSED_CONGESTION);
+            self.congested.push(id);
         }
     }
 

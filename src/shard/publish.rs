@@ -6,8 +6,8 @@ use super::Shard;
 use super::conn::Flag;
 use super::tickets::Ticket;
 use crate::command::{
-    ConnId, Epoch, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Origin, Outbound, Position, Publish, Refusal,
-    TopicName, TopicState,
+    ConnId, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Origin, Outbound, Position, Publish,
+    Refusal, TopicName, TopicState,
 };
 use crate::mailbox::{Answer, Request};
 
@@ -34,12 +34,6 @@ impl Shard {
             return;
         }
         self.outgoing.requests.push((home, Request::Publish { topic, message, ticket }));
-        if self.is_congested
-            && let Some(origin) = origin
-        {
-            self.pause(origin.conn, Flag::PAUSED_CONGESTION);
-            self.congested.push(origin.conn);
-        }
     }
 
     /// Numbers a publication whose home is here, and sends it to every shard with readers.
@@ -99,6 +93,11 @@ impl Shard {
         let history = history
             .unwrap_or(HistoryAnswer { position: Position { epoch: Epoch(0), offset: 0 }, publications: Vec::new() });
         match self.tickets.remove(ticket as usize) {
+            // A question is short and its answer may be long: who asks without reading is not answered.
+            Ticket::History { conn, id, .. } if self.conns.get(conn).is_some_and(|c| c.is(Flag::PAUSED_BACKLOG)) => {
+                let refusal = Refusal::new(ErrorCode::RateLimited, "the answers that wait are to be read first");
+                self.refuse(conn, id.as_ref(), refusal);
+            }
             Ticket::History { conn, id, topic } => {
                 let (epoch, publications) = (history.position.epoch, &*history.publications);
                 let outbound = Outbound::History { id: id.as_ref(), topic: topic.as_str(), epoch, publications };

@@ -1,0 +1,7 @@
+//! Whole shards at their bounds, on the simulated kernel: what a peer can make them hold, do or forget.
+//!
+//! Each case is one conversation, byte by byte and turn by turn; chance is the business of `tests/simulator`.
+
+mod congestion;
+mod requests;
+mod world;
