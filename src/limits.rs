@@ -119,11 +119,22 @@ pub const SPILL_RETRY_MS: u64 = 1;
 /// Patterns that anybody reads, in the process; every shard keeps all of them.
 pub const PATTERNS_MAX: usize = 64 * 1024;
 
+/// Tokens of all these patterns together. Memory: each takes up to 1 KiB in each shard. Time: a topic may have to be
+/// held against all of them.
+pub const PATTERN_TOKENS_MAX: usize = 256 * 1024;
+
 /// Topics that a shard looks at when somebody subscribes to a pattern and wants the last values.
 pub const PATTERN_SCAN_MAX: usize = 64 * 1024;
 
 /// Last values that one shard sends to a new reader of a pattern.
 pub const PATTERN_SNAPSHOT_MAX: usize = 1024;
+
+/// Searches for last values that a shard answers in one turn, all by one pass over its topics; the others wait for the
+/// next turn.
+pub const SNAPSHOTS_PER_TURN_MAX: usize = 64;
+
+/// Nodes of patterns that one search for last values looks at. Past it the topics that are left count as not found.
+pub const SNAPSHOT_VISITS_MAX: usize = 1024 * 1024;
 
 /// Connections told to leave in one turn of a shutdown.
 pub const DRAIN_PER_TURN_MAX: usize = 1024;

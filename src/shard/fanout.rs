@@ -106,12 +106,6 @@ impl Shard {
         }
     }
 
-    /// The newest offset that this turn's runs have of each of their topics.
-    pub(super) fn newest_in_runs(&self) -> Vec<(TopicName, u64)> {
-        let newest = |run: &Run| run.publications.last().map(|last| (last.topic.clone(), last.position.offset));
-        self.runs.runs.iter().filter_map(newest).collect()
-    }
-
     /// Whether a reader of the topic gets the publication with this turn's run.
     pub(super) fn comes_by_run(&mut self, index: u32, publication: &Publication) -> bool {
         if self.runs.runs.is_empty() {
@@ -150,6 +144,8 @@ impl Shard {
         }
         self.runs.runs = runs;
         self.runs.len = 0;
+        self.attach_noted();
+        self.take_snapshots();
         for id in too_slow {
             self.close(id, CloseReason::SlowReader, "too slow");
         }
@@ -216,7 +212,7 @@ impl Shard {
         let joined = if conn.is(Flag::JOINED_NOW) { self.runs.joined.get(&(index, run.topic)) } else { None };
         let news = joined.map_or(0, |&up_to| run.publications.partition_point(|p| p.position.offset <= up_to));
         if let Some(pending) = conn.pending.index().and_then(|slot| self.pendings.get_mut(slot)) {
-            return pending.hold(&run.publications[news..], len_max);
+            return pending.catch_up.hold(&run.publications[news..], len_max);
         }
         let encoded = encodings.encode(conn.dialect, &run.publications, &mut self.message);
         let outbox = self.outboxes.ensure(&mut conn.outbox);

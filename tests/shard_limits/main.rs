@@ -4,4 +4,5 @@
 
 mod congestion;
 mod requests;
+mod subscriptions;
 mod world;
