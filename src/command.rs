@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::limits::{ID_LEN_MAX, TOPIC_LEN_MAX};
+use crate::time::MonoTime;
 
 /// A connection of one shard: its arena index, and how often that place was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -249,6 +250,29 @@ pub struct Publication {
     pub key: Option<Box<str>>,
     /// Who published it, where that is a connection of this process.
     pub origin: Option<Origin>,
+    /// When it was numbered.
+    pub time: MonoTime,
+}
+
+/// What is to be said, before it has a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What the payload is.
+    pub kind: PayloadKind,
+    /// The bytes.
+    pub payload: Box<[u8]>,
+    /// The conflation key.
+    pub key: Option<Box<str>>,
+    /// Who publishes.
+    pub origin: Option<Origin>,
+}
+
+impl Message {
+    /// A text without a key, from nobody in particular.
+    #[must_use]
+    pub fn text(payload: &[u8]) -> Self {
+        Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None }
+    }
 }
 
 /// What the gateway does for a reader that cannot keep up.
@@ -315,16 +339,39 @@ pub enum Command<'a> {
         id: Option<OperationId>,
         /// The topic.
         topic: TopicName,
-        /// Only what is newer.
-        since: Option<Position>,
-        /// At most so many publications.
-        limit: u32,
+        /// Which part of it.
+        query: HistoryQuery,
     },
     /// Are you there?
     Ping {
         /// Echoed.
         id: Option<OperationId>,
     },
+}
+
+/// Which part of a topic's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// Only what is newer.
+    pub since: Option<Position>,
+    /// At most so many publications.
+    pub limit: u32,
+    /// The newest first, rather than the oldest.
+    pub newest_first: bool,
+}
+
+impl HistoryQuery {
+    /// All that is kept, oldest first.
+    pub const ALL: Self = Self { since: None, limit: u32::MAX, newest_first: false };
+}
+
+/// What is kept of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryAnswer {
+    /// Where the topic stands.
+    pub position: Position,
+    /// In the order that was asked for.
+    pub publications: Vec<Arc<Publication>>,
 }
 
 /// Follow topics and patterns.
@@ -489,7 +536,7 @@ pub enum Outbound<'a> {
         topic: &'a str,
         /// The topic's life.
         epoch: Epoch,
-        /// Oldest first.
+        /// In the order that was asked for.
         publications: &'a [Arc<Publication>],
     },
     /// An operation was refused.

@@ -21,8 +21,8 @@ pub use flags::ConfigFlags;
 pub use raw::{RawConfig, Source, Typed};
 
 use crate::command::{Mode, Target};
-use crate::hub::TopicRule;
-use crate::limits::{CONFIG_LEN_MAX, Limits, SHARDS_MAX, TOPIC_RULES_MAX};
+use crate::hub::{TopicRule, TopicSettings};
+use crate::limits::{CONFIG_LEN_MAX, HISTORY_MAX, Limits, SHARDS_MAX, TOPIC_RULES_MAX};
 use crate::transport::http::Page;
 use raw::RawTopicRule;
 
@@ -289,24 +289,40 @@ fn topics(rules: &[RawTopicRule]) -> Result<Vec<TopicRule>, ConfigError> {
 }
 
 fn topic_rule(raw: &RawTopicRule) -> Result<TopicRule, ConfigError> {
-    let (mut pattern, mut last, mut mode) = (None, true, Mode::Queue);
+    let (mut pattern, mut settings) = (None, TopicSettings::default());
     for (key, typed) in &raw.fields {
         let word = typed.word();
         let set = match *key {
             "match" => Target::parse(word).map(|target| pattern = Some(target)).map_err(|error| error.to_string()),
-            "last" => value::boolean(word).map(|value| last = value),
-            "mode" => topic_mode(word).map(|value| mode = value),
-            "history" => match value::count(word) {
-                Some(0) => Ok(()),
-                Some(_) => Err("is not in this version yet; only 0 is".to_owned()),
-                None => Err(format!("is a number, not \"{word}\"")),
+            "last" => value::boolean(word).map(|value| settings.last = value),
+            "mode" => topic_mode(word).map(|value| settings.mode = value),
+            "history" => match value::count(word).and_then(|count| u32::try_from(count).ok()) {
+                Some(count) if count <= HISTORY_MAX => {
+                    settings.history = count;
+                    Ok(())
+                }
+                _ => Err(format!("is a number of messages up to {HISTORY_MAX}, not \"{word}\"")),
+            },
+            "history_ttl" => match value::duration_ms(word) {
+                Some(millis) => {
+                    settings.history_ttl_ms = millis;
+                    Ok(())
+                }
+                None => Err(format!("is a duration with its unit such as \"60s\", not \"{word}\"")),
+            },
+            "history_len_max" => match value::size(word) {
+                Some(len) => {
+                    settings.history_len_max = len;
+                    Ok(())
+                }
+                None => Err(format!("is a size such as \"16MiB\", not \"{word}\"")),
             },
             _ => Err("is not in this version yet".to_owned()),
         };
         set.map_err(|message| ConfigError::new(&typed.source, format!("topics: {key}: {message}")))?;
     }
     match pattern {
-        Some(pattern) => Ok(TopicRule { pattern, last, mode }),
+        Some(pattern) => Ok(TopicRule { pattern, settings }),
         None => Err(ConfigError::new(&raw.source, "topics: a rule needs match, a topic or pattern")),
     }
 }

@@ -149,6 +149,24 @@ pub const RETRY_MS_MIN: u64 = 1_000;
 /// How many clients a second a shutdown asks to come back: the more there are, the wider their delays are spread.
 pub const RECONNECTS_PER_SECOND: u64 = 5_000;
 
+/// Payload bytes kept of one topic's history unless its rule says otherwise.
+pub const HISTORY_LEN_MAX: u64 = 16 * 1024 * 1024;
+
+/// Publications kept of one topic, at most, whatever its rule says.
+pub const HISTORY_MAX: u32 = 1_000_000;
+
+/// Publications in one answer to a question for history; who wants more asks again from the last.
+pub const HISTORY_ANSWER_MAX: usize = 10_000;
+
+/// Payload bytes in one answer to a question for history, the first publication aside.
+pub const HISTORY_ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// Topics looked at for the largest history when the bytes kept are at their bound.
+pub const SHED_SAMPLE: usize = 64;
+
+/// Topics looked at per turn for history that has grown too old.
+pub const SWEEP_PER_TURN: usize = 16;
+
 /// Pooled blocks that a shard keeps for reuse; what is above goes back to the allocator.
 pub const POOL_BLOCKS_KEPT_MAX: usize = 256;
 

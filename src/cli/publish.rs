@@ -15,8 +15,8 @@ use crate::limits::{CLIENT_BATCH_LEN_MAX, CLIENT_BATCH_LINES_MAX, INPUT_LINE_LEN
 
 /// Publish one message, or each line of standard input
 ///
-/// Without MESSAGE each line is published as it comes, many in one request when they come fast. A line that was
-/// refused is told on standard error and makes the exit code 1.
+/// Without MESSAGE each line is published as it comes, an empty one too, many in one request when they come fast. A
+/// line that was refused is told on standard error and makes the exit code 1.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {

@@ -20,13 +20,13 @@ pub struct ConfigFlags {
     /// Kernel interface: auto or epoll [default: auto]
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
-    /// Listen beyond loopback though anyone may publish
+    /// Listen beyond loopback although whoever reaches it may publish
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub insecure: Option<String>,
     /// Log to standard error: error, warn, info or debug [default: warn]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
-    /// Make randomness repeatable
+    /// Make randomness repeatable, hashing included: for tests
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<String>,
     /// A topic rule, such as "px.> last=false"; again for more, the first match wins; replaces those of the file
@@ -47,7 +47,7 @@ pub struct ConfigFlags {
     /// Payload of one message [default: 1MiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub message_len_max: Option<String>,
-    /// What may wait for one reader in queue mode [default: 1MiB]
+    /// What may wait for one reader before it is disconnected [default: 1MiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub outbox_len_max: Option<String>,
     /// Last values of all topics together [default: 1GiB]
@@ -68,7 +68,7 @@ pub struct ConfigFlags {
     /// From a ping to the close of a silent connection [default: 10s]
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub ping_timeout: Option<String>,
-    /// For the closing handshake [default: 2s]
+    /// For the closing handshake and what is queued before it [default: 2s]
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub close_timeout: Option<String>,
     /// For the whole shutdown [default: 10s]

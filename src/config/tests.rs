@@ -109,7 +109,7 @@ fn addresses_come_as_a_list_a_string_or_several_flags() {
 fn topic_rules_keep_their_order_and_flags_replace_those_of_the_file() {
     let file = "[[topics]]\nmatch = \"px.>\"\nlast = false\n[[topics]]\nmatch = \"a\"\nmode = \"queue\"\nhistory = 0\n";
     let show = |config: &Config| {
-        config.topics.iter().map(|rule| (rule.pattern.as_str().to_owned(), rule.last)).collect::<Vec<_>>()
+        config.topics.iter().map(|rule| (rule.pattern.as_str().to_owned(), rule.settings.last)).collect::<Vec<_>>()
     };
     let rules = |list: &[(&str, bool)]| list.iter().map(|(name, last)| (name.to_string(), *last)).collect::<Vec<_>>();
     assert_eq!(show(&good(file, &[], &[])), rules(&[("px.>", false), ("a", true)]));
@@ -162,11 +162,9 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
             "f.toml:3: topics: mode: \"latest\" is not in this version yet",
         ),
         ("[[topics]]\nmatch = \"a\"\nmode = \"any\"", "f.toml:3: topics: mode: is \"queue\", \"drop_oldest\" or "),
-        ("[[topics]]\nmatch = \"a\"\nhistory = 9", "f.toml:3: topics: history: is not in this version yet; only 0 is"),
-        (
-            "[[topics]]\nmatch = \"a\"\nhistory_ttl = \"1s\"",
-            "f.toml:3: topics: history_ttl: is not in this version yet",
-        ),
+        ("[[topics]]\nmatch = \"a\"\nhistory = 1000001", "f.toml:3: topics: history: is a number of messages up to "),
+        ("[[topics]]\nmatch = \"a\"\nhistory_ttl = 5", "f.toml:3: topics: history_ttl: is a duration with its unit "),
+        ("[[topics]]\nmatch = \"a\"\nhistory_len_max = \"x\"", "f.toml:3: topics: history_len_max: is a size such as "),
         ("shards = 2\n[tls]\ncert = \"c\"", "f.toml:2: [tls] is not in this version yet"),
         ("[auth]\nhmac_secret_file = \"s\"", "f.toml:1: [auth] is not in this version yet"),
     ];

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::command::{
-    Command, ErrorCode, Joined, Mode, OperationId, Outbound, PayloadKind, Position, Publication, Publish, Refusal,
-    Subscribe, Target, TopicName,
+    Command, ErrorCode, HistoryQuery, Joined, Mode, OperationId, Outbound, PayloadKind, Position, Publication, Publish,
+    Refusal, Subscribe, Target, TopicName,
 };
 use crate::limits::{KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
 use crate::wire::json::{Object, Scratch, Value, escape_into, is_valid, parse_object};
@@ -50,22 +50,33 @@ fn decode_operation<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<
         Some(Value::String("history")) => Ok(Command::History {
             id,
             topic: TopicName::parse(decode_topic(object)?).map_err(|_| BAD_TOPIC)?,
-            since: match object.get("since") {
-                None | Some(Value::Null) => None,
-                Some(Value::String(text)) => Some(decode_position(text)?),
-                Some(_) => return Err(bad_request("since is EPOCH-OFFSET")),
-            },
-            limit: match object.get("limit") {
-                None | Some(Value::Null) => u32::MAX,
-                Some(Value::Unsigned(limit)) => u32::try_from(limit).unwrap_or(u32::MAX),
-                Some(_) => return Err(bad_request("limit is a number of publications")),
-            },
+            query: decode_query(object)?,
         }),
         Some(Value::String("ping")) => Ok(Command::Ping { id }),
         Some(Value::String("token")) => Err(bad_request("tokens are not in use on this gateway")),
         Some(_) => Err(bad_request("op is one of sub, unsub, pub, history, token, ping")),
         None => Err(bad_request("an operation has an op")),
     }
+}
+
+fn decode_query(object: &Object<'_>) -> Result<HistoryQuery, Refusal> {
+    Ok(HistoryQuery {
+        since: match object.get("since") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(decode_position(text)?),
+            Some(_) => return Err(bad_request("since is EPOCH-OFFSET")),
+        },
+        limit: match object.get("limit") {
+            None | Some(Value::Null) => u32::MAX,
+            Some(Value::Unsigned(limit)) => u32::try_from(limit).unwrap_or(u32::MAX),
+            Some(_) => return Err(bad_request("limit is a number of publications")),
+        },
+        newest_first: match object.get("order") {
+            None | Some(Value::Null | Value::String("oldest")) => false,
+            Some(Value::String("newest")) => true,
+            Some(_) => return Err(bad_request("order is oldest or newest")),
+        },
+    })
 }
 
 fn decode_subscribe(object: &Object<'_>, id: Option<OperationId>) -> Result<Subscribe, Refusal> {
@@ -331,6 +342,7 @@ mod tests {
             payload: payload.into(),
             key: None,
             origin: None,
+            time: crate::time::MonoTime::ZERO,
         };
         let mut out = Vec::new();
         encode_push(&publication, &mut out);
@@ -350,7 +362,10 @@ mod tests {
         let Ok(Command::Publish(publish)) = decode(&mut scratch, text) else { panic!("a publication") };
         assert_eq!((publish.topic, publish.payload, publish.key), ("a", &br#"{"x": 1.50 }"#[..], Some("k\n")));
         let text = br#"{"op":"history","topic":"a","since":"1-2","limit":5}"#;
-        assert!(matches!(decode(&mut scratch, text), Ok(Command::History { limit: 5, .. })));
+        assert!(matches!(
+            decode(&mut scratch, text),
+            Ok(Command::History { query: HistoryQuery { limit: 5, .. }, .. })
+        ));
         assert!(matches!(decode(&mut scratch, br#"{"op":"ping"}"#), Ok(Command::Ping { id: None })));
         assert!(matches!(decode(&mut scratch, br#"{"op":"unsub","topics":["a"]}"#), Ok(Command::Unsubscribe { .. })));
     }

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use super::Hub;
+use super::history::History;
 use super::rules::TopicSettings;
 use super::topic_table::TopicId;
 use crate::command::{
-    Epoch, ErrorCode, JoinAnswer, Origin, PayloadKind, Position, Publication, Refusal, ShardId, TopicName, TopicState,
+    Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal, ShardId,
+    TopicName, TopicState,
 };
+use crate::limits::{SHED_SAMPLE, SWEEP_PER_TURN};
+use crate::time::MonoTime;
 
 /// What only the home shard knows of a topic.
 #[derive(Debug)]
@@ -15,6 +19,7 @@ pub(super) struct Home {
     epoch: Epoch,
     offset: u64,
     pub last: Option<Arc<Publication>>,
+    history: History,
     /// One bit a shard that has readers by name.
     interest: u64,
     /// Readers by name in all shards.
@@ -31,6 +36,26 @@ impl Home {
     fn position(&self) -> Position {
         Position { epoch: self.epoch, offset: self.offset }
     }
+
+    /// What was said since a position, if all of it is kept.
+    fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
+        if since.epoch != self.epoch {
+            return None;
+        }
+        let by_last = || {
+            let missed = self.offset.checked_sub(since.offset)?;
+            let last = self.last.iter().filter(|_| missed == 1);
+            let publications: Vec<_> = last.cloned().collect();
+            (publications.len() as u64 == missed).then_some(publications)
+        };
+        self.history.since(since.offset, self.offset).or_else(by_last)
+    }
+
+    /// Payload bytes kept; the last value counts by itself only where it does not stand in the history.
+    fn retained_len(&self) -> u64 {
+        let last_len = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
+        if self.history.is_empty() { last_len } else { self.history.len() }
+    }
 }
 
 /// A publication that has its number, and where it must go.
@@ -43,38 +68,96 @@ pub struct Published {
 }
 
 impl Hub {
-    /// Numbers a publication, keeps it as the last value, and says which shards must get it. This shard is the home.
+    /// Numbers a publication, keeps it, and says which shards must get it. This shard is the home.
     ///
     /// # Errors
     /// `overloaded` for a new topic past the limit of topics.
-    pub fn publish(
-        &mut self,
-        topic: &TopicName,
-        kind: PayloadKind,
-        payload: Box<[u8]>,
-        key: Option<Box<str>>,
-        origin: Option<Origin>,
-    ) -> Result<Published, Refusal> {
+    pub fn publish(&mut self, now: MonoTime, topic: &TopicName, message: Message) -> Result<Published, Refusal> {
         let id = self.ensure_home(topic)?;
         let mut shards = 0;
         for index in 0..self.matching(id).len() {
             let pattern = self.matching(id)[index];
             shards |= self.patterns.interest(pattern);
         }
-        let payload_len = payload.len() as u64;
         let entry = &mut self.topics[id];
         let home = entry.home.as_mut().expect("ensure_home made it");
         home.offset += 1;
         shards |= home.interest;
-        let publication =
-            Arc::new(Publication { topic: entry.name.clone(), position: home.position(), kind, payload, key, origin });
-        let freed = home.last.take().map_or(0, |last| last.payload.len() as u64);
-        self.retained_len -= freed;
-        if home.settings.last && self.retained_len + payload_len <= self.settings.retained_len_max {
-            self.retained_len += payload_len;
-            home.last = Some(Arc::clone(&publication));
-        }
+        let Message { kind, payload, key, origin } = message;
+        let (topic, position) = (entry.name.clone(), home.position());
+        let publication = Arc::new(Publication { topic, position, kind, payload, key, origin, time: now });
+        self.keep(id, &publication);
         Ok(Published { publication, shards })
+    }
+
+    /// Keeps a publication as the last value and in the history, as far as the bytes kept have room.
+    fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
+        let home = self.topics[id].home.as_mut().expect("only a home keeps");
+        let before = home.retained_len();
+        home.last = None;
+        home.history.push(publication, &home.settings);
+        home.last = home.settings.last.then(|| Arc::clone(publication));
+        let after = home.retained_len();
+        self.retained_len = self.retained_len - before + after;
+        while self.retained_len > self.settings.retained_len_max {
+            if !self.shed(id) {
+                break;
+            }
+        }
+    }
+
+    /// Frees some of the bytes kept: half of the largest history among some, else the last value of `newest`. `false`
+    /// if there is nothing to free there.
+    fn shed(&mut self, newest: TopicId) -> bool {
+        let sample = self.topics.sample(self.sweep_at, SHED_SAMPLE);
+        let history_len = |id: &TopicId| self.topics[*id].home.as_ref().map_or(0, |home| home.history.len());
+        let largest = sample.chain([newest]).max_by_key(history_len).filter(|id| history_len(id) > 0);
+        self.sweep_at = self.sweep_at.wrapping_add(SHED_SAMPLE);
+        let Some(home) = self.topics[largest.unwrap_or(newest)].home.as_mut() else { return false };
+        let before = home.retained_len();
+        if largest.is_some() {
+            home.history.drop_half();
+        } else {
+            home.last = None;
+        }
+        let after = home.retained_len();
+        self.retained_len = self.retained_len - before + after;
+        self.sheds += 1;
+        after < before
+    }
+
+    /// Looks at a few topics, in turn, for history that has grown too old.
+    pub fn sweep(&mut self, now: MonoTime) {
+        let some: Vec<TopicId> = self.topics.sample(self.sweep_at, SWEEP_PER_TURN).collect();
+        self.sweep_at = self.sweep_at.wrapping_add(SWEEP_PER_TURN);
+        for id in some {
+            self.expire(now, id);
+        }
+    }
+
+    fn expire(&mut self, now: MonoTime, id: TopicId) {
+        if let Some(home) = self.topics[id].home.as_mut() {
+            let before = home.retained_len();
+            home.history.expire(now, &home.settings);
+            self.retained_len = self.retained_len - before + home.retained_len();
+        }
+    }
+
+    /// What is kept of a topic that has its home here; `None` if nobody reads or published it.
+    pub fn history(&mut self, now: MonoTime, topic: &str, query: HistoryQuery) -> Option<HistoryAnswer> {
+        let id = self.find(topic)?;
+        self.expire(now, id);
+        let home = self.topics[id].home.as_ref()?;
+        let position = home.position();
+        let publications = if home.settings.history > 0 {
+            home.history.read(query, position)
+        } else {
+            // A topic without a history has its last value.
+            let since = query.since.filter(|since| since.epoch == position.epoch).map_or(0, |since| since.offset);
+            let last = home.last.iter().filter(|last| last.position.offset > since);
+            last.take(query.limit as usize).cloned().collect()
+        };
+        Some(HistoryAnswer { position, publications })
     }
 
     /// Counts a reader of shard `from` and says where the topic stands. This shard is the home.
@@ -83,24 +166,23 @@ impl Hub {
     /// `overloaded` for a new topic past the limit of topics.
     pub fn join(
         &mut self,
+        now: MonoTime,
         topic: &TopicName,
         from: ShardId,
         since: Option<Position>,
         wants_last: bool,
     ) -> Result<JoinAnswer, Refusal> {
         let id = self.ensure_home(topic)?;
+        self.expire(now, id);
         let home = self.topics[id].home.as_mut().expect("ensure_home made it");
         home.readers += 1;
         home.interest |= 1 << from.0;
         let position = home.position();
-        let missed = since.map(|since| missed(since, position));
-        let publications = match (missed, &home.last) {
-            (Some(Some(0)), _) | (_, None) => Vec::new(),
-            (Some(Some(1)), Some(last)) => vec![Arc::clone(last)],
-            (_, Some(last)) => Vec::from_iter(wants_last.then(|| Arc::clone(last))),
-        };
-        let is_whole = |missed: Option<u64>| missed.is_some_and(|missed| missed == publications.len() as u64);
-        Ok(JoinAnswer { position, recovered: missed.map(is_whole), publications })
+        let missed = since.map(|since| home.missed(since));
+        let last = || Vec::from_iter(home.last.clone().filter(|_| wants_last));
+        let recovered = missed.as_ref().map(Option::is_some);
+        let publications = missed.flatten().unwrap_or_else(last);
+        Ok(JoinAnswer { position, recovered, publications })
     }
 
     /// A reader of shard `from` left; `is_last` if the shard has no other. This shard is the home.
@@ -147,14 +229,17 @@ impl Hub {
         let epoch = Epoch(epoch(self.settings.epoch_seed, self.settings.shard, self.epochs_given));
         let settings = self.settings.rules.find(topic.as_str());
         let id = self.ensure(topic);
-        self.topics[id].home = Some(Box::new(Home { epoch, offset: 0, last: None, interest: 0, readers: 0, settings }));
+        self.topics[id].home = Some(Box::new(Home {
+            epoch,
+            offset: 0,
+            last: None,
+            history: History::default(),
+            interest: 0,
+            readers: 0,
+            settings,
+        }));
         Ok(id)
     }
-}
-
-/// How many publications lie between; `None` if `since` belongs to another life of the topic or lies ahead.
-fn missed(since: Position, now: Position) -> Option<u64> {
-    if since.epoch != now.epoch { None } else { now.offset.checked_sub(since.offset) }
 }
 
 /// A new epoch each time, different in each shard and at each start; 32 bits, so that positions stay short.
@@ -185,9 +270,9 @@ mod tests {
     fn a_publication_goes_to_the_shards_with_readers_and_to_no_other() {
         let mut hub = hub(1, 100, 1_000);
         assert_eq!(say(&mut hub, "a", "x").shards, 0);
-        hub.join(&topic("a"), ShardId(3), None, true).expect("there is room");
-        hub.join(&topic("a"), ShardId(3), None, true).expect("there is room");
-        hub.join(&topic("a"), ShardId(5), None, true).expect("there is room");
+        hub.join(MonoTime::ZERO, &topic("a"), ShardId(3), None, true).expect("there is room");
+        hub.join(MonoTime::ZERO, &topic("a"), ShardId(3), None, true).expect("there is room");
+        hub.join(MonoTime::ZERO, &topic("a"), ShardId(5), None, true).expect("there is room");
         assert_eq!(say(&mut hub, "a", "x").shards, 1 << 3 | 1 << 5);
         hub.leave("a", ShardId(3), false);
         assert_eq!(say(&mut hub, "a", "x").shards, 1 << 3 | 1 << 5);
@@ -202,7 +287,7 @@ mod tests {
         say(&mut hub, "a", "one");
         let position = say(&mut hub, "a", "two").publication.position;
         let mut join = |since: Option<Position>, last| {
-            let answer = hub.join(&topic("a"), ShardId(0), since, last).expect("there is room");
+            let answer = hub.join(MonoTime::ZERO, &topic("a"), ShardId(0), since, last).expect("there is room");
             (answer.recovered, answer.publications.iter().map(|p| p.position.offset).collect::<Vec<_>>())
         };
         let at = |offset| Some(Position { epoch: position.epoch, offset });
@@ -220,8 +305,8 @@ mod tests {
     fn past_the_limit_of_topics_a_new_one_is_refused_and_an_old_one_goes_on() {
         let mut hub = hub(1, 2, 1_000);
         say(&mut hub, "a", "x");
-        hub.join(&topic("b"), ShardId(0), None, true).expect("there is room");
-        let refused = hub.publish(&topic("c"), PayloadKind::Text, Box::default(), None, None);
+        hub.join(MonoTime::ZERO, &topic("b"), ShardId(0), None, true).expect("there is room");
+        let refused = hub.publish(MonoTime::ZERO, &topic("c"), Message::text(b""));
         assert_eq!(refused.map(|_| ()).map_err(|refusal| refusal.code), Err(ErrorCode::Overloaded));
         say(&mut hub, "a", "x");
         hub.leave("b", ShardId(0), true);

@@ -7,6 +7,7 @@
 //! shard knows. What moves (a swapped key, a publication, a set of shards) is returned; nothing is called upwards.
 //! Tests: beside the code, and `tests/simulator.rs` across shards.
 
+mod history;
 mod home;
 mod patterns;
 mod readers;
@@ -57,6 +58,10 @@ pub struct Hub {
     homes: usize,
     epochs_given: u64,
     retained_len: u64,
+    /// How often the bytes kept were past their bound.
+    sheds: u64,
+    /// The next topic to look at, by slab place.
+    sweep_at: usize,
 }
 
 impl Hub {
@@ -69,6 +74,8 @@ impl Hub {
             homes: 0,
             epochs_given: 0,
             retained_len: 0,
+            sheds: 0,
+            sweep_at: 0,
             settings,
         }
     }
@@ -238,6 +245,7 @@ impl Hub {
             patterns: self.patterns.len(),
             retained_len: self.retained_len,
             entries: self.topics.len(),
+            sheds: self.sheds,
         }
     }
 }
@@ -253,12 +261,15 @@ pub struct HubSizes {
     pub retained_len: u64,
     /// Topics in the table, home or not.
     pub entries: usize,
+    /// How often the bytes kept were past their bound and something was let go.
+    pub sheds: u64,
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::command::{PayloadKind, Target};
+    use crate::command::{Message, Target};
+    use crate::time::MonoTime;
 
     pub fn topic(name: &str) -> TopicName {
         TopicName::parse(name).expect("a valid name")
@@ -278,7 +289,7 @@ pub(crate) mod tests {
     }
 
     pub fn say(hub: &mut Hub, name: &str, text: &str) -> Published {
-        hub.publish(&topic(name), PayloadKind::Text, text.as_bytes().into(), None, None).expect("there is room")
+        hub.publish(MonoTime::ZERO, &topic(name), Message::text(text.as_bytes())).expect("there is room")
     }
 
     #[test]
@@ -318,7 +329,7 @@ pub(crate) mod tests {
     #[test]
     fn a_topic_that_was_only_read_is_forgotten_with_its_last_reader() {
         let mut hub = hub(1, 100, 1_000);
-        hub.join(&topic("a"), ShardId(0), None, true).expect("there is room");
+        hub.join(MonoTime::ZERO, &topic("a"), ShardId(0), None, true).expect("there is room");
         let id = hub.ensure(&topic("a"));
         hub.hold(id, 1);
         let place = hub.attach(id, SubscriberKey(9));

@@ -1,16 +1,15 @@
 //! The `[[topics]]` rules of the configuration: what holds for a topic, by its name.
 
 use crate::command::{Mode, Target};
+use crate::limits::HISTORY_LEN_MAX;
 
 /// One `[[topics]]` entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicRule {
     /// The topic or pattern that it is for.
     pub pattern: Target,
-    /// Whether the last value is kept for those who join.
-    pub last: bool,
-    /// What readers get unless they ask for another.
-    pub mode: Mode,
+    /// What holds for it.
+    pub settings: TopicSettings,
 }
 
 /// What holds for one topic.
@@ -20,11 +19,17 @@ pub struct TopicSettings {
     pub last: bool,
     /// What readers get unless they ask for another.
     pub mode: Mode,
+    /// Publications kept for those who come back; 0 keeps none.
+    pub history: u32,
+    /// How long each is kept, in milliseconds; 0 for as long as there is room.
+    pub history_ttl_ms: u64,
+    /// Payload bytes kept of one topic's history; the oldest go first.
+    pub history_len_max: u64,
 }
 
 impl Default for TopicSettings {
     fn default() -> Self {
-        Self { last: true, mode: Mode::Queue }
+        Self { last: true, mode: Mode::Queue, history: 0, history_ttl_ms: 0, history_len_max: HISTORY_LEN_MAX }
     }
 }
 
@@ -47,8 +52,7 @@ impl TopicRules {
             Target::Topic(name) => name.as_str() == topic,
             Target::Pattern(pattern) => pattern.matches(topic),
         };
-        let settings = |rule: &TopicRule| TopicSettings { last: rule.last, mode: rule.mode };
-        self.0.iter().find(matches).map(settings).unwrap_or_default()
+        self.0.iter().find(matches).map(|rule| rule.settings).unwrap_or_default()
     }
 }
 
@@ -57,7 +61,10 @@ mod tests {
     use super::*;
 
     fn rule(pattern: &str, last: bool) -> TopicRule {
-        TopicRule { pattern: pattern.parse().expect("a pattern"), last, mode: Mode::Queue }
+        TopicRule {
+            pattern: pattern.parse().expect("a pattern"),
+            settings: TopicSettings { last, ..TopicSettings::default() },
+        }
     }
 
     #[test]

@@ -114,6 +114,13 @@ impl TopicTable {
         self.topics.iter_mut().map(|(_, topic)| topic)
     }
 
+    /// Some topics from a place on, round the table.
+    pub fn sample(&self, from: usize, count: usize) -> impl Iterator<Item = TopicId> {
+        let places = self.topics.capacity().max(1);
+        let at = (0..count.min(places)).map(move |step| from.wrapping_add(step) % places);
+        at.filter(|&place| self.topics.contains(place)).map(|place| TopicId(place as u32))
+    }
+
     pub fn len(&self) -> usize {
         self.topics.len()
     }

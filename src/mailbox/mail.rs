@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::command::{
-    JoinAnswer, Origin, Pattern, PayloadKind, Position, Publication, Refusal, ShardId, TopicName, TopicState,
+    HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Publication, Refusal, ShardId, TopicName,
+    TopicState,
 };
 use crate::metrics::ShardMetrics;
 
@@ -23,14 +24,8 @@ pub enum Request {
     Publish {
         /// The topic.
         topic: TopicName,
-        /// What the payload is.
-        kind: PayloadKind,
-        /// The bytes.
-        payload: Box<[u8]>,
-        /// The conflation key.
-        key: Option<Box<str>>,
-        /// Who published.
-        origin: Option<Origin>,
+        /// What is to be said.
+        message: Message,
         /// Answered by `Published`, if there is one.
         ticket: Option<u32>,
     },
@@ -72,6 +67,15 @@ pub enum Request {
     AskTopic {
         /// The topic.
         topic: TopicName,
+        /// Comes back.
+        ticket: u32,
+    },
+    /// What is kept of a topic? Answered by `History`. The receiver is the topic's home.
+    AskHistory {
+        /// The topic.
+        topic: TopicName,
+        /// Which part.
+        query: HistoryQuery,
         /// Comes back.
         ticket: u32,
     },
@@ -125,6 +129,13 @@ pub enum Answer {
         /// `None` if nobody reads or published it.
         state: Option<TopicState>,
     },
+    /// What is kept of a topic.
+    History {
+        /// From the request.
+        ticket: u32,
+        /// `None` if nobody reads or published it.
+        history: Option<HistoryAnswer>,
+    },
     /// What the sender counts.
     Metrics {
         /// From the request.
@@ -138,7 +149,7 @@ impl Request {
     /// Payload bytes in it.
     #[must_use]
     pub fn payload_len(&self) -> usize {
-        if let Self::Publish { payload, .. } = self { payload.len() } else { 0 }
+        if let Self::Publish { message, .. } = self { message.payload.len() } else { 0 }
     }
 }
 
@@ -151,6 +162,7 @@ impl Answer {
             Self::Deliver(publication) => publication.payload.len(),
             Self::Joined { result: Ok(answer), .. } => len_of_all(&answer.publications),
             Self::PatternSnapshot { publications, .. } => len_of_all(publications),
+            Self::History { history: Some(answer), .. } => len_of_all(&answer.publications),
             _ => 0,
         }
     }

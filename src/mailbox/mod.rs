@@ -1,6 +1,6 @@
 //! Mail between shards: two lanes for each ordered pair, bounded, without a lock.
 //!
-//! *Requests* ask a shard to do something and may make it send answers. *Answers* never make anybody send anything. A
+//! *Requests* ask a shard to do something and may make it send answers. *Answers* never make anybody send answers. A
 //! shard always takes its answers, and takes requests only while its own answers find room, so that two shards that
 //! are full of each other's mail still get on. Each lane keeps its order; a snapshot and what follows it travel as
 //! answers, so that no publication overtakes the snapshot it belongs behind.
@@ -339,10 +339,7 @@ mod tests {
         let payload_len = LANE_PAYLOAD_LEN_MAX / 4;
         let publish = |n: usize| Request::Publish {
             topic: TopicName::parse(&format!("t.{n}")).expect("a valid name"),
-            kind: crate::command::PayloadKind::Binary,
-            payload: vec![0; payload_len].into(),
-            key: None,
-            origin: None,
+            message: crate::command::Message::text(&vec![0; payload_len]),
             ticket: None,
         };
         let total = 4 + SPILL_PAYLOAD_LEN_MAX / payload_len;

@@ -90,6 +90,7 @@ const HELD_COST: usize = 64;
 mod tests {
     use super::*;
     use crate::command::{Epoch, PayloadKind, Position};
+    use crate::time::MonoTime;
 
     fn said(topic: &str, offset: u64) -> Arc<Publication> {
         Arc::new(Publication {
@@ -99,6 +100,7 @@ mod tests {
             payload: Box::from([b'x'; 36]),
             key: None,
             origin: None,
+            time: MonoTime::ZERO,
         })
     }
 

@@ -2,11 +2,11 @@
 
 use super::Shard;
 use super::conn::{Flag, Session, Slot, Timer};
-use super::publish::kept;
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, Epoch, ErrorCode, Mode, Origin, Position, Publish, Refusal, Subscribe, Target, TopicName, TopicState,
+    ConnId, ErrorCode, HistoryAnswer, Mode, Origin, Position, Publish, Refusal, Subscribe, Target, TopicName,
+    TopicState,
 };
 use crate::dialect::{Dialect, json};
 use crate::limits::{BATCH_LINES_MAX, RETRY_AFTER_S};
@@ -33,7 +33,7 @@ enum Waiting {
     PublishOne(TopicName),
     PublishMany { results: Vec<Line>, waits: usize },
     Topic(TopicName),
-    History { since: Option<Position>, limit: u32 },
+    History,
     Metrics { shards: Vec<ShardMetrics>, waits: usize },
 }
 
@@ -139,10 +139,10 @@ impl Shard {
                 let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
                 self.ask_state(topic, ticket);
             }
-            Route::History { topic, since, limit } => {
-                self.wait_for(id, Waiting::History { since, limit });
+            Route::History { topic, query } => {
+                self.wait_for(id, Waiting::History);
                 let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
-                self.ask_state(topic, ticket);
+                self.ask_history(topic, query, ticket);
             }
             Route::Upgrade(_) => unreachable!("an upgrade is no request"),
         }
@@ -255,18 +255,19 @@ impl Shard {
         let mut body = Vec::new();
         match (self.take_waiting(id), state) {
             (Some(Waiting::Topic(topic)), Some(state)) => encode_state(&topic, &state, &mut body),
-            (Some(Waiting::History { since, limit }), state) => {
-                let epoch = state.as_ref().map_or(Epoch(0), |state| state.position.epoch);
-                body.extend_from_slice(format!("{{\"epoch\":\"{epoch}\",\"messages\":").as_bytes());
-                json::encode_messages(kept(state, since, limit).iter().map(|publication| &**publication), &mut body);
-                body.extend_from_slice(b"}\n");
-            }
             (Some(_), None) => {
                 let body = error_body("not_found", "nobody reads or published this topic");
                 return self.respond(id, 404, JSON, &[], &body);
             }
             _ => return,
         }
+        self.respond(id, 200, JSON, &[], &body);
+    }
+
+    pub(super) fn on_history_for_request(&mut self, id: ConnId, history: &HistoryAnswer) {
+        let mut body = format!("{{\"epoch\":\"{}\",\"messages\":", history.position.epoch).into_bytes();
+        json::encode_messages(history.publications.iter().map(|publication| &**publication), &mut body);
+        body.extend_from_slice(b"}\n");
         self.respond(id, 200, JSON, &[], &body);
     }
 

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::conn::{Flag, Session, Slot, tick};
+use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{Command, ConnId, ErrorCode, OperationId, Origin, Outbound, Refusal};
 use crate::dialect::{Dialect, json, raw};
@@ -109,8 +110,9 @@ impl Shard {
                 self.reply_json(id, &Outbound::Done { id: operation.as_ref() });
             }
             Command::Publish(mut publish) => self.publish_json(id, &mut publish),
-            Command::History { id: operation, topic, since, limit } => {
-                self.ask_history(id, operation, topic, since, limit);
+            Command::History { id: operation, topic, query } => {
+                let ticket = self.issue(Ticket::History { conn: id, id: operation, topic: topic.clone() });
+                self.ask_history(topic, query, ticket);
             }
             Command::Ping { id: operation } => self.reply_json(id, &Outbound::Done { id: operation.as_ref() }),
         }

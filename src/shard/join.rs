@@ -18,7 +18,7 @@ use crate::command::{
     Subscribe, Target, TopicName,
 };
 use crate::dialect::Dialect;
-use crate::hub::SubscriberKey;
+use crate::hub::{PatternId, SubscriberKey};
 use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
 use crate::mailbox::Request;
 use crate::transport::websocket;
@@ -93,7 +93,7 @@ impl Shard {
         self.subscriptions.add(&mut self.conns, id.index, TargetId::topic(topic_id), Place::Waiting { ticket });
         let home = self.hub.home_of(topic.as_str());
         if home == self.settings.shard {
-            let answer = self.hub.join(&topic, home, since, last);
+            let answer = self.hub.join(self.now, &topic, home, since, last);
             self.on_joined(ticket, answer);
         } else {
             self.outgoing.requests.push((home, Request::Join { topic, since, last, ticket }));
@@ -210,16 +210,19 @@ impl Shard {
 
     /// Whether a pattern that the connection follows covers a topic.
     fn follows_by_pattern(&self, id: ConnId, topic: &TopicName) -> bool {
-        self.hub.matching_name(topic.as_str()).iter().any(|&pattern| {
-            let key = self.subscriptions.find(&self.conns, id.index, TargetId::pattern(pattern));
-            key.is_some_and(|key| matches!(self.subscriptions.place(&self.conns, key), Place::Attached(_)))
-        })
+        let patterns = self.hub.matching_name(topic.as_str());
+        let key = |&pattern: &PatternId| self.subscriptions.find(&self.conns, id.index, TargetId::pattern(pattern));
+        patterns.iter().filter_map(key).any(|key| self.is_attached(key))
     }
 
-    /// Whether the connection follows a topic, by name or by pattern.
+    /// Whether the connection follows a topic, by name or by pattern; what it has only asked for does not count.
     fn follows(&self, id: ConnId, topic: &TopicName) -> bool {
         let by_name = self.find_subscription(id, &Target::Topic(topic.clone()));
-        by_name.is_some() || self.follows_by_pattern(id, topic)
+        by_name.is_some_and(|key| self.is_attached(key)) || self.follows_by_pattern(id, topic)
+    }
+
+    fn is_attached(&self, key: SubscriberKey) -> bool {
+        matches!(self.subscriptions.place(&self.conns, key), Place::Attached(_))
     }
 
     pub(super) fn find_waiting(&self, id: ConnId, target: &Target, ticket: u32) -> Option<SubscriberKey> {

@@ -17,12 +17,12 @@ impl Shard {
 
     fn handle_request(&mut self, from: ShardId, request: Request) {
         let answer = match request {
-            Request::Publish { topic, kind, payload, key, origin, ticket } => {
-                let result = self.publish_here(&topic, kind, payload, key, origin);
+            Request::Publish { topic, message, ticket } => {
+                let result = self.publish_here(&topic, message);
                 ticket.map(|ticket| Answer::Published { ticket, result })
             }
             Request::Join { topic, since, last, ticket } => {
-                let result = self.hub.join(&topic, from, since, last);
+                let result = self.hub.join(self.now, &topic, from, since, last);
                 Some(Answer::Joined { ticket, result })
             }
             Request::Leave { topic, is_last } => {
@@ -39,6 +39,9 @@ impl Shard {
             }
             Request::AskTopic { topic, ticket } => {
                 Some(Answer::TopicState { ticket, state: self.hub.state(topic.as_str()) })
+            }
+            Request::AskHistory { topic, query, ticket } => {
+                Some(Answer::History { ticket, history: self.hub.history(self.now, topic.as_str(), query) })
             }
             Request::AskMetrics { ticket } => Some(Answer::Metrics { ticket, metrics: Box::new(self.measure()) }),
             Request::Drain => {
@@ -63,6 +66,7 @@ impl Shard {
             Answer::PatternNoted { ticket } => self.on_pattern_noted(ticket),
             Answer::PatternSnapshot { ticket, publications } => self.on_pattern_snapshot(ticket, publications),
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
+            Answer::History { ticket, history } => self.on_history(ticket, history),
             Answer::Metrics { ticket, metrics } => self.on_metrics(ticket, *metrics),
         }
     }

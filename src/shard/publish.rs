@@ -6,7 +6,7 @@ use super::Shard;
 use super::conn::Flag;
 use super::tickets::Ticket;
 use crate::command::{
-    ConnId, Epoch, ErrorCode, JoinAnswer, OperationId, Origin, Outbound, PayloadKind, Position, Publication, Publish,
+    ConnId, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Origin, Outbound, Position, Publish,
     Refusal, TopicName, TopicState,
 };
 use crate::mailbox::{Answer, Request};
@@ -19,29 +19,26 @@ impl Shard {
             debug_assert!(false, "dialects and routes check the name");
             return;
         };
-        let (kind, payload) = (publish.kind, Box::from(publish.payload));
-        let key = publish.key.map(Box::from);
+        let message = Message {
+            kind: publish.kind,
+            payload: Box::from(publish.payload),
+            key: publish.key.map(Box::from),
+            origin,
+        };
         let home = self.hub.home_of(topic.as_str());
         if home == self.settings.shard {
-            let result = self.publish_here(&topic, kind, payload, key, origin);
+            let result = self.publish_here(&topic, message);
             if let Some(ticket) = ticket {
                 self.on_published(ticket, result);
             }
             return;
         }
-        self.outgoing.requests.push((home, Request::Publish { topic, kind, payload, key, origin, ticket }));
+        self.outgoing.requests.push((home, Request::Publish { topic, message, ticket }));
     }
 
     /// Numbers a publication whose home is here, and sends it to every shard with readers.
-    pub(super) fn publish_here(
-        &mut self,
-        topic: &TopicName,
-        kind: PayloadKind,
-        payload: Box<[u8]>,
-        key: Option<Box<str>>,
-        origin: Option<Origin>,
-    ) -> Result<Position, Refusal> {
-        let published = self.hub.publish(topic, kind, payload, key, origin)?;
+    pub(super) fn publish_here(&mut self, topic: &TopicName, message: Message) -> Result<Position, Refusal> {
+        let published = self.hub.publish(self.now, topic, message)?;
         self.metrics.publications += 1;
         let position = published.publication.position;
         let mut shards = published.shards;
@@ -81,16 +78,34 @@ impl Shard {
         self.publish(publish, Some(origin), Some(ticket));
     }
 
-    pub(super) fn ask_history(
-        &mut self,
-        conn: ConnId,
-        id: Option<OperationId>,
-        topic: TopicName,
-        since: Option<Position>,
-        limit: u32,
-    ) {
-        let ticket = self.issue(Ticket::History { conn, id, topic: topic.clone(), since, limit });
-        self.ask_state(topic, ticket);
+    /// Asks the home of a topic for what it keeps; the answer comes through `on_history`.
+    pub(super) fn ask_history(&mut self, topic: TopicName, query: HistoryQuery, ticket: u32) {
+        let home = self.hub.home_of(topic.as_str());
+        if home == self.settings.shard {
+            let history = self.hub.history(self.now, topic.as_str(), query);
+            self.on_history(ticket, history);
+        } else {
+            self.outgoing.requests.push((home, Request::AskHistory { topic, query, ticket }));
+        }
+    }
+
+    pub(super) fn on_history(&mut self, ticket: u32, history: Option<HistoryAnswer>) {
+        let history = history
+            .unwrap_or(HistoryAnswer { position: Position { epoch: Epoch(0), offset: 0 }, publications: Vec::new() });
+        match self.tickets.remove(ticket as usize) {
+            // A question is short and its answer may be long: who asks without reading is not answered.
+            Ticket::History { conn, id, .. } if self.conns.get(conn).is_some_and(|c| c.is(Flag::PAUSED_BACKLOG)) => {
+                let refusal = Refusal::new(ErrorCode::RateLimited, "the answers that wait are to be read first");
+                self.refuse(conn, id.as_ref(), refusal);
+            }
+            Ticket::History { conn, id, topic } => {
+                let (epoch, publications) = (history.position.epoch, &*history.publications);
+                let outbound = Outbound::History { id: id.as_ref(), topic: topic.as_str(), epoch, publications };
+                self.reply_json(conn, &outbound);
+            }
+            Ticket::Http { conn, .. } => self.on_history_for_request(conn, &history),
+            other => unreachable!("a topic's history does not answer {other:?}"),
+        }
     }
 
     /// Asks the home of a topic for its state; the answer comes through `on_topic_state`.
@@ -111,31 +126,8 @@ impl Shard {
                 let position = state.map_or(Position { epoch: Epoch(0), offset: 0 }, |state| state.position);
                 self.on_joined(ticket, Ok(JoinAnswer { position, recovered: None, publications: Vec::new() }));
             }
-            Some(Ticket::History { .. }) => {
-                let Ticket::History { conn, id, topic, since, limit } = self.tickets.remove(ticket as usize) else {
-                    unreachable!("it was looked at above");
-                };
-                // A question is short and its answer may be long: who asks without reading is not answered.
-                if self.conns.get(conn).is_some_and(|conn| conn.is(Flag::PAUSED_BACKLOG)) {
-                    let refusal = Refusal::new(ErrorCode::RateLimited, "the answers that wait are to be read first");
-                    return self.refuse(conn, id.as_ref(), refusal);
-                }
-                let epoch = state.as_ref().map_or(Epoch(0), |state| state.position.epoch);
-                let publications = kept(state, since, limit);
-                let outbound =
-                    Outbound::History { id: id.as_ref(), topic: topic.as_str(), epoch, publications: &publications };
-                self.reply_json(conn, &outbound);
-            }
             Some(Ticket::Http { .. }) => self.on_state_for_request(ticket, state),
             other => unreachable!("a topic's state does not answer {other:?}"),
         }
     }
-}
-
-/// What is kept of a topic's publications and newer than `since`: in this version the last value.
-pub(super) fn kept(state: Option<TopicState>, since: Option<Position>, limit: u32) -> Vec<Arc<Publication>> {
-    let is_newer = |last: &Arc<Publication>| {
-        since.is_none_or(|since| since.epoch != last.position.epoch || since.offset < last.position.offset)
-    };
-    state.and_then(|state| state.last).filter(is_newer).into_iter().take(limit as usize).collect()
 }

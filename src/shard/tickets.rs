@@ -2,7 +2,7 @@
 //! exactly once by each shard it was sent to, whether or not the connection is still there.
 
 use super::Shard;
-use crate::command::{ConnId, OperationId, Position, Target, TopicName};
+use crate::command::{ConnId, OperationId, Target, TopicName};
 
 #[derive(Debug)]
 pub(super) enum Ticket {
@@ -22,7 +22,7 @@ pub(super) enum Ticket {
     /// A publication of the JSON dialect.
     Publish { conn: ConnId, id: Option<OperationId>, topic: TopicName },
     /// What was said in a topic, for the JSON dialect.
-    History { conn: ConnId, id: Option<OperationId>, topic: TopicName, since: Option<Position>, limit: u32 },
+    History { conn: ConnId, id: Option<OperationId>, topic: TopicName },
     /// A part of what an HTTP request waits for.
     Http { conn: ConnId, part: u32 },
 }

@@ -81,7 +81,7 @@ fn one_topic_too_many_on_a_connection_is_refused_and_the_others_stay() {
 
 #[test]
 fn a_reader_that_does_not_read_is_let_go_and_the_others_miss_nothing() {
-    let gateway = Gateway::start(&["--shards", "2", "--outbox-len-max", "64KiB"]);
+    let gateway = Gateway::start(&["--shards", "2", "--outbox-len-max", "64KiB", "--close-timeout", "1h"]);
     let mut stalled = gateway.websocket("/raw/judge.stalled?last=0&mode=queue");
     let mut reads = gateway.websocket("/raw/judge.stalled?last=0&mode=queue");
     let mut writer = gateway.websocket("/raw/judge.stalled?last=0&echo=0");

@@ -170,7 +170,7 @@ fn bodies() -> Vec<Case> {
         case("protocol", "a reader on each way hears a publication once", |gateway| {
             let mut raw = reader(gateway, "judge.both");
             let mut json = gateway.websocket("/ws");
-            json.send(Frame::text(r#"{"op":"sub","topics":["judge.both"],"id":7}"#));
+            json.send(Frame::text(r#"{"op":"sub","topics":["judge.both"],"last":false,"id":7}"#));
             let (_, reply) = json.read_message();
             let reply: serde_json::Value = serde_json::from_slice(&reply).expect("a reply of JSON");
             assert!(reply["op"] == "ok" && reply["id"] == 7, "{reply}");

@@ -18,6 +18,7 @@ pub struct Auditor {
     numbers: u64,
     pub complete_readers: u64,
     pub goodbyes: u64,
+    pub resumed: u64,
 }
 
 /// What is known of one peer.
@@ -31,6 +32,9 @@ struct Notes {
     heard: HashMap<String, u64>,
     /// By topic: offsets with which a new run may begin, because a subscription was just made.
     may_begin: HashMap<String, Begin>,
+    /// By topic: the epoch and offset at which it was left.
+    left_at: HashMap<String, (String, u64)>,
+    epochs: HashMap<String, String>,
     /// What a raw reader heard, in order.
     payloads: Vec<String>,
     own: BTreeSet<String>,
@@ -40,9 +44,13 @@ struct Notes {
 
 #[derive(Clone, Debug)]
 enum Asked {
-    Subscribe(String),
+    /// With the offset that it was resumed from, if it was.
+    Subscribe(String, Option<u64>),
     Unsubscribe(String),
-    Publish { topic: String, payload: String },
+    Publish {
+        topic: String,
+        payload: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +60,8 @@ enum Begin {
     Anywhere,
 }
 
+/// How many of the first targets are names.
+const NAMES: usize = 3;
 const TARGETS: [&str; 8] = ["t.0", "t.1", "t.2", "t.*", "t.>", ">", "u.0", "*.1"];
 
 impl Auditor {
@@ -108,24 +118,37 @@ impl Auditor {
     }
 
     pub fn subscribe(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
-        let target = TARGETS[rng.usize(0..TARGETS.len())].to_owned();
+        // Every other reader follows names only, so that it can leave a topic and come back to it.
+        let count = if peer.is_even() { NAMES } else { TARGETS.len() };
+        let target = TARGETS[rng.usize(0..count)].to_owned();
         let notes = self.notes.entry(peer.id).or_default();
         let is_busy = notes.asked.iter().any(|(_, asked)| match asked {
-            Asked::Subscribe(other) | Asked::Unsubscribe(other) => *other == target,
+            Asked::Subscribe(other, _) | Asked::Unsubscribe(other) => *other == target,
             Asked::Publish { .. } => false,
         });
         if is_busy {
             return;
         }
         let leaves = notes.targets.contains(&target);
-        if leaves && rng.u8(0..3) > 0 {
+        if leaves && rng.u8(0..3) == 0 {
             return;
         }
-        let asked = if leaves { Asked::Unsubscribe(target.clone()) } else { Asked::Subscribe(target.clone()) };
-        let op = if leaves { "unsub" } else { "sub" };
-        let id = self.ask(peer, asked);
+        // A topic that nothing else covers is resumed where it was left.
+        let others = notes.asked.iter().filter_map(|(_, asked)| match asked {
+            Asked::Subscribe(other, _) => Some(other),
+            _ => None,
+        });
+        let is_covered = notes.targets.iter().chain(others).any(|other| matches(other, &target));
+        let since = notes.left_at.remove(&target).filter(|_| !leaves && !is_covered);
         let pieces = rng.usize(1..3);
-        peer.say(&format!("{{\"op\":\"{op}\",\"topics\":[\"{target}\"],\"id\":{id}}}"), rng, pieces);
+        if leaves {
+            let id = self.ask(peer, Asked::Unsubscribe(target.clone()));
+            return peer.say(&format!("{{\"op\":\"unsub\",\"topics\":[\"{target}\"],\"id\":{id}}}"), rng, pieces);
+        }
+        let id = self.ask(peer, Asked::Subscribe(target.clone(), since.as_ref().map(|(_, offset)| *offset)));
+        let since =
+            since.map_or(String::new(), |(epoch, offset)| format!(",\"since\":{{\"{target}\":\"{epoch}-{offset}\"}}"));
+        peer.say(&format!("{{\"op\":\"sub\",\"topics\":[\"{target}\"]{since},\"id\":{id}}}"), rng, pieces);
     }
 
     fn ask(&mut self, peer: &Peer, asked: Asked) -> u64 {
@@ -206,17 +229,31 @@ impl Auditor {
             Asked::Unsubscribe(target) => {
                 let notes = self.notes.entry(peer).or_default();
                 notes.targets.remove(&target);
+                if let (Some(epoch), Some(offset)) = (notes.epochs.get(&target), notes.heard.get(&target)) {
+                    notes.left_at.insert(target, (epoch.clone(), *offset));
+                }
                 let followed = |topic: &str| notes.targets.iter().any(|other| matches(other, topic));
                 notes.heard.retain(|topic, _| followed(topic));
                 notes.may_begin.retain(|topic, _| followed(topic));
             }
-            Asked::Subscribe(target) => {
+            Asked::Subscribe(target, since) => {
                 let notes = self.notes.entry(peer).or_default();
                 let joined = &message["topics"][&target];
                 assert!(joined.is_object(), "the answer names the target: {message}");
+                assert_eq!(joined["recovered"].is_boolean(), since.is_some(), "{message}");
+                if let Some(epoch) = joined["epoch"].as_str() {
+                    notes.epochs.insert(target.clone(), epoch.to_owned());
+                }
+                if let (Some(since), Some(true)) = (since, joined["recovered"].as_bool()) {
+                    // What follows is what was missed, without a gap and without the last value again.
+                    self.resumed += 1;
+                    notes.heard.insert(target.clone(), since);
+                    notes.targets.insert(target);
+                    return;
+                }
                 for topic in ["t.0", "t.1", "t.2", "u.0"].into_iter().filter(|topic| matches(&target, topic)) {
                     let asked = notes.asked.iter().filter_map(|(_, asked)| match asked {
-                        Asked::Subscribe(target) => Some(target),
+                        Asked::Subscribe(target, _) => Some(target),
                         _ => None,
                     });
                     let is_covered = notes.targets.iter().chain(asked).any(|other| matches(other, topic));

@@ -41,12 +41,13 @@ pub struct Peer {
     pub heard: Vec<Heard>,
     pub is_upgraded: bool,
     pub was_slow: bool,
+    is_even: bool,
     pub close: Option<(Option<u16>, String)>,
     pub end: Option<PeerEnd>,
 }
 
 impl Peer {
-    pub fn new(id: PeerId, part: Part) -> Self {
+    pub fn new(id: PeerId, part: Part, is_even: bool) -> Self {
         let mut peer = Self {
             id,
             unsent: Vec::new(),
@@ -56,6 +57,7 @@ impl Peer {
             heard: Vec::new(),
             is_upgraded: false,
             was_slow: false,
+            is_even,
             close: None,
             end: None,
             part,
@@ -69,6 +71,11 @@ impl Peer {
             peer.unsent.extend_from_slice(handshake(&path).as_bytes());
         }
         peer
+    }
+
+    /// Whether it belongs to the half of the peers that follow names only.
+    pub fn is_even(&self) -> bool {
+        self.is_even
     }
 
     /// Queues bytes as they are.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fanwire::command::ShardId;
 use fanwire::driver::sim::{Faults, Holdings, PeerEnd, SimDriver, SimNet};
+use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Request};
 use fanwire::shard::{Census, Settings, Shard, turn};
@@ -35,6 +36,7 @@ pub struct Totals {
     pub slow_closes: u64,
     pub resets: u64,
     pub goodbyes: u64,
+    pub resumed: u64,
 }
 
 impl Totals {
@@ -45,12 +47,13 @@ impl Totals {
         self.slow_closes += other.slow_closes;
         self.resets += other.resets;
         self.goodbyes += other.goodbyes;
+        self.resumed += other.resumed;
     }
 
     /// A suite in which nothing was said, or nothing went wrong, has shown nothing.
     pub fn assert_that_enough_happened(&self, under_faults: bool) {
         assert!(self.publications > 1_000 && self.deliveries > 5_000, "{self:?}");
-        assert!(self.complete_readers + self.goodbyes > 100, "{self:?}");
+        assert!(self.complete_readers + self.goodbyes > 100 && self.resumed > 10, "{self:?}");
         if under_faults {
             assert!(self.slow_closes > 0 && self.resets > 0, "{self:?}");
         }
@@ -107,7 +110,10 @@ impl World {
         let settings = Settings {
             shard: ShardId(0),
             shards,
-            rules: Arc::default(),
+            rules: Arc::new(TopicRules::new(vec![TopicRule {
+                pattern: "t.>".parse().expect("a pattern"),
+                settings: TopicSettings { history: rng.u32(0..30), ..TopicSettings::default() },
+            }])),
             pages: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
@@ -167,7 +173,7 @@ impl World {
             8 if self.run.hostile => Part::Hostile,
             _ => Part::Http,
         };
-        let mut peer = Peer::new(self.net.connect(None), part);
+        let mut peer = Peer::new(self.net.connect(None), part, self.peers.len().is_multiple_of(2));
         if peer.part == Part::Hostile {
             peer.say_bytes(&hostile_bytes(&mut self.rng));
         }
@@ -299,6 +305,7 @@ impl World {
             slow_closes: sum(|metrics| metrics.closes[fanwire::close::CloseReason::SlowReader.index()]),
             resets: sum(|metrics| metrics.closes[fanwire::close::CloseReason::Reset.index()]),
             goodbyes: self.auditor.goodbyes,
+            resumed: self.auditor.resumed,
         }
     }
 }

@@ -20,7 +20,7 @@ use super::output;
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// How many connections are meant
+    /// How many connections the host should hold
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     connections: u64,
 }

@@ -16,7 +16,7 @@ use tungstenite::{Message, WebSocket};
 use self::session::{Event, Session};
 use super::End;
 use super::backoff::Backoff;
-use super::http_client::is_timeout;
+use super::http_client::{HttpError, is_timeout};
 use super::output;
 use super::server_url::{ServerFlags, ServerUrl};
 use crate::command::{BadTopic, Position, Target};
@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     /// Leave out the last value that is otherwise sent on joining
     #[arg(long)]
     no_last: bool,
-    /// Begin behind this message of the one topic that is asked for
+    /// Begin behind this message of the one topic that is asked for; publish -v and GET /topics/TOPIC tell positions
     #[arg(long, value_name = "EPOCH-OFFSET")]
     since: Option<String>,
     /// Say nothing on standard error but why it ends
@@ -228,7 +228,7 @@ enum Step {
 
 fn connect(url: &ServerUrl) -> Result<WebSocket<Stream>, Lost> {
     let passing = |why: String| Lost { why, retry_ms: None, may_pass: true };
-    let cannot = |error: io::Error| passing(format!("cannot connect to {}: {error}", url.authority));
+    let cannot = |error: io::Error| passing(HttpError::Dial(url.authority.clone(), error).to_string());
     let stream = url.dial().map_err(cannot)?;
     stream.set_read_timeout_ms(Some(HANDSHAKE_TIMEOUT_MS)).map_err(cannot)?;
     let mut request = format!("ws://{}/ws", url.authority).into_client_request().map_err(|error| Lost {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::command::{Mode, PayloadKind, Position, TopicName};
+use crate::command::{HistoryQuery, Mode, PayloadKind, Position, TopicName};
 use crate::limits::KEY_LEN_MAX;
 use crate::wire::http1::{HttpError, RequestHead, percent_decode, query_pairs};
 
@@ -28,10 +28,8 @@ pub enum Route {
     History {
         /// The topic.
         topic: TopicName,
-        /// Only what is newer.
-        since: Option<Position>,
-        /// At most so many publications.
-        limit: u32,
+        /// Which part.
+        query: HistoryQuery,
     },
     /// `GET /healthz`.
     Health,
@@ -173,18 +171,23 @@ fn decode_raw_options(query: Option<&str>) -> Result<RawOptions, RouteError> {
 }
 
 fn decode_history(topic: TopicName, query: Option<&str>) -> Result<Route, RouteError> {
-    let (mut since, mut limit) = (None, u32::MAX);
+    let mut wanted = HistoryQuery::ALL;
     each_pair(query, |name, value| {
         match name {
-            "since" if !value.is_empty() => since = Some(decode_since(value)?),
+            "since" if !value.is_empty() => wanted.since = Some(decode_since(value)?),
             "limit" if !value.is_empty() => {
-                limit = value.parse().map_err(|_| bad_request("limit is a number of publications"))?;
+                wanted.limit = value.parse().map_err(|_| bad_request("limit is a number of publications"))?;
             }
+            "order" => match value {
+                "oldest" => wanted.newest_first = false,
+                "newest" => wanted.newest_first = true,
+                _ => return Err(bad_request("order is oldest or newest")),
+            },
             _ => {}
         }
         Ok(())
     })?;
-    Ok(Route::History { topic, since, limit })
+    Ok(Route::History { topic, query: wanted })
 }
 
 fn each_pair(

@@ -1,0 +1,162 @@
+//! What was said in one topic lately: a ring bounded by count, age and bytes, without a gap.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::rules::TopicSettings;
+use crate::command::{HistoryQuery, Position, Publication};
+use crate::limits::{HISTORY_ANSWER_LEN_MAX, HISTORY_ANSWER_MAX};
+use crate::time::MonoTime;
+
+/// The ring. Offsets in it follow each other; the last is the topic's newest, or the ring is empty.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    entries: VecDeque<Arc<Publication>>,
+    len: u64,
+}
+
+impl History {
+    /// Adds the newest and drops what the settings have no room for.
+    pub fn push(&mut self, publication: &Arc<Publication>, settings: &TopicSettings) {
+        if settings.history == 0 {
+            return;
+        }
+        self.len += publication.payload.len() as u64;
+        self.entries.push_back(Arc::clone(publication));
+        while self.entries.len() > settings.history as usize || self.len > settings.history_len_max {
+            self.drop_oldest();
+        }
+        self.expire(publication.time, settings);
+    }
+
+    /// Drops what has grown too old.
+    pub fn expire(&mut self, now: MonoTime, settings: &TopicSettings) {
+        let is_old = |publication: &Arc<Publication>| {
+            settings.history_ttl_ms > 0 && publication.time.plus_millis(settings.history_ttl_ms) <= now
+        };
+        while self.entries.front().is_some_and(is_old) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops the older half, or the one there is.
+    pub fn drop_half(&mut self) {
+        for _ in 0..self.entries.len().div_ceil(2) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.entries.pop_front() {
+            self.len -= oldest.payload.len() as u64;
+        }
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
+    /// What follows `offset`, if all of it is there; `newest` is where the topic stands.
+    pub fn since(&self, offset: u64, newest: u64) -> Option<Vec<Arc<Publication>>> {
+        let missed = newest.checked_sub(offset)?;
+        let skip = (self.entries.len() as u64).checked_sub(missed)?;
+        Some(self.entries.range(skip as usize..).cloned().collect())
+    }
+
+    /// The part that was asked for, within the bounds of one answer. A position of another life of the topic, or one
+    /// that is too old, asks for all that is kept.
+    pub fn read(&self, query: HistoryQuery, position: Position) -> Vec<Arc<Publication>> {
+        let since = query.since.filter(|since| since.epoch == position.epoch).map_or(0, |since| since.offset);
+        let newer = |publication: &&Arc<Publication>| publication.position.offset > since;
+        let limit = HISTORY_ANSWER_MAX.min(query.limit as usize);
+        let mut len = 0;
+        let fits = |publication: &&Arc<Publication>| {
+            let is_first = len == 0;
+            len += publication.payload.len() + 1;
+            is_first || len <= HISTORY_ANSWER_LEN_MAX
+        };
+        let entries = self.entries.iter().filter(newer);
+        if query.newest_first {
+            entries.rev().take(limit).take_while(fits).cloned().collect()
+        } else {
+            entries.take(limit).take_while(fits).cloned().collect()
+        }
+    }
+
+    /// Payload bytes kept.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Epoch, PayloadKind, TopicName};
+
+    fn publication(offset: u64, time_ms: u64) -> Arc<Publication> {
+        Arc::new(Publication {
+            topic: TopicName::parse("a").expect("a valid name"),
+            position: Position { epoch: Epoch(1), offset },
+            kind: PayloadKind::Text,
+            payload: [b'x'; 10].into(),
+            key: None,
+            origin: None,
+            time: MonoTime::ZERO.plus_millis(time_ms),
+        })
+    }
+
+    fn offsets(publications: &[Arc<Publication>]) -> Vec<u64> {
+        publications.iter().map(|publication| publication.position.offset).collect()
+    }
+
+    #[test]
+    fn the_ring_holds_its_three_bounds() {
+        let by_count = TopicSettings { history: 3, ..TopicSettings::default() };
+        let by_age = TopicSettings { history: 100, history_ttl_ms: 25, ..TopicSettings::default() };
+        let by_bytes = TopicSettings { history: 100, history_len_max: 45, ..TopicSettings::default() };
+        for (settings, kept) in [(by_count, 7), (by_age, 7), (by_bytes, 6), (TopicSettings::default(), 10)] {
+            let mut history = History::default();
+            for offset in 1..=9 {
+                history.push(&publication(offset, offset * 10), &settings);
+            }
+            let expected: Vec<u64> = (kept..=9).collect();
+            let position = Position { epoch: Epoch(1), offset: 9 };
+            assert_eq!(offsets(&history.read(HistoryQuery::ALL, position)), expected, "{settings:?}");
+            assert_eq!(history.len(), expected.len() as u64 * 10);
+        }
+    }
+
+    #[test]
+    fn what_follows_an_offset_is_whole_or_nothing() {
+        let settings = TopicSettings { history: 3, ..TopicSettings::default() };
+        let mut history = History::default();
+        assert_eq!(history.since(0, 0), Some(vec![]));
+        (1..=9).for_each(|offset| history.push(&publication(offset, 0), &settings));
+        assert_eq!(history.since(9, 9).map(|missed| offsets(&missed)), Some(vec![]));
+        assert_eq!(history.since(6, 9).map(|missed| offsets(&missed)), Some(vec![7, 8, 9]));
+        assert_eq!(history.since(5, 9), None);
+        assert_eq!(history.since(10, 9), None);
+    }
+
+    #[test]
+    fn a_part_is_read_from_either_end() {
+        let settings = TopicSettings { history: 5, ..TopicSettings::default() };
+        let mut history = History::default();
+        (1..=9).for_each(|offset| history.push(&publication(offset, 0), &settings));
+        let read = |since: Option<(u64, u64)>, limit, newest_first| {
+            let since = since.map(|(epoch, offset)| Position { epoch: Epoch(epoch), offset });
+            let position = Position { epoch: Epoch(1), offset: 9 };
+            offsets(&history.read(HistoryQuery { since, limit, newest_first }, position))
+        };
+        assert_eq!(read(None, 2, false), [5, 6]);
+        assert_eq!(read(None, 2, true), [9, 8]);
+        assert_eq!(read(Some((1, 7)), 10, false), [8, 9]);
+        assert_eq!(read(Some((1, 7)), 1, true), [9]);
+        assert_eq!(read(Some((2, 7)), 10, false), [5, 6, 7, 8, 9], "another epoch");
+        assert_eq!(read(None, 0, false), [0; 0]);
+    }
+}
