@@ -90,6 +90,19 @@ pub const REFUSALS_MAX: u32 = 256;
 /// Bytes of one tick run: what one topic says in one turn in one encoding. A longer turn makes several runs.
 pub const RUN_LEN_MAX: usize = 256 * 1024;
 
+/// Payload bytes of a run that is put into one block with others, so that a reader of many topics gets one reference for
+/// several.
+pub const SHORT_RUN_LEN_MAX: usize = 4 * 1024;
+
+/// Bytes of such a block, and at most one run past it. Memory: a stalled reader of one of its topics keeps all of it.
+pub const RUN_BLOCK_LEN: usize = 16 * 1024;
+
+/// Topics and patterns that the configuration may let one connection follow: the count has 16 bits there.
+pub const TOPICS_PER_CONNECTION_BOUND: u32 = 65_535;
+
+/// Payload bytes that the configuration may let one message have: its frame fits 32 bits whatever has to be escaped.
+pub const MESSAGE_LEN_BOUND: u32 = 256 * 1024 * 1024;
+
 /// Buffers handed to the kernel in one send (`IOV_MAX` is 1,024).
 pub const SEGMENTS_PER_SEND_MAX: usize = 64;
 

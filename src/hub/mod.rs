@@ -149,6 +149,12 @@ impl Hub {
         &topic.matched
     }
 
+    /// Whether a pattern that this shard has readers of covers the topic.
+    pub fn is_read_by_pattern(&mut self, id: TopicId) -> bool {
+        self.topics[id].match_patterns(&self.patterns, &mut 0);
+        self.topics[id].matched.iter().any(|&pattern| !self.patterns.readers(pattern).is_empty())
+    }
+
     /// Every pattern that matches a topic which this shard may not know.
     #[must_use]
     pub fn matching_name(&self, topic: &str) -> Box<[PatternId]> {

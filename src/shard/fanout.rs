@@ -10,16 +10,14 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::conn::{Conn, Flag, Session};
+use super::encoding::{DIALECTS, Encodings};
 use super::outbox::Outbox;
 use super::subscriptions::direct;
-use crate::buf::Segment;
 use crate::close::CloseReason;
 use crate::command::{ConnId, Origin, Publication, TopicName};
-use crate::dialect::Dialect;
 use crate::driver::Op;
 use crate::hub::TopicId;
 use crate::limits::{RUN_LEN_MAX, TURN_LEN_MAX};
-use crate::transport::websocket;
 
 /// What is to be said this turn.
 #[derive(Debug, Default)]
@@ -38,38 +36,15 @@ pub(super) struct Runs {
     stamp: u32,
 }
 
+/// What one topic says in one turn, or a part of it.
 #[derive(Debug)]
-struct Run {
-    topic: TopicId,
-    publications: Vec<Arc<Publication>>,
-    len: usize,
+pub(super) struct Run {
+    pub topic: TopicId,
+    pub publications: Vec<Arc<Publication>>,
+    /// Payload bytes.
+    pub len: usize,
     /// The topic says more than one run this turn, so that its readers get them in order through their outboxes.
     is_part: bool,
-}
-
-/// A run in one dialect: the frames of all its publications, and where each ends.
-#[derive(Debug)]
-struct Encoded {
-    segment: Segment,
-    ends: Vec<u32>,
-}
-
-/// The encodings of one run, made when the first reader needs them.
-#[derive(Debug, Default)]
-struct Encodings([Option<Encoded>; DIALECTS.len()]);
-
-impl Encodings {
-    fn encode(&mut self, dialect: Dialect, publications: &[Arc<Publication>], message: &mut Vec<u8>) -> &Encoded {
-        self.0[dialect as usize].get_or_insert_with(|| {
-            let mut bytes = Vec::new();
-            let ends = publications.iter().map(|publication| {
-                websocket::frame_with(message, &mut bytes, |message| dialect.encode_push(publication, message));
-                bytes.len() as u32
-            });
-            let ends = ends.collect();
-            Encoded { segment: Segment::from(bytes), ends }
-        })
-    }
 }
 
 impl Shard {
@@ -128,9 +103,10 @@ impl Shard {
         self.resume_answered();
         let mut runs = std::mem::take(&mut self.runs.runs);
         let mut too_slow = Vec::new();
-        for run in &runs {
+        let encodings = self.encode_short_runs(&runs);
+        for (run, encodings) in runs.iter().zip(encodings) {
             *self.hub.run_mut(run.topic) = None;
-            self.flush_run(run, &mut too_slow);
+            self.flush_run(run, encodings, &mut too_slow);
         }
         for ((index, _), _) in self.runs.joined.drain() {
             self.conns[index].set(Flag::JOINED_NOW, false);
@@ -152,7 +128,7 @@ impl Shard {
         self.flush_outboxes();
     }
 
-    fn flush_run(&mut self, run: &Run, too_slow: &mut Vec<ConnId>) {
+    fn flush_run(&mut self, run: &Run, mut encodings: Encodings, too_slow: &mut Vec<ConnId>) {
         let mut batches: [Vec<ConnId>; DIALECTS.len()] = Default::default();
         let mut others = std::mem::take(&mut self.runs.others);
         for &key in self.hub.readers(run.topic) {
@@ -167,7 +143,6 @@ impl Shard {
             }
         }
         self.add_pattern_readers(run.topic, &mut others);
-        let mut encodings = Encodings::default();
         for index in others.drain(..) {
             if !self.enqueue(run, &mut encodings, index) {
                 too_slow.push(self.conns[index].id(index));
@@ -286,7 +261,5 @@ impl Conn {
     }
 }
 
-/// By discriminant.
-const DIALECTS: [Dialect; 3] = [Dialect::Raw, Dialect::Json, Dialect::Echo];
 /// Lists of publications kept for reuse.
 const SPARE_MAX: usize = 1024;

@@ -13,7 +13,7 @@
 //! | `exchanges` | HTTP requests and their answers, upgrades |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
 //! | `publish` | publications on their way to the home shard and back |
-//! | `fanout` | one turn's publications to their readers, and what is queued to the sockets |
+//! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
 //! | `post` | mail from other shards |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
@@ -24,6 +24,7 @@ mod conn;
 mod conns;
 mod deadlines;
 mod drain;
+mod encoding;
 mod exchanges;
 mod fanout;
 mod inbound;
