@@ -17,7 +17,7 @@ const ROOMS: &[Room] = &[
     // The ground floor, each only what stands above it here.
     Room { name: "limits", imports: &[] },
     Room { name: "close", imports: &["limits"] },
-    Room { name: "command", imports: &["limits", "close"] },
+    Room { name: "command", imports: &["limits", "close", "time"] },
     Room { name: "time", imports: &["limits"] },
     Room { name: "buf", imports: &["limits"] },
     Room { name: "metrics", imports: &["limits", "close"] },

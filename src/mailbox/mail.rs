@@ -86,6 +86,8 @@ pub enum Request {
     },
     /// Shut down in order. Only the composition root says so.
     Drain,
+    /// Everything that the sender is to deliver for what it has answered so far comes before the `Fenced` to this.
+    Fence,
     /// The sender has no connection left and stays only to answer.
     Drained,
 }
@@ -136,6 +138,8 @@ pub enum Answer {
         /// `None` if nobody reads or published it.
         history: Option<HistoryAnswer>,
     },
+    /// What was to be delivered has been sent.
+    Fenced,
     /// What the sender counts.
     Metrics {
         /// From the request.
@@ -162,7 +166,7 @@ impl Answer {
             Self::Deliver(publication) => publication.payload.len(),
             Self::Joined { result: Ok(answer), .. } => len_of_all(&answer.publications),
             Self::PatternSnapshot { publications, .. } => len_of_all(publications),
-            Self::History { history: Some(answer), .. } => len_of_all(&answer.publications),
+            Self::History { history: Some(history), .. } => len_of_all(&history.publications),
             _ => 0,
         }
     }

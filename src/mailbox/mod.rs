@@ -339,7 +339,7 @@ mod tests {
         let payload_len = LANE_PAYLOAD_LEN_MAX / 4;
         let publish = |n: usize| Request::Publish {
             topic: TopicName::parse(&format!("t.{n}")).expect("a valid name"),
-            message: crate::command::Message::text(&vec![0; payload_len]),
+            message: crate::command::Message::text(&vec![b'x'; payload_len]),
             ticket: None,
         };
         let total = 4 + SPILL_PAYLOAD_LEN_MAX / payload_len;

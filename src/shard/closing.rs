@@ -104,7 +104,8 @@ impl Shard {
         } else if conn.session == Session::Http {
             self.end_after_answers(id);
         } else {
-            self.terminate(id, CloseReason::PeerGone, false);
+            // Without a close frame, but it may still read what it was answered.
+            self.begin_end(id, CloseReason::PeerGone);
         }
     }
 

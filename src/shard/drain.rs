@@ -12,6 +12,9 @@ use crate::time::MonoTime;
 
 #[derive(Debug)]
 pub(super) struct Drain {
+    /// Shards that have not said yet that all they had for our readers is sent. Nobody is told to leave before, so that
+    /// what was published with success reaches who was reading.
+    fences: usize,
     /// The next connection to tell, by arena place.
     cursor: u32,
     next_step: MonoTime,
@@ -36,6 +39,7 @@ impl Shard {
         }
         let connections = u64::from(self.settings.admission.connections());
         self.drain = Some(Drain {
+            fences: self.settings.shards - 1,
             cursor: 0,
             next_step: self.now,
             deadline: self.now.plus_millis(self.settings.limits.drain_timeout_ms),
@@ -43,6 +47,13 @@ impl Shard {
             drained: 0,
         });
         self.ops.push(Op::StopAccepting);
+        self.ask_others(|| Request::Fence);
+    }
+
+    pub(super) fn note_fenced(&mut self) {
+        if let Some(drain) = &mut self.drain {
+            drain.fences -= 1;
+        }
     }
 
     /// Whether the shutdown is done, here and in every other shard.
@@ -72,6 +83,9 @@ impl Shard {
         }
         drain.next_step = self.now.plus_millis(DRAIN_STEP_MS);
         let is_late = self.now >= drain.deadline;
+        if drain.fences > 0 && !is_late {
+            return;
+        }
         let from = if is_late { 0 } else { drain.cursor };
         let to = if is_late { end } else { end.min(from.saturating_add(DRAIN_PER_TURN_MAX as u32)) };
         drain.cursor = to;

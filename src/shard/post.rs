@@ -48,6 +48,7 @@ impl Shard {
                 self.begin_drain();
                 None
             }
+            Request::Fence => Some(Answer::Fenced),
             Request::Drained => {
                 self.note_drained(from);
                 None
@@ -67,6 +68,7 @@ impl Shard {
             Answer::PatternSnapshot { ticket, publications } => self.on_pattern_snapshot(ticket, publications),
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
             Answer::History { ticket, history } => self.on_history(ticket, history),
+            Answer::Fenced => self.note_fenced(),
             Answer::Metrics { ticket, metrics } => self.on_metrics(ticket, *metrics),
         }
     }
