@@ -22,7 +22,9 @@ pub use raw::{RawConfig, Source, Typed};
 
 use crate::command::{Mode, Target};
 use crate::hub::{TopicRule, TopicSettings};
-use crate::limits::{CONFIG_LEN_MAX, HISTORY_MAX, Limits, SHARDS_MAX, TOPIC_RULES_MAX};
+use crate::limits::{
+    CONFIG_LEN_MAX, HISTORY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX, TOPIC_RULES_MAX, TOPICS_PER_CONNECTION_BOUND,
+};
 use crate::transport::http::Page;
 use raw::RawTopicRule;
 
@@ -237,9 +239,9 @@ const GIB: u64 = 1024 * 1024 * 1024;
 const LIMITS: &[LimitRow] = &[
     LimitRow { key: "connections_max", unit: Unit::Count, min: 1, max: 100_000_000, set: |l, v| l.connections_max = v as u32 },
     LimitRow { key: "connections_per_ip_max", unit: Unit::Count, min: 0, max: 100_000_000, set: |l, v| l.connections_per_ip_max = v as u32 },
-    LimitRow { key: "topics_per_connection_max", unit: Unit::Count, min: 1, max: 1_000_000, set: |l, v| l.topics_per_connection_max = v as u32 },
+    LimitRow { key: "topics_per_connection_max", unit: Unit::Count, min: 1, max: TOPICS_PER_CONNECTION_BOUND as u64, set: |l, v| l.topics_per_connection_max = v as u32 },
     LimitRow { key: "topics_max", unit: Unit::Count, min: 1, max: 1_000_000_000, set: |l, v| l.topics_max = v as u32 },
-    LimitRow { key: "message_len_max", unit: Unit::Bytes, min: 1, max: GIB, set: |l, v| l.message_len_max = v as u32 },
+    LimitRow { key: "message_len_max", unit: Unit::Bytes, min: 1, max: MESSAGE_LEN_BOUND as u64, set: |l, v| l.message_len_max = v as u32 },
     LimitRow { key: "outbox_len_max", unit: Unit::Bytes, min: 1024, max: GIB, set: |l, v| l.outbox_len_max = v as u32 },
     LimitRow { key: "retained_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.retained_len_max = v },
     LimitRow { key: "handshake_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.handshake_timeout_ms = v },

@@ -90,6 +90,19 @@ pub const REFUSALS_MAX: u32 = 256;
 /// Bytes of one tick run: what one topic says in one turn in one encoding. A longer turn makes several runs.
 pub const RUN_LEN_MAX: usize = 256 * 1024;
 
+/// Payload bytes of a run that is put into one block with others, so that a reader of many topics gets one reference for
+/// several.
+pub const SHORT_RUN_LEN_MAX: usize = 4 * 1024;
+
+/// Bytes of such a block, and at most one run past it. Memory: a stalled reader of one of its topics keeps all of it.
+pub const RUN_BLOCK_LEN: usize = 16 * 1024;
+
+/// Topics and patterns that the configuration may let one connection follow: the count has 16 bits there.
+pub const TOPICS_PER_CONNECTION_BOUND: u32 = 65_535;
+
+/// Payload bytes that the configuration may let one message have: its frame fits 32 bits whatever has to be escaped.
+pub const MESSAGE_LEN_BOUND: u32 = 256 * 1024 * 1024;
+
 /// Buffers handed to the kernel in one send (`IOV_MAX` is 1,024).
 pub const SEGMENTS_PER_SEND_MAX: usize = 64;
 
@@ -129,11 +142,22 @@ pub const SPILL_RETRY_MS: u64 = 1;
 /// Patterns that anybody reads, in the process; every shard keeps all of them.
 pub const PATTERNS_MAX: usize = 64 * 1024;
 
+/// Tokens of all these patterns together. Memory: each takes up to 1 KiB in each shard. Time: a topic may have to be
+/// held against all of them.
+pub const PATTERN_TOKENS_MAX: usize = 256 * 1024;
+
 /// Topics that a shard looks at when somebody subscribes to a pattern and wants the last values.
 pub const PATTERN_SCAN_MAX: usize = 64 * 1024;
 
 /// Last values that one shard sends to a new reader of a pattern.
 pub const PATTERN_SNAPSHOT_MAX: usize = 1024;
+
+/// Searches for last values that a shard answers in one turn, all by one pass over its topics; the others wait for the
+/// next turn.
+pub const SNAPSHOTS_PER_TURN_MAX: usize = 64;
+
+/// Nodes of patterns that one search for last values looks at. Past it the topics that are left count as not found.
+pub const SNAPSHOT_VISITS_MAX: usize = 1024 * 1024;
 
 /// Connections told to leave in one turn of a shutdown.
 pub const DRAIN_PER_TURN_MAX: usize = 1024;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 
+use crate::limits::MESSAGE_LEN_BOUND;
+
 /// A range of a shared block. Cloning it copies a pointer; 16 bytes in size, so that a stalled reader costs no more
 /// than that for each run that waits for it.
 #[derive(Clone)]
@@ -75,6 +77,8 @@ impl Deref for Segment {
 }
 
 const _: () = assert!(size_of::<Segment>() == 16);
+// A message whose every byte is escaped as six, with a run before it and replies behind it.
+const _: () = assert!(6 * (MESSAGE_LEN_BOUND as u64) + (64 << 20) < u32::MAX as u64);
 
 impl fmt::Debug for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -51,6 +51,12 @@ impl Home {
         self.history.since(since.offset, self.offset).or_else(by_last)
     }
 
+    /// Payload bytes of the history that are not those of the last value.
+    fn past_len(&self) -> u64 {
+        let last_len = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
+        self.history.len().saturating_sub(last_len)
+    }
+
     /// Payload bytes kept; the last value counts by itself only where it does not stand in the history.
     fn retained_len(&self) -> u64 {
         let last_len = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
@@ -101,29 +107,35 @@ impl Hub {
         self.retained_len = self.retained_len - before + after;
         while self.retained_len > self.settings.retained_len_max {
             if !self.shed(id) {
+                self.forget(id);
                 break;
             }
         }
     }
 
-    /// Frees some of the bytes kept: half of the largest history among some, else the last value of `newest`. `false`
-    /// if there is nothing to free there.
+    /// Frees half of the history that is the largest among some, beside the last values; `false` if that is nothing.
     fn shed(&mut self, newest: TopicId) -> bool {
         let sample = self.topics.sample(self.sweep_at, SHED_SAMPLE);
-        let history_len = |id: &TopicId| self.topics[*id].home.as_ref().map_or(0, |home| home.history.len());
-        let largest = sample.chain([newest]).max_by_key(history_len).filter(|id| history_len(id) > 0);
+        let past_len = |id: &TopicId| self.topics[*id].home.as_ref().map_or(0, |home| home.past_len());
+        let largest = sample.chain([newest]).max_by_key(past_len).filter(|id| past_len(id) > 0);
         self.sweep_at = self.sweep_at.wrapping_add(SHED_SAMPLE);
-        let Some(home) = self.topics[largest.unwrap_or(newest)].home.as_mut() else { return false };
+        let Some(home) = largest.and_then(|id| self.topics[id].home.as_mut()) else { return false };
         let before = home.retained_len();
-        if largest.is_some() {
-            home.history.drop_half();
-        } else {
-            home.last = None;
-        }
+        home.history.drop_half();
         let after = home.retained_len();
         self.retained_len = self.retained_len - before + after;
         self.sheds += 1;
         after < before
+    }
+
+    /// Keeps nothing of a topic, so that its value is delivered and the bytes kept are what they were before it.
+    fn forget(&mut self, id: TopicId) {
+        if let Some(home) = self.topics[id].home.as_mut() {
+            self.retained_len -= home.retained_len();
+            home.history = History::default();
+            home.last = None;
+            self.sheds += 1;
+        }
     }
 
     /// Looks at a few topics, in turn, for history that has grown too old.
@@ -252,6 +264,7 @@ fn epoch(seed: u64, shard: ShardId, given: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rules::{TopicRule, TopicRules};
     use super::super::tests::{hub, say, topic};
     use super::*;
 
@@ -324,5 +337,24 @@ mod tests {
         say(&mut hub, "a", "1");
         say(&mut hub, "b", "123");
         assert_eq!(hub.sizes().retained_len, 4);
+    }
+
+    #[test]
+    fn the_limit_of_bytes_holds_for_topics_with_a_history_of_one() {
+        let mut hub = hub(1, 1_000, 1_000);
+        let settings = TopicSettings { history: 10, ..TopicSettings::default() };
+        let pattern = crate::command::Target::parse(">").expect("a pattern");
+        hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
+        for round in 0..3 {
+            for n in 0..100 {
+                say(&mut hub, &format!("t.{n}"), &"x".repeat(90 + round));
+                assert!(hub.sizes().retained_len <= 1_000, "{} bytes are kept", hub.sizes().retained_len);
+            }
+        }
+        say(&mut hub, "big", &"x".repeat(2_000));
+        assert!(hub.sizes().retained_len <= 1_000);
+        let summed: u64 =
+            hub.topics.iter_mut().map(|topic| topic.home.as_ref().map_or(0, |home| home.retained_len())).sum();
+        assert_eq!(hub.sizes().retained_len, summed);
     }
 }

@@ -20,11 +20,12 @@ pub use readers::{Readers, SubscriberKey};
 pub use rules::{TopicRule, TopicRules, TopicSettings};
 pub use topic_table::TopicId;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
-use crate::limits::{PATTERN_SCAN_MAX, PATTERN_SNAPSHOT_MAX};
-use patterns::PatternTable;
+use crate::limits::{PATTERN_SCAN_MAX, PATTERN_SNAPSHOT_MAX, PATTERN_TOKENS_MAX, SNAPSHOT_VISITS_MAX};
+use patterns::{PatternTable, token_count};
 use topic_table::{Topic, TopicTable};
 
 /// What a hub is told once, at the start.
@@ -144,11 +145,14 @@ impl Hub {
     /// Every pattern that matches the topic and has readers somewhere.
     pub fn matching(&mut self, id: TopicId) -> &[PatternId] {
         let topic = &mut self.topics[id];
-        if topic.matched_at != self.patterns.generation() {
-            topic.matched_at = self.patterns.generation();
-            topic.matched = self.patterns.matching(topic.name.as_str());
-        }
+        topic.match_patterns(&self.patterns, &mut 0);
         &topic.matched
+    }
+
+    /// Whether a pattern that this shard has readers of covers the topic.
+    pub fn is_read_by_pattern(&mut self, id: TopicId) -> bool {
+        self.topics[id].match_patterns(&self.patterns, &mut 0);
+        self.topics[id].matched.iter().any(|&pattern| !self.patterns.readers(pattern).is_empty())
     }
 
     /// Every pattern that matches a topic which this shard may not know.
@@ -162,7 +166,9 @@ impl Hub {
     /// # Errors
     /// `overloaded` past the limit of patterns.
     pub fn ensure_pattern(&mut self, pattern: &Pattern) -> Result<PatternId, Refusal> {
-        if self.patterns.find(pattern).is_none() && self.patterns.len() >= self.settings.patterns_max {
+        let is_full = self.patterns.len() >= self.settings.patterns_max
+            || self.patterns.tokens() + token_count(pattern) > PATTERN_TOKENS_MAX;
+        if is_full && self.patterns.find(pattern).is_none() {
             return Err(Refusal::new(ErrorCode::Overloaded, "the gateway is at its limit of patterns"));
         }
         Ok(self.patterns.ensure(pattern))
@@ -206,18 +212,35 @@ impl Hub {
         self.patterns.set_interest(pattern, shard, readers);
     }
 
-    /// The last values of the topics that have their home here and match a pattern: at most
-    /// [`PATTERN_SNAPSHOT_MAX`], found among the first [`PATTERN_SCAN_MAX`] topics.
-    #[must_use]
-    pub fn snapshot(&self, pattern: &Pattern) -> Vec<Arc<Publication>> {
-        self.topics
-            .iter()
-            .take(PATTERN_SCAN_MAX)
-            .filter_map(|topic| topic.home.as_ref()?.last.as_ref())
-            .filter(|last| pattern.matches(last.topic.as_str()))
-            .take(PATTERN_SNAPSHOT_MAX)
-            .cloned()
-            .collect()
+    /// For each of `patterns` the last values of the topics that have their home here and match it: at most
+    /// [`PATTERN_SNAPSHOT_MAX`], found among the first [`PATTERN_SCAN_MAX`] topics. One pass for all of them, bounded
+    /// by [`SNAPSHOT_VISITS_MAX`]. A pattern that nobody reads any more has none.
+    pub fn snapshots<'a>(&mut self, patterns: impl Iterator<Item = &'a Pattern>) -> Vec<Vec<Arc<Publication>>> {
+        let mut found = Vec::new();
+        let mut wanted: BTreeMap<PatternId, Vec<usize>> = BTreeMap::new();
+        for pattern in patterns {
+            if let Some(id) = self.patterns.find(pattern) {
+                wanted.entry(id).or_default().push(found.len());
+            }
+            found.push(Vec::new());
+        }
+        let mut visits = 0;
+        for topic in self.topics.iter_mut().take(PATTERN_SCAN_MAX) {
+            if visits > SNAPSHOT_VISITS_MAX || wanted.is_empty() {
+                break;
+            }
+            if topic.home.as_ref().is_none_or(|home| home.last.is_none()) {
+                continue;
+            }
+            topic.match_patterns(&self.patterns, &mut visits);
+            let Some(last) = topic.home.as_ref().and_then(|home| home.last.as_ref()) else { continue };
+            for index in topic.matched.iter().filter_map(|id| wanted.get(id)).flatten() {
+                if found[*index].len() < PATTERN_SNAPSHOT_MAX {
+                    found[*index].push(Arc::clone(last));
+                }
+            }
+        }
+        found
     }
 
     /// Topics that this shard knows, patterns that any shard reads, and payload bytes of last values: for the metrics.
@@ -281,11 +304,32 @@ pub(crate) mod tests {
         say(&mut hub, "px.AAPL", "1");
         let Ok(Target::Pattern(pattern)) = Target::parse("px.*") else { panic!("a pattern") };
         hub.set_pattern_interest(&pattern, ShardId(2), 7);
-        assert_eq!(say(&mut hub, "px.AAPL", "2").shards, 1 << 2);
+        let Published { publication: last, shards } = say(&mut hub, "px.AAPL", "2");
+        assert_eq!(shards, 1 << 2);
         assert_eq!(hub.state("px.AAPL").expect("the topic is there").readers, 7);
-        assert_eq!(hub.snapshot(&pattern).len(), 1);
+        assert_eq!(hub.snapshots([&pattern, &pattern].into_iter()), [1, 1].map(|_| vec![last.clone()]));
         hub.set_pattern_interest(&pattern, ShardId(2), 0);
         assert_eq!(say(&mut hub, "px.AAPL", "3").shards, 0);
+    }
+
+    #[test]
+    fn patterns_are_bounded_by_their_tokens_too() {
+        let mut hub = hub(1, 100, 1_000);
+        hub.settings.patterns_max = usize::MAX;
+        let pattern = |n: usize| match Target::parse(&format!("{n}.{}>", "a.".repeat(122))) {
+            Ok(Target::Pattern(pattern)) => pattern,
+            _ => panic!("a pattern"),
+        };
+        let count = PATTERN_TOKENS_MAX / 124;
+        for n in 0..count {
+            hub.ensure_pattern(&pattern(n)).expect("there is room");
+        }
+        assert_eq!(hub.ensure_pattern(&pattern(count)).map_err(|refusal| refusal.code), Err(ErrorCode::Overloaded));
+        hub.ensure_pattern(&pattern(0)).expect("a pattern that is there costs nothing more");
+        for n in 0..count {
+            hub.set_pattern_interest(&pattern(n), ShardId(0), 0);
+        }
+        assert_eq!((hub.patterns.tokens(), hub.patterns.len()), (0, 0));
     }
 
     #[test]

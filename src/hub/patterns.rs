@@ -19,6 +19,7 @@ pub(super) struct PatternTable {
     by_text: BTreeMap<Pattern, u32>,
     root: Node,
     generation: u32,
+    tokens: usize,
 }
 
 #[derive(Debug)]
@@ -52,6 +53,11 @@ impl PatternTable {
         self.patterns.len()
     }
 
+    /// Tokens of all patterns together: the trie has no more nodes.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
     pub fn find(&self, pattern: &Pattern) -> Option<PatternId> {
         self.by_text.get(pattern).map(|&id| PatternId(id))
     }
@@ -63,6 +69,7 @@ impl PatternTable {
         let entry = Entry { pattern: pattern.clone(), readers: Readers::Empty, held: 0, counts: Vec::new() };
         let id = PatternId(self.patterns.insert(entry) as u32);
         self.by_text.insert(pattern.clone(), id.0);
+        self.tokens += token_count(pattern);
         *self.root.place(pattern) = Some(id);
         self.next_generation();
         id
@@ -117,9 +124,14 @@ impl PatternTable {
 
     /// Every pattern that matches; costs at most a visit of each node of the trie, as a rule a few.
     pub fn matching(&self, topic: &str) -> Box<[PatternId]> {
+        self.matching_counted(topic, &mut 0)
+    }
+
+    /// As [`PatternTable::matching`], and adds the nodes visited to `visits`.
+    pub fn matching_counted(&self, topic: &str, visits: &mut usize) -> Box<[PatternId]> {
         let mut found = Vec::new();
         if !self.patterns.is_empty() {
-            self.root.collect(Some(topic), &mut found);
+            self.root.collect(Some(topic), &mut found, visits);
         }
         found.into_boxed_slice()
     }
@@ -127,6 +139,7 @@ impl PatternTable {
     fn remove(&mut self, id: PatternId) {
         let entry = self.patterns.remove(id.0 as usize);
         self.by_text.remove(&entry.pattern);
+        self.tokens -= token_count(&entry.pattern);
         self.root.clear(Some(entry.pattern.as_str()));
         self.next_generation();
     }
@@ -179,7 +192,8 @@ impl Node {
     }
 
     /// A topic has at most 128 tokens, which bounds the depth.
-    fn collect(&self, rest: Option<&str>, found: &mut Vec<PatternId>) {
+    fn collect(&self, rest: Option<&str>, found: &mut Vec<PatternId>, visits: &mut usize) {
+        *visits += 1;
         let Some(rest) = rest else {
             found.extend(self.here);
             return;
@@ -187,16 +201,20 @@ impl Node {
         found.extend(self.rest);
         let (token, rest) = split(rest);
         if let Some(node) = self.by_token.get(token) {
-            node.collect(rest, found);
+            node.collect(rest, found, visits);
         }
         if let Some(star) = &self.star {
-            star.collect(rest, found);
+            star.collect(rest, found, visits);
         }
     }
 
     fn is_empty(&self) -> bool {
         self.by_token.is_empty() && self.star.is_none() && self.here.is_none() && self.rest.is_none()
     }
+}
+
+pub(super) fn token_count(pattern: &Pattern) -> usize {
+    pattern.as_str().split('.').count()
 }
 
 fn split(rest: &str) -> (&str, Option<&str>) {

@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 use slab::Slab;
 
 use super::home::Home;
-use super::patterns::PatternId;
+use super::patterns::{PatternId, PatternTable};
 use super::readers::Readers;
 use crate::command::TopicName;
 
@@ -36,6 +36,15 @@ pub(super) struct Topic {
 }
 
 impl Topic {
+    /// Brings `matched` up to date.
+    pub fn match_patterns(&mut self, patterns: &PatternTable, visits: &mut usize) {
+        *visits += 1;
+        if self.matched_at != patterns.generation() {
+            self.matched_at = patterns.generation();
+            self.matched = patterns.matching_counted(self.name.as_str(), visits);
+        }
+    }
+
     pub fn is_unused(&self) -> bool {
         self.held == 0 && self.run.is_none() && self.home.as_ref().is_none_or(|home| home.is_unused())
     }
@@ -101,8 +110,8 @@ impl TopicTable {
         self.topics.get(id.0 as usize)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Topic> {
-        self.topics.iter().map(|(_, topic)| topic)
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
+        self.topics.iter_mut().map(|(_, topic)| topic)
     }
 
     /// Some topics from a place on, round the table.

@@ -4,6 +4,7 @@
 use crate::close::CloseReason;
 use crate::command::ConnId;
 use crate::dialect::Dialect;
+use crate::limits::TOPICS_PER_CONNECTION_BOUND;
 use crate::time::MonoTime;
 
 use super::subscription::Subscription;
@@ -42,6 +43,8 @@ pub(super) struct Conn {
 
 // An idle connection is this and nothing else; what is below it is the reason for every pool.
 const _: () = assert!(size_of::<Conn>() <= 64);
+// `target_count` counts all that the configuration allows.
+const _: () = assert!(TOPICS_PER_CONNECTION_BOUND <= u16::MAX as u32);
 
 /// How a connection moves messages now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,11 +13,12 @@ pub(super) struct Conns {
     slots: Slab<Conn>,
     capacity: usize,
     made: u32,
+    end: u32,
 }
 
 impl Conns {
     pub fn new(capacity: usize) -> Self {
-        Self { slots: Slab::with_capacity(capacity), capacity, made: 0 }
+        Self { slots: Slab::with_capacity(capacity), capacity, made: 0, end: 0 }
     }
 
     /// Makes a connection; `None` if the arena is full. The vector never grows past its first capacity.
@@ -28,6 +29,7 @@ impl Conns {
         self.made = self.made.wrapping_add(1);
         let generation = self.made;
         let index = self.slots.insert(Conn::new(generation, now)) as u32;
+        self.end = self.end.max(index + 1);
         Some(ConnId { index, generation })
     }
 
@@ -54,7 +56,7 @@ impl Conns {
 
     /// One past the highest place that was ever used.
     pub fn end(&self) -> u32 {
-        self.slots.capacity().min(self.made as usize) as u32
+        self.end
     }
 }
 
@@ -89,5 +91,15 @@ mod tests {
         let third = conns.insert(MonoTime::ZERO).expect("there is room again");
         assert_eq!(third.index, first.index);
         assert!(conns.get(first).is_none() && conns.get(third).is_some());
+    }
+
+    #[test]
+    fn the_end_stays_where_it_was_when_the_count_of_connections_comes_round() {
+        let mut conns = Conns::new(8);
+        let ids = [(); 5].map(|()| conns.insert(MonoTime::ZERO).expect("there is room"));
+        conns.remove(ids[0]);
+        conns.made = u32::MAX;
+        conns.insert(MonoTime::ZERO).expect("there is room");
+        assert_eq!(conns.end(), 5);
     }
 }

@@ -10,14 +10,13 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::conn::{Conn, Flag, Session, Slot};
+use super::encoding::{DIALECTS, Encodings};
 use super::lag;
 use super::outbox::Outbox;
 use super::subscription::TargetId;
 use super::subscriptions::direct;
-use crate::buf::Segment;
 use crate::close::CloseReason;
 use crate::command::{ConnId, Mode, Origin, Outbound, Publication, TopicName};
-use crate::dialect::Dialect;
 use crate::driver::Op;
 use crate::hub::TopicId;
 use crate::limits::{HELD_LEN_MAX, LAG_DRAIN_LEN, RUN_LEN_MAX, TURN_LEN_MAX};
@@ -40,38 +39,15 @@ pub(super) struct Runs {
     stamp: u32,
 }
 
+/// What one topic says in one turn, or a part of it.
 #[derive(Debug)]
-struct Run {
-    topic: TopicId,
-    publications: Vec<Arc<Publication>>,
-    len: usize,
+pub(super) struct Run {
+    pub topic: TopicId,
+    pub publications: Vec<Arc<Publication>>,
+    /// Payload bytes.
+    pub len: usize,
     /// The topic says more than one run this turn, so that its readers get them in order through their outboxes.
     is_part: bool,
-}
-
-/// A run in one dialect: the frames of all its publications, and where each ends.
-#[derive(Debug)]
-struct Encoded {
-    segment: Segment,
-    ends: Vec<u32>,
-}
-
-/// The encodings of one run, made when the first reader needs them.
-#[derive(Debug, Default)]
-struct Encodings([Option<Encoded>; DIALECTS.len()]);
-
-impl Encodings {
-    fn encode(&mut self, dialect: Dialect, publications: &[Arc<Publication>], message: &mut Vec<u8>) -> &Encoded {
-        self.0[dialect as usize].get_or_insert_with(|| {
-            let mut bytes = Vec::new();
-            let ends = publications.iter().map(|publication| {
-                websocket::frame_with(message, &mut bytes, |message| dialect.encode_push(publication, message));
-                bytes.len() as u32
-            });
-            let ends = ends.collect();
-            Encoded { segment: Segment::from(bytes), ends }
-        })
-    }
 }
 
 impl Shard {
@@ -108,12 +84,6 @@ impl Shard {
         }
     }
 
-    /// The newest offset that this turn's runs have of each of their topics.
-    pub(super) fn newest_in_runs(&self) -> Vec<(TopicName, u64)> {
-        let newest = |run: &Run| run.publications.last().map(|last| (last.topic.clone(), last.position.offset));
-        self.runs.runs.iter().filter_map(newest).collect()
-    }
-
     /// Whether a reader of the topic gets the publication with this turn's run.
     pub(super) fn comes_by_run(&mut self, index: u32, publication: &Publication) -> bool {
         if self.runs.runs.is_empty() {
@@ -136,9 +106,10 @@ impl Shard {
         self.resume_answered();
         let mut runs = std::mem::take(&mut self.runs.runs);
         let mut too_slow = Vec::new();
-        for run in &runs {
+        let encodings = self.encode_short_runs(&runs);
+        for (run, encodings) in runs.iter().zip(encodings) {
             *self.hub.run_mut(run.topic) = None;
-            self.flush_run(run, &mut too_slow);
+            self.flush_run(run, encodings, &mut too_slow);
         }
         for ((index, _), _) in self.runs.joined.drain() {
             self.conns[index].set(Flag::JOINED_NOW, false);
@@ -152,13 +123,15 @@ impl Shard {
         }
         self.runs.runs = runs;
         self.runs.len = 0;
+        self.attach_noted();
+        self.take_snapshots();
         for id in too_slow {
             self.close(id, CloseReason::SlowReader, "too slow");
         }
         self.flush_outboxes();
     }
 
-    fn flush_run(&mut self, run: &Run, too_slow: &mut Vec<ConnId>) {
+    fn flush_run(&mut self, run: &Run, mut encodings: Encodings, too_slow: &mut Vec<ConnId>) {
         let mut batches: [Vec<ConnId>; DIALECTS.len()] = Default::default();
         let mut others = std::mem::take(&mut self.runs.others);
         for &key in self.hub.readers(run.topic) {
@@ -173,7 +146,6 @@ impl Shard {
             }
         }
         self.add_pattern_readers(run.topic, &mut others);
-        let mut encodings = Encodings::default();
         for index in others.drain(..) {
             if !self.enqueue(run, &mut encodings, index) {
                 too_slow.push(self.conns[index].id(index));
@@ -220,7 +192,7 @@ impl Shard {
         if let Some(pending) = conn.pending.index().and_then(|slot| self.pendings.get_mut(slot)) {
             // Who would rather skip is not disconnected for the time that another shard takes to answer.
             let len_max = if conn.is(Flag::HAS_MODES) { len_max.max(HELD_LEN_MAX) } else { len_max };
-            return pending.hold(&run.publications[news..], len_max) || self.stop_holding(index);
+            return pending.catch_up.hold(&run.publications[news..], len_max) || self.stop_holding(index);
         }
         let is_behind = self.outboxes.get(conn.outbox).is_some_and(Outbox::is_behind) || !conn.lag.is_none();
         if is_behind && conn.is(Flag::HAS_MODES) {
@@ -285,8 +257,8 @@ impl Shard {
     /// it would not, or if its subscriptions are still under way.
     fn stop_holding(&mut self, index: u32) -> bool {
         let id = self.conns[index].id(index);
-        let Some(held) = self.take_catch_up(id) else { return false };
-        for publication in held {
+        let Some(mut held) = self.take_catch_up(id) else { return false };
+        while let Some(publication) = held.pop() {
             let Some(topic) = self.hub.find(publication.topic.as_str()) else { continue };
             match self.mode(index, topic) {
                 Mode::Queue => return false,
@@ -392,7 +364,5 @@ impl Conn {
     }
 }
 
-/// By discriminant.
-const DIALECTS: [Dialect; 3] = [Dialect::Raw, Dialect::Json, Dialect::Echo];
 /// Lists of publications kept for reuse.
 const SPARE_MAX: usize = 1024;

@@ -4,20 +4,18 @@
 //! gets first) and what follows travel the same lane, so that nothing is lost or doubled between them. While an
 //! operation is under way its connection is held: what it is to get is kept as publications, behind the answer.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
 use slab::Slab;
 
 use super::Shard;
+use super::catch_up::CatchUp;
 use super::conn::{Flag, Slot};
 use super::conns::Conns;
 use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, ErrorCode, JoinAnswer, Joined, Mode, OperationId, Origin, Outbound, Pattern, Position, Publication,
-    Refusal, ShardId, Subscribe, Target, TopicName,
+    ConnId, ErrorCode, JoinAnswer, Joined, Mode, OperationId, Origin, Outbound, Position, Publication, Refusal,
+    ShardId, Subscribe, Target, TopicName,
 };
 use crate::dialect::Dialect;
 use crate::hub::{PatternId, SubscriberKey};
@@ -29,11 +27,8 @@ use crate::transport::websocket;
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     operations: Slab<Operation>,
-    /// What it gets once the operations are done: what it missed, last values, and what was said meanwhile.
-    catch_up: VecDeque<Arc<Publication>>,
-    /// Payload bytes of what was said meanwhile.
-    held_len: usize,
-    is_sorted: bool,
+    /// What it gets once the operations are done.
+    pub catch_up: CatchUp,
 }
 
 #[derive(Debug)]
@@ -42,37 +37,17 @@ struct Operation {
     joined: Vec<Joined>,
     /// Targets that are still to be answered.
     waits: usize,
+    /// Targets that the connection did not follow before.
+    made: Vec<Target>,
     refusal: Option<Refusal>,
-}
-
-impl Pending {
-    /// Keeps what was said while the connection is held; `false` past the bound of its outbox.
-    pub fn hold(&mut self, publications: &[Arc<Publication>], len_max: usize) -> bool {
-        self.held_len += publications.iter().map(|publication| publication.payload.len() + HELD_COST).sum::<usize>();
-        self.catch_up.extend(publications.iter().cloned());
-        self.is_sorted &= self.operations.is_empty();
-        self.held_len <= len_max
-    }
-
-    /// Puts the topics' publications in order, each once: the answers of several shards, and what was said meanwhile,
-    /// can overlap.
-    fn sort(&mut self) {
-        if !self.is_sorted {
-            let all = self.catch_up.make_contiguous();
-            all.sort_by(|a, b| (a.topic.as_str(), a.position.offset).cmp(&(b.topic.as_str(), b.position.offset)));
-            let mut all: Vec<_> = std::mem::take(&mut self.catch_up).into();
-            all.dedup_by(|a, b| a.topic == b.topic && a.position == b.position);
-            self.catch_up = all.into();
-            self.is_sorted = true;
-        }
-    }
 }
 
 impl Shard {
     pub(super) fn subscribe(&mut self, id: ConnId, subscribe: Subscribe) {
         let limits = &self.settings.limits;
-        let new = subscribe.targets.iter().filter(|target| self.find_subscription(id, target).is_none()).count();
-        if self.conns[id.index].target_count as usize + new > limits.topics_per_connection_max as usize {
+        let is_new = |target: &&Target| self.find_subscription(id, target).is_none();
+        let made: Vec<Target> = subscribe.targets.iter().filter(is_new).cloned().collect();
+        if self.conns[id.index].target_count as usize + made.len() > limits.topics_per_connection_max as usize {
             let refusal = Refusal::new(ErrorCode::TooManyTopics, "the connection is at its limit of topics");
             return self.refuse(id, subscribe.id.as_ref(), refusal);
         }
@@ -87,6 +62,7 @@ impl Shard {
             id: subscribe.id,
             joined: joined.collect(),
             waits: subscribe.targets.len(),
+            made,
             refusal: None,
         });
         for (index, target) in subscribe.targets.into_iter().enumerate() {
@@ -138,27 +114,6 @@ impl Shard {
         }
     }
 
-    /// First every shard notes the interest; a topic of any home may match. Only then does the reader stand in the
-    /// list, so that what it gets has no gap, and only then are the last values asked for.
-    fn join_pattern(&mut self, id: ConnId, pattern: &Pattern, ticket: u32) {
-        let pattern_id = match self.hub.ensure_pattern(pattern) {
-            Ok(pattern_id) => pattern_id,
-            Err(refusal) => return self.on_joined(ticket, Err(refusal)),
-        };
-        let target = TargetId::pattern(pattern_id);
-        self.subscriptions.add(&mut self.conns, id.index, target, Place::Waiting { ticket });
-        let readers = self.hub.hold_pattern(pattern_id, 1);
-        self.set_waits(ticket, self.settings.shards);
-        self.tell_interest(pattern, readers, Some(ticket));
-        self.on_pattern_noted(ticket);
-    }
-
-    /// Tells every shard, this one included, how many readers of a pattern there are here now.
-    fn tell_interest(&mut self, pattern: &Pattern, readers: u32, ticket: Option<u32>) {
-        self.hub.set_pattern_interest(pattern, self.settings.shard, readers);
-        self.ask_others(|| Request::PatternInterest { pattern: pattern.clone(), readers, ticket });
-    }
-
     pub(super) fn ask_others(&mut self, request: impl Fn() -> Request) {
         for shard in self.other_shards() {
             self.outgoing.requests.push((shard, request()));
@@ -169,51 +124,6 @@ impl Shard {
     pub(super) fn other_shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         let me = self.settings.shard;
         (0..self.settings.shards as u8).map(ShardId).filter(move |shard| *shard != me)
-    }
-
-    fn set_waits(&mut self, ticket: u32, count: usize) {
-        if let Some(Ticket::Join { waits, .. }) = self.tickets.get_mut(ticket as usize) {
-            *waits = count;
-        }
-    }
-
-    /// Counts one answer to a pattern's ticket; returns what it was for with the last one.
-    fn count_answer(&mut self, ticket: u32) -> Option<(ConnId, Target, bool)> {
-        let Some(Ticket::Join { conn, target, last, waits, .. }) = self.tickets.get_mut(ticket as usize) else {
-            unreachable!("the ticket of a join comes back with its answer");
-        };
-        *waits -= 1;
-        (*waits == 0).then(|| (*conn, target.clone(), *last))
-    }
-
-    /// A shard has noted the interest in a pattern.
-    pub(super) fn on_pattern_noted(&mut self, ticket: u32) {
-        let Some((id, target, last)) = self.count_answer(ticket) else { return };
-        let Target::Pattern(pattern) = &target else { unreachable!("only a pattern is noted") };
-        let waiting = self.find_waiting(id, &target, ticket);
-        if let (Some(key), Some(pattern_id)) = (waiting, self.hub.find_pattern(pattern)) {
-            self.note_joined_pattern(id, pattern);
-            let place = self.hub.attach_pattern(pattern_id, key);
-            self.subscriptions.set_place(&mut self.conns, key, Place::Attached(place));
-        }
-        if last && waiting.is_some() {
-            self.set_waits(ticket, self.settings.shards);
-            self.ask_others(|| Request::AskPattern { pattern: pattern.clone(), ticket });
-            let own = self.hub.snapshot(pattern);
-            self.on_pattern_snapshot(ticket, own);
-        } else {
-            self.set_waits(ticket, 1);
-            self.on_pattern_snapshot(ticket, Vec::new());
-        }
-    }
-
-    /// What this turn's runs have of a pattern's topics was said before its new reader joined.
-    fn note_joined_pattern(&mut self, id: ConnId, pattern: &Pattern) {
-        for (topic, offset) in self.newest_in_runs() {
-            if pattern.matches(topic.as_str()) && !self.follows(id, &topic) {
-                self.note_joined(id.index, &topic, offset);
-            }
-        }
     }
 
     /// The home shard has answered a subscription to a topic.
@@ -240,28 +150,11 @@ impl Shard {
                 let joined = &mut open.joined[index as usize];
                 joined.position = Some(answer.position);
                 joined.recovered = answer.recovered;
-                pending.is_sorted &= pending.catch_up.is_empty();
-                pending.catch_up.extend(answer.publications);
+                pending.catch_up.keep(answer.publications);
             }
             Err(refusal) => open.refusal = Some(refusal),
         }
         self.advance_operation(id, operation);
-    }
-
-    /// A shard has sent its last values of a pattern's topics.
-    pub(super) fn on_pattern_snapshot(&mut self, ticket: u32, publications: Vec<Arc<Publication>>) {
-        let Some(Ticket::Join { conn: id, operation, .. }) = self.tickets.get(ticket as usize) else {
-            unreachable!("the ticket of a join comes back with its answer");
-        };
-        let (id, operation) = (*id, *operation);
-        if let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) {
-            pending.is_sorted &= pending.catch_up.is_empty();
-            pending.catch_up.extend(publications);
-        }
-        if self.count_answer(ticket).is_some() {
-            self.tickets.remove(ticket as usize);
-            self.advance_operation(id, operation);
-        }
     }
 
     /// Notes a target of an operation as answered; ends the operation with its last one.
@@ -276,8 +169,7 @@ impl Shard {
         let is_json = self.conns[id.index].dialect == Dialect::Json;
         match done.refusal {
             Some(refusal) => {
-                let targets: Vec<Target> = done.joined.into_iter().map(|joined| joined.target).collect();
-                self.unsubscribe(id, &targets);
+                self.unsubscribe(id, &done.made);
                 if is_json {
                     self.refuse(id, done.id.as_ref(), refusal);
                 } else {
@@ -298,11 +190,10 @@ impl Shard {
         if !pending.operations.is_empty() {
             return;
         }
-        pending.sort();
         while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
             && self.outboxes.ensure(&mut self.conns[id.index].outbox).len() < CATCH_UP_LEN_MAX
         {
-            let Some(publication) = pending.catch_up.pop_front() else {
+            let Some(publication) = pending.catch_up.pop() else {
                 self.release_pending(id);
                 break;
             };
@@ -345,23 +236,19 @@ impl Shard {
         matches!(self.subscriptions.place(&self.conns, key), Place::Attached(_))
     }
 
-    fn find_waiting(&self, id: ConnId, target: &Target, ticket: u32) -> Option<SubscriberKey> {
+    pub(super) fn find_waiting(&self, id: ConnId, target: &Target, ticket: u32) -> Option<SubscriberKey> {
         self.conns.get(id)?;
         let key = self.find_subscription(id, target)?;
         (self.subscriptions.place(&self.conns, key) == Place::Waiting { ticket }).then_some(key)
     }
 
     pub(super) fn unsubscribe(&mut self, id: ConnId, targets: &[Target]) {
+        let mut left = Vec::new();
         for target in targets {
             if let Some(key) = self.find_subscription(id, target) {
                 self.leave(key);
+                left.push(target);
             }
-        }
-        // What is held for the connection is only what it still follows.
-        if let Some(slot) = self.conns[id.index].pending.index() {
-            let mut catch_up = std::mem::take(&mut self.pendings[slot].catch_up);
-            catch_up.retain(|publication| self.follows(id, &publication.topic));
-            self.pendings[slot].catch_up = catch_up;
         }
         if let Some(slot) = self.conns[id.index].lag.index() {
             let mut lag = std::mem::take(&mut self.lags[slot]);
@@ -369,11 +256,26 @@ impl Shard {
             self.lags[slot] = lag;
             self.mark_dirty(id);
         }
+        // What is kept for the connection is only what it still follows.
+        let Some(slot) = self.conns[id.index].pending.index() else { return };
+        let mut catch_up = std::mem::take(&mut self.pendings[slot].catch_up);
+        let mut has_pattern = false;
+        for target in left {
+            match target {
+                Target::Topic(topic) if !self.follows_by_pattern(id, topic) => catch_up.forget_topic(topic),
+                Target::Topic(_) => {}
+                Target::Pattern(_) => has_pattern = true,
+            }
+        }
+        if has_pattern {
+            catch_up.retain(|topic| self.follows(id, topic));
+        }
+        self.pendings[slot].catch_up = catch_up;
     }
 
     /// What is held for a connection whose subscriptions are made, which is then held no longer; `None` while any is
     /// under way.
-    pub(super) fn take_catch_up(&mut self, id: ConnId) -> Option<VecDeque<Arc<Publication>>> {
+    pub(super) fn take_catch_up(&mut self, id: ConnId) -> Option<CatchUp> {
         let pending = pending_mut(&self.conns, &mut self.pendings, id)?;
         if !pending.operations.is_empty() || !self.conns[id.index].is(Flag::HAS_MODES) {
             return None;
@@ -476,7 +378,7 @@ impl Shard {
 fn ensure_pending<'a>(conns: &mut Conns, pendings: &'a mut Slab<Pending>, id: ConnId) -> &'a mut Pending {
     let conn = &mut conns[id.index];
     let slot = conn.pending.index().unwrap_or_else(|| {
-        let slot = pendings.insert(Pending { is_sorted: true, ..Pending::default() });
+        let slot = pendings.insert(Pending::default());
         conn.pending = Slot::new(slot);
         conn.set(Flag::HELD, true);
         slot
@@ -487,6 +389,3 @@ fn ensure_pending<'a>(conns: &mut Conns, pendings: &'a mut Slab<Pending>, id: Co
 pub(super) fn pending_mut<'a>(conns: &Conns, pendings: &'a mut Slab<Pending>, id: ConnId) -> Option<&'a mut Pending> {
     pendings.get_mut(conns.get(id)?.pending.index()?)
 }
-
-/// What a held publication counts beside its payload, so that empty ones are bounded too.
-const HELD_COST: usize = 64;

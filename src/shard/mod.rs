@@ -11,22 +11,25 @@
 //! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
 //! | `inbound` | received bytes to messages to commands |
 //! | `exchanges` | HTTP requests and their answers, upgrades |
-//! | `join` | subscribing and leaving |
+//! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
 //! | `publish` | publications on their way to the home shard and back |
-//! | `fanout`, `lag` | one turn's publications to their readers, what is queued to the sockets, and what is skipped |
+//! | `fanout`, `encoding`, `lag` | one turn's publications to their readers, what is queued to the sockets, what is skipped |
 //! | `post` | mail from other shards |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
 mod accept;
+mod catch_up;
 mod closing;
 mod conn;
 mod conns;
 mod deadlines;
 mod drain;
+mod encoding;
 mod exchanges;
 mod fanout;
 mod inbound;
 mod join;
+mod join_pattern;
 mod lag;
 mod outbox;
 mod post;
@@ -38,7 +41,7 @@ mod tickets;
 
 pub use run::{run, turn};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -60,6 +63,7 @@ use drain::Drain;
 use exchanges::HttpSession;
 use fanout::Runs;
 use join::Pending;
+use join_pattern::Search;
 use lag::Lag;
 use outbox::Outboxes;
 use subscription::TargetId;
@@ -121,6 +125,10 @@ pub struct Shard {
     answered: Vec<ConnId>,
     is_congested: bool,
     refusals: u32,
+    /// Joins of patterns, by ticket, that every shard has noted in this turn.
+    noted: Vec<u32>,
+    /// Searches for last values, oldest first.
+    searches: VecDeque<Search>,
     /// Kept between calls so that they stop allocating.
     inbox: Inbox,
     json: Option<Box<Scratch>>,
@@ -173,6 +181,8 @@ impl Shard {
             answered: Vec::new(),
             is_congested: false,
             refusals: 0,
+            noted: Vec::new(),
+            searches: VecDeque::new(),
             inbox: Inbox::default(),
             json: None,
             message: Vec::new(),
@@ -201,6 +211,11 @@ impl Shard {
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let drain = self.drain.as_ref().map(Drain::next_step);
         [self.wheel.next_deadline(), drain].into_iter().flatten().min()
+    }
+
+    /// Whether work is left over from the last turn, so that the next one must not wait.
+    pub(super) fn has_work(&self) -> bool {
+        !self.searches.is_empty()
     }
 
     /// What this shard counts, with its gauges filled in.

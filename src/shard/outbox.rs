@@ -72,10 +72,11 @@ impl Outbox {
         self.len += self.control.len() - before;
     }
 
-    /// Lets no control frame pass what is queued now.
+    /// Lets no control frame pass what is queued or in flight now.
     pub fn guard(&mut self) {
         self.seal_tail();
         self.guarded = self.queue.len();
+        self.guarded_in_flight = self.in_flight_len > 0;
     }
 
     /// Drops what waits and was not begun, control frames included.
@@ -314,6 +315,19 @@ mod tests {
         outbox.sent(1, &mut segments);
         outbox.control(|out| out.push(b'?'));
         assert!(text(&outbox.next_send(segments).expect("something waits")).starts_with("TTP!"));
+    }
+
+    #[test]
+    fn nothing_passes_the_opening_handshake_behind_a_response_in_flight() {
+        let mut outbox = Outbox::default();
+        outbox.reply(|out| out.extend_from_slice(b"response"));
+        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        outbox.reply(|out| out.extend_from_slice(b"HTTP"));
+        outbox.guard();
+        outbox.control(|out| out.push(b'!'));
+        segments[0].advance(3);
+        outbox.sent(3, &mut segments);
+        assert_eq!(text(&outbox.next_send(segments).expect("something waits")), "ponseHTTP!");
     }
 
     #[test]

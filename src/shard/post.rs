@@ -34,7 +34,8 @@ impl Shard {
                 ticket.map(|ticket| Answer::PatternNoted { ticket })
             }
             Request::AskPattern { pattern, ticket } => {
-                Some(Answer::PatternSnapshot { ticket, publications: self.hub.snapshot(&pattern) })
+                self.search(from, pattern, ticket);
+                None
             }
             Request::AskTopic { topic, ticket } => {
                 Some(Answer::TopicState { ticket, state: self.hub.state(topic.as_str()) })

@@ -52,9 +52,9 @@ pub fn turn<D: Driver>(
     Ok(())
 }
 
-/// How long the driver may wait: not at all with mail there, and not long with mail that found no room.
+/// How long the driver may wait: not at all with mail or work there, and not long with mail that found no room.
 fn next_look(now: MonoTime, shard: &Shard, mailbox: &Mailbox) -> Option<MonoTime> {
-    if !mailbox.park() {
+    if !mailbox.park() || shard.has_work() {
         return Some(now);
     }
     let retry = mailbox.has_spilled().then(|| now.plus_millis(SPILL_RETRY_MS));

@@ -1,0 +1,73 @@
+//! Subscriptions: what a refused one takes along, what a pattern's reader gets, and how much one operation may cost.
+
+use fanwire::limits::{CATCH_UP_LEN_MAX, Limits, SNAPSHOTS_PER_TURN_MAX};
+
+use crate::world::{World, post};
+
+#[test]
+fn a_refused_operation_takes_nothing_away_that_was_followed_before() {
+    let mut world = World::new(1, 1 << 16, Limits { topics_max: 2, ..Limits::default() });
+    let peer = world.upgrade(0, "/ws");
+    world.say_text(peer, r#"{"op":"sub","topics":["a"],"id":1}"#);
+    assert!(world.hear_for(peer, 3).contains(r#"{"op":"ok","id":1"#));
+    world.say_text(peer, r#"{"op":"sub","topics":["a","b","c"],"id":2}"#);
+    assert!(world.hear_for(peer, 3).contains(r#"{"op":"err","id":2,"code":"overloaded""#));
+    let publisher = world.connect(0);
+    world.say(publisher, (post("a", "1") + &post("b", "2")).as_bytes());
+    let heard = world.hear_for(peer, 3);
+    assert!(heard.contains(r#"{"t":"a","o":1,"d":1}"#), "{heard}");
+    assert!(!heard.contains(r#""t":"b""#), "what the operation would have made is not there: {heard}");
+}
+
+#[test]
+fn a_publication_that_comes_with_the_last_values_is_heard_once() {
+    let mut world = World::new(2, 1 << 20, Limits { outbox_len_max: 1 << 24, ..Limits::default() });
+    let publisher = world.connect(1);
+    let mut topics: Vec<String> = world.topics_at(1).take(10).collect();
+    topics.sort();
+    let value = format!("\"{}\"", "x".repeat(CATCH_UP_LEN_MAX / 5));
+    for topic in &topics {
+        world.say(publisher, post(topic, &value).as_bytes());
+        world.turns(2);
+    }
+    let reader = world.upgrade(0, "/ws");
+    world.say_text(reader, r#"{"op":"sub","topics":["t.*"]}"#);
+    // The interest, and that it is noted.
+    world.turns(1);
+    world.turn_of(0);
+    // The last value of the last topic changes as it is asked for: it comes as a publication and as a last value.
+    let last = topics.last().expect("there are ten");
+    world.say(publisher, post(last, &value).as_bytes());
+    world.turn_of(1);
+    let heard = world.hear_for(reader, 100);
+    for topic in &topics {
+        let count = heard.matches(&format!("{{\"t\":\"{topic}\",\"o\":")).count();
+        assert_eq!(count, 1, "{topic}");
+    }
+    assert!(heard.contains(&format!("{{\"t\":\"{last}\",\"o\":2,")));
+}
+
+#[test]
+fn many_patterns_in_one_operation_are_searched_for_over_several_turns() {
+    let mut world = World::new(1, 1 << 20, Limits::default());
+    let publisher = world.connect(0);
+    let topics: Vec<String> = world.topics_at(0).take(100).collect();
+    let body: String = topics.iter().map(|topic| format!("{{\"topic\":\"{topic}\",\"data\":1}}\n")).collect();
+    let head = format!("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    world.say(publisher, (head + &body).as_bytes());
+    world.turns(1);
+    let reader = world.upgrade(0, "/ws");
+    let turns = 5;
+    let patterns: Vec<String> = (0..turns * SNAPSHOTS_PER_TURN_MAX - 1).map(|n| format!("\"*.x{n}\"")).collect();
+    world.say_text(reader, &format!("{{\"op\":\"sub\",\"topics\":[\"t.>\",{}]}}", patterns.join(",")));
+    assert_eq!(world.hear_for(reader, turns - 1), "", "no turn searches for more than its share");
+    let heard = world.hear_for(reader, 3);
+    assert!(heard.contains(r#"{"op":"ok""#));
+    for topic in &topics {
+        assert_eq!(heard.matches(&format!("{{\"t\":\"{topic}\",")).count(), 1, "{topic}");
+    }
+    world.net.reset(reader);
+    world.net.reset(publisher);
+    world.turns(5);
+    world.assert_empty();
+}
