@@ -1,8 +1,26 @@
-//! `fanwire-load`, the load client. The scenarios are not built yet; the program says so and exits with code 2.
+//! `fanwire-load`, the load client.
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(name = "fanwire-load", version)]
+enum CommandLine {
+    Floor(fanwire_load::floor::FloorArgs),
+    Compare(fanwire_load::compare::CompareArgs),
+}
+
 fn main() -> ExitCode {
-    eprintln!("fanwire-load: no scenario is built yet");
-    ExitCode::from(2)
+    let outcome = match CommandLine::parse() {
+        CommandLine::Floor(args) => fanwire_load::floor::run(&args),
+        CommandLine::Compare(args) => fanwire_load::compare::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("fanwire-load: {message}");
+            ExitCode::from(1)
+        }
+    }
 }

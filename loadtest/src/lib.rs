@@ -1,0 +1,4 @@
+//! The load client bundled with fanwire.
+
+pub mod compare;
+pub mod floor;
