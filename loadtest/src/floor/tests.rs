@@ -45,6 +45,8 @@ fn with_each_driver(mode: Mode, check: impl Fn(SocketAddr)) {
 
 fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).expect("the floor listens");
+    // Else a second small write waits for the acknowledgement of the first.
+    stream.set_nodelay(true).expect("set");
     // Not a means of synchronisation: only so that a failure is a failure and no hang.
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
     stream
