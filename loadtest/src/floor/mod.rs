@@ -65,14 +65,14 @@ pub enum DriverKind {
     Uring,
 }
 
-/// Runs the floor until a signal ends the process. Prints `listening on ADDR:PORT`, then `ready`.
+/// Runs the floor until a signal ends the process. Prints `listening on http://ADDR:PORT`, then `ready`.
 ///
 /// # Errors
 /// A port in use, a kernel without the driver's interface, or a failure that no connection is to blame for, as one line.
 pub fn run(args: &FloorArgs) -> Result<(), String> {
     let outcome = serve(args, |addr| {
         let mut out = io::stdout().lock();
-        writeln!(out, "listening on {addr}\nready")?;
+        writeln!(out, "listening on http://{addr}\nready")?;
         out.flush()
     });
     outcome.map_err(|error| format!("{}: {error}", args.listen))
