@@ -4,7 +4,8 @@
 //! of it, so that what is compared is what everybody else gets to see. Servers and client are pinned to different
 //! cores, every run has a fresh server process, and the order of the servers turns from round to round. `case.rs` says
 //! what is measured, `server.rs` who, `client.rs` runs the client, `statistics.rs` and `results.rs` say what came out,
-//! `chart.rs` draws it. Tests: beside the code, on fixed numbers.
+//! `chart.rs` draws it. A mistake in the flags is known before anything runs: [`Comparison::new`]. Tests: beside the
+//! code, on fixed numbers.
 
 mod case;
 mod chart;
@@ -84,51 +85,61 @@ Examples:
   scripts/peers.sh install all && fanwire-load compare --json compare.json --chart compare.html
   fanwire-load compare --rounds 3 --scenarios fanout,fanout-32 --peers none";
 
-/// Compares, prints the tables, and writes the files that were asked for.
-///
-/// # Errors
-/// A server or program that is not there, a file that cannot be written, or a comparison in which no run worked, as one
-/// line.
-pub fn run(args: &CompareArgs) -> Result<(), String> {
-    let servers = chosen_servers(args)?;
-    let programs = programs(args)?;
-    let size = Size {
-        idle: args.idle,
-        readers: args.readers,
-        echoes: args.echoes,
-        payload_len: args.size,
-        duration: args.duration.clone(),
-    };
-    let is_over = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&is_over)).map_err(|error| format!("signals: {error}"))?;
+/// A comparison as meant: every server and program is there.
+#[derive(Debug)]
+pub struct Comparison {
+    args: CompareArgs,
+    servers: Vec<Server>,
+    programs: Programs,
+}
+
+impl Comparison {
+    /// Finds what the flags name.
+    ///
+    /// # Errors
+    /// A server or program that is not there, as one line.
+    pub fn new(args: CompareArgs) -> Result<Self, String> {
+        let servers = chosen_servers(&args)?;
+        let programs = programs(&args)?;
+        Ok(Self { args, servers, programs })
     }
 
-    let mut results: Vec<CaseResults> = args
-        .scenarios
-        .iter()
-        .map(|&case| {
-            CaseResults::new(
-                case,
-                servers.iter().filter(|server| server.can(case)).map(|server| server.name().to_owned()),
-            )
-        })
-        .collect();
-    'rounds: for round in 0..args.rounds {
-        for case in &mut results {
-            for place in turned(case.rows.len(), round as usize) {
-                let row = &mut case.rows[place];
-                let Some(server) = servers.iter().find(|server| server.name() == row.server) else { continue };
-                let sample = measure(server, case.case, &size, &programs, args.client_core);
-                if is_over.load(Ordering::Relaxed) {
-                    break 'rounds;
+    /// Compares, prints the tables, and writes the files that were asked for.
+    ///
+    /// # Errors
+    /// A file that cannot be written, or a comparison in which no run worked, as one line.
+    pub fn run(&self) -> Result<(), String> {
+        let Self { args, servers, programs } = self;
+        let size = Size {
+            idle: args.idle,
+            readers: args.readers,
+            echoes: args.echoes,
+            payload_len: args.size,
+            duration: args.duration.clone(),
+        };
+        let is_over = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&is_over)).map_err(|error| format!("signals: {error}"))?;
+        }
+        let able = |case| servers.iter().filter(move |server| server.can(case)).map(|server| server.name().to_owned());
+        let mut results: Vec<_> = args.scenarios.iter().map(|&case| CaseResults::new(case, able(case))).collect();
+        'rounds: for round in 0..args.rounds {
+            for case in &mut results {
+                for place in turned(case.rows.len(), round as usize) {
+                    let row = &mut case.rows[place];
+                    let Some(server) = servers.iter().find(|server| server.name() == row.server) else { continue };
+                    let sample = measure(server, case.case, &size, programs, args.client_core);
+                    // What was interrupted is no sample.
+                    if is_over.load(Ordering::Relaxed) {
+                        break 'rounds;
+                    }
+                    say_progress(round + 1, args.rounds, case.case, server, &sample);
+                    row.samples.push(sample);
                 }
-                say_progress(round + 1, args.rounds, case.case, server, &sample);
-                row.samples.push(sample);
             }
         }
+        finish(args, servers, &results, &size)
     }
-    finish(args, &servers, &results, &size)
 }
 
 /// One run: a fresh server, and the client against it.
@@ -280,11 +291,12 @@ mod tests {
     #[test]
     fn what_is_not_there_is_one_line() {
         let parse = |words: &[&str]| CommandLine::parse_from([&["compare"], words].concat()).args;
-        let error = run(&parse(&["--servers", "nginx", "--peers", "none"])).expect_err("no such server");
+        let error = Comparison::new(parse(&["--servers", "nginx", "--peers", "none"])).expect_err("no such server");
         assert_eq!(error, "--servers: there is no \"nginx\"");
-        let error = run(&parse(&["--peers", "none", "--fanwire", "/nonexistent/fanwire"])).expect_err("no such file");
+        let error = Comparison::new(parse(&["--peers", "none", "--fanwire", "/nonexistent/fanwire"]))
+            .expect_err("no such file");
         assert!(error.starts_with("/nonexistent/fanwire is not there"), "{error}");
-        let error = run(&parse(&["--peers-script", "/nonexistent/peers.sh"])).expect_err("no such file");
+        let error = Comparison::new(parse(&["--peers-script", "/nonexistent/peers.sh"])).expect_err("no such file");
         assert!(error.starts_with("/nonexistent/peers.sh: ") && error.lines().count() == 1, "{error}");
     }
 
