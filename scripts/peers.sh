@@ -3,7 +3,7 @@
 # is installed on the host, no service is enabled, and only processes that were started from here are ended.
 #
 #   scripts/peers.sh list                     every peer, its version, and whether it is installed
-#   scripts/peers.sh install NAME...|all      from Debian's archive, npm and crates.io, with the clients of this host
+#   scripts/peers.sh install NAME...|all      with apt, npm and cargo as this host has them set up
 #   scripts/peers.sh start NAME PORT          on 127.0.0.1; returns when the port answers, prints the process id
 #   scripts/peers.sh stop NAME...|all
 #
