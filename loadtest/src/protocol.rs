@@ -12,7 +12,7 @@ use crate::latency::Buckets;
 /// What a worker is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// Open readers, and the publishers if they are not. Answered by [`Event::Connected`].
+    /// Open readers, and the publishers if they are not; those who were lost, too. Answered by [`Event::Connected`].
     Connect {
         /// Of each thousand of its readers, how many shall be open.
         up_to_permille: u32,

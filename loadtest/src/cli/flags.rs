@@ -15,7 +15,7 @@ use crate::stamp::STAMP_LEN;
 /// Flags of every scenario.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Common {
-    /// The server: ws://HOST:PORT, with a path where it is not the preset's ({n} and {topic} stand for numbers and names)
+    /// The server: ws://HOST:PORT, with a path where it is not the preset's ({n} and {topic} are filled in)
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
     url: String,
     /// Whose words to use; the flags under "Words" replace single ones
@@ -109,6 +109,9 @@ struct Words {
     /// Send binary messages
     #[arg(long)]
     binary: bool,
+    /// Offer permessage-deflate: not in this version yet
+    #[arg(long, hide = true)]
+    deflate: bool,
     /// The name of topic {n}
     #[arg(long, value_name = "TEXT", default_value = "load.{n}")]
     topic: String,
@@ -187,6 +190,9 @@ impl Common {
 
 impl Words {
     fn apply(&self, mut dialogue: Dialogue) -> Result<Dialogue, String> {
+        if self.deflate {
+            return Err("--deflate: permessage-deflate is not in this version yet".to_owned());
+        }
         if !self.subscribe.is_empty() {
             let step =
                 |text: &String| Ok(Step { send: template("--subscribe", &unescape(text))?, until: String::new() });

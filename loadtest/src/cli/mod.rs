@@ -20,6 +20,7 @@ use self::flags::{Common, Payload, Traffic};
 use crate::compare::{CompareArgs, Comparison};
 use crate::fleet::WORKER_COMMAND;
 use crate::floor::{self, FloorArgs};
+use crate::plan::TOPICS_MAX;
 use crate::protocol::Traffic as Sending;
 use crate::report::{Report, html, text};
 use crate::scenario::{self, Run, Scenario};
@@ -72,7 +73,7 @@ struct Hold {
     #[command(flatten)]
     common: Common,
     /// Topics; each connection subscribes to one
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::plan::TOPICS_MAX)))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(TOPICS_MAX)))]
     topics: u32,
     /// How long to hold them once they are all there
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::duration_ms)]
@@ -422,20 +423,20 @@ mod tests {
         assert_eq!((run.connections, run.payload_len, run.pids.as_slice()), (7, 64, &[5][..]));
         let window = Sending::Window { len: 32, count: 0 };
         assert_eq!(scenario, Scenario::Fanout { traffic: window, duration_ms: 3_000 });
-        for words in ["hold --connections 7", "echo --connections 7 --depth 4 --size 128", "connect"] {
-            let (verb, rest) = words.split_once(' ').unwrap_or((words, "--duration 1s"));
-            assert!(
-                meant_by(&format!("{verb} {url} nchan --pid 5 --json - --duration 3s {rest}")).is_ok()
-                    || verb == "connect"
-            );
+        for (verb, rest) in
+            [("hold", "--connections 7"), ("echo", "--connections 7 --depth 4 --size 128 --duration 3s")]
+        {
+            let words = format!("{verb} {url} nchan --pid 5 --json - {rest}");
+            assert_eq!(meant_by(&words).map(|(run, scenario)| (run.connections, scenario.name())), Ok((7, verb)));
         }
         assert!(meant_by(&format!("connect {url} socketio --duration 3s --pid 5 --pid 6 --json -")).is_ok());
     }
 
     #[test]
     fn words_replace_those_of_the_preset() {
-        let (run, _) = meant_by(r"fanout --url ws://127.0.0.1:9/feed --preset uws --subscribe +{topic}\r\n --ready ok --publish {topic}={payload}")
-            .expect("it is meant well");
+        let server = "fanout --url ws://127.0.0.1:9/feed --preset uws";
+        let words = r"--subscribe +{topic}\r\n --ready ok --publish {topic}={payload}";
+        let (run, _) = meant_by(&format!("{server} {words}")).expect("it is meant well");
         assert_eq!(run.dialogue.path.to_string(), "/feed");
         assert_eq!(run.dialogue.subscribe[0].send.to_string(), "+{topic}\r\n");
         assert_eq!(run.dialogue.subscribe[0].until, "ok");
@@ -447,6 +448,7 @@ mod tests {
     fn mistakes_are_one_line() {
         for (words, part) in [
             ("fanout --url wss://127.0.0.1:9", "TLS is not in this version yet"),
+            ("fanout --deflate", "permessage-deflate is not in this version yet"),
             ("fanout --url nowhere", "a URL is ws://"),
             ("fanout --rate 0", "a rate is a number a second"),
             ("fanout --rate 1 --window 1", "cannot be used with"),

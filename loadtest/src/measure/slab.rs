@@ -51,7 +51,7 @@ mod tests {
 
     fn text(tcp: u64) -> String {
         format!(
-            "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab>\n\
+            "slabinfo - version: 2.1\n# name <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab>\n\
              TCP                 {tcp}   50   2368   13    8 : tunables    0    0    0 : slabdata   1   1   0\n\
              dentry            100  200    192   21    1 : tunables    0    0    0 : slabdata   9   9   0\n"
         )

@@ -406,8 +406,8 @@ fn warn(run: &Run, scenario: &Scenario, report: &mut Report) {
     let busiest = report.rounds.iter().map(|round| round.client_cpu_share).fold(0.0, f64::max);
     if busiest > CLIENT_SHARE_MAX {
         warnings.push(format!(
-            "a client process used {:.0} % of its core: past {:.0} % the client is what was measured; more --workers help \
-             where there are cores for them",
+            "a client process used {:.0} % of its core: past {:.0} % the client is what was measured; more --workers \
+             help where there are cores for them",
             busiest * 100.0,
             CLIENT_SHARE_MAX * 100.0
         ));
@@ -415,6 +415,13 @@ fn warn(run: &Run, scenario: &Scenario, report: &mut Report) {
     let all = report.rounds.iter().map(|round| round.client_cpu_cores).fold(0.0, f64::max);
     if all > CLIENT_SHARE_MAX * f64::from(report.client_cores) {
         warnings.push(format!("all client processes together used {all:.2} of {} cores", report.client_cores));
+    }
+    let waited = report.rounds.iter().map(|round| round.client_waited_share).fold(0.0, f64::max);
+    if waited > WAITED_SHARE_MAX {
+        warnings.push(format!(
+            "client processes waited for a core {:.0} % of the time: others run on theirs, and latencies show it",
+            waited * 100.0
+        ));
     }
     let late = report.rounds.iter().filter_map(|round| round.lateness).map(|told| told.p99_us).fold(0.0, f64::max);
     let told = report.p99_us.unwrap_or(0.0);
@@ -431,3 +438,6 @@ fn warn(run: &Run, scenario: &Scenario, report: &mut Report) {
     }
     report.warnings = warnings;
 }
+
+/// Client processes have not enough of a core past this share of waiting for one.
+const WAITED_SHARE_MAX: f64 = 0.1;

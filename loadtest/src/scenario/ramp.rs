@@ -2,7 +2,7 @@
 
 use super::{Run, connect_all, headline, record_round};
 use crate::fleet::Fleet;
-use crate::protocol::Traffic;
+use crate::protocol::{Failures, Traffic};
 use crate::report::text::micros;
 use crate::report::{CLIENT_SHARE_MAX, Ramp, Report, RoundReport};
 
@@ -26,12 +26,19 @@ pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, steps: Step
         let traffic = Traffic::Rate { per_second: rate, batch: 1 };
         let name = format!("step {}", report.rounds.len() + 1);
         let outcome = fleet.round(&name, traffic, steps.duration_ms);
+        let errors_before = report.errors.clone();
         record_round(report, &name, traffic, &outcome);
         if fleet.is_interrupted() {
             break;
         }
         let Some(round) = report.rounds.last() else { break };
-        let broken_by = broken_by(round, steps.bound_us);
+        let lost = &outcome.ended.failures;
+        let broken_by = lost_by(lost).or_else(|| broken_by(round, steps.bound_us));
+        if lost.total() > 0 && ramp.knee_per_second.is_some() {
+            // Past the knee, a server may lose connections: that is what it broke by, and they are asked back.
+            report.errors = errors_before;
+            fleet.connect(1000, run.connect_rate, u64::from(run.connections));
+        }
         if broken_by.is_none() {
             knee = report.rounds.len() - 1;
             ramp.knee_per_second = Some(rate);
@@ -48,6 +55,12 @@ pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, steps: Step
     }
     headline(report, knee);
     report.ramp = Some(ramp);
+}
+
+/// What became of connections in a step that lost some.
+fn lost_by(lost: &Failures) -> Option<String> {
+    let kinds: Vec<String> = lost.0.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
+    (!kinds.is_empty()).then(|| kinds.join(", "))
 }
 
 /// Why a step is past the knee, if it is.

@@ -24,6 +24,8 @@ pub(super) struct Dialler {
     retrying: VecDeque<(u64, Who)>,
     /// Handshakes in progress, and when they have taken too long: the earliest first. One that ended stays in it.
     deadlines: VecDeque<(u64, usize, u32)>,
+    /// Those who were open and are no more, for the next who asks for all.
+    lost: Vec<Who>,
     in_progress: u32,
     pacer: Option<Pacer>,
     /// The parent waits to be told.
@@ -49,6 +51,7 @@ impl Dialler {
             waiting: VecDeque::new(),
             retrying: VecDeque::new(),
             deadlines: VecDeque::new(),
+            lost: Vec::new(),
             in_progress: 0,
             pacer: None,
             is_awaited: false,
@@ -87,7 +90,7 @@ impl Dialler {
 }
 
 impl Worker {
-    /// Asks for publishers and for readers up to a share of them.
+    /// Asks for publishers and for readers up to a share of them, and for those who were lost.
     pub(super) fn connect(&mut self, up_to_permille: u32, per_second: f64) {
         let now = self.clock.now();
         self.dialler.begin(now, per_second);
@@ -103,6 +106,7 @@ impl Worker {
                 self.dialler.waiting.extend(whos);
             }
         }
+        self.dialler.waiting.extend(self.dialler.lost.drain(..));
         let count = share_of(self.plan.readers.len() as u32, up_to_permille);
         for offset in self.dialler.asked..count {
             let number = self.plan.readers.start + offset;
@@ -356,6 +360,7 @@ impl Worker {
             self.stalled_closed += 1;
             return;
         }
+        self.dialler.lost.push(conn.who);
         self.failures.add(kind);
         self.failed += 1;
         self.shorten_window();
