@@ -35,3 +35,7 @@ pub mod worker;
 pub mod cli;
 pub mod report;
 pub mod scenario;
+
+// What figures are divided by, and the division.
+pub mod compare;
+pub mod floor;

@@ -17,7 +17,9 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use self::flags::{Common, Payload, Traffic};
+use crate::compare::{CompareArgs, Comparison};
 use crate::fleet::WORKER_COMMAND;
+use crate::floor::{self, FloorArgs};
 use crate::plan::TOPICS_MAX;
 use crate::protocol::Traffic as Sending;
 use crate::report::{Report, html, text};
@@ -59,6 +61,8 @@ enum Command {
     Ramp(Ramp),
     /// Put reports of earlier runs side by side
     Report(Compared),
+    Floor(FloorArgs),
+    Compare(CompareArgs),
     /// One client process, started by the others
     #[command(name = WORKER_COMMAND, hide = true)]
     Worker,
@@ -198,6 +202,8 @@ struct Compared {
 enum Meant {
     Measure(Box<Run>, Scenario, Output),
     Report(Compared),
+    Floor(FloorArgs),
+    Compare(Box<Comparison>),
     Worker,
 }
 
@@ -219,6 +225,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match meant(line.command, typed) {
         Ok(Meant::Worker) => worker::run(),
         Ok(Meant::Report(compared)) => report(&compared),
+        // What fails is the address or the driver, both of which were asked for.
+        Ok(Meant::Floor(args)) => ended(floor::run(&args), 2),
+        Ok(Meant::Compare(comparison)) => ended(comparison.run(), 1),
         Ok(Meant::Measure(run, scenario, output)) => measure(&run, &scenario, &output),
         Err(why) => complain(&why, 2),
     }
@@ -228,6 +237,8 @@ fn meant(command: Command, typed: Vec<String>) -> Result<Meant, String> {
     let (common, run, scenario) = match command {
         Command::Worker => return Ok(Meant::Worker),
         Command::Report(compared) => return Ok(Meant::Report(compared)),
+        Command::Floor(args) => return Ok(Meant::Floor(args)),
+        Command::Compare(args) => return Ok(Meant::Compare(Box::new(Comparison::new(args)?))),
         Command::Hold(Hold { common, topics, duration, broadcast, payload }) => {
             let traffic = Traffic { topics, publishers: 1, payload };
             let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
@@ -265,6 +276,10 @@ fn meant(command: Command, typed: Vec<String>) -> Result<Meant, String> {
         }
     };
     Ok(Meant::Measure(Box::new(run), scenario, Output { json: common.json, html: common.html }))
+}
+
+fn ended(outcome: Result<(), String>, code: u8) -> ExitCode {
+    outcome.map_or_else(|why| complain(&why, code), |()| ExitCode::SUCCESS)
 }
 
 fn measure(run: &Run, scenario: &Scenario, output: &Output) -> ExitCode {
@@ -383,7 +398,9 @@ mod tests {
         let line = CommandLine::try_parse_from(words).map_err(|error| one_line(&error.render().to_string()))?;
         match meant(line.command, Vec::new())? {
             Meant::Measure(run, scenario, _) => Ok((*run, scenario)),
-            Meant::Report(_) | Meant::Worker => Err("nothing is measured".to_owned()),
+            Meant::Report(_) | Meant::Worker | Meant::Floor(_) | Meant::Compare(_) => {
+                Err("nothing is measured".to_owned())
+            }
         }
     }
 
