@@ -79,7 +79,7 @@ done
 
 echo "$connections connections to $servers gateways, up to $per_server each, Linux $(uname -r)"
 code=0
-"$FANWIRE_BIN/fanwire-load" hold --connections "$connections" --broadcast 3 --settle 2s \
+"$FANWIRE_BIN/fanwire-load" hold --connections "$connections" --broadcast 1 --settle 2s \
     --handshake-timeout 60s --stall-timeout 30s --json "$json" "$@" || code=$?
 echo "the report as JSON: $json"
 exit $code

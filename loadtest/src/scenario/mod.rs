@@ -426,7 +426,8 @@ fn warn(run: &Run, scenario: &Scenario, report: &mut Report) {
     let waited = report.rounds.iter().map(|round| round.client_waited_share).fold(0.0, f64::max);
     if waited > WAITED_SHARE_MAX {
         warnings.push(format!(
-            "client processes waited for a core {:.0} % of the time: others run on theirs, and latencies show it",
+            "client processes, taken together, waited for a core {:.0} % of the time: others run on theirs, and latencies \
+             show it",
             waited * 100.0
         ));
     }
