@@ -8,14 +8,15 @@ use clap::Args;
 use super::value;
 use crate::measure;
 use crate::plan::template::unescape;
-use crate::plan::{Dialogue, PUBLISHERS_MAX, Preset, Publish, Step, TOPICS_MAX, Target, Template, WORKERS_MAX};
+use crate::plan::{Dialogue, PUBLISHERS_MAX, Preset, Publish, Step, TOPICS_MAX, Target, Template, Trust, WORKERS_MAX};
 use crate::scenario::Run;
 use crate::stamp::STAMP_LEN;
+use crate::wire::{deflate, tls};
 
 /// Flags of every scenario.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Common {
-    /// The server: ws://HOST:PORT, with a path where it is not the preset's ({n} and {topic} are filled in). Given more
+    /// The server: ws://HOST:PORT, or wss://, with a path where it is not the preset's ({n} and {topic} are filled in). Given more
     /// than once, connections go to the servers in turn, and what is published to every one of them
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
     url: Vec<String>,
@@ -40,6 +41,12 @@ pub(super) struct Common {
     /// No progress line
     #[arg(long, short)]
     quiet: bool,
+    /// With wss: believe who has a certificate of one of those in this PEM file, instead of those the host trusts
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    ca: Option<PathBuf>,
+    /// With wss: believe any certificate
+    #[arg(long)]
+    insecure: bool,
     #[command(flatten)]
     scale: Scale,
     #[command(flatten)]
@@ -110,9 +117,10 @@ struct Words {
     /// Send binary messages
     #[arg(long)]
     binary: bool,
-    /// Offer permessage-deflate: not in this version yet
-    #[arg(long, hide = true)]
-    deflate: bool,
+    /// Offer permessage-deflate, with parameters if they are given (--deflate=server_no_context_takeover); what we send
+    /// stays uncompressed
+    #[arg(long, value_name = "PARAMETERS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    deflate: Option<String>,
     /// The name of topic {n}
     #[arg(long, value_name = "TEXT", default_value = "load.{n}")]
     topic: String,
@@ -148,6 +156,10 @@ impl Common {
         if targets.iter().any(|other| other.path != target.path) {
             return Err("--url: servers that are measured together have the same path".to_owned());
         }
+        if targets.iter().any(|other| other.is_secure != target.is_secure) {
+            return Err("--url: servers that are measured together have all TLS or none".to_owned());
+        }
+        let trust = self.trust(target.is_secure)?;
         let mut dialogue = self.words.apply(self.preset.dialogue())?;
         if let Some(path) = &target.path {
             let path = template("--url", path)?;
@@ -174,6 +186,7 @@ impl Common {
                 urls => format!("{} and {} more", urls.first().map_or("", String::as_str), urls.len() - 1),
             },
             targets,
+            trust,
             preset: self.preset,
             label: self.label.clone().unwrap_or_else(|| self.preset.name().to_owned()),
             command,
@@ -199,10 +212,30 @@ impl Common {
     }
 }
 
+impl Common {
+    /// Whom to believe; a file of certificates that is of no use is better known before there are workers.
+    fn trust(&self, is_secure: bool) -> Result<Option<Trust>, String> {
+        let trust = match &self.ca {
+            _ if self.insecure => Trust::Anybody,
+            Some(path) => Trust::File(path.clone()),
+            None => Trust::Host,
+        };
+        match (is_secure, &trust) {
+            (false, Trust::Host) => Ok(None),
+            (false, _) => Err("--ca and --insecure go with wss:// URLs".to_owned()),
+            (true, _) => match tls::config(&trust) {
+                Ok(_) => Ok(Some(trust)),
+                Err(error) if self.ca.is_some() => Err(format!("--ca {error}")),
+                Err(error) => Err(format!("wss goes with --ca or --insecure here: {error}")),
+            },
+        }
+    }
+}
+
 impl Words {
     fn apply(&self, mut dialogue: Dialogue) -> Result<Dialogue, String> {
-        if self.deflate {
-            return Err("--deflate: permessage-deflate is not in this version yet".to_owned());
+        if let Some(parameters) = &self.deflate {
+            dialogue.deflate = Some(deflate::offer(parameters).map_err(|error| format!("--deflate: {error}"))?);
         }
         if !self.subscribe.is_empty() {
             let step =

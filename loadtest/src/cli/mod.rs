@@ -447,8 +447,11 @@ mod tests {
     #[test]
     fn mistakes_are_one_line() {
         for (words, part) in [
-            ("fanout --url wss://127.0.0.1:9", "TLS is not in this version yet"),
-            ("fanout --deflate", "permessage-deflate is not in this version yet"),
+            ("fanout --url wss://127.0.0.1:9 --ca /nowhere/ca.pem", "--ca /nowhere/ca.pem: No such file"),
+            ("fanout --url wss://127.0.0.1:9 --ca Cargo.toml", "--ca Cargo.toml: there is no certificate in it"),
+            ("fanout --insecure", "--ca and --insecure go with wss://"),
+            ("hold --url ws://127.0.0.1:1 --url wss://127.0.0.1:2", "have all TLS or none"),
+            ("fanout --deflate=fast", "--deflate: fast is no parameter of permessage-deflate"),
             ("fanout --url nowhere", "a URL is ws://"),
             ("hold --url ws://127.0.0.1:1/a --url ws://127.0.0.1:2/b", "have the same path"),
             ("fanout --rate 0", "a rate is a number a second"),

@@ -13,7 +13,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use preset::Preset;
-pub use target::Target;
+pub use target::{Target, Trust};
 pub use template::{Fill, Template};
 
 /// What readers and publishers say to a server.
@@ -23,6 +23,8 @@ pub struct Dialogue {
     pub path: Template,
     /// What is offered as `Sec-WebSocket-Protocol`.
     pub subprotocol: Option<String>,
+    /// What is offered as `Sec-WebSocket-Extensions`: permessage-deflate.
+    pub deflate: Option<String>,
     /// Whether our messages are binary.
     pub is_binary: bool,
     /// What every connection says first, one after the other.
@@ -94,6 +96,8 @@ pub struct WorkerPlan {
     pub seed: u64,
     /// The servers. Reader `n` is at server `n % servers`; what is published goes to every one of them.
     pub servers: Vec<Server>,
+    /// Whom to believe, where connections are secured by TLS.
+    pub trust: Option<Trust>,
     /// What is said to them.
     pub dialogue: Dialogue,
     /// Whether this is about echoes: `echo_path` and no subscription.

@@ -103,6 +103,7 @@ fn dialogue(path: &str, opening: &[(&str, &str)], subscribe: &[(&str, &str)], pu
     Dialogue {
         path: template(path),
         subprotocol: None,
+        deflate: None,
         is_binary: false,
         opening: steps(opening),
         subscribe: steps(subscribe),
@@ -134,6 +135,7 @@ pub(crate) mod tests {
             run: 1,
             seed: 1,
             servers: vec![Server { addr: ([127, 0, 0, 1], 1).into(), host: "127.0.0.1:1".to_owned() }],
+            trust: None,
             dialogue: Preset::Nats.dialogue(),
             is_echo: false,
             topics: 1,

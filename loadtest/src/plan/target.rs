@@ -1,7 +1,10 @@
-//! Where the server is: `ws://host:port/path`.
+//! Where the server is: `ws://host:port/path`, or `wss`.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 /// A server that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,16 +13,27 @@ pub struct Target {
     pub addr: SocketAddr,
     /// Name and port as they were typed, for the `Host` field.
     pub host: String,
+    /// Whether connections are secured by TLS.
+    pub is_secure: bool,
     /// The path as it was typed, if it is more than `/`.
     pub path: Option<String>,
+}
+
+/// Whom a client believes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trust {
+    /// Who has a certificate of one of those in a PEM file.
+    File(PathBuf),
+    /// Who has one of those that this host trusts.
+    Host,
+    /// Anybody: for certificates that a test made.
+    Anybody,
 }
 
 /// Why a URL is of no use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadTarget {
-    /// `wss` or `https`.
-    Tls,
-    /// Neither `ws` nor `http`.
+    /// None of `ws`, `wss`, `http` and `https`.
     Scheme,
     /// No `host:port` behind the scheme, or one that no request could carry.
     Authority,
@@ -30,8 +44,7 @@ pub enum BadTarget {
 impl fmt::Display for BadTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tls => f.write_str("TLS is not in this version yet; a ws:// URL is"),
-            Self::Scheme => f.write_str("a URL is ws://HOST[:PORT][/PATH]"),
+            Self::Scheme => f.write_str("a URL is ws://HOST[:PORT][/PATH] or wss://..."),
             Self::Authority => f.write_str("the URL has no host and port that can be used"),
             Self::Unknown(host) => write!(f, "{host} has no address"),
         }
@@ -47,11 +60,11 @@ impl Target {
     /// [`BadTarget`], for a person to read.
     pub fn find(url: &str) -> Result<Self, BadTarget> {
         let (scheme, rest) = url.split_once("://").ok_or(BadTarget::Scheme)?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "ws" | "http" => {}
-            "wss" | "https" => return Err(BadTarget::Tls),
+        let (is_secure, port) = match scheme.to_ascii_lowercase().as_str() {
+            "ws" | "http" => (false, 80),
+            "wss" | "https" => (true, 443),
             _ => return Err(BadTarget::Scheme),
-        }
+        };
         let (authority, path) = match rest.find(['/', '?']) {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
@@ -61,7 +74,7 @@ impl Target {
             return Err(BadTarget::Authority);
         }
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+        let authority = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
         let addrs = authority.to_socket_addrs().map_err(|_| BadTarget::Unknown(authority.clone()))?;
         let mut addrs: Vec<_> = addrs.collect();
         // A name of this host often has both; source addresses are spread over IPv4 only.
@@ -72,7 +85,7 @@ impl Target {
             path if path.starts_with('?') => Some(format!("/{path}")),
             path => Some(path.to_owned()),
         };
-        Ok(Self { addr, host: authority, path })
+        Ok(Self { addr, host: authority, is_secure, path })
     }
 }
 
@@ -86,11 +99,14 @@ mod tests {
             ("ws://127.0.0.1:8080", "127.0.0.1:8080", None),
             ("WS://127.0.0.1/", "127.0.0.1:80", None),
             ("http://[::1]:9/a?b=c", "[::1]:9", Some("/a?b=c")),
+            ("wss://127.0.0.1", "127.0.0.1:443", None),
+            ("https://127.0.0.1:9/a", "127.0.0.1:9", Some("/a")),
             ("ws://127.0.0.1:1?x", "127.0.0.1:1", Some("/?x")),
             ("ws://127.0.0.1:1/{topic}", "127.0.0.1:1", Some("/{topic}")),
         ] {
             let target = Target::find(url).expect(url);
             assert_eq!((target.addr.to_string().as_str(), target.path.as_deref()), (addr, path), "{url}");
+            assert_eq!(target.is_secure, url.starts_with("wss") || url.starts_with("https"), "{url}");
         }
     }
 
@@ -99,7 +115,6 @@ mod tests {
         for (url, error) in [
             ("127.0.0.1:8080", BadTarget::Scheme),
             ("ftp://127.0.0.1", BadTarget::Scheme),
-            ("wss://127.0.0.1", BadTarget::Tls),
             ("ws://", BadTarget::Authority),
             ("ws:///a", BadTarget::Authority),
             ("ws://a b", BadTarget::Authority),

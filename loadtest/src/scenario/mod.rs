@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::fleet::{Fleet, Outcome};
 use crate::latency::Latencies;
 use crate::measure;
-use crate::plan::{Dialogue, Preset, Server, Target, Template, WorkerPlan, deal};
+use crate::plan::{Dialogue, Preset, Server, Target, Template, Trust, WorkerPlan, deal};
 use crate::protocol::{Connected, Traffic};
 use crate::report::{CLIENT_SHARE_MAX, Connections, Report, RoundReport, Settings};
 
@@ -29,6 +29,8 @@ pub struct Run {
     pub url: String,
     /// The servers, at least one. They hear the same words.
     pub targets: Vec<Target>,
+    /// Whom to believe, where connections are secured by TLS.
+    pub trust: Option<Trust>,
     /// Whose words are used.
     pub preset: Preset,
     /// The words.
@@ -262,6 +264,7 @@ fn plans(run: &Run, scenario: &Scenario) -> Vec<WorkerPlan> {
         run: run_number,
         seed: run.seed,
         servers: servers.clone(),
+        trust: run.trust.clone(),
         dialogue: run.dialogue.clone(),
         is_echo: matches!(scenario, Scenario::Echo { .. }),
         topics: run.topics,

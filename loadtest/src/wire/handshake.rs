@@ -2,6 +2,8 @@
 
 use fanwire::wire::ws::handshake::{accept_for, client_key};
 
+use super::deflate::{Agreed, parse_agreed};
+
 /// What a server answered to an opening handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -9,14 +11,25 @@ pub enum Answer {
     Incomplete,
     /// The connection is open; frames follow behind so many bytes.
     Open(usize),
+    /// The same, with messages compressed.
+    OpenWithDeflate(usize, Agreed),
     /// Another status than 101.
     Refused(u16),
-    /// No HTTP, a wrong `Sec-WebSocket-Accept`, or an extension that nobody asked for.
+    /// No HTTP, a wrong `Sec-WebSocket-Accept`, or an extension that was not offered.
     Bad,
 }
 
+/// What is offered in an opening handshake.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Offer<'a> {
+    /// As `Sec-WebSocket-Protocol`.
+    pub subprotocol: Option<&'a str>,
+    /// As `Sec-WebSocket-Extensions`.
+    pub extension: Option<&'a str>,
+}
+
 /// Appends the request. The connection's `nonce` makes its key.
-pub fn encode_request(host: &str, path: &str, subprotocol: Option<&str>, nonce: [u8; 16], out: &mut Vec<u8>) {
+pub fn encode_request(host: &str, path: &str, offer: Offer<'_>, nonce: [u8; 16], out: &mut Vec<u8>) {
     out.extend_from_slice(b"GET ");
     out.extend_from_slice(path.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
@@ -24,16 +37,19 @@ pub fn encode_request(host: &str, path: &str, subprotocol: Option<&str>, nonce: 
     out.extend_from_slice(b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n");
     out.extend_from_slice(b"Sec-WebSocket-Key: ");
     out.extend_from_slice(client_key(nonce).as_bytes());
-    if let Some(subprotocol) = subprotocol {
-        out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
-        out.extend_from_slice(subprotocol.as_bytes());
+    for (name, value) in [("Protocol", offer.subprotocol), ("Extensions", offer.extension)] {
+        let Some(value) = value else { continue };
+        out.extend_from_slice(b"\r\nSec-WebSocket-");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
     }
     out.extend_from_slice(b"\r\n\r\n");
 }
 
 /// Looks at what came so far.
 #[must_use]
-pub fn parse_answer(bytes: &[u8], nonce: [u8; 16]) -> Answer {
+pub fn parse_answer(bytes: &[u8], offers_deflate: bool, nonce: [u8; 16]) -> Answer {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let head_len = match response.parse(bytes) {
@@ -54,10 +70,16 @@ pub fn parse_answer(bytes: &[u8], nonce: [u8; 16]) -> Answer {
     // client MUST _Fail the WebSocket Connection_" [RFC 6455 4.1]
     let is_ours = value("sec-websocket-accept").is_some_and(|accept| accept == accept_for(&client_key(nonce)));
     let upgrades = value("upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(b"websocket"));
-    // "... an extension that was not present in the client's handshake": we ask for none. [RFC 6455 4.1]
-    match is_ours && upgrades && value("sec-websocket-extensions").is_none() {
-        true => Answer::Open(head_len),
-        false => Answer::Bad,
+    if !is_ours || !upgrades {
+        return Answer::Bad;
+    }
+    // "... an extension that was not present in the client's handshake" [RFC 6455 4.1]
+    match value("sec-websocket-extensions") {
+        None => Answer::Open(head_len),
+        Some(value) => match parse_agreed(value).filter(|_| offers_deflate) {
+            Some(agreed) => Answer::OpenWithDeflate(head_len, agreed),
+            None => Answer::Bad,
+        },
     }
 }
 
@@ -82,15 +104,15 @@ mod tests {
 
     fn changed(from: &str, to: &str) -> Answer {
         assert!(ANSWER.contains(from), "{from}");
-        parse_answer(ANSWER.replacen(from, to, 1).as_bytes(), NONCE)
+        parse_answer(ANSWER.replacen(from, to, 1).as_bytes(), false, NONCE)
     }
 
     #[test]
     fn the_answer_of_the_rfc_opens_the_connection_and_every_part_of_it_is_incomplete() {
-        assert_eq!(parse_answer(ANSWER.as_bytes(), NONCE), Answer::Open(ANSWER.len()));
+        assert_eq!(parse_answer(ANSWER.as_bytes(), false, NONCE), Answer::Open(ANSWER.len()));
         assert_eq!(changed("\r\n\r\n", "\r\n\r\n\x01\x02"), Answer::Open(ANSWER.len()));
         for len in 0..ANSWER.len() {
-            assert_eq!(parse_answer(&ANSWER.as_bytes()[..len], NONCE), Answer::Incomplete, "{len}");
+            assert_eq!(parse_answer(&ANSWER.as_bytes()[..len], true, NONCE), Answer::Incomplete, "{len}");
         }
     }
 
@@ -108,13 +130,25 @@ mod tests {
             assert_eq!(changed(from, to), answer, "{to}");
         }
         let endless = "HTTP/1.1 101 OK\r\nA: ".to_owned() + &"a".repeat(ANSWER_LEN_MAX);
-        assert_eq!(parse_answer(endless.as_bytes(), NONCE), Answer::Bad);
+        assert_eq!(parse_answer(endless.as_bytes(), false, NONCE), Answer::Bad);
+    }
+
+    #[test]
+    fn compression_is_agreed_to_only_if_it_was_offered() {
+        let extension = "Connection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate";
+        let answer = ANSWER.replacen("Connection: Upgrade", extension, 1);
+        let agreed = Agreed { server_no_context_takeover: false };
+        assert_eq!(parse_answer(answer.as_bytes(), true, NONCE), Answer::OpenWithDeflate(answer.len(), agreed));
+        assert_eq!(parse_answer(answer.as_bytes(), false, NONCE), Answer::Bad);
+        let answer = answer.replacen("deflate", "inflate", 1);
+        assert_eq!(parse_answer(answer.as_bytes(), true, NONCE), Answer::Bad);
     }
 
     #[test]
     fn the_library_accepts_the_request() {
         let mut out = Vec::new();
-        encode_request("h:1", "/raw/a?last=0", Some("fanwire.json.v1"), nonce(1, 2), &mut out);
+        let offer = Offer { subprotocol: Some("fanwire.json.v1"), extension: Some("permessage-deflate") };
+        encode_request("h:1", "/raw/a?last=0", offer, nonce(1, 2), &mut out);
         let (head, len) = fanwire::wire::http1::parse_head(&out).expect("valid").expect("complete");
         assert_eq!(len, out.len());
         let upgrade = fanwire::wire::ws::handshake::accept(&head).expect("an opening handshake");

@@ -3,6 +3,8 @@
 use fanwire::wire::ws::Decoder;
 use mio::net::TcpStream;
 
+use super::layers::Layers;
+
 /// What a connection is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -56,6 +58,8 @@ pub(super) struct Conn {
     /// Bytes that wait to be sent or, while it is upgraded, an answer that is not complete.
     #[expect(clippy::box_collection, reason = "8 bytes where it waits for nothing, not 24")]
     pub(super) held: Option<Box<Vec<u8>>>,
+    /// What lies between its socket and its frames, if anything does.
+    pub(super) layers: Option<Box<Layers>>,
 }
 
 // With debug assertions, mio keeps notes in each stream.

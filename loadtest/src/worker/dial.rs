@@ -213,6 +213,7 @@ impl Worker {
             dialled_ns,
             partial: None,
             held: None,
+            layers: None,
         };
         let key = self.conns.insert(conn);
         let Some(conn) = self.conns.get_mut(key) else { return };
@@ -234,6 +235,8 @@ impl Worker {
         if conn.stream.peer_addr().is_err() {
             return;
         }
+        self.secure(key);
+        let Some(conn) = self.conns.get_mut(key) else { return };
         let who = conn.who;
         let path = match (&self.plan.dialogue.publish, who.kind) {
             (Publish::Http { .. }, Kind::Publisher) => return self.ready(key),
@@ -244,10 +247,13 @@ impl Worker {
         conn.phase = Phase::Upgrading;
         let nonce = handshake::nonce(self.plan.seed, u64::from(conn.serial));
         let path = path.to_text(&Fill { n: who.number, topic: &self.topic_of(who), payload: b"" });
-        let subprotocol = self.plan.dialogue.subprotocol.as_deref();
+        let offer = handshake::Offer {
+            subprotocol: self.plan.dialogue.subprotocol.as_deref(),
+            extension: self.plan.dialogue.deflate.as_deref(),
+        };
         let host = self.server_of(who).map_or("", |server| &server.host);
         let mut request = Vec::new();
-        handshake::encode_request(host, &path, subprotocol, nonce, &mut request);
+        handshake::encode_request(host, &path, offer, nonce, &mut request);
         // A new socket takes a request whole; what is held is the server's answer from here on.
         self.send(key, &request);
         if self.conns.get(key).is_some_and(|conn| conn.held.is_some()) {

@@ -1,12 +1,13 @@
 //! One worker process: an event loop over its connections, told by its parent what to do.
 //!
-//! `dial` opens connections, `receive` reads them, `publish` sends what a round asks for, `round` counts. What this
+//! `dial` opens connections, `layers` stand between sockets and frames, `receive` reads, `publish` sends what a round asks for, `round` counts. What this
 //! room must never know: what a scenario is made of, and what a report says.
 //! Tests: the counting beside the code; the rest from outside, in `tests/`.
 
 mod commands;
 mod conn;
 mod dial;
+mod layers;
 mod publish;
 mod receive;
 mod round;
@@ -35,6 +36,8 @@ use crate::clock::{Clock, MonotonicClock, NANOS_PER_MILLI};
 use crate::plan::WorkerPlan;
 use crate::protocol::{Command, Event, Failures, Progress, Round, Traffic, share_of};
 use crate::stamp::Stamper;
+use crate::wire::deflate::Inflater;
+use crate::wire::tls;
 
 /// Runs a worker over standard input and output, until it is told to quit.
 #[must_use]
@@ -78,6 +81,16 @@ struct Worker {
     buffer: Vec<u8>,
     /// Bytes on their way to a socket.
     scratch: Vec<u8>,
+    /// For TLS, which connections then have.
+    tls: Option<Arc<rustls::ClientConfig>>,
+    /// What TLS made of bytes on their way to a socket.
+    ciphertext: Vec<u8>,
+    /// What TLS made of bytes from a socket.
+    plain: Vec<u8>,
+    /// Of connections whose messages stand for themselves.
+    inflater: Inflater,
+    /// A message that came compressed.
+    inflated: Vec<u8>,
     pool: BlockPool,
     inbox: Inbox,
     /// Since the last that was told.
@@ -112,6 +125,11 @@ impl Worker {
             random: fastrand::Rng::with_seed(plan.seed ^ u64::from(plan.index)),
             buffer: vec![0; RECEIVE_BUFFER_LEN],
             scratch: Vec::new(),
+            tls: plan.trust.as_ref().map(tls::config).transpose().map_err(io::Error::other)?,
+            ciphertext: Vec::new(),
+            plain: Vec::new(),
+            inflater: Inflater::default(),
+            inflated: Vec::new(),
             pool: BlockPool::default(),
             inbox: Inbox::default(),
             failures: Failures::default(),
@@ -286,7 +304,8 @@ impl Worker {
         self.scratch.clear();
     }
 
-    fn send(&mut self, key: usize, bytes: &[u8]) {
+    /// Writes to the socket, or keeps it until the socket takes it.
+    fn send_raw(&mut self, key: usize, bytes: &[u8]) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let mut rest = bytes;
         while conn.held.is_none() && !rest.is_empty() {
@@ -319,7 +338,7 @@ impl Worker {
             return;
         }
         if let Some(held) = conn.held.take() {
-            self.send(key, &held);
+            self.send_raw(key, &held);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use fanwire::wire::ws::{Decoder, Item, Opcode, Payload, Role, WsError, encode_client_frame};
 
 use super::conn::{Kind, Phase};
+use super::layers::Deflate;
 use super::{Worker, socket};
 use crate::clock::Clock;
 use crate::plan::Publish;
@@ -23,7 +24,12 @@ impl Worker {
                 }
                 Ok(len) => {
                     let is_short = len < buffer.len();
-                    self.received(key, buffer.get_mut(..len).unwrap_or_default());
+                    let bytes = buffer.get_mut(..len).unwrap_or_default();
+                    if conn.layers.as_ref().is_some_and(|layers| layers.tls.is_some()) {
+                        self.received_ciphertext(key, bytes);
+                    } else {
+                        self.received(key, bytes);
+                    }
                     // A short read has emptied the socket; what comes later is another edge.
                     if is_short && !is_ended {
                         break;
@@ -39,7 +45,7 @@ impl Worker {
         self.buffer = buffer;
     }
 
-    fn received(&mut self, key: usize, bytes: &mut [u8]) {
+    pub(super) fn received(&mut self, key: usize, bytes: &mut [u8]) {
         let Some(conn) = self.conns.get(key) else { return };
         match (conn.phase, conn.who.kind) {
             (Phase::Connecting, _) => self.lose(key, "bad_handshake"),
@@ -64,17 +70,20 @@ impl Worker {
             }
             None => bytes,
         };
-        match handshake::parse_answer(bytes, nonce) {
-            Answer::Incomplete => conn.held = Some(Box::new(bytes.to_vec())),
-            Answer::Open(head_len) => {
-                self.join(key, 0);
-                let rest = bytes.get_mut(head_len..).unwrap_or_default();
-                if !rest.is_empty() {
-                    self.receive_frames(key, rest);
-                }
+        let head_len = match handshake::parse_answer(bytes, self.plan.dialogue.deflate.is_some(), nonce) {
+            Answer::Open(head_len) => head_len,
+            Answer::OpenWithDeflate(head_len, agreed) => {
+                conn.layers.get_or_insert_default().deflate = Some(Deflate::new(agreed));
+                head_len
             }
-            Answer::Refused(status) => self.lose(key, &format!("refused_{status}")),
-            Answer::Bad => self.lose(key, "bad_handshake"),
+            Answer::Incomplete => return conn.held = Some(Box::new(bytes.to_vec())),
+            Answer::Refused(status) => return self.lose(key, &format!("refused_{status}")),
+            Answer::Bad => return self.lose(key, "bad_handshake"),
+        };
+        self.join(key, 0);
+        let rest = bytes.get_mut(head_len..).unwrap_or_default();
+        if !rest.is_empty() {
+            self.receive_frames(key, rest);
         }
     }
 
@@ -92,13 +101,20 @@ impl Worker {
     fn receive_frames(&mut self, key: usize, bytes: &mut [u8]) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let mut inbox = std::mem::take(&mut self.inbox);
+        let mut deflate = conn.layers.as_deref_mut().and_then(|layers| layers.deflate.take());
+        if let Some(deflate) = &mut deflate {
+            deflate.marks.take_off(bytes);
+        }
         let mut decoder = conn.partial.take().map_or_else(|| Decoder::new(Role::Client), |decoder| *decoder);
         let outcome = decoder.decode(bytes, MESSAGE_LEN_MAX, &mut self.pool, &mut inbox);
         let now = self.clock.now();
         let mut messages = 0;
         for item in &inbox.items {
             match item {
-                Item::Message { payload, .. } => messages += self.message(key, payload.as_slice(bytes), now),
+                Item::Message { payload, .. } => match &mut deflate {
+                    None => messages += self.message(key, payload.as_slice(bytes), now),
+                    Some(deflate) => messages += self.compressed_message(key, payload.as_slice(bytes), deflate, now),
+                },
                 Item::Ping(payload) => self.pong(key, payload, bytes),
                 Item::Pong(_) => {}
                 Item::Close { code, .. } => {
@@ -113,6 +129,9 @@ impl Worker {
             Some(conn) if !decoder.is_idle() && outcome.is_ok() => conn.partial = Some(Box::new(decoder)),
             _ => decoder.release(&mut self.pool),
         }
+        if let Some(layers) = self.conns.get_mut(key).and_then(|conn| conn.layers.as_deref_mut()) {
+            layers.deflate = deflate;
+        }
         if let Err(error) = outcome {
             self.lose(key, kind_of(error));
         }
@@ -122,6 +141,22 @@ impl Worker {
             }
             self.send_echoes(key, messages);
         }
+    }
+
+    /// One message that may be compressed.
+    fn compressed_message(&mut self, key: usize, message: &[u8], deflate: &mut Deflate, now: u64) -> u64 {
+        let mut inflated = std::mem::take(&mut self.inflated);
+        let outcome = deflate.open(message, &mut self.inflater, &mut inflated);
+        let count = match outcome {
+            Ok(true) => self.message(key, &inflated, now),
+            Ok(false) => self.message(key, message, now),
+            Err(kind) => {
+                self.lose(key, kind);
+                0
+            }
+        };
+        self.inflated = inflated;
+        count
     }
 
     /// One message; says how many payloads of this round were in it.
@@ -167,4 +202,4 @@ fn kind_of(error: WsError) -> &'static str {
 }
 
 /// Bytes of a message that a server may send.
-const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
+pub(super) const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
