@@ -533,6 +533,8 @@ impl Outcome {
         sum.reads += ended.reads;
         sum.messages += ended.messages;
         sum.windows_given_up += ended.windows_given_up;
+        sum.duplicates += ended.duplicates;
+        sum.out_of_order += ended.out_of_order;
         sum.failures.merge(&ended.failures);
         sum.cpu_ns += ended.cpu_ns;
         sum.waited_ns += ended.waited_ns;

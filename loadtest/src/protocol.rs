@@ -172,6 +172,10 @@ pub struct Ended {
     pub messages: u64,
     /// Windows that were given up.
     pub windows_given_up: u64,
+    /// Messages that a reader got right after themselves.
+    pub duplicates: u64,
+    /// Messages that a reader got after a later one.
+    pub out_of_order: u64,
     /// What failed meanwhile, by kind.
     pub failures: Failures,
     /// The first and the last delivery; 0 without any.

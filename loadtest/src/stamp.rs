@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 pub struct Stamp {
     /// Which round of the run.
     pub round: u16,
-    /// The number of its batch in a closed window; of no meaning elsewhere.
+    /// The number of the message in its topic and round, from 1 on; 0 in echoes.
     pub seq: u32,
     /// When it was meant to be sent, on the clock that all processes share.
     pub intended_ns: u64,

@@ -15,9 +15,12 @@ use serde_json::Value;
 fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
     for (arguments, part) in [
         (&[][..], "which scenario?"),
-        (&["fanoot"], "a similar subcommand exists: 'fanout'"),
+        (&["fanoot"], "'fanout'"),
         (&["fanout", "--rat", "1"], "unexpected argument '--rat' found"),
-        (&["fanout", "--url", "wss://127.0.0.1:1"], "TLS is not in this version yet"),
+        (
+            &["fanout", "--url", "wss://127.0.0.1:1", "--ca", "/dev/null"],
+            "--ca /dev/null: there is no certificate in it",
+        ),
         (&["fanout", "--duration", "soon"], "a duration is a number and ms, s, m or h"),
         (&["fanout", "--json", "/nonexistent/report.json"], "/nonexistent/report.json: No such file"),
         (&["report", "/nonexistent/report.json"], "/nonexistent/report.json: No such file"),

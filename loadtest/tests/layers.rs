@@ -5,8 +5,8 @@ mod common;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use common::measure;
 use common::server::{Fault, Layers, start, start_with};
-use common::{measure, run};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
@@ -111,11 +111,4 @@ fn compression_that_is_wrong_is_told_by_its_kind() {
         assert_eq!(code, Some(1), "{fault:?}: {report:#}");
         assert!(report["errors"][kind].as_u64() > Some(0), "{fault:?}: {:#}", report["errors"]);
     }
-}
-
-#[test]
-fn a_file_without_certificates_is_one_line_and_exit_code_2() {
-    let (code, out, err) = run(&["echo", "--url", "wss://127.0.0.1:1", "--ca", "/dev/null"]);
-    assert_eq!((code, out.as_str()), (Some(2), ""));
-    assert_eq!(err, "fanwire-load: --ca /dev/null: there is no certificate in it\n");
 }

@@ -67,6 +67,7 @@ fn a_closed_window_delivers_every_message_to_every_reader() {
     assert!(number(&report, "server_cpu_ns_per_delivery") > 0.0);
     assert!(number(&report, "client_cpu_share") > 0.0);
     assert_eq!(round["is_open_loop"], false);
+    assert_eq!((&report["duplicates"], &report["out_of_order"]), (&Value::from(0), &Value::from(0)));
 }
 
 #[test]

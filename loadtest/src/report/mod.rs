@@ -61,6 +61,10 @@ pub struct Report {
     pub bytes_per_connection_user: Option<f64>,
     /// Slope of the kernel's slab over the connection count, with both ends of a loopback pair.
     pub bytes_per_connection_kernel: Option<f64>,
+    /// Messages that a reader got right after themselves; unknown where a topic has several publishers.
+    pub duplicates: Option<u64>,
+    /// Messages that a reader got after a later one of its topic; unknown where a topic has several publishers.
+    pub out_of_order: Option<u64>,
     /// Messages that one reader got per read, on average.
     pub regime_messages_per_turn: Option<f64>,
     /// CPU of the busiest client process over the wall time.
@@ -166,6 +170,10 @@ pub struct RoundReport {
     pub handshakes: u64,
     /// Messages that one reader got per read.
     pub messages_per_read: Option<f64>,
+    /// Messages that a reader got right after themselves.
+    pub duplicates: Option<u64>,
+    /// Messages that a reader got after a later one.
+    pub out_of_order: Option<u64>,
     /// Windows that were given up.
     pub windows_given_up: u64,
     /// CPU of the server's processes, in nanoseconds.

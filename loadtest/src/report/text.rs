@@ -63,6 +63,9 @@ fn render_round(out: &mut String, round: &RoundReport, is_named: bool) {
             let loop_kind = if round.is_open_loop { "from the intended time" } else { "closed loop" };
             row(out, "  latency", &format!("{} ({loop_kind})", percentiles(latency)));
         }
+        if let (Some(duplicates), Some(out_of_order)) = (round.duplicates, round.out_of_order) {
+            row(out, "  order", &format!("{duplicates} duplicates, {out_of_order} out of order"));
+        }
         if let Some(messages) = round.messages_per_read {
             row(out, "  regime", &format!("{messages:.2} messages per reader and turn"));
         }

@@ -329,6 +329,9 @@ fn record_round(report: &mut Report, name: &str, traffic: Traffic, outcome: &Out
         }
         Traffic::Silence | Traffic::Window { .. } => None,
     };
+    // The publishers of one topic agree on no order.
+    let has_order = matches!(traffic, Traffic::Rate { .. } | Traffic::Window { .. })
+        && report.settings.publishers <= report.settings.topics.max(1);
     let elapsed = outcome.elapsed_ns.max(1) as f64;
     let delivered = outcome.ended.delivered;
     report.errors.merge(&outcome.ended.failures);
@@ -355,6 +358,8 @@ fn record_round(report: &mut Report, name: &str, traffic: Traffic, outcome: &Out
         handshakes: outcome.handshake.count(),
         messages_per_read: (outcome.ended.reads > 0)
             .then(|| outcome.ended.messages as f64 / outcome.ended.reads as f64),
+        duplicates: has_order.then_some(outcome.ended.duplicates),
+        out_of_order: has_order.then_some(outcome.ended.out_of_order),
         windows_given_up: outcome.ended.windows_given_up,
         server_cpu_ns: outcome.server_cpu_ns,
         server_cpu_share: outcome.server_cpu_ns.map(|ns| ns as f64 / elapsed),
@@ -380,6 +385,8 @@ fn headline(report: &mut Report, index: usize) {
     report.deliveries = round.deliveries;
     report.deliveries_per_second = (round.deliveries > 0).then_some(round.deliveries_per_second);
     report.reach = round.reach;
+    report.duplicates = round.duplicates;
+    report.out_of_order = round.out_of_order;
     report.regime_messages_per_turn = round.messages_per_read;
     report.client_cpu_share = Some(round.client_cpu_share);
 }
@@ -448,6 +455,14 @@ fn warn(run: &Run, scenario: &Scenario, report: &mut Report) {
         warnings.push("a process given by --pid is gone".to_owned());
     } else if report.rounds.iter().any(|round| round.deliveries + round.handshakes > 0 && is_idle(round)) {
         warnings.push("the processes given by --pid did next to nothing: are they the server?".to_owned());
+    }
+    let sum = |of: fn(&RoundReport) -> Option<u64>| report.rounds.iter().filter_map(of).sum::<u64>();
+    let (duplicates, out_of_order) = (sum(|round| round.duplicates), sum(|round| round.out_of_order));
+    if duplicates + out_of_order > 0 {
+        warnings.push(format!(
+            "{duplicates} messages came twice and {out_of_order} out of order; both count as deliveries, so that reach \
+             says less than it seems to"
+        ));
     }
     report.warnings = warnings;
 }

@@ -51,6 +51,8 @@ pub(super) struct Conn {
     pub(super) phase: Phase,
     /// Nobody reads from it, on purpose.
     pub(super) is_stalled: bool,
+    /// The number of the last message of this round, for a reader; 0 before the first.
+    pub(super) last_seq: u32,
     /// When it was meant to be dialled.
     pub(super) dialled_ns: u64,
     /// What is between two frames.

@@ -210,6 +210,7 @@ impl Worker {
             serial,
             phase: Phase::Connecting,
             is_stalled: false,
+            last_seq: 0,
             dialled_ns,
             partial: None,
             held: None,

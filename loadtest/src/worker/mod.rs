@@ -223,7 +223,8 @@ impl Worker {
     fn begin_round(&mut self, plan: Round) {
         let mut readers = vec![0_u32; self.plan.topics as usize];
         let mut echoers = Vec::new();
-        for (key, conn) in &self.conns {
+        for (key, conn) in &mut self.conns {
+            conn.last_seq = 0;
             if conn.who.kind != Kind::Reader || conn.phase != Phase::Open || conn.is_stalled || !conn.who.is_counted {
                 continue;
             }

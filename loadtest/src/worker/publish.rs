@@ -184,9 +184,10 @@ impl Worker {
                 if !outlet.is_open() || self.is_blocked(outlet) {
                     break;
                 }
+                let outlet_topic = outlet.topic();
                 let Some(intended_ns) = pacer.take_due(now) else { break };
                 round.lateness.record_n(self.clock.now().saturating_sub(intended_ns), u64::from(batch));
-                let stamp = Stamp { round: round.plan.number, seq: 0, intended_ns };
+                let stamp = Stamp { round: round.plan.number, seq: round.next_seq(outlet_topic), intended_ns };
                 self.publish_batch(index, round, stamp, batch);
             }
         }
@@ -223,14 +224,14 @@ impl Worker {
         };
         round.readers_of_topic = Some((topic, readers, self.open));
         round.windows_sent += 1;
-        let seq = round.windows_sent;
+        let seq = round.next_seq(topic);
         let deadline_ns = now + self.plan.stall_timeout_ms * NANOS_PER_MILLI;
         round.window = Some(Window { seq, topic, awaited: readers * u64::from(len), deadline_ns });
         let stamp = Stamp { round: round.plan.number, seq, intended_ns: self.clock.now() };
         self.publish_batch(0, round, stamp, len);
     }
 
-    /// Sends `batch` messages on the topic of the publisher whose turn it is, to each server in one write. However many
+    /// Sends `batch` messages, numbered from the stamp's on, on the topic of the publisher whose turn it is, to each server in one write. However many
     /// servers there are, it counts once: each reader hears one of them.
     fn publish_batch(&mut self, index: usize, round: &mut RoundState, stamp: Stamp, batch: u32) {
         let Some(outlet) = self.outlets.get_mut(index) else { return };
@@ -238,36 +239,40 @@ impl Worker {
         let topic = outlet.topic();
         let name = outlet.names.get(outlet.cursor).map_or("", String::as_str);
         let number = self.plan.publishers.start + index as u32;
-        let mut payload = Vec::with_capacity(self.plan.payload_len as usize);
-        self.stamper.encode(stamp, self.plan.payload_len as usize, &mut payload);
-        let fill = Fill { n: number, topic: name, payload: &payload };
-        let (mut message, mut bytes, mut posted_to) = (Vec::new(), Vec::new(), String::new());
-        match &self.plan.dialogue.publish {
-            Publish::WebSocket { message: template, .. } => {
-                template.fill(&fill, &mut message);
-                let opcode = if self.plan.dialogue.is_binary { Opcode::Binary } else { Opcode::Text };
-                for _ in 0..batch {
-                    let masking_key = self.random.u32(..).to_ne_bytes();
-                    encode_client_frame(&mut bytes, opcode, true, masking_key, &message);
+        let dialogue = &self.plan.dialogue;
+        let opcode = if dialogue.is_binary { Opcode::Binary } else { Opcode::Text };
+        let (mut payload, mut message) = (Vec::with_capacity(self.plan.payload_len as usize), Vec::new());
+        let mut sent = Vec::with_capacity(self.plan.servers.len());
+        for server in &self.plan.servers {
+            let mut bytes = Vec::new();
+            for offset in 0..batch {
+                let stamp = Stamp { seq: stamp.seq.wrapping_add(offset), ..stamp };
+                payload.clear();
+                message.clear();
+                self.stamper.encode(stamp, self.plan.payload_len as usize, &mut payload);
+                let fill = Fill { n: number, topic: name, payload: &payload };
+                match &dialogue.publish {
+                    Publish::WebSocket { message: template, .. } => {
+                        template.fill(&fill, &mut message);
+                        let masking_key = self.random.u32(..).to_ne_bytes();
+                        encode_client_frame(&mut bytes, opcode, true, masking_key, &message);
+                    }
+                    Publish::Http { path, body } => {
+                        body.fill(&fill, &mut message);
+                        http::encode_post(&server.host, &path.to_text(&fill), &message, &mut bytes);
+                    }
                 }
             }
-            Publish::Http { path, body } => {
-                body.fill(&fill, &mut message);
-                posted_to = path.to_text(&fill);
-            }
+            sent.push(bytes);
         }
         outlet.advance();
         if let Some(count) = round.published.get_mut(topic as usize) {
             *count += u64::from(batch);
         }
         for (server, key) in keys {
-            if let (Publish::Http { .. }, Some(server)) = (&self.plan.dialogue.publish, self.plan.servers.get(server)) {
-                bytes.clear();
-                for _ in 0..batch {
-                    http::encode_post(&server.host, &posted_to, &message, &mut bytes);
-                }
+            if let Some(bytes) = sent.get(server) {
+                self.send(key, bytes);
             }
-            self.send(key, &bytes);
         }
     }
 

@@ -176,9 +176,15 @@ impl Worker {
         if who.kind != Kind::Reader || is_stalled {
             return 0;
         }
-        let Some(round) = &mut self.round else { return 0 };
-        let stamps = self.stamper.find(message);
-        stamps.filter(|&stamp| round.deliver(stamp, who.is_counted, who.slot, now)).count() as u64
+        let (Some(round), Some(conn)) = (&mut self.round, self.conns.get_mut(key)) else { return 0 };
+        let mut count = 0;
+        for stamp in self.stamper.find(message) {
+            if round.deliver(stamp, who.is_counted, who.slot, now) {
+                round.follow(&mut conn.last_seq, stamp.seq);
+                count += 1;
+            }
+        }
+        count
     }
 
     fn pong(&mut self, key: usize, payload: &Payload, bytes: &[u8]) {

@@ -1,5 +1,7 @@
 //! What one round counted.
 
+use std::cmp::Ordering;
+
 use crate::clock::Clock;
 use crate::latency::Latencies;
 use crate::measure::process::Cpu;
@@ -33,6 +35,8 @@ pub(super) struct RoundState {
     reads: u64,
     messages: u64,
     windows_given_up: u64,
+    duplicates: u64,
+    out_of_order: u64,
     first_last_ns: (u64, u64),
     cpu_at_start: Cpu,
 }
@@ -40,6 +44,7 @@ pub(super) struct RoundState {
 /// Messages in flight, in a closed loop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
+    /// The number of its first message.
     pub(super) seq: u32,
     pub(super) topic: u32,
     /// Deliveries until the next window.
@@ -72,6 +77,8 @@ impl RoundState {
             reads: 0,
             messages: 0,
             windows_given_up: 0,
+            duplicates: 0,
+            out_of_order: 0,
             first_last_ns: (0, 0),
             cpu_at_start: own_cpu(),
         }
@@ -97,10 +104,27 @@ impl RoundState {
             self.first_last_ns.0 = now_ns;
         }
         self.first_last_ns.1 = now_ns;
-        if let Some(window) = self.window.as_mut().filter(|window| (window.seq, window.topic) == (stamp.seq, topic)) {
+        if let Some(window) = self.window.as_mut().filter(|window| window.topic == topic && stamp.seq >= window.seq) {
             window.awaited = window.awaited.saturating_sub(1);
         }
         true
+    }
+
+    /// The number of the next message of a topic; the first is 1.
+    pub(super) fn next_seq(&self, topic: u32) -> u32 {
+        self.published.get(topic as usize).map_or(0, |&count| count as u32).wrapping_add(1)
+    }
+
+    /// Looks at the number of a message that counts, against the last that its reader got in this round. One after
+    /// itself is a duplicate, one after a later one out of order: with the last number alone, it may be both.
+    pub(super) fn follow(&mut self, last_seq: &mut u32, seq: u32) {
+        match seq.cmp(last_seq) {
+            // Echoes have no numbers.
+            _ if seq == 0 => {}
+            Ordering::Greater => *last_seq = seq,
+            Ordering::Equal => self.duplicates += 1,
+            Ordering::Less => self.out_of_order += 1,
+        }
     }
 
     /// Counts a read with `messages` of this round in it.
@@ -135,6 +159,8 @@ impl RoundState {
             reads: self.reads,
             messages: self.messages,
             windows_given_up: self.windows_given_up,
+            duplicates: self.duplicates,
+            out_of_order: self.out_of_order,
             failures,
             first_last_ns: self.first_last_ns,
             elapsed_ns: clock.now().saturating_sub(self.plan.start_ns),
@@ -198,12 +224,31 @@ mod tests {
         let stamp = |round, seq| Stamp { round, seq, intended_ns: 0 };
         assert!(!round.deliver(stamp(1, 5), true, 1, 9));
         assert!(!round.deliver(stamp(2, 5), false, 1, 9));
+        // Of a window that was given up.
         assert!(round.deliver(stamp(2, 4), true, 1, 9));
         assert!(round.deliver(stamp(2, 5), true, 0, 9));
         assert_eq!(round.window.map(|window| window.awaited), Some(2));
         assert!(round.deliver(stamp(2, 5), true, 1, 9));
-        assert_eq!(round.window.map(|window| window.awaited), Some(1));
+        assert!(round.deliver(stamp(2, 6), true, 1, 9));
+        assert_eq!(round.window.map(|window| window.awaited), Some(0));
         let ended = round.into_ended(&VirtualClock::default(), Failures::default());
-        assert_eq!((ended.delivered, ended.delivered_to_others), (3, 1));
+        assert_eq!((ended.delivered, ended.delivered_to_others), (4, 1));
+    }
+
+    #[test]
+    fn numbers_that_repeat_or_go_back_are_counted_and_gaps_are_not() {
+        let plan = Round { number: 1, start_ns: 0, end_ns: 1, traffic: Traffic::Window { len: 1, count: 0 } };
+        for (numbers, duplicates, out_of_order) in [
+            (&[1, 2, 3][..], 0, 0),
+            (&[1, 5, 9], 0, 0),
+            (&[1, 1, 2, 2, 2], 3, 0),
+            (&[2, 1, 4, 3, 5], 0, 2),
+            (&[0, 0], 0, 0),
+        ] {
+            let (mut round, mut last_seq) = (RoundState::new(plan, 1), 0);
+            numbers.iter().for_each(|&seq| round.follow(&mut last_seq, seq));
+            let ended = round.into_ended(&VirtualClock::default(), Failures::default());
+            assert_eq!((ended.duplicates, ended.out_of_order), (duplicates, out_of_order), "{numbers:?}");
+        }
     }
 }
