@@ -546,6 +546,15 @@ pub enum Outbound<'a> {
         /// Why.
         refusal: Refusal,
     },
+    /// Publications were left out because the reader was behind and asked for that.
+    Gap {
+        /// The topic.
+        topic: &'a str,
+        /// How many.
+        skipped: u64,
+        /// The number of the publication that comes next.
+        offset: u64,
+    },
     /// The gateway goes away.
     Bye {
         /// When to come back, in milliseconds.

@@ -330,9 +330,5 @@ fn topic_rule(raw: &RawTopicRule) -> Result<TopicRule, ConfigError> {
 }
 
 fn topic_mode(word: &str) -> Result<Mode, String> {
-    match word.parse() {
-        Ok(Mode::Queue) => Ok(Mode::Queue),
-        Ok(_) => Err(format!("\"{word}\" is not in this version yet; only \"queue\" is")),
-        Err(()) => Err(format!("is \"queue\", \"drop_oldest\" or \"latest\", not \"{word}\"")),
-    }
+    word.parse().map_err(|()| format!("is \"queue\", \"drop_oldest\" or \"latest\", not \"{word}\""))
 }

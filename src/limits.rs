@@ -123,6 +123,16 @@ pub const REPLY_BACKLOG_LEN_MAX: usize = 256 * 1024;
 /// follows as it reads.
 pub const CATCH_UP_LEN_MAX: usize = 256 * 1024;
 
+/// Keys of one topic that wait for one reader in mode `latest`; past it the oldest goes.
+pub const LATEST_KEYS_MAX: usize = 1024;
+
+/// Bytes encoded at a time for a reader that was behind; what is newest is chosen again for the next portion.
+pub const LAG_DRAIN_LEN: usize = 64 * 1024;
+
+/// Payload bytes held for a reader in mode `latest` or `drop_oldest` while its subscriptions are under way, if that is
+/// more than `outbox_len_max`.
+pub const HELD_LEN_MAX: usize = 1024 * 1024;
+
 /// Payload bytes that one turn takes from other shards before it goes back to its sockets.
 pub const TURN_LEN_MAX: usize = 1024 * 1024;
 

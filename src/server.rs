@@ -79,7 +79,9 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let (report, ended) = mpsc::channel();
     let mut shards = Vec::new();
     for (index, (driver, mailbox)) in drivers.into_iter().zip(mailboxes).enumerate() {
-        let settings = Settings { shard: ShardId(index as u8), ..settings.clone() };
+        // Each shard has random numbers of its own: delays that are spread would come in equal pairs otherwise.
+        let seed = settings.seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let settings = Settings { shard: ShardId(index as u8), seed, ..settings.clone() };
         let (wakers, report) = (Arc::clone(&wakers), report.clone());
         let run = move || run_shard(settings, driver, mailbox, &wakers, &report);
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(run);

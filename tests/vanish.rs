@@ -55,6 +55,7 @@ impl World {
             decoders: sum(|census| census.decoders),
             exchanges: sum(|census| census.exchanges),
             pendings: sum(|census| census.pendings),
+            lags: sum(|census| census.lags),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),
             blocks: sum(|census| census.blocks),

@@ -1,8 +1,7 @@
-//! `fanwire-load`, the load client. The scenarios are not built yet; the program says so and exits with code 2.
+//! The `fanwire-load` program.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    eprintln!("fanwire-load: no scenario is built yet");
-    ExitCode::from(2)
+    fanwire_load::cli::run(std::env::args_os())
 }

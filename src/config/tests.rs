@@ -157,10 +157,6 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
         ("[[topics]]\nlast = true", "f.toml:1: topics: a rule needs match, a topic or pattern"),
         ("[[topics]]\nmatch = \"a b\"", "f.toml:2: topics: match: a topic is 1 to 255 bytes"),
         ("[[topics]]\nmatch = \"a\"\nlast = \"maybe\"", "f.toml:3: topics: last: is true or false, not \"maybe\""),
-        (
-            "[[topics]]\nmatch = \"a\"\nmode = \"latest\"",
-            "f.toml:3: topics: mode: \"latest\" is not in this version yet",
-        ),
         ("[[topics]]\nmatch = \"a\"\nmode = \"any\"", "f.toml:3: topics: mode: is \"queue\", \"drop_oldest\" or "),
         ("[[topics]]\nmatch = \"a\"\nhistory = 1000001", "f.toml:3: topics: history: is a number of messages up to "),
         ("[[topics]]\nmatch = \"a\"\nhistory_ttl = 5", "f.toml:3: topics: history_ttl: is a duration with its unit "),
@@ -186,7 +182,7 @@ fn mistakes_elsewhere_name_the_variable_or_the_flag() {
     check(&[("FANWIRE_TOPICS", "last=false")], &[], "FANWIRE_TOPICS: a pattern comes before last=false");
     check(&[("FANWIRE_INSECURE", "maybe")], &[], "FANWIRE_INSECURE: insecure is true or false, not \"maybe\"");
     check(&[], &["--driver", "uring"], "--driver: driver \"uring\" is not in this version yet");
-    check(&[], &["--topics", "px.> mode=latest"], "--topics: topics: mode: \"latest\" is not in this version yet");
+    check(&[], &["--topics", "px.> mode=newest"], "--topics: topics: mode: is \"queue\", \"drop_oldest\" or ");
     check(&[], &["--listen", "10.0.0.1:80"], "--listen: 10.0.0.1:80 is not a loopback address");
 }
 

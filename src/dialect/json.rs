@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::command::{
-    Command, ErrorCode, HistoryQuery, Joined, Mode, OperationId, Outbound, PayloadKind, Position, Publication, Publish,
+    Command, ErrorCode, HistoryQuery, Joined, OperationId, Outbound, PayloadKind, Position, Publication, Publish,
     Refusal, Subscribe, Target, TopicName,
 };
 use crate::limits::{KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
@@ -102,25 +102,13 @@ fn decode_subscribe(object: &Object<'_>, id: Option<OperationId>) -> Result<Subs
     };
     let mode = match object.get("mode") {
         None | Some(Value::Null) => None,
-        Some(Value::String(mode)) => Some(decode_mode(mode)?),
+        Some(Value::String(mode)) => Some(mode.parse().map_err(|()| bad_request(MODES))?),
         Some(_) => return Err(bad_request(MODES)),
     };
     if !matches!(object.get("max_rate"), None | Some(Value::Null)) {
         return Err(bad_request("max_rate is not in this version"));
     }
     Ok(Subscribe { id, targets, since, last, mode })
-}
-
-/// A mode that this version has.
-///
-/// # Errors
-/// `bad_request` for a name that is none, and for a mode that is not in this version.
-pub fn decode_mode(text: &str) -> Result<Mode, Refusal> {
-    match text.parse() {
-        Ok(Mode::Queue) => Ok(Mode::Queue),
-        Ok(_) => Err(bad_request("the modes drop_oldest and latest are not in this version")),
-        Err(()) => Err(bad_request(MODES)),
-    }
 }
 
 fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Publish<'a>, Refusal> {
@@ -213,6 +201,15 @@ pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(refusal.code.as_str().as_bytes());
             out.extend_from_slice(b"\",\"message\":");
             escape_into(out, refusal.message);
+            out.push(b'}');
+        }
+        Outbound::Gap { topic, skipped, offset } => {
+            out.extend_from_slice(b"{\"op\":\"gap\",\"t\":");
+            escape_into(out, topic);
+            out.extend_from_slice(b",\"skipped\":");
+            number(out, *skipped);
+            out.extend_from_slice(b",\"o\":");
+            number(out, *offset);
             out.push(b'}');
         }
         Outbound::Bye { retry_ms } => {

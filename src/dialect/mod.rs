@@ -8,7 +8,7 @@
 pub mod json;
 pub mod raw;
 
-use crate::command::Publication;
+use crate::command::{Outbound, Publication};
 
 /// Which language the messages of a connection speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +23,14 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Writes what is not a publication as a text message; nothing where the dialect has no way to say it.
+    pub fn encode_outbound(self, outbound: &Outbound<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Raw | Self::Echo => {}
+            Self::Json => json::encode(outbound, out),
+        }
+    }
+
     /// Writes one publication as a message of this dialect, the same bytes for every reader, and says whether the
     /// message is text.
     pub fn encode_push(self, publication: &Publication, out: &mut Vec<u8>) -> bool {

@@ -44,6 +44,12 @@ impl TopicRules {
         Self(rules.into())
     }
 
+    /// Whether any rule asks for a mode other than `queue`.
+    #[must_use]
+    pub fn has_modes(&self) -> bool {
+        self.0.iter().any(|rule| rule.settings.mode != Mode::Queue)
+    }
+
     /// What holds for `topic`: the first rule that matches, or the defaults. Costs one look at each rule, so it is
     /// asked once in a topic's life.
     #[must_use]

@@ -46,6 +46,12 @@ pub struct ShardMetrics {
     pub retained_len: u64,
     /// Bytes that wait in outboxes.
     pub outbox_len: u64,
+    /// Payload bytes that readers in mode `latest` or `drop_oldest` have not got yet.
+    pub lag_len: u64,
+    /// Publications that such readers were not sent.
+    pub skipped: u64,
+    /// How often history or a last value was let go because of `retained_len_max`.
+    pub sheds: u64,
     /// Pooled blocks in use.
     pub blocks_in_use: u64,
     /// Mails that wait.

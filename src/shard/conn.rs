@@ -33,6 +33,8 @@ pub(super) struct Conn {
     pub outbox: Slot,
     /// Subscriptions that wait for their home shard.
     pub pending: Slot,
+    /// What it would rather skip than wait for.
+    pub lag: Slot,
     /// The first subscription stands here, so that a connection with one costs no more than its place in the topic.
     pub first: Subscription,
     /// The head of the list of further subscriptions.
@@ -127,6 +129,8 @@ impl Flag {
     pub const PAUSED_CONGESTION: Self = Self(1 << 12);
     /// Was told in this turn where a topic stands: what the turn's run says up to there is not for it.
     pub const JOINED_NOW: Self = Self(1 << 13);
+    /// Has subscriptions that would rather skip than wait.
+    pub const HAS_MODES: Self = Self(1 << 14);
     /// Any reason for not reading.
     pub const PAUSED: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
     /// Any reason why a publication cannot go straight to the socket.
@@ -149,6 +153,7 @@ impl Conn {
             decoder: Slot::NONE,
             outbox: Slot::NONE,
             pending: Slot::NONE,
+            lag: Slot::NONE,
             first: Subscription::NONE,
             more: Slot::NONE,
         }

@@ -5,8 +5,7 @@ use super::conn::{Flag, Session, Slot, Timer};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, ErrorCode, HistoryAnswer, Mode, Origin, Position, Publish, Refusal, Subscribe, Target, TopicName,
-    TopicState,
+    ConnId, ErrorCode, HistoryAnswer, Origin, Position, Publish, Refusal, Subscribe, Target, TopicName, TopicState,
 };
 use crate::dialect::{Dialect, json};
 use crate::limits::{BATCH_LINES_MAX, RETRY_AFTER_S};
@@ -298,7 +297,7 @@ impl Shard {
                 self.conns[id.index].dialect = Dialect::Raw;
                 self.conns[id.index].set(Flag::NO_ECHO, !options.echo);
                 let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
-                let (targets, mode) = (vec![Target::Topic(topic)], Some(Mode::Queue));
+                let (targets, mode) = (vec![Target::Topic(topic)], options.mode);
                 self.subscribe(id, Subscribe { id: None, targets, since, last: options.last, mode });
             }
         }

@@ -9,15 +9,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Shard;
-use super::conn::{Conn, Flag, Session};
+use super::conn::{Conn, Flag, Session, Slot};
 use super::encoding::{DIALECTS, Encodings};
+use super::lag;
 use super::outbox::Outbox;
+use super::subscription::TargetId;
 use super::subscriptions::direct;
 use crate::close::CloseReason;
-use crate::command::{ConnId, Origin, Publication, TopicName};
+use crate::command::{ConnId, Mode, Origin, Outbound, Publication, TopicName};
 use crate::driver::Op;
 use crate::hub::TopicId;
-use crate::limits::{RUN_LEN_MAX, TURN_LEN_MAX};
+use crate::limits::{HELD_LEN_MAX, LAG_DRAIN_LEN, RUN_LEN_MAX, TURN_LEN_MAX};
+use crate::transport::websocket;
 
 /// What is to be said this turn.
 #[derive(Debug, Default)]
@@ -187,8 +190,19 @@ impl Shard {
         let joined = if conn.is(Flag::JOINED_NOW) { self.runs.joined.get(&(index, run.topic)) } else { None };
         let news = joined.map_or(0, |&up_to| run.publications.partition_point(|p| p.position.offset <= up_to));
         if let Some(pending) = conn.pending.index().and_then(|slot| self.pendings.get_mut(slot)) {
-            return pending.catch_up.hold(&run.publications[news..], len_max);
+            // Who would rather skip is not disconnected for the time that another shard takes to answer.
+            let len_max = if conn.is(Flag::HAS_MODES) { len_max.max(HELD_LEN_MAX) } else { len_max };
+            return pending.catch_up.hold(&run.publications[news..], len_max) || self.stop_holding(index);
         }
+        let is_behind = self.outboxes.get(conn.outbox).is_some_and(Outbox::is_behind) || !conn.lag.is_none();
+        if is_behind && conn.is(Flag::HAS_MODES) {
+            let mode = self.mode(index, run.topic);
+            if mode != Mode::Queue {
+                self.fall_behind(index, mode, &run.publications[news..]);
+                return true;
+            }
+        }
+        let conn = &mut self.conns[index];
         let encoded = encodings.encode(conn.dialect, &run.publications, &mut self.message);
         let outbox = self.outboxes.ensure(&mut conn.outbox);
         let me = Origin { shard: self.settings.shard, conn: conn.id(index) };
@@ -210,6 +224,91 @@ impl Shard {
         true
     }
 
+    /// What a reader that is behind gets of a topic: what its subscription by name asked for, else that by pattern.
+    fn mode(&mut self, index: u32, topic: TopicId) -> Mode {
+        let by_name = TargetId::topic(topic);
+        let asked = if self.subscriptions.find(&self.conns, index, by_name).is_some() {
+            self.modes.get(&(index, by_name)).copied()
+        } else {
+            let patterns = self.hub.matching(topic).iter();
+            patterns.filter_map(|&pattern| self.modes.get(&(index, TargetId::pattern(pattern))).copied()).next()
+        };
+        match asked {
+            Some(Some(mode)) => mode,
+            Some(None) => self.settings.rules.find(self.hub.name(topic).as_str()).mode,
+            None => Mode::Queue,
+        }
+    }
+
+    /// Keeps references for a reader that is behind, as many as its mode asks for.
+    fn fall_behind(&mut self, index: u32, mode: Mode, publications: &[Arc<Publication>]) {
+        let conn = &mut self.conns[index];
+        let me = Origin { shard: self.settings.shard, conn: conn.id(index) };
+        let hides_own = conn.is(Flag::NO_ECHO);
+        let lag = lag::ensure(&mut self.lags, &mut conn.lag);
+        for publication in publications.iter().filter(|publication| !hides_own || publication.origin != Some(me)) {
+            self.metrics.skipped += lag.push(publication, mode, self.settings.limits.outbox_len_max as usize);
+        }
+        let id = conn.id(index);
+        self.mark_dirty(id);
+    }
+
+    /// Too much is held for a reader that is slow to take what it missed. If it would rather skip, it does; `false` if
+    /// it would not, or if its subscriptions are still under way.
+    fn stop_holding(&mut self, index: u32) -> bool {
+        let id = self.conns[index].id(index);
+        let Some(mut held) = self.take_catch_up(id) else { return false };
+        while let Some(publication) = held.pop() {
+            let Some(topic) = self.hub.find(publication.topic.as_str()) else { continue };
+            match self.mode(index, topic) {
+                Mode::Queue => return false,
+                mode => self.fall_behind(index, mode, &[publication]),
+            }
+        }
+        true
+    }
+
+    /// Whether a reader gets a publication behind others of its topic that it is behind with.
+    pub(super) fn comes_by_lag(&mut self, id: ConnId, publication: &Arc<Publication>) -> bool {
+        let lag = self.conns[id.index].lag.index().map(|slot| &self.lags[slot]);
+        let Some(newest) = lag.and_then(|lag| lag.newest(&publication.topic)) else { return false };
+        if newest < publication.position.offset
+            && let Some(topic) = self.hub.find(publication.topic.as_str())
+        {
+            let mode = self.mode(id.index, topic);
+            self.fall_behind(id.index, mode, std::slice::from_ref(publication));
+        }
+        true
+    }
+
+    /// The reader has taken what it was sent: chooses what it gets next of what it is behind with.
+    fn catch_up_lag(&mut self, id: ConnId) {
+        let conn = &mut self.conns[id.index];
+        let (dialect, Some(slot)) = (conn.dialect, conn.lag.index()) else { return };
+        let outbox = self.outboxes.ensure(&mut conn.outbox);
+        while outbox.len() < LAG_DRAIN_LEN
+            && let Some(item) = self.lags[slot].pop()
+        {
+            let gap = Outbound::Gap {
+                topic: item.publication.topic.as_str(),
+                skipped: item.skipped,
+                offset: item.publication.position.offset,
+            };
+            self.metrics.deliveries += 1;
+            outbox.reply(|out| {
+                if item.skipped > 0 {
+                    // The raw feed has no room for it: there a gap is silent.
+                    websocket::frame_unless_empty(&mut self.message, out, |m| dialect.encode_outbound(&gap, m));
+                }
+                websocket::frame_with(&mut self.message, out, |m| dialect.encode_push(&item.publication, m));
+            });
+        }
+        if self.lags[slot].is_empty() {
+            self.lags.remove(slot);
+            conn.lag = Slot::NONE;
+        }
+    }
+
     /// Notes that a connection has something to send, or may have nothing left to send, at the end of the turn.
     pub(super) fn mark_dirty(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id)
@@ -228,6 +327,10 @@ impl Shard {
             if conn.session == Session::Gone {
                 continue;
             }
+            if !conn.lag.is_none() && self.outboxes.get(conn.outbox).is_none_or(Outbox::has_room) {
+                self.catch_up_lag(id);
+            }
+            let conn = &mut self.conns[id.index];
             let vector = self.outboxes.vector();
             let is_busy = self.outboxes.get(conn.outbox).is_some_and(Outbox::is_in_flight);
             match self.outboxes.get_mut(conn.outbox).map(|outbox| outbox.next_send(vector)) {

@@ -14,8 +14,8 @@ use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Position, Publication, Refusal, ShardId,
-    Subscribe, Target, TopicName,
+    ConnId, ErrorCode, JoinAnswer, Joined, Mode, OperationId, Origin, Outbound, Position, Publication, Refusal,
+    ShardId, Subscribe, Target, TopicName,
 };
 use crate::dialect::Dialect;
 use crate::hub::{PatternId, SubscriberKey};
@@ -78,12 +78,26 @@ impl Shard {
                 waits: 1,
             };
             let ticket = self.issue(ticket);
+            let wanted = target.clone();
             match target {
                 Target::Topic(topic) if is_new => self.join_topic(id, topic, since, subscribe.last, ticket),
                 Target::Topic(topic) => self.ask_state(topic, ticket),
                 Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
                 Target::Pattern(_) => self.on_pattern_snapshot(ticket, Vec::new()),
             }
+            if is_new {
+                self.note_mode(id, &wanted, subscribe.mode);
+            }
+        }
+    }
+
+    /// Notes what a new subscription does when its reader is behind, if that is not to wait.
+    fn note_mode(&mut self, id: ConnId, target: &Target, mode: Option<Mode>) {
+        let waits = mode == Some(Mode::Queue) || mode.is_none() && !self.settings.rules.has_modes();
+        if !waits && let Some(key) = self.find_subscription(id, target) {
+            let target = self.subscriptions.target(&self.conns, key);
+            self.modes.insert((id.index, target), mode);
+            self.conns[id.index].set(Flag::HAS_MODES, true);
         }
     }
 
@@ -180,14 +194,11 @@ impl Shard {
             && self.outboxes.ensure(&mut self.conns[id.index].outbox).len() < CATCH_UP_LEN_MAX
         {
             let Some(publication) = pending.catch_up.pop() else {
-                let conn = &mut self.conns[id.index];
-                self.pendings.remove(conn.pending.index().expect("it was found above"));
-                conn.pending = Slot::NONE;
-                conn.set(Flag::HELD, false);
+                self.release_pending(id);
                 break;
             };
             // What this turn's run brings anyway is not said twice.
-            if !self.comes_by_run(id.index, &publication) {
+            if !self.comes_by_run(id.index, &publication) && !self.comes_by_lag(id, &publication) {
                 self.send_alone(id, &publication);
             }
         }
@@ -239,6 +250,12 @@ impl Shard {
                 left.push(target);
             }
         }
+        if let Some(slot) = self.conns[id.index].lag.index() {
+            let mut lag = std::mem::take(&mut self.lags[slot]);
+            lag.retain(|topic| self.follows(id, topic));
+            self.lags[slot] = lag;
+            self.mark_dirty(id);
+        }
         // What is kept for the connection is only what it still follows.
         let Some(slot) = self.conns[id.index].pending.index() else { return };
         let mut catch_up = std::mem::take(&mut self.pendings[slot].catch_up);
@@ -256,11 +273,19 @@ impl Shard {
         self.pendings[slot].catch_up = catch_up;
     }
 
-    /// Ends every subscription of a connection, made or under way.
-    pub(super) fn leave_all(&mut self, id: ConnId) {
-        while let Some(key) = self.subscriptions.any(&self.conns[id.index], id.index) {
-            self.leave(key);
+    /// What is held for a connection whose subscriptions are made, which is then held no longer; `None` while any is
+    /// under way.
+    pub(super) fn take_catch_up(&mut self, id: ConnId) -> Option<CatchUp> {
+        let pending = pending_mut(&self.conns, &mut self.pendings, id)?;
+        if !pending.operations.is_empty() || !self.conns[id.index].is(Flag::HAS_MODES) {
+            return None;
         }
+        let catch_up = std::mem::take(&mut pending.catch_up);
+        self.release_pending(id);
+        Some(catch_up)
+    }
+
+    fn release_pending(&mut self, id: ConnId) {
         let conn = &mut self.conns[id.index];
         if let Some(slot) = std::mem::replace(&mut conn.pending, Slot::NONE).index() {
             self.pendings.remove(slot);
@@ -268,8 +293,21 @@ impl Shard {
         }
     }
 
+    /// Ends every subscription of a connection, made or under way.
+    pub(super) fn leave_all(&mut self, id: ConnId) {
+        while let Some(key) = self.subscriptions.any(&self.conns[id.index], id.index) {
+            self.leave(key);
+        }
+        self.release_pending(id);
+        if let Some(slot) = std::mem::replace(&mut self.conns[id.index].lag, Slot::NONE).index() {
+            self.lags.remove(slot);
+        }
+    }
+
     fn leave(&mut self, key: SubscriberKey) {
+        let conn = self.subscriptions.conn(key);
         let (target, place) = self.subscriptions.remove(&mut self.conns, key);
+        self.modes.remove(&(conn, target));
         match target.kind() {
             TargetKind::Topic(topic_id) => {
                 if let Place::Attached(place) = place {
@@ -305,7 +343,9 @@ impl Shard {
             let place = self.hub.attach(topic_id, key);
             self.subscriptions.set_place(&mut self.conns, key, Place::Attached(place));
         } else {
-            self.subscriptions.remove(&mut self.conns, key);
+            let conn = self.subscriptions.conn(key);
+            let (target, _) = self.subscriptions.remove(&mut self.conns, key);
+            self.modes.remove(&(conn, target));
             self.hub.hold(topic_id, -1);
             self.hub.release(topic_id);
         }

@@ -13,7 +13,7 @@
 //! | `exchanges` | HTTP requests and their answers, upgrades |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
 //! | `publish` | publications on their way to the home shard and back |
-//! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
+//! | `fanout`, `encoding`, `lag` | one turn's publications to their readers, what is queued to the sockets, what is skipped |
 //! | `post` | mail from other shards |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
@@ -30,6 +30,7 @@ mod fanout;
 mod inbound;
 mod join;
 mod join_pattern;
+mod lag;
 mod outbox;
 mod post;
 mod publish;
@@ -47,7 +48,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::buf::BlockPool;
-use crate::command::{ConnId, ShardId};
+use crate::command::{ConnId, Mode, ShardId};
 use crate::driver::{Completion, Op};
 use crate::hub::{Hub, HubSettings, TopicRules};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
@@ -63,7 +64,9 @@ use exchanges::HttpSession;
 use fanout::Runs;
 use join::Pending;
 use join_pattern::Search;
+use lag::Lag;
 use outbox::Outboxes;
+use subscription::TargetId;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
 
@@ -98,6 +101,10 @@ pub struct Shard {
     decoders: Slab<Decoder>,
     exchanges: Slab<HttpSession>,
     pendings: Slab<Pending>,
+    lags: Slab<Lag>,
+    /// What subscriptions do when their reader is behind, where that is not to wait: the mode that was asked for, or
+    /// `None` for the topic's own.
+    modes: HashMap<(u32, TargetId), Option<Mode>>,
     tickets: Slab<Ticket>,
     /// The other ends, kept only while addresses are counted.
     addresses: HashMap<u32, IpAddr>,
@@ -157,6 +164,8 @@ impl Shard {
             decoders: Slab::new(),
             exchanges: Slab::new(),
             pendings: Slab::new(),
+            lags: Slab::new(),
+            modes: HashMap::new(),
             tickets: Slab::new(),
             addresses: HashMap::new(),
             hub,
@@ -219,6 +228,8 @@ impl Shard {
             retained_len: hub.retained_len,
             subscriptions: self.subscriptions.len() as u64,
             outbox_len: self.outboxes.len_of_all() as u64,
+            lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
+            sheds: hub.sheds,
             blocks_in_use: self.pool.in_use() as u64,
             ..self.metrics.clone()
         }
@@ -240,6 +251,7 @@ impl Shard {
             decoders: self.decoders.len(),
             exchanges: self.exchanges.len(),
             pendings: self.pendings.len(),
+            lags: self.lags.len() + self.modes.len(),
             tickets: self.tickets.len(),
             deadlines: self.wheel.len(),
             blocks: self.pool.in_use(),
@@ -262,6 +274,8 @@ pub struct Census {
     pub exchanges: usize,
     /// Connections with subscriptions under way.
     pub pendings: usize,
+    /// Readers that are behind, and subscriptions with a mode of their own.
+    pub lags: usize,
     /// Questions to other shards.
     pub tickets: usize,
     /// Deadlines.

@@ -7,7 +7,7 @@ use slab::Slab;
 
 use super::conn::Slot;
 use crate::buf::Segment;
-use crate::limits::{CONTROL_QUEUE_LEN_MAX, OUTBOX_SEGMENTS_MAX, SEGMENTS_PER_SEND_MAX};
+use crate::limits::{CONTROL_QUEUE_LEN_MAX, LAG_DRAIN_LEN, OUTBOX_SEGMENTS_MAX, SEGMENTS_PER_SEND_MAX};
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -137,6 +137,16 @@ impl Outbox {
         for segment in rest.drain(..).rev() {
             self.queue.push_front(segment);
         }
+    }
+
+    /// Whether the next send should take something from what the reader is behind with.
+    pub fn has_room(&self) -> bool {
+        self.in_flight_len == 0 && self.len < LAG_DRAIN_LEN
+    }
+
+    /// Whether the reader did not take all it was offered.
+    pub fn is_behind(&self) -> bool {
+        self.backlog_len > 0
     }
 
     pub fn is_in_flight(&self) -> bool {

@@ -40,6 +40,8 @@ struct Notes {
     /// What a raw reader heard, in order.
     payloads: Vec<String>,
     own: BTreeSet<String>,
+    /// By topic: what was skipped, and the offset that comes next.
+    gaps: HashMap<String, (u64, u64)>,
     next_id: u64,
     has_bye: bool,
 }
@@ -170,9 +172,11 @@ impl Auditor {
             return peer.say(&format!("{{\"op\":\"unsub\",\"topics\":[\"{target}\"],\"id\":{id}}}"), rng, pieces);
         }
         let id = self.ask(peer, Asked::Subscribe(target.clone(), since.as_ref().map(|(_, offset)| *offset)));
+        let Part::Json { mode } = peer.part else { panic!("only the dialect subscribes") };
+        let mode = if mode == "queue" { String::new() } else { format!(",\"mode\":\"{mode}\"") };
         let since =
             since.map_or(String::new(), |(epoch, offset)| format!(",\"since\":{{\"{target}\":\"{epoch}-{offset}\"}}"));
-        peer.say(&format!("{{\"op\":\"sub\",\"topics\":[\"{target}\"]{since},\"id\":{id}}}"), rng, pieces);
+        peer.say(&format!("{{\"op\":\"sub\",\"topics\":[\"{target}\"]{since}{mode},\"id\":{id}}}"), rng, pieces);
     }
 
     fn ask(&mut self, peer: &Peer, asked: Asked) -> u64 {
@@ -193,7 +197,7 @@ impl Auditor {
                     (Part::Raw { .. }, Heard::Text(payload)) => {
                         self.notes.entry(peer.id).or_default().payloads.push(payload);
                     }
-                    (Part::Json, Heard::Text(text)) => self.hear_json(peer.id, &text),
+                    (Part::Json { .. }, Heard::Text(text)) => self.hear_json(peer.id, &text),
                     (Part::Http, Heard::Response(status, body)) => self.hear_response(peer.id, status, &body),
                     (_, Heard::Close(..)) => {}
                     (part, heard) => panic!("{part:?} {:?} hears {heard:?}", peer.id),
@@ -228,13 +232,19 @@ impl Auditor {
             println!("{peer:?} hears {}", &text[..text.len().min(200)]);
         }
         let message: Value = serde_json::from_str(text).expect("the dialect is JSON");
-        if let Some(topic) = message["t"].as_str() {
+        if let (None, Some(topic)) = (message["op"].as_str(), message["t"].as_str()) {
             let offset = message["o"].as_u64().expect("an offset");
             self.learn(topic, offset, message["d"].to_string());
             return self.hear_push(peer, topic, offset);
         }
         let notes = self.notes.entry(peer).or_default();
         match message["op"].as_str() {
+            Some("gap") => {
+                let topic = message["t"].as_str().expect("a gap names its topic").to_owned();
+                let number = |field: &str| message[field].as_u64().expect("a gap has numbers");
+                let before = notes.gaps.insert(topic, (number("skipped"), number("o")));
+                assert_eq!(before, None, "a gap is followed by its push: {text}");
+            }
             Some("bye") => {
                 assert!(message["retry_ms"].as_u64().is_some_and(|retry| retry >= 1_000), "{text}");
                 notes.has_bye = true;
@@ -310,11 +320,33 @@ impl Auditor {
             notes.targets
         );
         let last = notes.heard.insert(topic.to_owned(), offset);
+        if let Some((skipped, next)) = notes.gaps.remove(topic) {
+            // It follows what was heard, or the position that was told on joining.
+            let before = match (last, notes.may_begin.get(topic)) {
+                (Some(last), _) | (None, Some(&Begin::At(last))) => last,
+                (None, _) => offset - skipped - 1,
+            };
+            if last.is_none() {
+                notes.may_begin.remove(topic);
+            }
+            assert_eq!(
+                (next, offset),
+                (before + 1 + skipped, before + 1 + skipped),
+                "{topic}: the gap is counted wrong"
+            );
+            return;
+        }
         match (notes.may_begin.remove(topic), last) {
             (Some(Begin::At(joined)), None) => {
                 assert!(offset == joined || offset == joined + 1, "{topic}: joined at {joined}, heard {offset}");
             }
-            (Some(_), Some(last)) => assert!(offset <= last + 1, "{topic}: after {last} comes {offset}"),
+            (Some(begin), Some(last)) => {
+                assert!(offset <= last + 1, "{topic}: after {last} comes {offset}");
+                if offset == last + 1 {
+                    // The last value of the new subscription is still to come again.
+                    notes.may_begin.insert(topic.to_owned(), begin);
+                }
+            }
             (Some(Begin::Anywhere), None) => {}
             (None, last) => {
                 let last = last.expect("a topic is heard after it was joined");
@@ -344,7 +376,8 @@ impl Auditor {
         for peer in peers.iter() {
             let notes = &self.notes[&peer.id];
             if let Some((code, reason)) = &peer.close {
-                let permitted = notes.has_left || *code == Some(1013) && (peer.was_slow || !is_faultless);
+                let waits = matches!(peer.part, Part::Raw { mode: "queue", .. } | Part::Json { mode: "queue" });
+                let permitted = notes.has_left || *code == Some(1013) && waits && (peer.was_slow || !is_faultless);
                 assert!(permitted, "{:?} was closed with {code:?} {reason}", peer.id);
             }
             if is_faultless && !notes.has_left && peer.close.is_none() {
@@ -360,8 +393,9 @@ impl Auditor {
                 notes.asked
             );
             self.complete_readers += match &peer.part {
-                Part::Json => self.audit_json(notes),
-                Part::Raw { topic, echo } if peer.is_upgraded => self.audit_raw(notes, topic, *echo),
+                Part::Json { .. } => self.audit_json(notes),
+                Part::Raw { topic, echo, mode: "queue" } if peer.is_upgraded => self.audit_raw(notes, topic, *echo),
+                Part::Raw { topic, .. } if peer.is_upgraded => self.audit_skipping(notes, topic),
                 _ => 0,
             };
         }
@@ -397,6 +431,22 @@ impl Auditor {
             expected.insert(0, first);
         }
         assert_eq!(known.iter().collect::<Vec<_>>(), expected, "{topic}: a raw reader missed or repeated something");
+        1
+    }
+
+    /// A raw reader that would rather skip heard what it heard in order, and the newest at last.
+    fn audit_skipping(&self, notes: &Notes, topic: &str) -> u64 {
+        let Some(log) = self.log.get(topic) else { return 0 };
+        let offset_of = |heard: &String| log.iter().find(|(_, said)| *said == heard).map(|(offset, _)| *offset);
+        let offsets: Vec<u64> = notes.payloads.iter().filter_map(offset_of).collect();
+        assert!(offsets.is_sorted_by(|a, b| a < b), "{topic}: {offsets:?}");
+        let newest = log.iter().next_back().filter(|(_, said)| !notes.own.contains(*said)).map(|(offset, _)| *offset);
+        // What only raw peers said and heard is not in the log, and may be newer.
+        let ends_unknown = notes.payloads.last().is_some_and(|heard| offset_of(heard).is_none());
+        assert!(
+            newest.is_none() || ends_unknown || offsets.last().copied() >= newest,
+            "{topic}: the newest is missing"
+        );
         1
     }
 

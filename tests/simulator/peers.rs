@@ -8,9 +8,9 @@ use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_client_frame}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Reads one topic over `/raw`, and may publish to it.
-    Raw { topic: String, echo: bool },
+    Raw { topic: String, echo: bool, mode: &'static str },
     /// Follows topics and patterns over `/ws`, and may publish.
-    Json,
+    Json { mode: &'static str },
     /// Publishes over HTTP, on one connection.
     Http,
     /// Sends what nobody should.
@@ -63,8 +63,8 @@ impl Peer {
             part,
         };
         let path = match &peer.part {
-            Part::Raw { topic, echo } => Some(format!("/raw/{topic}?echo={}", u8::from(*echo))),
-            Part::Json => Some("/ws".to_owned()),
+            Part::Raw { topic, echo, mode } => Some(format!("/raw/{topic}?echo={}&mode={mode}", u8::from(*echo))),
+            Part::Json { .. } => Some("/ws".to_owned()),
             Part::Http | Part::Hostile => None,
         };
         if let Some(path) = path {

@@ -2,6 +2,7 @@
 
 use super::grouped;
 use super::host::Host;
+use super::settings::{self, BACKLOG, FILES_SPARE};
 
 /// Memory of one idle connection: what the kernel keeps for its socket (3.9 KB measured) and for its place in epoll,
 /// and what the gateway keeps with one subscription.
@@ -9,12 +10,6 @@ const CONNECTION_LEN: u64 = 4096 + 256;
 
 /// Memory left alone, as a part of what is available: payloads, last values, whatever else runs here.
 const MEMORY_SPARED: u64 = 10;
-
-/// Descriptors that the gateway needs besides its connections.
-const FILES_SPARE: u64 = 128;
-
-/// Connections that may wait to be accepted when everybody comes back at once.
-const BACKLOG_WANTED: u64 = 4096;
 
 /// Bytes of a page of memory.
 const PAGE_LEN: u64 = 4096;
@@ -123,24 +118,30 @@ fn without_spare(files: u64) -> u64 {
 }
 
 fn files_soft(host: &Host, wanted: u64) -> Row {
-    let raise = format!("ulimit -n {}", wanted + FILES_SPARE);
+    let raise = format!("ulimit -n {}", settings::files(wanted));
     bound("open files (soft limit)", host.files_soft, wanted, without_spare, vec![raise])
 }
 
 fn files_hard(host: &Host, wanted: u64) -> Row {
-    let files = wanted + FILES_SPARE;
+    let files = settings::files(wanted);
     let raise = format!("ulimit -Hn {files}      # as root, before ulimit -n; for systemd: LimitNOFILE={files}");
     bound("open files (hard limit)", host.files_hard, wanted, without_spare, vec![raise])
 }
 
 fn nr_open(host: &Host, wanted: u64) -> Row {
-    let raise = format!("sysctl -w fs.nr_open={}", wanted + FILES_SPARE);
+    let raise = settings::named(wanted, "fs.nr_open").sysctl();
     bound("fs.nr_open", host.nr_open, wanted, without_spare, vec![raise])
 }
 
 fn file_max(host: &Host, wanted: u64) -> Row {
     let open = host.files_open.unwrap_or(0);
-    let raise = format!("sysctl -w fs.file-max={}", wanted + FILES_SPARE + open);
+    let mut setting = settings::named(wanted, "fs.file-max");
+    // Where more is open already than the table leaves to others.
+    let least = settings::files(wanted) + open;
+    if setting.value.parse().is_ok_and(|value: u64| value < least) {
+        setting.value = least.to_string();
+    }
+    let raise = setting.sysctl();
     let count = |max: u64| without_spare(max.saturating_sub(open));
     bound("fs.file-max", host.file_max, wanted, count, vec![raise])
 }
@@ -159,15 +160,13 @@ fn memory(host: &Host, wanted: u64) -> Row {
 }
 
 fn conntrack(max: u64, wanted: u64) -> Row {
-    let raise = format!("sysctl -w net.netfilter.nf_conntrack_max={}", wanted + wanted / 4);
+    let raise = settings::named(wanted, "net.netfilter.nf_conntrack_max").sysctl();
     bound("nf_conntrack_max", Some(max), wanted, |max| max, vec![raise])
 }
 
 fn tcp_mem(host: &Host, wanted: u64) -> Row {
     let Some([_, pressure, max]) = host.tcp_mem else { return unknown("net.ipv4.tcp_mem") };
-    // An idle connection holds no page of it, one with an unread message holds one.
-    let [low, pressure_wanted, max_wanted] = [wanted * 3 / 4, wanted, wanted + wanted / 2];
-    let raise = format!("sysctl -w net.ipv4.tcp_mem=\"{low} {pressure_wanted} {max_wanted}\"");
+    let raise = settings::named(wanted, "net.ipv4.tcp_mem").sysctl();
     let value = format!("{} MiB", grouped(max.saturating_mul(PAGE_LEN) >> 20));
     let allows = format!("{} connections with a message on its way at once", shown(pressure));
     advice("net.ipv4.tcp_mem", value, allows, pressure >= wanted, Some(raise))
@@ -175,25 +174,24 @@ fn tcp_mem(host: &Host, wanted: u64) -> Row {
 
 fn somaxconn(host: &Host, wanted: u64) -> Row {
     let Some(backlog) = host.somaxconn else { return unknown("net.core.somaxconn") };
-    let backlog_wanted = BACKLOG_WANTED.min(wanted);
-    let raise = format!("sysctl -w net.core.somaxconn={BACKLOG_WANTED}");
+    let backlog_wanted = BACKLOG.min(wanted);
+    let raise = settings::named(wanted, "net.core.somaxconn").sysctl();
     let allows = "connections that wait to be accepted when many come at once".to_owned();
     advice("net.core.somaxconn", shown(backlog), allows, backlog >= backlog_wanted, Some(raise))
 }
 
 fn tw_buckets(host: &Host, wanted: u64) -> Row {
     let Some(buckets) = host.tw_buckets_max else { return unknown("net.ipv4.tcp_max_tw_buckets") };
-    let buckets_wanted = wanted / 10;
-    let raise = format!("sysctl -w net.ipv4.tcp_max_tw_buckets={buckets_wanted}");
+    let raise = settings::named(wanted, "net.ipv4.tcp_max_tw_buckets").sysctl();
     let allows = "connections just closed by this side that are remembered".to_owned();
-    advice("net.ipv4.tcp_max_tw_buckets", shown(buckets), allows, buckets >= buckets_wanted, Some(raise))
+    advice("net.ipv4.tcp_max_tw_buckets", shown(buckets), allows, buckets >= settings::tw_buckets(wanted), Some(raise))
 }
 
 fn ports(host: &Host, wanted: u64) -> Row {
     let Some([first, last]) = host.port_range else { return unknown("ip_local_port_range") };
     let count = (last + 1).saturating_sub(first);
     let allows = format!("{} connections from one address of this host to one port (load clients)", grouped(count));
-    let raise = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"   # only for load clients".to_owned();
+    let raise = settings::named(wanted, "net.ipv4.ip_local_port_range").sysctl() + "   # only for load clients";
     let widest = 65_536 - 1024;
     let is_ok = count >= wanted.min(widest);
     advice("ip_local_port_range", format!("{first}-{last}"), allows, is_ok, Some(raise))
@@ -267,7 +265,7 @@ mod tests {
         let cases = [
             ("net.ipv4.tcp_mem", Host { tcp_mem: Some([1, 99_999, 100_000]), ..large() }),
             ("net.core.somaxconn", Host { somaxconn: Some(128), ..large() }),
-            ("net.ipv4.tcp_max_tw_buckets", Host { tw_buckets_max: Some(8192), ..large() }),
+            ("net.ipv4.tcp_max_tw_buckets", Host { tw_buckets_max: Some(9999), ..large() }),
             ("ip_local_port_range", Host { port_range: Some([32_768, 60_999]), ..large() }),
         ];
         for (name, host) in cases {

@@ -1,9 +1,10 @@
 //! `fanwire doctor`: how many connections this host can hold, and what to raise for more.
 //!
-//! `host.rs` reads what the kernel says, `checks.rs` judges it; this file prints.
+//! `settings.rs` says what should be, `host.rs` reads what the kernel says, `checks.rs` judges it; this file prints.
 
 mod checks;
 mod host;
+mod settings;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -23,14 +24,22 @@ pub(super) struct Arguments {
     /// How many connections the host should hold
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     connections: u64,
+    /// Print what each setting should be, what it allows and what it costs, with tabs in between, and judge nothing
+    #[arg(long)]
+    table: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   fanwire doctor
-  fanwire doctor --connections 1000000";
+  fanwire doctor --connections 1000000
+  fanwire doctor --connections 1000000 --table";
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
+    if arguments.table {
+        output::write(settings::text(arguments.connections).as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let host = Host::read(Path::new("/"));
     let diagnosis = checks::diagnose(&host, arguments.connections);
     output::write(report(&diagnosis, arguments.connections).as_bytes())?;

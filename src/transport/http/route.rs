@@ -224,11 +224,7 @@ fn decode_since(value: &str) -> Result<Position, RouteError> {
 }
 
 fn decode_mode(value: &str) -> Result<Mode, RouteError> {
-    match value.parse() {
-        Ok(Mode::Queue) => Ok(Mode::Queue),
-        Ok(_) => Err(bad_request("the modes drop_oldest and latest are not in this version")),
-        Err(()) => Err(bad_request("mode is queue, drop_oldest or latest")),
-    }
+    value.parse().map_err(|()| bad_request("mode is queue, drop_oldest or latest"))
 }
 
 const fn bad_request(message: &'static str) -> RouteError {

@@ -11,6 +11,15 @@ pub fn frame_with(scratch: &mut Vec<u8>, out: &mut Vec<u8>, write: impl FnOnce(&
     frame(is_text, scratch, out);
 }
 
+/// Appends a text message as one frame, or nothing if `write` writes nothing.
+pub fn frame_unless_empty(scratch: &mut Vec<u8>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    scratch.clear();
+    write(scratch);
+    if !scratch.is_empty() {
+        frame(true, scratch, out);
+    }
+}
+
 /// Appends a message as one frame.
 pub fn frame(is_text: bool, message: &[u8], out: &mut Vec<u8>) {
     let opcode = if is_text { Opcode::Text } else { Opcode::Binary };

@@ -1,0 +1,41 @@
+//! fanwire-load: the load client. It measures any WebSocket server, not only ours, and says what the numbers mean.
+//!
+//! ```text
+//!  flags ──▶ cli ──▶ Run, Scenario ──▶ scenario ──▶ fleet ═══ Command, a line each ═══▶ worker (a process each)
+//!                                         │           ▲                                  │ dial, receive, publish
+//!                                         ▼           ╚═══════ Event, a line each ═══════╝
+//!  terminal, JSON, page ◀── report ◀── Report ◀── measure (/proc)
+//! ```
+//! The parent opens no connection itself: it starts itself again as workers, each with as many connections as it may
+//! have descriptors, and with source addresses of its own. Workers stamp each payload with the time at which it was
+//! *meant* to be sent, on a clock that all processes of the machine share; whoever reads it counts the difference into
+//! a histogram. So a server that freezes shows it, however many messages the client could not send meanwhile.
+//!
+//! The modules stand in the order in which data flows. Only `worker` knows sockets, only `measure` reads `/proc`, and
+//! `plan`, `wire`, `stamp`, `pace`, `latency` and `report` know neither sockets nor clocks.
+
+// Values.
+pub mod clock;
+pub mod latency;
+pub mod pace;
+pub mod plan;
+pub mod protocol;
+pub mod stamp;
+
+// The client's side of the wire, and what the kernel tells.
+pub mod measure;
+pub mod wire;
+
+// One client process, and the parent of all.
+pub mod fleet;
+pub mod progress;
+pub mod worker;
+
+// What is measured, what it came to, and the program.
+pub mod cli;
+pub mod report;
+pub mod scenario;
+
+// What figures are divided by, and the division.
+pub mod compare;
+pub mod floor;

@@ -1,0 +1,44 @@
+//! What a run costs: memory and CPU of the processes involved, and the kernel's own memory, read from `/proc`.
+//!
+//! The only room that reads `/proc`. What cannot be read is `None`, never a zero. Tests: beside the code.
+
+pub mod process;
+pub mod slab;
+
+use std::fs;
+
+/// What `/proc` says about this host, for a report.
+#[must_use]
+pub fn kernel() -> String {
+    let version = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    version.trim().to_owned()
+}
+
+/// Descriptors that a process of this host may have open.
+#[must_use]
+pub fn descriptors_max() -> u32 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    descriptors_in(&limits).unwrap_or(1024)
+}
+
+fn descriptors_in(limits: &str) -> Option<u32> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(u32::MAX),
+        soft => soft.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_descriptors_is_the_soft_one() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+            Max open files            20000                524288               files     \n";
+        assert_eq!(descriptors_in(limits), Some(20_000));
+        assert_eq!(descriptors_in("Max open files  unlimited unlimited files"), Some(u32::MAX));
+        assert_eq!(descriptors_in(""), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! A report as a table for a terminal.
+
+use std::fmt::Write;
+
+use super::{Report, RoundReport};
+use crate::latency::Percentiles;
+
+/// The table, with a line feed at its end.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let mut out = String::new();
+    let line = &mut out;
+    let state = match (report.is_interrupted, report.is_ok) {
+        (true, _) => "interrupted",
+        (false, true) => "ok",
+        (false, false) => "failed",
+    };
+    let _ = writeln!(line, "{} against {} ({}): {state}", report.scenario, report.url, report.label);
+    if let Some(connections) = &report.connections {
+        let rate = format!("{}/s", number(connections.per_second));
+        row(line, "connections", &format!("{} of {}, {rate}", connections.open, connections.asked));
+        if let Some(handshake) = &connections.handshake {
+            row(line, "  handshake", &percentiles(handshake));
+        }
+    }
+    for round in &report.rounds {
+        render_round(line, round, report.rounds.len() > 1);
+    }
+    render_memory(line, report);
+    render_ends(line, report);
+    if report.errors.0.is_empty() {
+        row(line, "errors", "none");
+    }
+    for (kind, count) in &report.errors.0 {
+        row(line, "error", &format!("{kind}: {count}"));
+    }
+    for warning in &report.warnings {
+        row(line, "warning", warning);
+    }
+    out
+}
+
+fn render_round(out: &mut String, round: &RoundReport, is_named: bool) {
+    if is_named {
+        let rate = round.rate.map(|rate| format!(" at {}/s", number(rate))).unwrap_or_default();
+        row(out, "round", &format!("{}{rate}", round.name));
+    }
+    if let Some(handshake) = &round.handshake {
+        let per_second = round.handshakes as f64 * 1e3 / round.elapsed_ms.max(1.0);
+        row(out, "handshakes", &format!("{}, {}/s", round.handshakes, number(per_second)));
+        row(out, "  took", &percentiles(handshake));
+        if let Some(cpu_ns) = round.server_cpu_ns {
+            let each = cpu_ns as f64 / (round.handshakes.max(1)) as f64;
+            row(out, "server CPU", &format!("{} a handshake{}", micros(each / 1e3), share(round)));
+        }
+    }
+    if round.published > 0 && round.handshake.is_none() {
+        let reach = round.reach.map_or("unknown".to_owned(), |reach| format!("{:.4}", reach));
+        row(out, "published", &format!("{} in {:.1} s", round.published, round.elapsed_ms / 1e3));
+        let per_second = number(round.deliveries_per_second);
+        row(out, "delivered", &format!("{}, {per_second}/s, reach {reach}", round.deliveries));
+        if let Some(latency) = &round.latency {
+            let loop_kind = if round.is_open_loop { "from the intended time" } else { "closed loop" };
+            row(out, "  latency", &format!("{} ({loop_kind})", percentiles(latency)));
+        }
+        if let Some(messages) = round.messages_per_read {
+            row(out, "  regime", &format!("{messages:.2} messages per reader and turn"));
+        }
+        if let Some(cpu_ns) = round.server_cpu_ns {
+            let each = cpu_ns as f64 / round.deliveries.max(1) as f64;
+            row(out, "server CPU", &format!("{} a delivery{}", micros(each / 1e3), share(round)));
+        }
+    }
+    let busiest = round.client_cpu_share * 100.0;
+    let waited = round.client_waited_share * 100.0;
+    let cores = round.client_cpu_cores;
+    row(out, "client CPU", &format!("busiest {busiest:.0} %, all {cores:.2} cores, waited {waited:.0} %"));
+    if let Some(lateness) = &round.lateness {
+        row(out, "  sent late", &percentiles(lateness));
+    }
+}
+
+fn render_memory(out: &mut String, report: &Report) {
+    if let Some(bytes) = report.bytes_per_connection_user {
+        row(out, "memory", &format!("{bytes:.0} bytes of the server's a connection"));
+    }
+    if let Some(bytes) = report.bytes_per_connection_kernel {
+        row(out, "kernel", &format!("{bytes:.0} bytes of slab a connection, both ends"));
+    }
+    let Some(memory) = &report.memory else { return };
+    for (name, bytes) in &memory.caches {
+        row(out, "", &format!("{bytes:>6.0}  {name}"));
+    }
+    if let Some(share) = memory.idle_cpu_share {
+        row(out, "idle CPU", &format!("{:.2} % of a core", share * 100.0));
+    }
+    if let Some(bytes) = memory.client_bytes_per_connection {
+        row(out, "client", &format!("{bytes:.0} bytes of its own a connection"));
+    }
+}
+
+fn render_ends(out: &mut String, report: &Report) {
+    let p99 = |us: Option<f64>| us.map_or("unknown".to_owned(), micros);
+    if let Some(storm) = &report.storm {
+        row(out, "storm", &format!("{} dropped, {} came back", storm.dropped, storm.returned));
+        if let Some(ms) = storm.recovery_ms {
+            row(out, "  recovery", &format!("{ms:.0} ms, {} attempts failed", storm.refused.total()));
+        }
+        if let Some(handshake) = &storm.handshake {
+            row(out, "  handshake", &percentiles(handshake));
+        }
+        let (before, during) = (p99(storm.p99_before_us), p99(storm.p99_during_us));
+        row(out, "  who stayed", &format!("p99 {before} before, {during} meanwhile"));
+    }
+    if let Some(stall) = &report.stall {
+        row(out, "stalled", &format!("{}, of which the server closed {}", stall.stalled, stall.closed));
+        let (before, during) = (p99(stall.p99_before_us), p99(stall.p99_during_us));
+        row(out, "  the others", &format!("p99 {before} before, {during} meanwhile"));
+        if let Some(bytes) = stall.bytes_per_stalled_message {
+            row(out, "  memory", &format!("{bytes:.0} bytes a stalled reader and message"));
+        }
+    }
+    if let Some(ramp) = &report.ramp {
+        let knee = ramp.knee_per_second.map_or("below the first rate".to_owned(), |rate| {
+            let deliveries = ramp.knee_deliveries_per_second.map(number).unwrap_or_default();
+            format!("{} messages/s, {deliveries} deliveries/s", number(rate))
+        });
+        row(out, "knee", &format!("{knee} (p99 up to {})", micros(ramp.bound_us)));
+        if let (Some(rate), Some(why)) = (ramp.broken_per_second, &ramp.broken_by) {
+            row(out, "  broke", &format!("at {} messages/s: {why}", number(rate)));
+        }
+    }
+}
+
+fn row(out: &mut String, name: &str, value: &str) {
+    let _ = writeln!(out, "  {name:<14}{value}");
+}
+
+fn share(round: &RoundReport) -> String {
+    round.server_cpu_share.map(|share| format!(", {:.0} % of a core", share * 100.0)).unwrap_or_default()
+}
+
+fn percentiles(told: &Percentiles) -> String {
+    format!(
+        "p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
+        micros(told.p50_us),
+        micros(told.p90_us),
+        micros(told.p99_us),
+        micros(told.p999_us),
+        micros(told.max_us)
+    )
+}
+
+/// A duration with the unit that suits it.
+#[must_use]
+pub fn micros(us: f64) -> String {
+    match us {
+        us if us < 1e3 => format!("{us:.2} us"),
+        us if us < 1e6 => format!("{:.2} ms", us / 1e3),
+        us => format!("{:.2} s", us / 1e6),
+    }
+}
+
+/// A number with the unit that suits it.
+#[must_use]
+pub fn number(value: f64) -> String {
+    match value {
+        value if value < 1e4 => format!("{value:.0}"),
+        value if value < 1e6 => format!("{:.1} k", value / 1e3),
+        value => format!("{:.2} M", value / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_numbers_have_the_unit_that_suits_them() {
+        assert_eq!([3.25, 12_500.0, 2_000_000.0].map(micros), ["3.25 us", "12.50 ms", "2.00 s"]);
+        assert_eq!([999.0, 12_500.0, 2_500_000.0].map(number), ["999", "12.5 k", "2.50 M"]);
+    }
+}

@@ -1,0 +1,314 @@
+//! Sending what a round asks for, at the times that it intends.
+
+use fanwire::wire::ws::{Opcode, encode_client_frame};
+
+use super::conn::{HELD_LEN_MAX, Kind, Who};
+use super::round::{RoundState, Window};
+use super::{Worker, commands};
+use crate::clock::{Clock, NANOS_PER_MILLI, NANOS_PER_SECOND};
+use crate::pace::Pacer;
+use crate::plan::{Fill, Publish, WorkerPlan};
+use crate::protocol::{Event, Traffic};
+use crate::stamp::Stamp;
+use crate::wire::http::{self, Answers};
+
+/// One publisher: its topics, and the connections that it reaches them on.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    topics: Vec<u32>,
+    names: Vec<String>,
+    /// One for each topic, or one for all.
+    keys: Vec<Option<usize>>,
+    /// The topic whose turn it is.
+    cursor: usize,
+    pub(super) answers: Answers,
+}
+
+/// The publishers of a worker, not connected yet.
+pub(super) fn outlets(plan: &WorkerPlan) -> Vec<Outlet> {
+    let outlet = |number| {
+        let topics = plan.topics_of_publisher(number);
+        let keys = if plan.dialogue.publish.is_per_topic() { topics.len() } else { 1 };
+        Outlet {
+            names: topics.iter().map(|&topic| plan.topic_name(topic)).collect(),
+            topics,
+            keys: vec![None; keys],
+            cursor: 0,
+            answers: Answers::default(),
+        }
+    };
+    plan.publishers.clone().map(outlet).collect()
+}
+
+impl Outlet {
+    /// The connection of the topic whose turn it is.
+    fn key(&self) -> Option<usize> {
+        let slot = if self.keys.len() == 1 { 0 } else { self.cursor };
+        self.keys.get(slot).copied().flatten()
+    }
+
+    fn topic(&self) -> u32 {
+        self.topics.get(self.cursor).copied().unwrap_or(0)
+    }
+
+    fn advance(&mut self) {
+        self.cursor = (self.cursor + 1) % self.topics.len().max(1);
+    }
+}
+
+impl Worker {
+    pub(super) fn set_outlet(&mut self, who: Who, key: Option<usize>) {
+        let index = who.number.saturating_sub(self.plan.publishers.start) as usize;
+        let Some(outlet) = self.outlets.get_mut(index) else { return };
+        outlet.answers = Answers::default();
+        if let Some(slot) = outlet.keys.get_mut(who.slot as usize) {
+            *slot = key;
+        }
+    }
+
+    /// Sets the pacers of a new round up.
+    pub(super) fn begin_publishing(&mut self, round: &mut RoundState) {
+        let plan = round.plan;
+        match plan.traffic {
+            Traffic::Rate { per_second, batch } => {
+                let writes = per_second / f64::from(batch.max(1)) / f64::from(self.plan.publishers_count.max(1));
+                let apart_ns = NANOS_PER_SECOND as f64 / (writes * f64::from(self.plan.publishers_count.max(1)));
+                round.pacers = self
+                    .plan
+                    .publishers
+                    .clone()
+                    .map(|number| {
+                        Pacer::new(plan.start_ns + (f64::from(number) * apart_ns) as u64, plan.end_ns, writes)
+                    })
+                    .collect();
+            }
+            Traffic::Echo { per_second, .. } if per_second > 0.0 => {
+                round.pacers = vec![Pacer::new(plan.start_ns, plan.end_ns, per_second)];
+            }
+            Traffic::Handshakes { per_second } => {
+                if per_second > 0.0 {
+                    round.pacers = vec![Pacer::new(plan.start_ns, plan.end_ns, per_second)];
+                }
+                self.dialler.churn();
+            }
+            Traffic::Silence | Traffic::Window { .. } | Traffic::Echo { .. } => {}
+        }
+    }
+
+    /// When there is something to publish, or the round's sending is over.
+    pub(super) fn next_publication(&self) -> Option<u64> {
+        let round = self.round.as_ref().filter(|round| !round.is_published)?;
+        if round.is_stopped {
+            return Some(round.window.map_or(0, |window| window.deadline_ns));
+        }
+        let now = self.clock.now();
+        let begins_or_ends = if now < round.plan.start_ns { round.plan.start_ns } else { round.plan.end_ns };
+        let paced = match round.plan.traffic {
+            // A publisher that is blocked goes on when its socket takes bytes again.
+            Traffic::Rate { .. } => {
+                let free = round.pacers.iter().zip(&self.outlets).filter(|(_, outlet)| !self.is_blocked(outlet));
+                free.filter_map(|(pacer, _)| pacer.next_due()).min()
+            }
+            Traffic::Echo { .. } => round.pacers.first().and_then(Pacer::next_due),
+            Traffic::Window { .. } => round.window.map(|window| window.deadline_ns),
+            Traffic::Silence | Traffic::Handshakes { .. } => None,
+        };
+        Some(paced.map_or(begins_or_ends, |at| at.min(begins_or_ends)))
+    }
+
+    fn is_blocked(&self, outlet: &Outlet) -> bool {
+        let held = outlet.key().and_then(|key| self.conns.get(key)).and_then(|conn| conn.held.as_ref());
+        held.is_some_and(|held| held.len() > HELD_LEN_MAX)
+    }
+
+    /// Sends what is due.
+    pub(super) fn publish(&mut self, now: u64) {
+        let Some(mut round) = self.round.take() else { return };
+        match round.plan.traffic {
+            Traffic::Rate { batch, .. } => self.publish_at_rate(&mut round, now, batch),
+            Traffic::Window { len, count } => self.publish_windows(&mut round, now, len, count),
+            Traffic::Echo { depth, .. } => self.publish_echoes(&mut round, now, depth),
+            Traffic::Silence | Traffic::Handshakes { .. } => {}
+        }
+        if !round.is_published && self.has_published(&round, now) {
+            round.is_published = true;
+            commands::tell(&Event::Published { messages: round.published.clone() });
+        }
+        // A connection that was lost while its messages were sent may have left a window to shorten.
+        self.round = Some(round);
+    }
+
+    fn has_published(&self, round: &RoundState, now: u64) -> bool {
+        let is_over = round.is_stopped || now >= round.plan.end_ns;
+        match round.plan.traffic {
+            Traffic::Rate { .. } => {
+                let unsent = round
+                    .pacers
+                    .iter()
+                    .zip(&self.outlets)
+                    .any(|(pacer, outlet)| pacer.next_due().is_some() && outlet.key().is_some());
+                !unsent || round.is_stopped
+            }
+            Traffic::Window { count, .. } => {
+                let is_done = is_over || (count > 0 && round.windows_sent >= count);
+                self.outlets.is_empty() || (is_done && round.window.is_none())
+            }
+            Traffic::Silence | Traffic::Echo { .. } | Traffic::Handshakes { .. } => is_over,
+        }
+    }
+
+    /// Open loop: every message carries the time that it was meant to be sent at, however late it goes.
+    fn publish_at_rate(&mut self, round: &mut RoundState, now: u64, batch: u32) {
+        for index in 0..self.outlets.len() {
+            for _ in 0..WRITES_PER_TURN_MAX {
+                let (Some(outlet), Some(pacer)) = (self.outlets.get(index), round.pacers.get_mut(index)) else {
+                    return;
+                };
+                if outlet.key().is_none() || self.is_blocked(outlet) {
+                    break;
+                }
+                let Some(intended_ns) = pacer.take_due(now) else { break };
+                round.lateness.record_n(self.clock.now().saturating_sub(intended_ns), u64::from(batch));
+                let stamp = Stamp { round: round.plan.number, seq: 0, intended_ns };
+                self.publish_batch(index, round, stamp, batch);
+            }
+        }
+    }
+
+    /// Closed loop: the next window follows when every reader of this process has the one before.
+    fn publish_windows(&mut self, round: &mut RoundState, now: u64, len: u32, count: u32) {
+        match round.window {
+            Some(window) if window.awaited == 0 => round.window = None,
+            Some(window) if window.deadline_ns <= now => {
+                round.give_up_window();
+                self.failures.add("stalled");
+                self.failed += 1;
+            }
+            Some(_) => return,
+            None => {}
+        }
+        let is_counted_out = count > 0 && round.windows_sent >= count;
+        let Some(outlet) = self.outlets.first() else { return };
+        if is_counted_out || !round.sends_at(now) || outlet.key().is_none() {
+            return;
+        }
+        let topic = outlet.topic();
+        let readers = self.conns.iter().filter(|(_, conn)| {
+            conn.who.kind == Kind::Reader
+                && conn.who.slot == topic
+                && conn.phase == super::Phase::Open
+                && conn.who.is_counted
+                && !conn.is_stalled
+        });
+        let readers = match round.readers_of_topic {
+            Some((of, readers, open)) if (of, open) == (topic, self.open) => readers,
+            _ => readers.count() as u64,
+        };
+        round.readers_of_topic = Some((topic, readers, self.open));
+        round.windows_sent += 1;
+        let seq = round.windows_sent;
+        let deadline_ns = now + self.plan.stall_timeout_ms * NANOS_PER_MILLI;
+        round.window = Some(Window { seq, topic, awaited: readers * u64::from(len), deadline_ns });
+        let stamp = Stamp { round: round.plan.number, seq, intended_ns: self.clock.now() };
+        self.publish_batch(0, round, stamp, len);
+    }
+
+    /// Sends `batch` messages on the topic of the publisher whose turn it is, in one write.
+    fn publish_batch(&mut self, index: usize, round: &mut RoundState, stamp: Stamp, batch: u32) {
+        let Some(outlet) = self.outlets.get_mut(index) else { return };
+        let Some(key) = outlet.key() else { return };
+        let topic = outlet.topic();
+        let name = outlet.names.get(outlet.cursor).map_or("", String::as_str);
+        let number = self.plan.publishers.start + index as u32;
+        let mut payload = Vec::with_capacity(self.plan.payload_len as usize);
+        self.stamper.encode(stamp, self.plan.payload_len as usize, &mut payload);
+        let fill = Fill { n: number, topic: name, payload: &payload };
+        let mut message = Vec::new();
+        match &self.plan.dialogue.publish {
+            Publish::WebSocket { message: template, .. } => {
+                template.fill(&fill, &mut message);
+                let opcode = if self.plan.dialogue.is_binary { Opcode::Binary } else { Opcode::Text };
+                for _ in 0..batch {
+                    let masking_key = self.random.u32(..).to_ne_bytes();
+                    encode_client_frame(&mut self.scratch, opcode, true, masking_key, &message);
+                }
+            }
+            Publish::Http { path, body } => {
+                body.fill(&fill, &mut message);
+                let path = path.to_text(&fill);
+                for _ in 0..batch {
+                    http::encode_post(&self.plan.host, &path, &message, &mut self.scratch);
+                }
+            }
+        }
+        outlet.advance();
+        if let Some(count) = round.published.get_mut(topic as usize) {
+            *count += u64::from(batch);
+        }
+        self.send_scratch(key);
+    }
+
+    /// A reader is gone: what the window still awaits of it does not come.
+    pub(super) fn shorten_window(&mut self) {
+        let soon = self.clock.now() + LOST_READER_NS;
+        if let Some(window) = self.round.as_mut().and_then(|round| round.window.as_mut()) {
+            window.deadline_ns = window.deadline_ns.min(soon);
+        }
+    }
+
+    /// The first echoes of a closed loop, or those of an open one that are due.
+    fn publish_echoes(&mut self, round: &mut RoundState, now: u64, depth: u32) {
+        if !round.sends_at(now) || round.echoers.is_empty() {
+            return;
+        }
+        if round.pacers.is_empty() {
+            if std::mem::replace(&mut round.windows_sent, 1) == 0 {
+                for key in round.echoers.clone() {
+                    let intended_ns = self.clock.now();
+                    self.echo(key, round, intended_ns, u64::from(depth));
+                }
+            }
+            return;
+        }
+        for _ in 0..WRITES_PER_TURN_MAX {
+            let Some(intended_ns) = round.pacers.first_mut().and_then(|pacer| pacer.take_due(now)) else { break };
+            round.lateness.record(self.clock.now().saturating_sub(intended_ns));
+            let turn = round.published.first().copied().unwrap_or(0) as usize;
+            let Some(&key) = round.echoers.get(turn % round.echoers.len()) else { break };
+            self.echo(key, round, intended_ns, 1);
+        }
+    }
+
+    /// Closed loop: as many as came back.
+    pub(super) fn send_echoes(&mut self, key: usize, count: u64) {
+        let Some(mut round) = self.round.take() else { return };
+        let now = self.clock.now();
+        if matches!(round.plan.traffic, Traffic::Echo { .. }) && round.pacers.is_empty() && round.sends_at(now) {
+            self.echo(key, &mut round, now, count);
+        }
+        self.round = Some(round);
+    }
+
+    fn echo(&mut self, key: usize, round: &mut RoundState, intended_ns: u64, count: u64) {
+        if !self.conns.contains(key) {
+            return;
+        }
+        let mut payload = Vec::with_capacity(self.plan.payload_len as usize);
+        let stamp = Stamp { round: round.plan.number, seq: 0, intended_ns };
+        self.stamper.encode(stamp, self.plan.payload_len as usize, &mut payload);
+        for _ in 0..count {
+            let masking_key = self.random.u32(..).to_ne_bytes();
+            encode_client_frame(&mut self.scratch, Opcode::Text, true, masking_key, &payload);
+        }
+        if let Some(sum) = round.published.first_mut() {
+            *sum += count;
+        }
+        self.send_scratch(key);
+    }
+}
+
+/// Writes of one publisher in one turn, so that what comes in is read in between.
+const WRITES_PER_TURN_MAX: usize = 256;
+
+/// How much longer a window waits once one of its readers is lost.
+const LOST_READER_NS: u64 = 200 * NANOS_PER_MILLI;
