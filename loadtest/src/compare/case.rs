@@ -86,9 +86,7 @@ impl Case {
         if matches!(self, Self::Fanout | Self::Fanout32 | Self::Echo) {
             args.push(("--size", number(size.payload_len)));
         }
-        if self != Self::Hold {
-            args.push(("--duration", size.duration.clone()));
-        }
+        args.push(("--duration", size.duration.clone()));
         let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
         std::iter::once(scenario.to_owned()).chain(args).collect()
     }
@@ -163,7 +161,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "hold --connections 10000",
+                "hold --connections 10000 --duration 3s",
                 "fanout --connections 1000 --window 1 --size 128 --duration 3s",
                 "fanout --connections 1000 --window 32 --size 128 --duration 3s",
                 "echo --connections 100 --depth 1 --size 128 --duration 3s",
