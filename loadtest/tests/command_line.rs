@@ -15,7 +15,10 @@ use serde_json::Value;
 fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
     for (arguments, part) in [
         (&[][..], "which scenario?"),
-        (&["fanoot"], "a similar subcommand exists: 'fanout'"),
+        (&["fanoot"], "some similar subcommands exist: 'floor', 'fanout'"),
+        (&["floor", "--mode", "what"], "invalid value 'what' for '--mode <MODE>'"),
+        (&["floor", "--listen", "192.0.2.1:1"], "192.0.2.1:1: "),
+        (&["compare", "--servers", "nginx", "--peers", "none"], "--servers: there is no \"nginx\""),
         (&["fanout", "--rat", "1"], "unexpected argument '--rat' found"),
         (&["fanout", "--url", "wss://127.0.0.1:1"], "TLS is not in this version yet"),
         (&["fanout", "--duration", "soon"], "a duration is a number and ms, s, m or h"),
