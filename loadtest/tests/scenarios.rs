@@ -32,6 +32,28 @@ fn hold_counts_what_connections_cost_and_reaches_all_of_them() {
 }
 
 #[test]
+fn several_servers_share_the_connections_and_hear_every_message() {
+    let (first, second) = (Gateway::start(), Gateway::start());
+    for (words, deliveries) in [
+        ("hold --connections 51 --duration 100ms --broadcast 2 --workers 2", 102),
+        ("fanout --connections 30 --topics 3 --publishers 2 --rate 100 --duration 300ms", 300),
+        ("fanout --connections 30 --rate 50 --batch 5 --duration 500ms --publish-http /publish/{topic}", 750),
+    ] {
+        let words = format!("{words} --url {} --pid {}", second.url, second.pid());
+        let report = measured(&words, &first);
+        assert_eq!((report["deliveries"].as_u64(), report["reach"].as_f64()), (Some(deliveries), Some(1.0)), "{words}");
+        assert_eq!(report["url"], format!("{} and 1 more", second.url));
+    }
+    let report = measured(&format!("fanout --connections 9 --window 4 --duration 200ms --url {}", second.url), &first);
+    assert_eq!(report["reach"], 1.0);
+    // Half of the connections are lost with their server, and only those.
+    let url = second.url.clone();
+    drop(second);
+    let (code, report) = measure(&format!("hold --connections 20 --duration 100ms --url {url}"), &first.url);
+    assert_eq!((code, report["connections"]["open"].as_u64()), (Some(1), Some(10)), "{report:#}");
+}
+
+#[test]
 fn a_closed_window_delivers_every_message_to_every_reader() {
     let gateway = Gateway::start();
     let report = measured("fanout --connections 20 --window 8 --size 64 --duration 300ms", &gateway);

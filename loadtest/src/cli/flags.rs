@@ -15,9 +15,10 @@ use crate::stamp::STAMP_LEN;
 /// Flags of every scenario.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Common {
-    /// The server: ws://HOST:PORT, with a path where it is not the preset's ({n} and {topic} are filled in)
+    /// The server: ws://HOST:PORT, with a path where it is not the preset's ({n} and {topic} are filled in). Given more
+    /// than once, connections go to the servers in turn, and what is published to every one of them
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
-    url: String,
+    url: Vec<String>,
     /// Whose words to use; the flags under "Words" replace single ones
     #[arg(long, value_enum, default_value = "fanwire")]
     preset: Preset,
@@ -141,7 +142,12 @@ pub(super) struct Payload {
 impl Common {
     /// What is meant. `traffic` is what the scenario publishes.
     pub(super) fn run(&self, traffic: Option<&Traffic>, size: u32, command: Vec<String>) -> Result<Run, String> {
-        let target = Target::find(&self.url).map_err(|error| format!("--url {}: {error}", self.url))?;
+        let find = |url: &String| Target::find(url).map_err(|error| format!("--url {url}: {error}"));
+        let targets = self.url.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        let Some(target) = targets.first() else { return Err("--url: which server?".to_owned()) };
+        if targets.iter().any(|other| other.path != target.path) {
+            return Err("--url: servers that are measured together have the same path".to_owned());
+        }
         let mut dialogue = self.words.apply(self.preset.dialogue())?;
         if let Some(path) = &target.path {
             let path = template("--url", path)?;
@@ -157,12 +163,17 @@ impl Common {
         let topics = traffic.map_or(1, |traffic| traffic.topics);
         let descriptors = measure::descriptors_max().saturating_sub(DESCRIPTORS_SPARE).max(1);
         let scale = &self.scale;
-        if let Some(bad) = scale.source.iter().find(|source| source.is_ipv4() != target.addr.is_ipv4()) {
-            return Err(format!("--source {bad}: the server's address {} is of another family", target.addr.ip()));
+        for target in &targets {
+            if let Some(bad) = scale.source.iter().find(|source| source.is_ipv4() != target.addr.is_ipv4()) {
+                return Err(format!("--source {bad}: the server's address {} is of another family", target.addr.ip()));
+            }
         }
         Ok(Run {
-            url: self.url.clone(),
-            target,
+            url: match self.url.as_slice() {
+                [url] => url.clone(),
+                urls => format!("{} and {} more", urls.first().map_or("", String::as_str), urls.len() - 1),
+            },
+            targets,
             preset: self.preset,
             label: self.label.clone().unwrap_or_else(|| self.preset.name().to_owned()),
             command,

@@ -450,6 +450,7 @@ mod tests {
             ("fanout --url wss://127.0.0.1:9", "TLS is not in this version yet"),
             ("fanout --deflate", "permessage-deflate is not in this version yet"),
             ("fanout --url nowhere", "a URL is ws://"),
+            ("hold --url ws://127.0.0.1:1/a --url ws://127.0.0.1:2/b", "have the same path"),
             ("fanout --rate 0", "a rate is a number a second"),
             ("fanout --rate 1 --window 1", "cannot be used with"),
             ("fanout --publishers 2", "--publishers goes with --rate"),

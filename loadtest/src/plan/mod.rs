@@ -74,6 +74,15 @@ impl Publish {
     }
 }
 
+/// One of the servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// The address that connections go to.
+    pub addr: SocketAddr,
+    /// For the `Host` field.
+    pub host: String,
+}
+
 /// What one worker process does. The run's numbers count over all workers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerPlan {
@@ -83,11 +92,9 @@ pub struct WorkerPlan {
     pub run: u32,
     /// What its random numbers start from.
     pub seed: u64,
-    /// The server.
-    pub target: SocketAddr,
-    /// For the `Host` field.
-    pub host: String,
-    /// What is said to it.
+    /// The servers. Reader `n` is at server `n % servers`; what is published goes to every one of them.
+    pub servers: Vec<Server>,
+    /// What is said to them.
     pub dialogue: Dialogue,
     /// Whether this is about echoes: `echo_path` and no subscription.
     pub is_echo: bool,
@@ -114,6 +121,18 @@ pub struct WorkerPlan {
 }
 
 impl WorkerPlan {
+    /// Which of the servers the reader, or the handshake, with this number is for.
+    #[must_use]
+    pub fn server_of(&self, number: u32) -> usize {
+        number as usize % self.servers.len().max(1)
+    }
+
+    /// Connections that a publisher has to each server.
+    #[must_use]
+    pub fn slots_of_publisher(&self, number: u32) -> usize {
+        if self.dialogue.publish.is_per_topic() { self.topics_of_publisher(number).len() } else { 1 }
+    }
+
     /// The topic of a reader.
     #[must_use]
     pub fn topic_of_reader(&self, number: u32) -> u32 {

@@ -125,7 +125,7 @@ pub(crate) mod tests {
     use clap::ValueEnum;
 
     use super::*;
-    use crate::plan::WorkerPlan;
+    use crate::plan::{Server, WorkerPlan};
 
     /// A plan to change.
     pub(crate) fn worker_plan() -> WorkerPlan {
@@ -133,8 +133,7 @@ pub(crate) mod tests {
             index: 0,
             run: 1,
             seed: 1,
-            target: ([127, 0, 0, 1], 1).into(),
-            host: "127.0.0.1:1".to_owned(),
+            servers: vec![Server { addr: ([127, 0, 0, 1], 1).into(), host: "127.0.0.1:1".to_owned() }],
             dialogue: Preset::Nats.dialogue(),
             is_echo: false,
             topics: 1,

@@ -12,23 +12,23 @@ mod stall;
 mod storm;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::fleet::{Fleet, Outcome};
 use crate::latency::Latencies;
 use crate::measure;
-use crate::plan::{Dialogue, Preset, Target, Template, WorkerPlan, deal};
+use crate::plan::{Dialogue, Preset, Server, Target, Template, WorkerPlan, deal};
 use crate::protocol::{Connected, Traffic};
 use crate::report::{CLIENT_SHARE_MAX, Connections, Report, RoundReport, Settings};
 
 /// What every scenario has to be told, as meant.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The URL as it was typed.
+    /// The URL as it was typed; of several, the first and how many more.
     pub url: String,
-    /// The server.
-    pub target: Target,
+    /// The servers, at least one. They hear the same words.
+    pub targets: Vec<Target>,
     /// Whose words are used.
     pub preset: Preset,
     /// The words.
@@ -245,7 +245,7 @@ pub fn run(run: &Run, scenario: &Scenario) -> io::Result<Report> {
 /// open loop by a process of its own, which is not held up by reading.
 fn plans(run: &Run, scenario: &Scenario) -> Vec<WorkerPlan> {
     let readers = if matches!(scenario, Scenario::Connect { .. }) { 0 } else { run.connections };
-    let mut shares = deal(readers, run.per_worker_max, run.workers_min, run.target.addr.ip(), &run.sources);
+    let mut shares = deal(readers, run.per_worker_max, run.workers_min, address_of(&run.targets), &run.sources);
     let publishers = scenario.publishers(run);
     let has_own = publishers > 0 && scenario.has_open_loop();
     let publisher = if has_own { shares.len() } else { 0 };
@@ -253,14 +253,15 @@ fn plans(run: &Run, scenario: &Scenario) -> Vec<WorkerPlan> {
         // Its sources are those of the first worker: there are ports enough for a few more.
         shares.extend(shares.first().cloned().map(|share| crate::plan::Share { readers: 0..0, ..share }));
     }
+    let servers: Vec<Server> =
+        run.targets.iter().map(|target| Server { addr: target.addr, host: target.host.clone() }).collect();
     let run_number = fastrand::Rng::with_seed(run.seed).u32(..);
     let concurrency = run.concurrency.div_ceil(shares.len().max(1) as u32).max(1);
     let plan = |(index, share): (usize, crate::plan::Share)| WorkerPlan {
         index: index as u32,
         run: run_number,
         seed: run.seed,
-        target: run.target.addr,
-        host: run.target.host.clone(),
+        servers: servers.clone(),
         dialogue: run.dialogue.clone(),
         is_echo: matches!(scenario, Scenario::Echo { .. }),
         topics: run.topics,
@@ -275,6 +276,12 @@ fn plans(run: &Run, scenario: &Scenario) -> Vec<WorkerPlan> {
         stall_timeout_ms: run.stall_timeout_ms,
     };
     shares.into_iter().enumerate().map(plan).collect()
+}
+
+/// What decides on source addresses: the first server that is not on loopback, as those of loopback lead nowhere else.
+fn address_of(targets: &[Target]) -> IpAddr {
+    let addresses = || targets.iter().map(|target| target.addr.ip());
+    addresses().find(|address| !address.is_loopback()).or(addresses().next()).unwrap_or(Ipv4Addr::LOCALHOST.into())
 }
 
 /// Opens all connections; whether there is anything to measure.
@@ -419,7 +426,8 @@ fn warn(run: &Run, scenario: &Scenario, report: &mut Report) {
     let waited = report.rounds.iter().map(|round| round.client_waited_share).fold(0.0, f64::max);
     if waited > WAITED_SHARE_MAX {
         warnings.push(format!(
-            "client processes waited for a core {:.0} % of the time: others run on theirs, and latencies show it",
+            "client processes, taken together, waited for a core {:.0} % of the time: others run on theirs, and latencies \
+             show it",
             waited * 100.0
         ));
     }

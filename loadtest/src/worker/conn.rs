@@ -20,7 +20,7 @@ pub(super) struct Who {
     pub(super) kind: Kind,
     /// The number of the reader, the publisher or the handshake.
     pub(super) number: u32,
-    /// The topic of a reader; which of a publisher's connections it is.
+    /// The topic of a reader; which of a publisher's connections it is: those to the first server come first.
     pub(super) slot: u32,
     /// Whether what it receives counts: not if it came back in a storm.
     pub(super) is_counted: bool,

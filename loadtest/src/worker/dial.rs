@@ -12,7 +12,7 @@ use crate::clock::{Clock, NANOS_PER_MILLI};
 use crate::latency::Latencies;
 use crate::measure::process::Cpu;
 use crate::pace::Pacer;
-use crate::plan::{Fill, Publish, Template, WorkerPlan};
+use crate::plan::{Fill, Publish, Server, Template, WorkerPlan};
 use crate::protocol::{Connected, Event, share_of};
 use crate::wire::handshake;
 
@@ -97,12 +97,8 @@ impl Worker {
         self.dialler.retries = false;
         if !std::mem::replace(&mut self.dialler.are_publishers_asked, true) {
             for number in self.plan.publishers.clone() {
-                let slots = if self.plan.dialogue.publish.is_per_topic() {
-                    self.plan.topics_of_publisher(number).len() as u32
-                } else {
-                    1
-                };
-                let whos = (0..slots).map(|slot| Who { kind: Kind::Publisher, number, slot, is_counted: false });
+                let slots = self.plan.slots_of_publisher(number) * self.plan.servers.len();
+                let whos = (0..slots as u32).map(|slot| Who { kind: Kind::Publisher, number, slot, is_counted: false });
                 self.dialler.waiting.extend(whos);
             }
         }
@@ -201,7 +197,10 @@ impl Worker {
             0 => None,
             count => self.plan.sources.get(serial as usize % count).copied(),
         };
-        let stream = match socket::connect(self.plan.target, source) {
+        let Some(addr) = self.server_of(who).map(|server| server.addr) else {
+            return self.failed_to_open(who, "no_server");
+        };
+        let stream = match socket::connect(addr, source) {
             Ok(stream) => stream,
             Err(error) => return self.failed_to_open(who, socket::kind_of(&error)),
         };
@@ -246,12 +245,23 @@ impl Worker {
         let nonce = handshake::nonce(self.plan.seed, u64::from(conn.serial));
         let path = path.to_text(&Fill { n: who.number, topic: &self.topic_of(who), payload: b"" });
         let subprotocol = self.plan.dialogue.subprotocol.as_deref();
-        handshake::encode_request(&self.plan.host, &path, subprotocol, nonce, &mut self.scratch);
+        let host = self.server_of(who).map_or("", |server| &server.host);
+        let mut request = Vec::new();
+        handshake::encode_request(host, &path, subprotocol, nonce, &mut request);
         // A new socket takes a request whole; what is held is the server's answer from here on.
-        self.send_scratch(key);
+        self.send(key, &request);
         if self.conns.get(key).is_some_and(|conn| conn.held.is_some()) {
             self.lose(key, "server_does_not_read");
         }
+    }
+
+    /// The server that a connection is to.
+    pub(super) fn server_of(&self, who: Who) -> Option<&Server> {
+        let index = match who.kind {
+            Kind::Reader | Kind::Churn => self.plan.server_of(who.number),
+            Kind::Publisher => who.slot as usize / self.plan.slots_of_publisher(who.number).max(1),
+        };
+        self.plan.servers.get(index)
     }
 
     /// The name of the topic that a connection is about.
@@ -260,7 +270,7 @@ impl Worker {
             Kind::Reader => who.slot,
             Kind::Publisher => {
                 let topics = self.plan.topics_of_publisher(who.number);
-                topics.get(who.slot as usize).copied().unwrap_or(0)
+                topics.get(who.slot as usize % self.plan.slots_of_publisher(who.number).max(1)).copied().unwrap_or(0)
             }
             Kind::Churn => who.number % self.plan.topics.max(1),
         };

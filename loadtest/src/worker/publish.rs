@@ -2,7 +2,7 @@
 
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
-use super::conn::{HELD_LEN_MAX, Kind, Who};
+use super::conn::{Conn, HELD_LEN_MAX, Kind, Who};
 use super::round::{RoundState, Window};
 use super::{Worker, commands};
 use crate::clock::{Clock, NANOS_PER_MILLI, NANOS_PER_SECOND};
@@ -17,34 +17,52 @@ use crate::wire::http::{self, Answers};
 pub(super) struct Outlet {
     topics: Vec<u32>,
     names: Vec<String>,
-    /// One for each topic, or one for all.
-    keys: Vec<Option<usize>>,
+    /// For each server, one for each topic or one for all.
+    links: Vec<Link>,
+    /// Links to one server.
+    links_per_server: usize,
     /// The topic whose turn it is.
     cursor: usize,
-    pub(super) answers: Answers,
+}
+
+/// A publisher's way to a server.
+#[derive(Debug, Default)]
+struct Link {
+    key: Option<usize>,
+    answers: Answers,
 }
 
 /// The publishers of a worker, not connected yet.
 pub(super) fn outlets(plan: &WorkerPlan) -> Vec<Outlet> {
     let outlet = |number| {
         let topics = plan.topics_of_publisher(number);
-        let keys = if plan.dialogue.publish.is_per_topic() { topics.len() } else { 1 };
+        let links_per_server = plan.slots_of_publisher(number);
         Outlet {
             names: topics.iter().map(|&topic| plan.topic_name(topic)).collect(),
             topics,
-            keys: vec![None; keys],
+            links: (0..links_per_server * plan.servers.len()).map(|_| Link::default()).collect(),
+            links_per_server,
             cursor: 0,
-            answers: Answers::default(),
         }
     };
     plan.publishers.clone().map(outlet).collect()
 }
 
 impl Outlet {
-    /// The connection of the topic whose turn it is.
-    fn key(&self) -> Option<usize> {
-        let slot = if self.keys.len() == 1 { 0 } else { self.cursor };
-        self.keys.get(slot).copied().flatten()
+    /// The connections of the topic whose turn it is, with the index of the server of each.
+    fn keys(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let of_topic = if self.links_per_server == 1 { 0 } else { self.cursor };
+        let links = self.links.iter().skip(of_topic).step_by(self.links_per_server.max(1));
+        links.enumerate().filter_map(|(server, link)| Some((server, link.key?)))
+    }
+
+    fn is_open(&self) -> bool {
+        self.keys().next().is_some()
+    }
+
+    /// What came of POSTs on one of its connections.
+    pub(super) fn answers(&mut self, slot: u32) -> Option<&mut Answers> {
+        self.links.get_mut(slot as usize).map(|link| &mut link.answers)
     }
 
     fn topic(&self) -> u32 {
@@ -60,9 +78,8 @@ impl Worker {
     pub(super) fn set_outlet(&mut self, who: Who, key: Option<usize>) {
         let index = who.number.saturating_sub(self.plan.publishers.start) as usize;
         let Some(outlet) = self.outlets.get_mut(index) else { return };
-        outlet.answers = Answers::default();
-        if let Some(slot) = outlet.keys.get_mut(who.slot as usize) {
-            *slot = key;
+        if let Some(link) = outlet.links.get_mut(who.slot as usize) {
+            *link = Link { key, answers: Answers::default() };
         }
     }
 
@@ -117,8 +134,8 @@ impl Worker {
     }
 
     fn is_blocked(&self, outlet: &Outlet) -> bool {
-        let held = outlet.key().and_then(|key| self.conns.get(key)).and_then(|conn| conn.held.as_ref());
-        held.is_some_and(|held| held.len() > HELD_LEN_MAX)
+        let held = |key| self.conns.get(key).and_then(|conn: &Conn| conn.held.as_ref());
+        outlet.keys().any(|(_, key)| held(key).is_some_and(|held| held.len() > HELD_LEN_MAX))
     }
 
     /// Sends what is due.
@@ -146,7 +163,7 @@ impl Worker {
                     .pacers
                     .iter()
                     .zip(&self.outlets)
-                    .any(|(pacer, outlet)| pacer.next_due().is_some() && outlet.key().is_some());
+                    .any(|(pacer, outlet)| pacer.next_due().is_some() && outlet.is_open());
                 !unsent || round.is_stopped
             }
             Traffic::Window { count, .. } => {
@@ -164,7 +181,7 @@ impl Worker {
                 let (Some(outlet), Some(pacer)) = (self.outlets.get(index), round.pacers.get_mut(index)) else {
                     return;
                 };
-                if outlet.key().is_none() || self.is_blocked(outlet) {
+                if !outlet.is_open() || self.is_blocked(outlet) {
                     break;
                 }
                 let Some(intended_ns) = pacer.take_due(now) else { break };
@@ -189,7 +206,7 @@ impl Worker {
         }
         let is_counted_out = count > 0 && round.windows_sent >= count;
         let Some(outlet) = self.outlets.first() else { return };
-        if is_counted_out || !round.sends_at(now) || outlet.key().is_none() {
+        if is_counted_out || !round.sends_at(now) || !outlet.is_open() {
             return;
         }
         let topic = outlet.topic();
@@ -213,39 +230,45 @@ impl Worker {
         self.publish_batch(0, round, stamp, len);
     }
 
-    /// Sends `batch` messages on the topic of the publisher whose turn it is, in one write.
+    /// Sends `batch` messages on the topic of the publisher whose turn it is, to each server in one write. However many
+    /// servers there are, it counts once: each reader hears one of them.
     fn publish_batch(&mut self, index: usize, round: &mut RoundState, stamp: Stamp, batch: u32) {
         let Some(outlet) = self.outlets.get_mut(index) else { return };
-        let Some(key) = outlet.key() else { return };
+        let keys: Vec<(usize, usize)> = outlet.keys().collect();
         let topic = outlet.topic();
         let name = outlet.names.get(outlet.cursor).map_or("", String::as_str);
         let number = self.plan.publishers.start + index as u32;
         let mut payload = Vec::with_capacity(self.plan.payload_len as usize);
         self.stamper.encode(stamp, self.plan.payload_len as usize, &mut payload);
         let fill = Fill { n: number, topic: name, payload: &payload };
-        let mut message = Vec::new();
+        let (mut message, mut bytes, mut posted_to) = (Vec::new(), Vec::new(), String::new());
         match &self.plan.dialogue.publish {
             Publish::WebSocket { message: template, .. } => {
                 template.fill(&fill, &mut message);
                 let opcode = if self.plan.dialogue.is_binary { Opcode::Binary } else { Opcode::Text };
                 for _ in 0..batch {
                     let masking_key = self.random.u32(..).to_ne_bytes();
-                    encode_client_frame(&mut self.scratch, opcode, true, masking_key, &message);
+                    encode_client_frame(&mut bytes, opcode, true, masking_key, &message);
                 }
             }
             Publish::Http { path, body } => {
                 body.fill(&fill, &mut message);
-                let path = path.to_text(&fill);
-                for _ in 0..batch {
-                    http::encode_post(&self.plan.host, &path, &message, &mut self.scratch);
-                }
+                posted_to = path.to_text(&fill);
             }
         }
         outlet.advance();
         if let Some(count) = round.published.get_mut(topic as usize) {
             *count += u64::from(batch);
         }
-        self.send_scratch(key);
+        for (server, key) in keys {
+            if let (Publish::Http { .. }, Some(server)) = (&self.plan.dialogue.publish, self.plan.servers.get(server)) {
+                bytes.clear();
+                for _ in 0..batch {
+                    http::encode_post(&server.host, &posted_to, &message, &mut bytes);
+                }
+            }
+            self.send(key, &bytes);
+        }
     }
 
     /// A reader is gone: what the window still awaits of it does not come.

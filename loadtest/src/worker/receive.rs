@@ -81,8 +81,8 @@ impl Worker {
     fn receive_answers(&mut self, key: usize, bytes: &[u8]) {
         let Some(who) = self.conns.get(key).map(|conn| conn.who) else { return };
         let index = who.number.saturating_sub(self.plan.publishers.start) as usize;
-        let Some(outlet) = self.outlets.get_mut(index) else { return };
-        match outlet.answers.receive(bytes) {
+        let Some(answers) = self.outlets.get_mut(index).and_then(|outlet| outlet.answers(who.slot)) else { return };
+        match answers.receive(bytes) {
             Ok(_) => {}
             Err(BadAnswer::Refused(status)) => self.lose(key, &format!("publish_refused_{status}")),
             Err(BadAnswer::Garbage) => self.lose(key, "bad_answer"),
