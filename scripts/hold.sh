@@ -46,7 +46,9 @@ end() {
     rm -rf "$folder"
 }
 trap end EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
+trap 'exit 141' PIPE
 trap 'exit 143' TERM
 
 # The address that the gateway with this log and pid listens on, once it is ready.

@@ -16,6 +16,9 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
     for (arguments, part) in [
         (&[][..], "which scenario?"),
         (&["fanoot"], "'fanout'"),
+        (&["floor", "--mode", "what"], "invalid value 'what' for '--mode <MODE>'"),
+        (&["floor", "--listen", "192.0.2.1:1"], "192.0.2.1:1: "),
+        (&["compare", "--servers", "nginx", "--peers", "none"], "--servers: there is no \"nginx\""),
         (&["fanout", "--rat", "1"], "unexpected argument '--rat' found"),
         (
             &["fanout", "--url", "wss://127.0.0.1:1", "--ca", "/dev/null"],

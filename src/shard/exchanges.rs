@@ -350,7 +350,9 @@ impl Shard {
         }
         let body = error_body(error.code, error.message);
         let (status, headers) = (error.status, &*headers);
-        let response = Response { status, content_type: JSON, headers, body: &body, keep_alive: false, is_head: false };
+        let slot = self.conns.get(id).and_then(|conn| conn.exchange.index());
+        let is_head = slot.is_some_and(|slot| self.exchanges[slot].exchange.is_refused_head());
+        let response = Response { status, content_type: JSON, headers, body: &body, keep_alive: false, is_head };
         self.metrics.requests += 1;
         self.reply(id, |_, out| response.encode(out));
         self.begin_end(id, CloseReason::BadRequest);

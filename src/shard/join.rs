@@ -250,27 +250,32 @@ impl Shard {
                 left.push(target);
             }
         }
-        if let Some(slot) = self.conns[id.index].lag.index() {
-            let mut lag = std::mem::take(&mut self.lags[slot]);
-            lag.retain(|topic| self.follows(id, topic));
-            self.lags[slot] = lag;
-            self.mark_dirty(id);
-        }
         // What is kept for the connection is only what it still follows.
-        let Some(slot) = self.conns[id.index].pending.index() else { return };
-        let mut catch_up = std::mem::take(&mut self.pendings[slot].catch_up);
+        let (pending, lag) = (self.conns[id.index].pending.index(), self.conns[id.index].lag.index());
+        let mut catch_up = pending.map(|slot| std::mem::take(&mut self.pendings[slot].catch_up)).unwrap_or_default();
+        let mut skipping = lag.map(|slot| std::mem::take(&mut self.lags[slot])).unwrap_or_default();
         let mut has_pattern = false;
         for target in left {
             match target {
-                Target::Topic(topic) if !self.follows_by_pattern(id, topic) => catch_up.forget_topic(topic),
+                Target::Topic(topic) if !self.follows_by_pattern(id, topic) => {
+                    catch_up.forget_topic(topic);
+                    skipping.forget_topic(topic);
+                }
                 Target::Topic(_) => {}
                 Target::Pattern(_) => has_pattern = true,
             }
         }
         if has_pattern {
             catch_up.retain(|topic| self.follows(id, topic));
+            skipping.retain(|topic| self.follows(id, topic));
         }
-        self.pendings[slot].catch_up = catch_up;
+        if let Some(slot) = pending {
+            self.pendings[slot].catch_up = catch_up;
+        }
+        if let Some(slot) = lag {
+            self.lags[slot] = skipping;
+            self.mark_dirty(id);
+        }
     }
 
     /// What is held for a connection whose subscriptions are made, which is then held no longer; `None` while any is

@@ -74,6 +74,14 @@ fn requests() -> Vec<Case> {
             assert_eq!(socket.read_response(false).status, 200);
             socket.expect_http_status(200);
         }),
+        case("RFC 9110 9.3.2", "a HEAD that is refused is answered without a body", |gateway| {
+            for path in ["/nothing", "/publish"] {
+                let mut socket = gateway.connect();
+                socket.write(get(path).replace("GET", "HEAD"));
+                assert!(matches!(socket.read_response(false).status, 404 | 405));
+                socket.expect_end();
+            }
+        }),
         case("RFC 9112 3.2.2", "a target with scheme and host is understood", |gateway| {
             gateway.connect().write(get("http://localhost/healthz")).expect_http_status(200);
         }),

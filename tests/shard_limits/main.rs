@@ -3,6 +3,7 @@
 //! Each case is one conversation, byte by byte and turn by turn; chance is the business of `tests/simulator`.
 
 mod congestion;
+mod deadlines;
 mod fanout;
 mod requests;
 mod subscriptions;

@@ -8,8 +8,8 @@ use crate::world::{World, get, post};
 
 const VALUE_LEN: usize = 100_000;
 
-fn world_with_value() -> World {
-    let mut world = World::new(1, 4096, Limits::default());
+fn world_with_value(shards: usize) -> World {
+    let mut world = World::new(shards, 4096, Limits::default());
     let publisher = world.connect(0);
     world.say(publisher, post("big", &"x".repeat(VALUE_LEN)).as_bytes());
     assert!(world.hear_for(publisher, 3).starts_with("HTTP/1.1 200"));
@@ -18,7 +18,7 @@ fn world_with_value() -> World {
 
 #[test]
 fn pipelined_requests_whose_answers_are_not_read_are_not_answered() {
-    let mut world = world_with_value();
+    let mut world = world_with_value(1);
     let peer = world.connect(0);
     let requests = 500;
     world.say(peer, get("/topics/big").repeat(requests).as_bytes());
@@ -31,7 +31,7 @@ fn pipelined_requests_whose_answers_are_not_read_are_not_answered() {
 
 #[test]
 fn who_never_reads_its_answers_is_ended() {
-    let mut world = world_with_value();
+    let mut world = world_with_value(1);
     let peer = world.connect(0);
     world.say(peer, get("/topics/big").repeat(50).as_bytes());
     world.pass_ms(Limits::default().body_timeout_ms + 1_000);
@@ -41,7 +41,7 @@ fn who_never_reads_its_answers_is_ended() {
 
 #[test]
 fn questions_for_history_are_refused_to_who_does_not_read_the_answers() {
-    let mut world = world_with_value();
+    let mut world = world_with_value(1);
     let peer = world.upgrade(0, "/ws");
     for _ in 0..1_000 {
         world.say_text(peer, r#"{"op":"history","topic":"big"}"#);
@@ -104,7 +104,7 @@ fn each_of_many_pipelined_requests_has_its_own_time_for_the_answer() {
 
 #[test]
 fn the_last_response_is_given_the_time_to_be_read() {
-    let mut world = world_with_value();
+    let mut world = world_with_value(1);
     let peer = world.connect(0);
     world.say(peer, b"GET /topics/big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let mut heard = String::new();
@@ -119,16 +119,18 @@ fn the_last_response_is_given_the_time_to_be_read() {
 
 #[test]
 fn a_shutdown_does_not_wait_for_connections_that_had_an_answer_under_way() {
-    let mut world = world_with_value();
-    let peer = world.connect(0);
-    world.say(peer, get("/topics/big").as_bytes());
-    world.turns(2);
-    world.drain();
-    world.turns(2);
-    assert!(!world.is_drained(), "the answer is not read yet");
-    let heard = world.hear_for(peer, 100);
-    assert!(heard.len() > VALUE_LEN);
-    world.pass_ms(100);
-    assert!(world.is_drained(), "nobody is left");
-    world.assert_empty();
+    for shards in [1, 2, 3] {
+        let mut world = world_with_value(shards);
+        let peer = world.connect(0);
+        world.say(peer, get("/topics/big").as_bytes());
+        world.turns(3);
+        world.drain();
+        world.turns(3);
+        assert!(!world.is_drained(), "the answer is not read yet");
+        let heard = world.hear_for(peer, 100);
+        assert!(heard.len() > VALUE_LEN);
+        world.pass_ms(100);
+        assert!(world.is_drained(), "nobody is left");
+        world.assert_empty();
+    }
 }

@@ -26,6 +26,7 @@ impl World {
         let net = SimNet::new(1, shards, faults);
         let (mailboxes, control) = Mailbox::mesh(shards);
         let hash_key = (1, 2);
+        let admission = Admission::new(limits.connections_max, limits.connections_per_ip_max);
         let settings = |index: usize| Settings {
             shard: ShardId(index as u8),
             shards,
@@ -33,7 +34,7 @@ impl World {
             pages: Arc::default(),
             hash_key,
             seed: 3,
-            admission: Admission::new(limits.connections_max, limits.connections_per_ip_max),
+            admission: admission.clone(),
             limits: limits.clone(),
         };
         let hub = Hub::new(HubSettings {
@@ -167,7 +168,8 @@ pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
 }
 
-fn handshake(path: &str) -> String {
+/// The request of an opening handshake.
+pub fn handshake(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"

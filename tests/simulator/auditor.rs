@@ -16,6 +16,8 @@ pub struct Auditor {
     /// By topic: offset to payload, as far as anybody learned of it.
     log: BTreeMap<String, BTreeMap<u64, String>>,
     numbers: u64,
+    /// Publications that a topic keeps.
+    history: u64,
     pub complete_readers: u64,
     pub goodbyes: u64,
     pub resumed: u64,
@@ -53,6 +55,8 @@ enum Asked {
         topic: String,
         payload: String,
     },
+    /// Topics and payloads, one a line.
+    Batch(Vec<(String, String)>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +71,11 @@ const NAMES: usize = 3;
 const TARGETS: [&str; 8] = ["t.0", "t.1", "t.2", "t.*", "t.>", ">", "u.0", "*.1"];
 
 impl Auditor {
+    /// Of topics that keep so many publications.
+    pub fn new(history: u64) -> Self {
+        Self { history, ..Self::default() }
+    }
+
     pub fn enter(&mut self, peer: &Peer) {
         self.notes.insert(peer.id, Notes::default());
     }
@@ -106,6 +115,10 @@ impl Auditor {
 
     pub fn publish_http(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
         for _ in 0..rng.usize(0..4) {
+            if rng.u8(0..4) == 0 {
+                self.publish_batch(peer, rng);
+                continue;
+            }
             let payload = self.payload(peer);
             let topic = format!("t.{}", rng.u8(0..3));
             self.ask(peer, Asked::Publish { topic: topic.clone(), payload: payload.clone() });
@@ -119,6 +132,17 @@ impl Auditor {
         }
     }
 
+    fn publish_batch(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
+        let count = rng.usize(0..6);
+        let line = |_| (format!("t.{}", rng.u8(0..3)), self.payload(peer));
+        let lines: Vec<(String, String)> = (0..count).map(line).collect();
+        let line = |(topic, data): &(String, String)| format!("{{\"topic\":\"{topic}\",\"data\":{data}}}\n");
+        let body: String = lines.iter().map(line).collect();
+        self.ask(peer, Asked::Batch(lines));
+        let head = format!("POST /publish HTTP/1.1\r\nHost: sim\r\nContent-Length: {}\r\n\r\n", body.len());
+        peer.say_bytes((head + &body).as_bytes());
+    }
+
     pub fn subscribe(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
         // Every other reader follows names only, so that it can leave a topic and come back to it.
         let count = if peer.is_even() { NAMES } else { TARGETS.len() };
@@ -126,7 +150,7 @@ impl Auditor {
         let notes = self.notes.entry(peer.id).or_default();
         let is_busy = notes.asked.iter().any(|(_, asked)| match asked {
             Asked::Subscribe(other, _) | Asked::Unsubscribe(other) => *other == target,
-            Asked::Publish { .. } => false,
+            Asked::Publish { .. } | Asked::Batch(_) => false,
         });
         if is_busy {
             return;
@@ -190,12 +214,17 @@ impl Auditor {
             return;
         }
         assert_eq!(status, 200, "{body}");
-        let Some((_, Asked::Publish { topic, payload })) = notes.asked.pop_front() else {
-            panic!("an answer that nobody asked for: {body}");
+        let lines = match notes.asked.pop_front() {
+            Some((_, Asked::Publish { topic, payload })) => vec![(topic, payload)],
+            Some((_, Asked::Batch(lines))) => lines,
+            _ => panic!("an answer that nobody asked for: {body}"),
         };
-        let answer: Value = serde_json::from_str(body).expect("an answer is JSON");
-        assert_eq!(answer["topic"], topic.as_str(), "answers come in the order of the requests");
-        self.learn(&topic, answer["offset"].as_u64().expect("an offset"), payload);
+        assert_eq!(body.lines().count(), lines.len(), "one answer a line");
+        for (line, (topic, payload)) in body.lines().zip(lines) {
+            let answer: Value = serde_json::from_str(line).expect("an answer is JSON");
+            assert_eq!(answer["topic"], topic.as_str(), "answers come in the order of the requests");
+            self.learn(&topic, answer["offset"].as_u64().expect("an offset"), payload);
+        }
     }
 
     fn hear_json(&mut self, peer: PeerId, text: &str) {
@@ -236,6 +265,7 @@ impl Auditor {
                 let offset = message["topics"][&topic]["offset"].as_u64().expect("an offset");
                 self.learn(&topic, offset, payload);
             }
+            Asked::Batch(_) => panic!("a batch is answered over HTTP"),
             Asked::Unsubscribe(target) => {
                 let notes = self.notes.entry(peer).or_default();
                 notes.targets.remove(&target);
@@ -260,6 +290,9 @@ impl Auditor {
                     notes.heard.insert(target.clone(), since);
                     notes.targets.insert(target);
                     return;
+                }
+                if let (Some(since), Some(offset)) = (since, joined["offset"].as_u64()) {
+                    assert!(offset - since > self.history, "{target} is kept from {since} on: {message}");
                 }
                 for topic in ["t.0", "t.1", "t.2", "u.0"].into_iter().filter(|topic| matches(&target, topic)) {
                     let asked = notes.asked.iter().filter_map(|(_, asked)| match asked {

@@ -109,12 +109,13 @@ impl World {
         // Small enough to be passed by who stalls, but only where faults permit that somebody is disconnected.
         let outbox_len_max = if run.faults == Faults::NONE { 1 << 18 } else { 1 << rng.u32(9..14) };
         let limits = Limits { connections_max: 64, outbox_len_max, ..Limits::default() };
+        let history = rng.u32(0..30);
         let settings = Settings {
             shard: ShardId(0),
             shards,
             rules: Arc::new(TopicRules::new(vec![TopicRule {
                 pattern: "t.>".parse().expect("a pattern"),
-                settings: TopicSettings { history: rng.u32(0..30), ..TopicSettings::default() },
+                settings: TopicSettings { history, ..TopicSettings::default() },
             }])),
             pages: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
@@ -128,7 +129,7 @@ impl World {
             mailbox,
         });
         let cores = cores.collect();
-        Self { run, rng, net, cores, control, peers: Vec::new(), auditor: Auditor::default() }
+        Self { run, rng, net, cores, control, peers: Vec::new(), auditor: Auditor::new(u64::from(history)) }
     }
 
     /// One peer does something, or a new one comes.

@@ -33,6 +33,9 @@ pub(super) struct Size {
 pub(super) struct Measure {
     pub(super) name: &'static str,
     pub(super) unit: &'static str,
+    /// Whether a ratio to the floor's says something. The floor keeps next to nothing, so that user memory does not; and
+    /// some figures only say under which conditions the others were measured.
+    pub(super) is_divided: bool,
     pub(super) of: fn(&ClientReport) -> Option<f64>,
 }
 
@@ -83,53 +86,67 @@ impl Case {
         if matches!(self, Self::Fanout | Self::Fanout32 | Self::Echo) {
             args.push(("--size", number(size.payload_len)));
         }
-        if self != Self::Hold {
-            args.push(("--duration", size.duration.clone()));
-        }
+        args.push(("--duration", size.duration.clone()));
         let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
         std::iter::once(scenario.to_owned()).chain(args).collect()
     }
 
-    /// Its figures; the first is the headline, which the chart shows. Less is better in all of them but the last two
-    /// of a fan-out, which say under which conditions it was measured.
+    /// Its figures; the first is the headline, which the chart shows. Less is better where a ratio is taken.
     pub(super) fn measures(self) -> &'static [Measure] {
         match self {
             Self::Hold => &[
-                Measure { name: "user memory", unit: "B/connection", of: |report| report.bytes_per_connection_user },
+                Measure {
+                    name: "user memory",
+                    unit: "B/connection",
+                    is_divided: false,
+                    of: |report| report.bytes_per_connection_user,
+                },
                 Measure {
                     name: "kernel memory",
                     unit: "B/connection",
+                    is_divided: true,
                     of: |report| report.bytes_per_connection_kernel,
                 },
                 Measure {
                     name: "both",
                     unit: "B/connection",
+                    is_divided: true,
                     of: |report| Some(report.bytes_per_connection_user? + report.bytes_per_connection_kernel?),
                 },
             ],
             Self::Fanout | Self::Fanout32 => &[
                 CPU_PER_DELIVERY,
-                Measure { name: "p50", unit: "us", of: |report| report.p50_us },
-                Measure { name: "p99", unit: "us", of: |report| report.p99_us },
-                Measure { name: "per turn", unit: "messages", of: |report| report.regime_messages_per_turn },
-                Measure { name: "reach", unit: "", of: |report| report.reach },
+                Measure { name: "p50", unit: "us", is_divided: true, of: |report| report.p50_us },
+                Measure { name: "p99", unit: "us", is_divided: true, of: |report| report.p99_us },
+                Measure {
+                    name: "per turn",
+                    unit: "messages",
+                    is_divided: false,
+                    of: |report| report.regime_messages_per_turn,
+                },
+                Measure { name: "reach", unit: "", is_divided: false, of: |report| report.reach },
             ],
             Self::Echo => &[
                 CPU_PER_DELIVERY,
-                Measure { name: "p50", unit: "us", of: |report| report.p50_us },
-                Measure { name: "p99", unit: "us", of: |report| report.p99_us },
+                Measure { name: "p50", unit: "us", is_divided: true, of: |report| report.p50_us },
+                Measure { name: "p99", unit: "us", is_divided: true, of: |report| report.p99_us },
             ],
             Self::Connect => &[Measure {
                 name: "server CPU",
                 unit: "us/handshake",
+                is_divided: true,
                 of: |report| Some(report.server_cpu_ns_per_handshake? / 1000.0),
             }],
         }
     }
 }
 
-const CPU_PER_DELIVERY: Measure =
-    Measure { name: "server CPU", unit: "us/delivery", of: |report| Some(report.server_cpu_ns_per_delivery? / 1000.0) };
+const CPU_PER_DELIVERY: Measure = Measure {
+    name: "server CPU",
+    unit: "us/delivery",
+    is_divided: true,
+    of: |report| Some(report.server_cpu_ns_per_delivery? / 1000.0),
+};
 
 #[cfg(test)]
 mod tests {
@@ -144,7 +161,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "hold --connections 10000",
+                "hold --connections 10000 --duration 3s",
                 "fanout --connections 1000 --window 1 --size 128 --duration 3s",
                 "fanout --connections 1000 --window 32 --size 128 --duration 3s",
                 "echo --connections 100 --depth 1 --size 128 --duration 3s",

@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use super::results::{CaseResults, Figure, shown, shown_ratio};
+use super::results::{CaseResults, FLOOR, Figure, shown};
+use super::statistics::is_tie;
 
 /// The chart of every case, as an SVG document.
 pub(super) fn svg(results: &[CaseResults], caption: &str) -> String {
@@ -51,8 +52,11 @@ fn draw_case(body: &mut String, case: &CaseResults, mut y: u32) -> u32 {
         let (middle, kind) = (y + ROW / 2, if server.starts_with("fanwire") { "ours" } else { "theirs" });
         let kind = if server.starts_with("floor") { "floor" } else { kind };
         let label = match figure.ratio {
-            Some(ratio) => format!("{} ({} x)", shown(summary.median), shown_ratio(ratio)),
-            None => shown(summary.median),
+            Some(ratio) if server != FLOOR => {
+                let tie = if is_tie(ratio) { ", tie" } else { "" };
+                format!("{} ({ratio:.2} x{tie})", shown(summary.median))
+            }
+            _ => shown(summary.median),
         };
         let (low, high, end) = (x_of(summary.min), x_of(summary.max), x_of(summary.median));
         let _ = writeln!(
@@ -105,7 +109,7 @@ mod tests {
         let chart = svg(&[results()], "Linux 6.18 <test>");
         assert_eq!(chart.matches("class=\"whisker\"").count(), 3);
         assert!(chart.contains("fanout: server CPU, us/delivery"), "{chart}");
-        assert!(chart.contains(">8.080 (1.01 = x)<") && chart.contains(">16.00 (2.00 x)<"), "{chart}");
+        assert!(chart.contains(">8.080 (1.01 x, tie)<") && chart.contains(">16.00 (2.00 x)<"), "{chart}");
         assert!(chart.contains("Linux 6.18 &lt;test&gt;"));
         // The longest whisker ends at the right end of the bars: 24 us of "slow" in the third round.
         assert!(chart.contains(&format!("H{BAR_RIGHT}.0")), "{chart}");

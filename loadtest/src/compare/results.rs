@@ -30,7 +30,7 @@ pub(super) struct Figure {
     pub(super) unit: &'static str,
     #[serde(flatten)]
     pub(super) summary: Summary,
-    /// To the floor of the same rounds; the floor's own is 1.
+    /// To the floor of the same rounds, where it is divided; the floor's own is 1.
     pub(super) ratio: Option<f64>,
 }
 
@@ -48,6 +48,7 @@ impl CaseResults {
         let figures = self.case.measures().iter().filter_map(|measure| {
             let values = row.values(measure.of);
             let present: Vec<f64> = values.iter().copied().flatten().collect();
+            let floor = floor.filter(|_| measure.is_divided);
             let ratio = floor.and_then(|floor| ratio(&values, &floor.values(measure.of)));
             Some(Figure { measure: measure.name, unit: measure.unit, summary: Summary::of(&present)?, ratio })
         });
@@ -127,7 +128,7 @@ pub(super) fn shown(value: f64) -> String {
 }
 
 /// A ratio; under three percent apart says that it is a tie.
-pub(super) fn shown_ratio(ratio: f64) -> String {
+fn shown_ratio(ratio: f64) -> String {
     if is_tie(ratio) { format!("{ratio:.2} =") } else { format!("{ratio:.2}") }
 }
 
@@ -173,6 +174,19 @@ pub(super) mod tests {
         // The round that failed is missing on one side only: 8 / 4 and 24 / 12 are left.
         assert_eq!(results.figures(&results.rows[2])[0].ratio, Some(2.0));
         assert_eq!(results.figures(&results.rows[2])[0].summary.rounds, 2);
+    }
+
+    #[test]
+    fn user_memory_is_not_divided_by_a_floor_of_next_to_nothing() {
+        let mut results = CaseResults::new(Case::Hold, ["floor", "fanwire"].map(str::to_owned).into_iter());
+        for (row, user) in results.rows.iter_mut().zip([2.5, 80.0]) {
+            let (bytes_per_connection_user, bytes_per_connection_kernel) = (Some(user), Some(8000.0));
+            let report = ClientReport { bytes_per_connection_user, bytes_per_connection_kernel, ..Default::default() };
+            row.samples.push(Ok(report));
+        }
+        let figures = results.figures(&results.rows[1]);
+        assert_eq!(figures.iter().map(|figure| figure.ratio.is_some()).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(figures[2].summary.median, 8080.0);
     }
 
     #[test]

@@ -103,6 +103,12 @@ impl Exchange {
         self.looked_at = 0;
     }
 
+    /// Whether the request that cannot be served is a HEAD, whose answer has no body. [RFC 9110 9.3.2]
+    #[must_use]
+    pub fn is_refused_head(&self) -> bool {
+        matches!(self.phase, Phase::Head) && self.buffer.starts_with(b"HEAD ")
+    }
+
     /// Whether there is nothing to keep.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -1,5 +1,5 @@
-//! A fan-out server as one would first write it over tokio-tungstenite: a broadcast channel for each topic, a task for
-//! each connection, one thread. Any path is a topic whose messages go to everybody else on it; `/echo` echoes.
+//! A fan-out server much as tokio-tungstenite's own example has it: a channel for each connection, and tasks that read and
+//! write. One thread. Any path is a topic whose messages go to everybody else on it; `/echo` echoes.
 //!
 //! `peer-tungstenite PORT` listens on 127.0.0.1.
 
@@ -8,18 +8,15 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_channel::mpsc;
+use futures_util::{SinkExt, StreamExt, TryStreamExt, future};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
-/// What was said, and by which connection.
-type Said = (u64, Message);
-
-/// The topics by path.
-type Topics = Rc<RefCell<HashMap<String, broadcast::Sender<Said>>>>;
+/// The readers of each topic, by path and number.
+type Topics = Rc<RefCell<HashMap<String, HashMap<u64, mpsc::UnboundedSender<Message>>>>>;
 
 /// Messages that a reader may lie behind before it is closed.
 const BEHIND_MAX: usize = 4096;
@@ -58,6 +55,7 @@ async fn main() {
 
 async fn converse(stream: TcpStream, id: u64, topics: Topics) {
     let mut path = String::new();
+    #[allow(clippy::result_large_err)] // The library's own signature.
     let note_path = |request: &Request, response: Response| {
         path = request.uri().path().to_owned();
         Ok(response)
@@ -72,25 +70,25 @@ async fn converse(stream: TcpStream, id: u64, topics: Topics) {
         }
         return;
     }
-    let sender = topics.borrow_mut().entry(path).or_insert_with(|| broadcast::channel(BEHIND_MAX).0).clone();
-    let mut receiver = sender.subscribe();
-    loop {
-        tokio::select! {
-            message = source.next() => match message {
-                Some(Ok(message)) if message.is_text() || message.is_binary() => {
-                    let _ = sender.send((id, message));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return,
-            },
-            said = receiver.recv() => match said {
-                Ok((from, message)) => {
-                    if from != id && sink.send(message).await.is_err() {
-                        return;
-                    }
-                }
-                Err(_) => return,
-            },
+    let (sender, receiver) = mpsc::unbounded();
+    topics.borrow_mut().entry(path.clone()).or_default().insert(id, sender);
+    let receive = source.try_for_each(|message| {
+        if message.is_text() || message.is_binary() {
+            let mut topics = topics.borrow_mut();
+            let readers = topics.entry(path.clone()).or_default();
+            // Who lies behind for good is dropped, which ends its forwarding.
+            readers.retain(|&reader, sender| {
+                reader == id || (sender.len() < BEHIND_MAX && sender.unbounded_send(message.clone()).is_ok())
+            });
         }
+        future::ok(())
+    });
+    // What is ready goes out in one flush. A task of its own: every poll of the source clears 128 KiB of read buffer, which
+    // is no part of a delivery.
+    let forward = tokio::task::spawn_local(receiver.map(Ok).forward(sink));
+    let _ = receive.await;
+    forward.abort();
+    if let Some(readers) = topics.borrow_mut().get_mut(&path) {
+        readers.remove(&id);
     }
 }
