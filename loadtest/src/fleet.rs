@@ -526,7 +526,7 @@ impl Outcome {
         self.latency.merge(&ended.latency);
         self.lateness.merge(&ended.lateness);
         self.handshake.merge(&ended.handshake);
-        self.busiest_share = self.busiest_share.max(ended.cpu_ns as f64 / ended.elapsed_ns.max(1) as f64);
+        self.busiest_share = self.busiest_share.max(ended.cpu_ns as f64 / ended.elapsed_ns.max(ELAPSED_NS_MIN) as f64);
         let sum = &mut self.ended;
         sum.delivered += ended.delivered;
         sum.delivered_to_others += ended.delivered_to_others;
@@ -555,6 +555,9 @@ fn add_each(sum: &mut Vec<u64>, counts: impl Iterator<Item = u64>) {
         }
     }
 }
+
+/// The least time that shares of a core are told over: a round that was interrupted before its start has none.
+pub const ELAPSED_NS_MIN: u64 = 10 * NANOS_PER_MILLI;
 
 /// From the command to the start of a round, so that every worker has counted its readers.
 const LEAD_NS: u64 = 100 * NANOS_PER_MILLI;

@@ -15,7 +15,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::fleet::{Fleet, Outcome};
+use crate::fleet::{ELAPSED_NS_MIN, Fleet, Outcome};
 use crate::latency::Latencies;
 use crate::measure;
 use crate::plan::{Dialogue, Preset, Server, Target, Template, Trust, WorkerPlan, deal};
@@ -332,7 +332,7 @@ fn record_round(report: &mut Report, name: &str, traffic: Traffic, outcome: &Out
     // The publishers of one topic agree on no order.
     let has_order = matches!(traffic, Traffic::Rate { .. } | Traffic::Window { .. })
         && report.settings.publishers <= report.settings.topics.max(1);
-    let elapsed = outcome.elapsed_ns.max(1) as f64;
+    let elapsed = outcome.elapsed_ns.max(ELAPSED_NS_MIN) as f64;
     let delivered = outcome.ended.delivered;
     report.errors.merge(&outcome.ended.failures);
     report.rounds.push(RoundReport {
