@@ -1,5 +1,5 @@
 //! What the messages mean: from a message to a [`Command`](crate::command::Command), from an
-//! [`Outbound`](crate::command::Outbound) to a message.
+//! [`Outbound`] to a message.
 //!
 //! A dialect knows no frame and no connection; a transport knows no operation. Each is one entry of the closed
 //! enumeration [`Dialect`], so that adding one touches its file, its variant and its row in the routes. Tests: beside
