@@ -331,15 +331,15 @@ impl Shard {
                 self.catch_up_lag(id);
             }
             let conn = &mut self.conns[id.index];
-            let vector = self.outboxes.vector();
-            let is_busy = self.outboxes.get(conn.outbox).is_some_and(Outbox::is_in_flight);
-            match self.outboxes.get_mut(conn.outbox).map(|outbox| outbox.next_send(vector)) {
-                Some(Some(segments)) => self.ops.push(Op::Send { conn: id, segments }),
-                Some(None) if is_busy => {}
-                _ => {
-                    self.outboxes.release(&mut conn.outbox);
-                    self.settle(id);
-                }
+            if self.outboxes.get(conn.outbox).is_none_or(|outbox| outbox.len() == 0) {
+                self.outboxes.release(&mut conn.outbox);
+                self.settle(id);
+            } else if !self.outboxes.get(conn.outbox).is_some_and(Outbox::is_in_flight) {
+                // A vector is taken only where there is something to put into it: one that came back goes round.
+                let vector = self.outboxes.vector();
+                let next = self.outboxes.get_mut(conn.outbox).and_then(|outbox| outbox.next_send(vector));
+                debug_assert!(next.is_some(), "what waits can be sent");
+                self.ops.extend(next.map(|segments| Op::Send { conn: id, segments }));
             }
         }
         self.dirty = dirty;

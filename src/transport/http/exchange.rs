@@ -2,7 +2,7 @@
 
 use super::route::{Page, Route, RouteError, UpgradeRoute};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
-use crate::wire::http1::{BodyDecoder, HttpError, RequestHead, parse_head};
+use crate::wire::http1::{BodyDecoder, RequestHead, parse_head};
 use crate::wire::ws::handshake;
 
 /// What one connection has sent and what is not answered yet. It exists only while there is such a thing.
@@ -82,12 +82,8 @@ impl Exchange {
 
     /// The next thing to do. `protocol` is the subprotocol to look for in an opening handshake.
     pub fn next(&mut self, message_len_max: usize, pages: &[Page], protocol: &str) -> Next {
-        match &mut self.phase {
+        match self.phase {
             Phase::Waiting => Next::Incomplete,
-            Phase::Body { owes_continue, .. } if *owes_continue && self.buffer.is_empty() => {
-                *owes_continue = false;
-                Next::Continue
-            }
             Phase::Body { .. } => self.next_in_body(),
             Phase::Head => match self.next_in_head(message_len_max, pages, protocol) {
                 Ok(next) => next,
@@ -154,33 +150,18 @@ impl Exchange {
         let owes_continue = head.expects_continue();
         self.buffer.drain(..head_len);
         self.phase = Phase::Body { request, decoder, owes_continue };
-        Ok(self.next_in_body_or_continue())
-    }
-
-    fn next_in_body_or_continue(&mut self) -> Next {
-        match self.next_in_body() {
-            Next::Incomplete => {
-                if let Phase::Body { owes_continue, .. } = &mut self.phase
-                    && *owes_continue
-                    && self.buffer.is_empty()
-                {
-                    *owes_continue = false;
-                    return Next::Continue;
-                }
-                Next::Incomplete
-            }
-            next => next,
-        }
+        Ok(self.next_in_body())
     }
 
     fn next_in_body(&mut self) -> Next {
-        let Phase::Body { request, decoder, .. } = &mut self.phase else { return Next::Incomplete };
+        let Phase::Body { request, decoder, owes_continue } = &mut self.phase else { return Next::Incomplete };
         match decoder.decode(&self.buffer, &mut request.body) {
             Err(error) => Next::Refused(error.into()),
             Ok(progress) => {
                 self.buffer.drain(..progress.consumed);
                 if !progress.is_complete {
-                    return Next::Incomplete;
+                    let continues = self.buffer.is_empty() && std::mem::take(owes_continue);
+                    return if continues { Next::Continue } else { Next::Incomplete };
                 }
                 let Phase::Body { request, .. } = std::mem::replace(&mut self.phase, Phase::Waiting) else {
                     unreachable!("the phase was looked at above");
@@ -209,10 +190,4 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
     })?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
     Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, rest: Vec::new() })
-}
-
-impl From<HttpError> for Next {
-    fn from(error: HttpError) -> Self {
-        Self::Refused(error.into())
-    }
 }
