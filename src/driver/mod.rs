@@ -2,7 +2,7 @@
 //! or `Instant::now`.
 //!
 //! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
-//! `epoll` is the default, `sim` is a seeded fake kernel with a virtual clock for tests, `null` takes everything at once
+//! `epoll` is the default, `uring` is io_uring, opt-in, `sim` is a seeded fake kernel with a virtual clock for tests, `null` takes everything at once
 //! for benches. Beside them stand what a shard is set up with (`listen`, `clock`) and the blocking side of the command
 //! line (`dial`). What this room must never know: what the bytes mean.
 //!
@@ -33,12 +33,14 @@ mod epoll;
 mod listen;
 pub mod null;
 pub mod sim;
+mod uring;
 
 pub use clock::{entropy_seed, wall_millis};
 pub use descriptors::raise_descriptors_max;
 pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollSetup, EpollWaker};
 pub use listen::{Listener, listen};
+pub use uring::{Uring, UringSetup, UringWaker};
 
 use std::io;
 use std::net::SocketAddr;
