@@ -1,5 +1,6 @@
 //! The composition root: listeners, drivers, shards on their threads, and the way to end them.
 
+mod drivers;
 pub mod signals;
 
 use std::fmt;
@@ -9,11 +10,12 @@ use std::thread::{self, JoinHandle};
 
 use crate::command::ShardId;
 use crate::config::Config;
-use crate::driver::{EpollSetup, EpollWaker, Listener, Wake, entropy_seed, listen, raise_descriptors_max};
+use crate::driver::{Driver, Listener, Wake, entropy_seed, listen, raise_descriptors_max};
 use crate::hub::TopicRules;
 use crate::limits::REFUSALS_MAX;
 use crate::mailbox::{Admission, Control, Mailbox, Request};
 use crate::shard::{self, Settings, Shard};
+use drivers::{Setup, ShardWaker};
 
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ pub struct Running {
 #[derive(Clone, Debug)]
 pub struct Drainer {
     control: Arc<Mutex<Control>>,
-    wakers: Arc<[EpollWaker]>,
+    wakers: Arc<[ShardWaker]>,
 }
 
 impl Drainer {
@@ -70,10 +72,8 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let seed = config.seed.unwrap_or_else(entropy_seed);
     let settings = settings(config, seed);
     let capacity = config.limits.connections_max.saturating_add(REFUSALS_MAX);
-    let drivers = listeners.into_iter().map(|listeners| EpollSetup::new(listeners, capacity));
-    let drivers = drivers.collect::<Result<Vec<_>, _>>();
-    let drivers = drivers.map_err(|error| StartError(format!("cannot use epoll: {error}")))?;
-    let wakers: Arc<[EpollWaker]> = drivers.iter().map(EpollSetup::waker).collect();
+    let drivers = drivers::open(config.driver, listeners, capacity)?;
+    let wakers: Arc<[ShardWaker]> = drivers.iter().map(Setup::waker).collect();
     let (mailboxes, control) = Mailbox::mesh(config.shards);
     let drainer = Drainer { control: Arc::new(Mutex::new(control)), wakers: Arc::clone(&wakers) };
     let (report, ended) = mpsc::channel();
@@ -168,17 +168,28 @@ fn settings(config: &Config, seed: u64) -> Settings {
 
 fn run_shard(
     settings: Settings,
-    driver: EpollSetup,
-    mut mailbox: Mailbox,
-    wakers: &[EpollWaker],
+    setup: Setup,
+    mailbox: Mailbox,
+    wakers: &[ShardWaker],
     report: &mpsc::Sender<Result<(), String>>,
 ) {
     let index = settings.shard.index();
-    let (mut driver, mut shard) = (driver.into_driver(), Shard::new(settings));
-    let run = || shard::run(&mut driver, &mut shard, &mut mailbox, wakers);
+    let run = || match setup {
+        Setup::Epoll(setup) => run_on(setup.into_driver(), settings, mailbox, wakers),
+        Setup::Uring(setup, listeners) => run_on(setup.into_driver(listeners)?, settings, mailbox, wakers),
+    };
     let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(outcome) => outcome.map_err(|error| format!("shard {index}: {error}")),
         Err(_) => Err(format!("shard {index} ended by a panic")),
     };
     let _ = report.send(outcome);
+}
+
+fn run_on(
+    mut driver: impl Driver,
+    settings: Settings,
+    mut mailbox: Mailbox,
+    wakers: &[ShardWaker],
+) -> std::io::Result<()> {
+    shard::run(&mut driver, &mut Shard::new(settings), &mut mailbox, wakers)
 }
