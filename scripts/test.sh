@@ -67,6 +67,11 @@ docs() {
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 }
 
+# The parts of the tests that need a real kernel once more, over its other interface.
+io_uring() {
+    FANWIRE_DRIVER=uring cargo nextest run --locked --test conformance --test idle --test command_line
+}
+
 simulator() {
     FANWIRE_SIM_SEEDS=${FANWIRE_SIM_SEEDS:-300} cargo nextest run --locked --test simulator
 }
@@ -77,6 +82,7 @@ step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "tests" cargo nextest run --workspace --locked
 step "documentation's tests" cargo test --workspace --locked --doc
 step "documentation" docs
+step "io_uring" io_uring
 step "simulator" simulator
 step "release build" cargo build --release --locked --bin fanwire
 step "foreign clients" tests/foreign/run.sh $QUICK

@@ -38,7 +38,7 @@ use super::epoll::net_error;
 use super::listen::Listener;
 use super::{Completion, Driver, NetError, Op, Wake};
 use crate::command::ConnId;
-use crate::limits::{EVENTS_PER_WAIT_MAX, RING_FILES_MAX};
+use crate::limits::{EVENTS_PER_WAIT_MAX, RING_FILES_MAX, SUBMIT_RETRY_MS};
 use crate::time::MonoTime;
 
 /// A [`Driver`] over io_uring.
@@ -104,7 +104,7 @@ impl UringSetup {
             events: Vec::new(),
         };
         driver.ring.watch(&driver.waker.0)?;
-        driver.acceptor.start(&mut driver.ring)?;
+        driver.acceptor.watch(&mut driver.ring)?;
         Ok(driver)
     }
 }
@@ -246,9 +246,9 @@ impl Uring {
                 receiver.handle_received(sockets, ring, (conn, outcome, piece, is_over), sink)?;
                 conn
             }
-            Event::Room { conn } => {
+            Event::Room { conn, outcome } => {
                 clear(sockets, conn, Flags::AWAITS_ROOM);
-                sender.resume(sockets, ring, conn)?;
+                sender.resume(sockets, ring, (conn, outcome), sink)?;
                 conn
             }
             Event::Sent { conn, outcome, segments, is_one_of_many } => {
@@ -277,9 +277,16 @@ impl Uring {
                 clear(sockets, conn, Flags::RELEASING);
                 conn
             }
-            Event::Listened { listener, is_over } => return acceptor.set_ready(ring, listener, is_over),
-            Event::Woken { is_over } => {
+            Event::Listened { listener, outcome, is_over } => {
+                acceptor.handle(listener, outcome, is_over);
+                return Ok(());
+            }
+            Event::Woken { outcome, is_over } => {
                 sink(Completion::Woken);
+                if outcome.is_err() {
+                    // No memory for the poll: without it nobody could wake us, so this shard tries until there is.
+                    std::thread::sleep(Duration::from_millis(SUBMIT_RETRY_MS));
+                }
                 return if is_over { ring.watch(&self.waker.0) } else { Ok(()) };
             }
         };

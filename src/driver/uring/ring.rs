@@ -44,7 +44,7 @@ pub(super) enum Event {
     /// An armed receive brought bytes, or the end of the stream, or an error.
     Received { conn: ConnId, outcome: Outcome, piece: Option<Piece>, is_over: bool },
     /// There may be room to send.
-    Room { conn: ConnId },
+    Room { conn: ConnId, outcome: Outcome },
     /// A send ended; of one to many only if not all was taken.
     Sent { conn: ConnId, outcome: Outcome, segments: Vec<Segment>, is_one_of_many: bool },
     /// A socket was opened: its direct descriptor.
@@ -56,9 +56,9 @@ pub(super) enum Event {
     /// A direct descriptor is free again, and whose it was, if a connection's.
     Released { conn: Option<ConnId> },
     /// Connections may wait at a listener.
-    Listened { listener: u32, is_over: bool },
+    Listened { listener: u32, outcome: Outcome, is_over: bool },
     /// The eventfd was written to.
-    Woken { is_over: bool },
+    Woken { outcome: Outcome, is_over: bool },
 }
 
 /// A read ended: its place among those of the batch, and whether there is more to read.
@@ -488,14 +488,14 @@ impl Ring {
                 },
                 POLL => Event::Polled { conn, outcome, is_over },
                 RECEIVE => Event::Received { conn, outcome, piece: piece(&mut self.buffers, outcome, flags), is_over },
-                ROOM => Event::Room { conn },
+                ROOM => Event::Room { conn, outcome },
                 CLOSE => Event::Released { conn: Some(conn) },
                 REFUSE => Event::Released { conn: None },
                 FINISH => Event::Finished { conn },
                 OPEN => Event::Opened { conn, outcome },
                 CONNECT => Event::Connected { conn, outcome },
-                LISTEN => Event::Listened { listener: conn.index, is_over },
-                WAKE => Event::Woken { is_over },
+                LISTEN => Event::Listened { listener: conn.index, outcome, is_over },
+                WAKE => Event::Woken { outcome, is_over },
                 _ => continue,
             };
             self.events.push(event);
