@@ -124,6 +124,14 @@ impl Uring {
         [self.sockets.len() as usize, self.sender.len(), self.receiver.len()]
     }
 
+    /// Connections that a receive is armed for.
+    #[must_use]
+    pub fn armed(&mut self) -> usize {
+        let Self { sockets, receiver, .. } = self;
+        let mut is_armed = |conn| sockets.find(conn).is_some_and(|slot| slot.flags.has(Flags::ARMED));
+        receiver.armed().iter().filter(|&&conn| is_armed(conn)).count()
+    }
+
     /// Bounds the direct descriptors from now on; those in use stay. For tests, which cannot use up a whole table.
     pub fn set_files_max(&mut self, files_max: u32) {
         self.acceptor.set_files_max(files_max);
