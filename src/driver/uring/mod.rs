@@ -77,7 +77,8 @@ impl UringSetup {
         let descriptors_max = u32::try_from(raise_descriptors_max()).unwrap_or(u32::MAX);
         let files_max = connections_capacity.min(descriptors_max).min(RING_FILES_MAX);
         let waker = UringWaker(Arc::new(ring::eventfd()?));
-        Ok(Self { ring: RingSetup::new(files_max)?, waker, files_max, connections_capacity })
+        let ring = RingSetup::new(files_max).map_err(probe::explain)?;
+        Ok(Self { ring, waker, files_max, connections_capacity })
     }
 
     /// A handle that wakes the driver.
