@@ -50,6 +50,9 @@ pub struct ConfigFlags {
     /// What may wait for one reader before it is disconnected [default: 1MiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub outbox_len_max: Option<String>,
+    /// Bytes a second that one reader gets; 0 for no limit [default: 0]
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    pub reader_bandwidth_max: Option<String>,
     /// Last values of all topics together [default: 1GiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub retained_len_max: Option<String>,
@@ -96,7 +99,7 @@ impl ConfigFlags {
     }
 
     #[rustfmt::skip]
-    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 19] {
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 20] {
         [
             ("shards", "--shards", &self.shards),
             ("driver", "--driver", &self.driver),
@@ -109,6 +112,7 @@ impl ConfigFlags {
             ("topics_max", "--topics-max", &self.topics_max),
             ("message_len_max", "--message-len-max", &self.message_len_max),
             ("outbox_len_max", "--outbox-len-max", &self.outbox_len_max),
+            ("reader_bandwidth_max", "--reader-bandwidth-max", &self.reader_bandwidth_max),
             ("retained_len_max", "--retained-len-max", &self.retained_len_max),
             ("handshake_timeout", "--handshake-timeout", &self.handshake_timeout),
             ("body_timeout", "--body-timeout", &self.body_timeout),
