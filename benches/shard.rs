@@ -94,6 +94,7 @@ fn subscribe_and_leave(c: &mut Criterion) {
         topics_max: 10,
         patterns_max: 10,
         retained_len_max: 1_000,
+        message_id_ttl_ms: 0,
         rules: Arc::default(),
     });
     let topic = hub.ensure(&TopicName::parse("px.AAPL").expect("a valid name"));

@@ -13,7 +13,7 @@ pub use topic::{BadTopic, Pattern, Target, TopicName};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::limits::ID_LEN_MAX;
+use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX};
 use crate::time::MonoTime;
 
 /// A connection of one shard: its arena index, and how often that place was used before.
@@ -95,13 +95,49 @@ pub struct Message {
     pub key: Option<Box<str>>,
     /// Who publishes.
     pub origin: Option<Origin>,
+    /// What few publications come with.
+    pub terms: Option<Box<Terms>>,
+}
+
+/// What a publisher asks for beside being heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What names the message, so that a repeat is not said again.
+    pub message_id: Option<Box<str>>,
+    /// Where the topic must stand.
+    pub condition: Option<Condition>,
+}
+
+/// Whether a text can name a message: 1 to [`MESSAGE_ID_LEN_MAX`] visible ASCII characters, so that it can stand in a
+/// header field and in JSON alike.
+#[must_use]
+pub fn is_message_id(text: &str) -> bool {
+    (1..=MESSAGE_ID_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Where a topic must stand for a publication to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Here: nothing was said since.
+    At(Position),
+    /// Nowhere: nothing was said yet.
+    Nothing,
+}
+
+/// What became of a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Its number.
+    pub position: Position,
+    /// It was taken before, with the same message id, and is not said again.
+    pub is_duplicate: bool,
 }
 
 impl Message {
     /// A text without a key, from nobody in particular.
     #[must_use]
     pub fn text(payload: &[u8]) -> Self {
-        Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None }
+        Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None, terms: None }
     }
 }
 
@@ -232,6 +268,26 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
     /// The conflation key.
     pub key: Option<&'a str>,
+    /// What names the message, so that a repeat is not said again.
+    pub message_id: Option<&'a str>,
+    /// Where the topic must stand.
+    pub condition: Option<Condition>,
+}
+
+impl Publish<'_> {
+    /// A copy of what is to be said.
+    #[must_use]
+    pub fn message(&self, origin: Origin) -> Message {
+        let has_terms = self.message_id.is_some() || self.condition.is_some();
+        let terms = || Box::new(Terms { message_id: self.message_id.map(Box::from), condition: self.condition });
+        Message {
+            kind: self.kind,
+            payload: Box::from(self.payload),
+            key: self.key.map(Box::from),
+            origin: Some(origin),
+            terms: has_terms.then(terms),
+        }
+    }
 }
 
 /// How one topic or pattern of a subscription went.
@@ -289,7 +345,7 @@ pub enum Outbound<'a> {
         /// The topic.
         topic: &'a str,
         /// Its number.
-        position: Position,
+        taken: Taken,
     },
     /// What was said in a topic.
     History {

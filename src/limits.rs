@@ -38,6 +38,19 @@ pub const TOPIC_LEN_MAX: usize = 255;
 /// Bytes of a conflation key.
 pub const KEY_LEN_MAX: usize = 255;
 
+/// Bytes of a message id, by which a repeat is known.
+pub const MESSAGE_ID_LEN_MAX: usize = 255;
+
+/// Message ids that a shard remembers, of all its topics; past it the oldest is forgotten before its time.
+/// Memory: about 60 bytes each beside the id itself.
+pub const MESSAGE_IDS_MAX: usize = 1024 * 1024;
+
+/// Bytes of all message ids that a shard remembers; past it likewise.
+pub const MESSAGE_IDS_LEN_MAX: u64 = 64 * 1024 * 1024;
+
+/// Message ids forgotten at a time when their time is over, so that no turn takes long for it.
+pub const MESSAGE_IDS_FORGOTTEN_PER_TURN: usize = 64;
+
 /// Topics and patterns named in one `sub`, `unsub` or `history` operation.
 pub const TOPICS_PER_OPERATION_MAX: usize = 1024;
 
@@ -240,6 +253,8 @@ pub struct Limits {
     pub outbox_len_max: u32,
     /// Payload bytes of all last values together, in the process. Past it a topic's value is delivered, not kept.
     pub retained_len_max: u64,
+    /// How long a message id is remembered, in milliseconds; 0 for not at all.
+    pub message_id_ttl_ms: u64,
     /// From accepting to a complete opening handshake or request head, in milliseconds.
     pub handshake_timeout_ms: u64,
     /// For the whole of a request body, in milliseconds.
@@ -266,6 +281,7 @@ impl Default for Limits {
             message_len_max: 1024 * 1024,
             outbox_len_max: 1024 * 1024,
             retained_len_max: 1024 * 1024 * 1024,
+            message_id_ttl_ms: 300_000,
             handshake_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             http_idle_timeout_ms: 75_000,

@@ -1,5 +1,7 @@
 //! Why an operation was refused.
 
+use super::Position;
+
 /// Why an operation was refused; the names are those of the protocol page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
@@ -21,6 +23,8 @@ pub enum ErrorCode {
     NotFound,
     /// The process is at one of its limits; later it may work.
     Overloaded,
+    /// The topic does not stand where the publisher said.
+    Moved,
     /// Our mistake.
     Internal,
 }
@@ -39,6 +43,7 @@ impl ErrorCode {
             Self::RateLimited => ("rate_limited", 429),
             Self::NotFound => ("not_found", 404),
             Self::Overloaded => ("overloaded", 503),
+            Self::Moved => ("bad_request", 412),
             Self::Internal => ("internal", 500),
         }
     }
@@ -57,12 +62,14 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// The sentence.
     pub message: &'static str,
+    /// Where the topic stands, if that is why.
+    pub position: Option<Position>,
 }
 
 impl Refusal {
     /// A refusal.
     #[must_use]
     pub const fn new(code: ErrorCode, message: &'static str) -> Self {
-        Self { code, message }
+        Self { code, message, position: None }
     }
 }

@@ -53,6 +53,9 @@ pub struct ConfigFlags {
     /// Last values of all topics together [default: 1GiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub retained_len_max: Option<String>,
+    /// How long a repeat is known by its message id, 0s for not at all [default: 5m]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub message_id_ttl: Option<String>,
     /// For a whole opening handshake or request head [default: 10s]
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub handshake_timeout: Option<String>,
@@ -96,7 +99,7 @@ impl ConfigFlags {
     }
 
     #[rustfmt::skip]
-    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 19] {
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 20] {
         [
             ("shards", "--shards", &self.shards),
             ("driver", "--driver", &self.driver),
@@ -110,6 +113,7 @@ impl ConfigFlags {
             ("message_len_max", "--message-len-max", &self.message_len_max),
             ("outbox_len_max", "--outbox-len-max", &self.outbox_len_max),
             ("retained_len_max", "--retained-len-max", &self.retained_len_max),
+            ("message_id_ttl", "--message-id-ttl", &self.message_id_ttl),
             ("handshake_timeout", "--handshake-timeout", &self.handshake_timeout),
             ("body_timeout", "--body-timeout", &self.body_timeout),
             ("http_idle_timeout", "--http-idle-timeout", &self.http_idle_timeout),

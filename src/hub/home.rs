@@ -7,8 +7,8 @@ use super::history::History;
 use super::rules::TopicSettings;
 use super::topic_table::TopicId;
 use crate::command::{
-    Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal, ShardId,
-    TopicName, TopicState,
+    Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
+    ShardId, Terms, TopicName, TopicState,
 };
 use crate::limits::{SHED_SAMPLE, SWEEP_PER_TURN};
 use crate::time::MonoTime;
@@ -73,12 +73,28 @@ pub struct Published {
     pub shards: u64,
 }
 
+/// What became of a publication that was not refused.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It goes out.
+    Said(Published),
+    /// It was taken before, under this position.
+    Repeated(Position),
+}
+
+const MOVED: Refusal = Refusal::new(ErrorCode::Moved, "the topic does not stand there");
+
 impl Hub {
     /// Numbers a publication, keeps it, and says which shards must get it. This shard is the home.
     ///
     /// # Errors
-    /// `overloaded` for a new topic past the limit of topics.
-    pub fn publish(&mut self, now: MonoTime, topic: &TopicName, message: Message) -> Result<Published, Refusal> {
+    /// `overloaded` for a new topic past the limit of topics, `Moved` if the publisher's condition does not hold.
+    pub fn publish(&mut self, now: MonoTime, topic: &TopicName, message: Message) -> Result<Outcome, Refusal> {
+        let Message { kind, payload, key, origin, terms } = message;
+        let terms = terms.map(|terms| *terms).unwrap_or_default();
+        if let Some(result) = self.check_terms(now, topic, &terms) {
+            return result.map(Outcome::Repeated);
+        }
         let id = self.ensure_home(topic)?;
         let mut shards = 0;
         for index in 0..self.matching(id).len() {
@@ -89,11 +105,33 @@ impl Hub {
         let home = entry.home.as_mut().expect("ensure_home made it");
         home.offset += 1;
         shards |= home.interest;
-        let Message { kind, payload, key, origin } = message;
         let (topic, position) = (entry.name.clone(), home.position());
         let publication = Arc::new(Publication { topic, position, kind, payload, key, origin, time: now });
         self.keep(id, &publication);
-        Ok(Published { publication, shards })
+        if let Some(message_id) = terms.message_id {
+            self.message_ids.insert(now, id, message_id, position.offset);
+        }
+        Ok(Outcome::Said(Published { publication, shards }))
+    }
+
+    /// Whether a publication's terms keep it from being said: it was said before, or the topic stands elsewhere.
+    fn check_terms(&self, now: MonoTime, topic: &TopicName, terms: &Terms) -> Option<Result<Position, Refusal>> {
+        if terms.message_id.is_none() && terms.condition.is_none() {
+            return None;
+        }
+        let id = self.find(topic.as_str());
+        let position = id.and_then(|id| self.topics[id].home.as_ref()).map(|home| home.position());
+        if let (Some(id), Some(position), Some(message_id)) = (id, position, &terms.message_id)
+            && let Some(offset) = self.message_ids.find(now, id, message_id)
+        {
+            return Some(Ok(Position { offset, ..position }));
+        }
+        let holds = match terms.condition {
+            None => true,
+            Some(Condition::At(wanted)) => position == Some(wanted),
+            Some(Condition::Nothing) => position.is_none_or(|position| position.offset == 0),
+        };
+        (!holds).then_some(Err(Refusal { position, ..MOVED }))
     }
 
     /// Keeps a publication as the last value and in the history, as far as the bytes kept have room.
@@ -145,6 +183,7 @@ impl Hub {
         for id in some {
             self.expire(now, id);
         }
+        self.message_ids.forget(now);
     }
 
     fn expire(&mut self, now: MonoTime, id: TopicId) {

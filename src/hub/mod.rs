@@ -9,12 +9,13 @@
 
 mod history;
 mod home;
+mod message_ids;
 mod patterns;
 mod readers;
 mod rules;
 mod topic_table;
 
-pub use home::Published;
+pub use home::{Outcome, Published};
 pub use patterns::PatternId;
 pub use readers::{Readers, SubscriberKey};
 pub use rules::{TopicRule, TopicRules, TopicSettings};
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
 use crate::limits::{PATTERN_SCAN_MAX, PATTERN_SNAPSHOT_MAX, PATTERN_TOKENS_MAX, SNAPSHOT_VISITS_MAX};
+use message_ids::MessageIds;
 use patterns::{PatternTable, token_count};
 use topic_table::{Topic, TopicTable};
 
@@ -45,6 +47,8 @@ pub struct HubSettings {
     pub patterns_max: usize,
     /// Payload bytes of the last values kept here, at most.
     pub retained_len_max: u64,
+    /// How long message ids are remembered, in milliseconds.
+    pub message_id_ttl_ms: u64,
     /// What the configuration says of topics.
     pub rules: Arc<TopicRules>,
 }
@@ -55,6 +59,7 @@ pub struct Hub {
     settings: HubSettings,
     topics: TopicTable,
     patterns: PatternTable,
+    message_ids: MessageIds,
     homes: usize,
     epochs_given: u64,
     retained_len: u64,
@@ -71,6 +76,7 @@ impl Hub {
         Self {
             topics: TopicTable::new(settings.hash_key),
             patterns: PatternTable::default(),
+            message_ids: MessageIds::new(settings.hash_key, settings.message_id_ttl_ms),
             homes: 0,
             epochs_given: 0,
             retained_len: 0,
@@ -252,6 +258,8 @@ impl Hub {
             retained_len: self.retained_len,
             entries: self.topics.len(),
             sheds: self.sheds,
+            message_ids: self.message_ids.sizes().0,
+            message_ids_len: self.message_ids.sizes().1,
         }
     }
 }
@@ -269,6 +277,10 @@ pub struct HubSizes {
     pub entries: usize,
     /// How often the bytes kept were past their bound and something was let go.
     pub sheds: u64,
+    /// Message ids remembered.
+    pub message_ids: usize,
+    /// Their bytes, with what keeps them.
+    pub message_ids_len: u64,
 }
 
 #[cfg(test)]
@@ -290,12 +302,17 @@ pub(crate) mod tests {
             topics_max,
             patterns_max: 100,
             retained_len_max,
+            message_id_ttl_ms: 1_000,
             rules: Arc::default(),
         })
     }
 
     pub fn say(hub: &mut Hub, name: &str, text: &str) -> Published {
-        hub.publish(MonoTime::ZERO, &topic(name), Message::text(text.as_bytes())).expect("there is room")
+        let message = Message::text(text.as_bytes());
+        match hub.publish(MonoTime::ZERO, &topic(name), message).expect("there is room") {
+            Outcome::Said(published) => published,
+            Outcome::Repeated(position) => panic!("{position} has no message id"),
+        }
     }
 
     #[test]

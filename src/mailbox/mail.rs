@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::command::{
-    HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Publication, Refusal, ShardId, TopicName,
-    TopicState,
+    HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Publication, Refusal, ShardId, Taken,
+    TopicName, TopicState,
 };
 use crate::metrics::ShardMetrics;
 
@@ -102,7 +102,7 @@ pub enum Answer {
         /// From the request.
         ticket: u32,
         /// Its number.
-        result: Result<Position, Refusal>,
+        result: Result<Taken, Refusal>,
     },
     /// A subscriber was counted or refused. What is delivered after this follows the position without a gap.
     Joined {

@@ -52,6 +52,10 @@ pub struct ShardMetrics {
     pub skipped: u64,
     /// How often history or a last value was let go because of `retained_len_max`.
     pub sheds: u64,
+    /// Publications that came again with their message id and were not said again.
+    pub duplicates: u64,
+    /// Message ids remembered.
+    pub message_ids: u64,
     /// Pooled blocks in use.
     pub blocks_in_use: u64,
     /// Mails that wait.

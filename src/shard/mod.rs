@@ -10,7 +10,7 @@
 //! | `run` | the loop |
 //! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
 //! | `inbound` | received bytes to messages to commands |
-//! | `exchanges` | HTTP requests and their answers, upgrades |
+//! | `exchanges`, `batch` | HTTP requests and their answers, upgrades; publishing over HTTP |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding`, `lag` | one turn's publications to their readers, what is queued to the sockets, what is skipped |
@@ -18,6 +18,7 @@
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
 mod accept;
+mod batch;
 mod catch_up;
 mod closing;
 mod conn;
@@ -155,6 +156,7 @@ impl Shard {
             topics_max: share(u64::from(limits.topics_max)) as usize,
             patterns_max: PATTERNS_MAX,
             retained_len_max: share(limits.retained_len_max),
+            message_id_ttl_ms: limits.message_id_ttl_ms,
             rules: Arc::clone(&settings.rules),
         });
         Self {
@@ -230,6 +232,7 @@ impl Shard {
             outbox_len: self.outboxes.len_of_all() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
+            message_ids: hub.message_ids as u64,
             blocks_in_use: self.pool.in_use() as u64,
             ..self.metrics.clone()
         }

@@ -45,6 +45,7 @@ impl World {
             topics_max: 1,
             patterns_max: 1,
             retained_len_max: 0,
+            message_id_ttl_ms: 0,
             rules: Arc::default(),
         });
         let cores = mailboxes.into_iter().enumerate();

@@ -122,18 +122,25 @@ impl Auditor {
             let payload = self.payload(peer);
             let topic = format!("t.{}", rng.u8(0..3));
             self.ask(peer, Asked::Publish { topic: topic.clone(), payload: payload.clone() });
-            let head = format!("POST /publish/{topic} HTTP/1.1\r\nHost: sim\r\n");
+            // Some come twice under one id, and must be said once.
+            let repeats = rng.u8(0..6) == 0;
+            let id = if repeats { format!("Fanwire-Id: {}\r\n", self.numbers) } else { String::new() };
+            let head = format!("POST /publish/{topic} HTTP/1.1\r\nHost: sim\r\n{id}");
             let request = if rng.bool() {
                 format!("{head}Content-Length: {}\r\n\r\n{payload}", payload.len())
             } else {
                 format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{payload}\r\n0\r\n\r\n", payload.len())
             };
             peer.say_bytes(request.as_bytes());
+            if repeats {
+                self.ask(peer, Asked::Publish { topic, payload });
+                peer.say_bytes(request.as_bytes());
+            }
         }
     }
 
     fn publish_batch(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
-        let count = rng.usize(0..6);
+        let count = if rng.u8(0..8) == 0 { rng.usize(0..100) } else { rng.usize(0..6) };
         let line = |_| (format!("t.{}", rng.u8(0..3)), self.payload(peer));
         let lines: Vec<(String, String)> = (0..count).map(line).collect();
         let line = |(topic, data): &(String, String)| format!("{{\"topic\":\"{topic}\",\"data\":{data}}}\n");
