@@ -3,10 +3,10 @@
 
 use crate::close::CloseReason;
 use crate::command::ConnId;
-use crate::dialect::Dialect;
 use crate::limits::TOPICS_PER_CONNECTION_BOUND;
 use crate::time::MonoTime;
 
+use super::encoding::Encoding;
 use super::subscription::Subscription;
 
 /// A live connection. What it needs only while busy lives in pools, named by [`Slot`]s.
@@ -15,7 +15,8 @@ pub(super) struct Conn {
     /// How often connections were made before this one; tells a stale id apart.
     pub generation: u32,
     pub session: Session,
-    pub dialect: Dialect,
+    /// How what it follows is said to it.
+    pub encoding: Encoding,
     pub timer: Timer,
     /// Why the connection ends, once it does.
     pub end: Option<CloseReason>,
@@ -142,7 +143,7 @@ impl Conn {
         Self {
             generation,
             session: Session::Http,
-            dialect: Dialect::Raw,
+            encoding: Encoding::Raw,
             timer: Timer::Head,
             end: None,
             flags: 0,

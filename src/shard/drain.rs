@@ -2,9 +2,9 @@
 
 use super::Shard;
 use super::conn::Session;
+use super::encoding::Encoding;
 use crate::close::CloseReason;
 use crate::command::{ConnId, Outbound, ShardId};
-use crate::dialect::Dialect;
 use crate::driver::Op;
 use crate::limits::{DRAIN_PER_TURN_MAX, RECONNECTS_PER_SECOND, RETRY_MS_MIN};
 use crate::mailbox::Request;
@@ -117,7 +117,7 @@ impl Shard {
             Session::Http => {}
             Session::WebSocket => {
                 let retry_ms = RETRY_MS_MIN + self.rng.u64(0..=spread_ms);
-                if self.conns[id.index].dialect == Dialect::Json {
+                if self.conns[id.index].encoding == Encoding::Json {
                     self.reply_json(id, &Outbound::Bye { retry_ms });
                 }
                 self.close(id, CloseReason::Shutdown, &format!("retry_ms={retry_ms}"));

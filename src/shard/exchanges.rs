@@ -3,10 +3,11 @@
 use super::Shard;
 use super::batch::Line;
 use super::conn::{Flag, Session, Slot, Timer};
+use super::encoding::Encoding;
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{ConnId, HistoryAnswer, Message, Origin, Subscribe, Target, Terms, TopicName, TopicState};
-use crate::dialect::{Dialect, json};
+use crate::dialect::json;
 use crate::limits::RETRY_AFTER_S;
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
@@ -222,10 +223,10 @@ impl Shard {
         self.metrics.websocket_connections += 1;
         self.set_timer(id, Timer::Ping);
         match upgrade.route {
-            UpgradeRoute::Json => self.conns[id.index].dialect = Dialect::Json,
-            UpgradeRoute::Echo => self.conns[id.index].dialect = Dialect::Echo,
+            UpgradeRoute::Json => self.conns[id.index].encoding = Encoding::Json,
+            UpgradeRoute::Echo => self.conns[id.index].encoding = Encoding::Echo,
             UpgradeRoute::Raw { topic, options } => {
-                self.conns[id.index].dialect = Dialect::Raw;
+                self.conns[id.index].encoding = Encoding::Raw;
                 self.conns[id.index].set(Flag::NO_ECHO, !options.echo);
                 let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
                 let (targets, mode) = (vec![Target::Topic(topic)], options.mode);

@@ -1,6 +1,6 @@
 //! One turn's publications to their readers, and what is queued to the sockets.
 //!
-//! What one topic says in one turn is a run: encoded once per dialect, contiguous, and shared by all its readers. A
+//! What one topic says in one turn is a run: encoded once per encoding, contiguous, and shared by all its readers. A
 //! reader that follows one topic and has nothing waiting gets its range in one `SendMany` with all others like it, with
 //! no allocation, no reference count and no copy of its own. Every other reader gets references in its outbox and one
 //! send at the end of the turn.
@@ -9,18 +9,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Shard;
-use super::conn::{Conn, Flag, Session, Slot};
-use super::encoding::{DIALECTS, Encodings};
-use super::lag;
+use super::conn::{Conn, Flag, Session};
+use super::encoding::{ENCODINGS, Encodings};
 use super::outbox::Outbox;
-use super::subscription::TargetId;
 use super::subscriptions::direct;
 use crate::close::CloseReason;
-use crate::command::{ConnId, Mode, Origin, Outbound, Publication, TopicName};
+use crate::command::{ConnId, Mode, Origin, Publication, TopicName};
 use crate::driver::Op;
 use crate::hub::TopicId;
-use crate::limits::{HELD_LEN_MAX, LAG_DRAIN_LEN, RUN_LEN_MAX, TURN_LEN_MAX};
-use crate::transport::websocket;
+use crate::limits::{HELD_LEN_MAX, RUN_LEN_MAX, TURN_LEN_MAX};
 
 /// What is to be said this turn.
 #[derive(Debug, Default)]
@@ -132,7 +129,7 @@ impl Shard {
     }
 
     fn flush_run(&mut self, run: &Run, mut encodings: Encodings, too_slow: &mut Vec<ConnId>) {
-        let mut batches: [Vec<ConnId>; DIALECTS.len()] = Default::default();
+        let mut batches: [Vec<ConnId>; ENCODINGS.len()] = Default::default();
         let mut others = std::mem::take(&mut self.runs.others);
         for &key in self.hub.readers(run.topic) {
             if let Some(index) = direct(key)
@@ -140,7 +137,7 @@ impl Shard {
                 && self.conns[index].takes_direct()
             {
                 let conn = &self.conns[index];
-                batches[conn.dialect as usize].push(conn.id(index));
+                batches[conn.encoding as usize].push(conn.id(index));
             } else {
                 others.push(self.subscriptions.conn(key));
             }
@@ -152,9 +149,9 @@ impl Shard {
             }
         }
         self.runs.others = others;
-        for (dialect, conns) in DIALECTS.into_iter().zip(batches) {
+        for (encoding, conns) in ENCODINGS.into_iter().zip(batches) {
             if !conns.is_empty() {
-                let segment = encodings.encode(dialect, &run.publications, &mut self.message).segment.clone();
+                let segment = encodings.encode(encoding, &run.publications, &mut self.message).segment.clone();
                 self.metrics.deliveries += (conns.len() * run.publications.len()) as u64;
                 self.metrics.sent_len += (conns.len() * segment.len()) as u64;
                 self.ops.push(Op::SendMany { segment, conns });
@@ -203,7 +200,7 @@ impl Shard {
             }
         }
         let conn = &mut self.conns[index];
-        let encoded = encodings.encode(conn.dialect, &run.publications, &mut self.message);
+        let encoded = encodings.encode(conn.encoding, &run.publications, &mut self.message);
         let outbox = self.outboxes.ensure(&mut conn.outbox);
         let me = Origin { shard: self.settings.shard, conn: conn.id(index) };
         let hides_own = conn.is(Flag::NO_ECHO);
@@ -222,91 +219,6 @@ impl Shard {
         let id = conn.id(index);
         self.mark_dirty(id);
         true
-    }
-
-    /// What a reader that is behind gets of a topic: what its subscription by name asked for, else that by pattern.
-    fn mode(&mut self, index: u32, topic: TopicId) -> Mode {
-        let by_name = TargetId::topic(topic);
-        let asked = if self.subscriptions.find(&self.conns, index, by_name).is_some() {
-            self.modes.get(&(index, by_name)).copied()
-        } else {
-            let patterns = self.hub.matching(topic).iter();
-            patterns.filter_map(|&pattern| self.modes.get(&(index, TargetId::pattern(pattern))).copied()).next()
-        };
-        match asked {
-            Some(Some(mode)) => mode,
-            Some(None) => self.settings.rules.find(self.hub.name(topic).as_str()).mode,
-            None => Mode::Queue,
-        }
-    }
-
-    /// Keeps references for a reader that is behind, as many as its mode asks for.
-    fn fall_behind(&mut self, index: u32, mode: Mode, publications: &[Arc<Publication>]) {
-        let conn = &mut self.conns[index];
-        let me = Origin { shard: self.settings.shard, conn: conn.id(index) };
-        let hides_own = conn.is(Flag::NO_ECHO);
-        let lag = lag::ensure(&mut self.lags, &mut conn.lag);
-        for publication in publications.iter().filter(|publication| !hides_own || publication.origin != Some(me)) {
-            self.metrics.skipped += lag.push(publication, mode, self.settings.limits.outbox_len_max as usize);
-        }
-        let id = conn.id(index);
-        self.mark_dirty(id);
-    }
-
-    /// Too much is held for a reader that is slow to take what it missed. If it would rather skip, it does; `false` if
-    /// it would not, or if its subscriptions are still under way.
-    fn stop_holding(&mut self, index: u32) -> bool {
-        let id = self.conns[index].id(index);
-        let Some(mut held) = self.take_catch_up(id) else { return false };
-        while let Some(publication) = held.pop() {
-            let Some(topic) = self.hub.find(publication.topic.as_str()) else { continue };
-            match self.mode(index, topic) {
-                Mode::Queue => return false,
-                mode => self.fall_behind(index, mode, &[publication]),
-            }
-        }
-        true
-    }
-
-    /// Whether a reader gets a publication behind others of its topic that it is behind with.
-    pub(super) fn comes_by_lag(&mut self, id: ConnId, publication: &Arc<Publication>) -> bool {
-        let lag = self.conns[id.index].lag.index().map(|slot| &self.lags[slot]);
-        let Some(newest) = lag.and_then(|lag| lag.newest(&publication.topic)) else { return false };
-        if newest < publication.position.offset
-            && let Some(topic) = self.hub.find(publication.topic.as_str())
-        {
-            let mode = self.mode(id.index, topic);
-            self.fall_behind(id.index, mode, std::slice::from_ref(publication));
-        }
-        true
-    }
-
-    /// The reader has taken what it was sent: chooses what it gets next of what it is behind with.
-    fn catch_up_lag(&mut self, id: ConnId) {
-        let conn = &mut self.conns[id.index];
-        let (dialect, Some(slot)) = (conn.dialect, conn.lag.index()) else { return };
-        let outbox = self.outboxes.ensure(&mut conn.outbox);
-        while outbox.len() < LAG_DRAIN_LEN
-            && let Some(item) = self.lags[slot].pop()
-        {
-            let gap = Outbound::Gap {
-                topic: item.publication.topic.as_str(),
-                skipped: item.skipped,
-                offset: item.publication.position.offset,
-            };
-            self.metrics.deliveries += 1;
-            outbox.reply(|out| {
-                if item.skipped > 0 {
-                    // The raw feed has no room for it: there a gap is silent.
-                    websocket::frame_unless_empty(&mut self.message, out, |m| dialect.encode_outbound(&gap, m));
-                }
-                websocket::frame_with(&mut self.message, out, |m| dialect.encode_push(&item.publication, m));
-            });
-        }
-        if self.lags[slot].is_empty() {
-            self.lags.remove(slot);
-            conn.lag = Slot::NONE;
-        }
     }
 
     /// Notes that a connection has something to send, or may have nothing left to send, at the end of the turn.

@@ -83,7 +83,7 @@ impl Shard {
 
     fn on_message(&mut self, id: ConnId, is_text: bool, message: &[u8]) {
         self.metrics.messages_received += 1;
-        match self.conns[id.index].dialect {
+        match self.conns[id.index].encoding.dialect() {
             Dialect::Echo => self.reply(id, |_, out| websocket::frame(is_text, message, out)),
             Dialect::Raw => {
                 let Some(topic) = self.raw_topic(id) else { return };

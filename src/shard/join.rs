@@ -10,6 +10,7 @@ use super::Shard;
 use super::catch_up::CatchUp;
 use super::conn::{Flag, Slot};
 use super::conns::Conns;
+use super::encoding::Encoding;
 use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
@@ -17,11 +18,9 @@ use crate::command::{
     ConnId, ErrorCode, JoinAnswer, Joined, Mode, OperationId, Origin, Outbound, Position, Publication, Refusal,
     ShardId, Subscribe, Target, TopicName,
 };
-use crate::dialect::Dialect;
 use crate::hub::{PatternId, SubscriberKey};
 use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
 use crate::mailbox::Request;
-use crate::transport::websocket;
 
 /// What a connection has under way.
 #[derive(Debug, Default)]
@@ -166,7 +165,7 @@ impl Shard {
             return;
         }
         let done = pending.operations.remove(operation as usize);
-        let is_json = self.conns[id.index].dialect == Dialect::Json;
+        let is_json = self.conns[id.index].encoding == Encoding::Json;
         match done.refusal {
             Some(refusal) => {
                 self.unsubscribe(id, &done.made);
@@ -212,10 +211,10 @@ impl Shard {
         if conn.is(Flag::NO_ECHO) && publication.origin == Some(me) {
             return;
         }
-        let dialect = conn.dialect;
+        let encoding = conn.encoding;
         self.metrics.deliveries += 1;
         self.reply(id, |message, out| {
-            websocket::frame_with(message, out, |message| dialect.encode_push(publication, message));
+            encoding.push(publication, message, out);
         });
     }
 

@@ -13,7 +13,8 @@
 //! | `exchanges`, `batch` | HTTP requests and their answers, upgrades; publishing over HTTP |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
 //! | `publish` | publications on their way to the home shard and back |
-//! | `fanout`, `encoding`, `lag` | one turn's publications to their readers, what is queued to the sockets, what is skipped |
+//! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
+//! | `skip`, `lag` | readers that are behind, and what they skip |
 //! | `post` | mail from other shards |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
@@ -36,6 +37,7 @@ mod outbox;
 mod post;
 mod publish;
 mod run;
+mod skip;
 mod subscription;
 mod subscriptions;
 mod tickets;
