@@ -33,6 +33,7 @@ impl Bench {
             hash_key: (1, 2),
             seed: 3,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let (mut mailboxes, _) = Mailbox::mesh(1);

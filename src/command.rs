@@ -2,10 +2,12 @@
 //!
 //! Dialects turn messages into [`Command`]s and [`Outbound`]s into messages; the hub and the shard know nothing else.
 
+mod image;
 mod position;
 mod refusal;
 mod topic;
 
+pub use image::TopicImage;
 pub use position::{BadPosition, Epoch, Position};
 pub use refusal::{ErrorCode, Refusal};
 pub use topic::{BadTopic, Pattern, Target, TopicName};

@@ -203,6 +203,31 @@ pub const SHED_SAMPLE: usize = 64;
 /// Topics looked at per turn for history that has grown too old.
 pub const SWEEP_PER_TURN: usize = 16;
 
+/// Earlier epochs of a topic whose positions still resume, each ended by a death without a shutdown.
+pub const EPOCHS_KEPT: usize = 4;
+
+/// How old what a snapshot brings can be, in milliseconds (30 days); what is older counts as so old.
+pub const AGE_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Topics that a shard looks at in one turn for a snapshot.
+pub const SNAPSHOT_TOPICS_PER_TURN: usize = 512;
+
+/// Publications that a shard adds in one turn to a snapshot; the last topic's may go past it.
+pub const SNAPSHOT_PUBLICATIONS_PER_TURN: usize = 4096;
+
+/// Between two portions of a snapshot, in milliseconds.
+pub const SNAPSHOT_STEP_MS: u64 = 1;
+
+/// Portions of a snapshot that wait to be written, of all shards. Memory: what they hold is kept anyway, but for what
+/// is let go meanwhile.
+pub const SNAPSHOT_PORTIONS_MAX: usize = 16;
+
+/// Bytes of a snapshot read at a time.
+pub const SNAPSHOT_READ_LEN: usize = 1024 * 1024;
+
+/// Files that were refused and set aside under the names `.refused`, `.refused.1` and so on.
+pub const REFUSED_FILES_MAX: usize = 100;
+
 /// Pooled blocks that a shard keeps for reuse; what is above goes back to the allocator.
 pub const POOL_BLOCKS_KEPT_MAX: usize = 256;
 

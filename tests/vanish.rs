@@ -28,6 +28,7 @@ impl World {
             hash_key: (1, 2),
             seed: 3,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let (mailboxes, _) = Mailbox::mesh(2);

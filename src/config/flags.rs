@@ -29,6 +29,12 @@ pub struct ConfigFlags {
     /// Make randomness repeatable, hashing included: for tests
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<String>,
+    /// Write topics to this file now and then and at the end, and read it at the start
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<String>,
+    /// From one snapshot to the next [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub snapshot_interval: Option<String>,
     /// A topic rule, such as "px.> last=false"; again for more, the first match wins; replaces those of the file
     #[arg(long, value_name = "RULE")]
     pub topics: Vec<String>,
@@ -99,13 +105,15 @@ impl ConfigFlags {
     }
 
     #[rustfmt::skip]
-    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 20] {
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 22] {
         [
             ("shards", "--shards", &self.shards),
             ("driver", "--driver", &self.driver),
             ("insecure", "--insecure", &self.insecure),
             ("log", "--log", &self.log),
             ("seed", "--seed", &self.seed),
+            ("snapshot", "--snapshot", &self.snapshot),
+            ("snapshot_interval", "--snapshot-interval", &self.snapshot_interval),
             ("connections_max", "--connections-max", &self.connections_max),
             ("connections_per_ip_max", "--connections-per-ip-max", &self.connections_per_ip_max),
             ("topics_per_connection_max", "--topics-per-connection-max", &self.topics_per_connection_max),

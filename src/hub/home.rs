@@ -8,7 +8,7 @@ use super::rules::TopicSettings;
 use super::topic_table::TopicId;
 use crate::command::{
     Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
-    ShardId, Terms, TopicName, TopicState,
+    ShardId, Terms, TopicImage, TopicName, TopicState,
 };
 use crate::limits::{SHED_SAMPLE, SWEEP_PER_TURN};
 use crate::time::MonoTime;
@@ -26,6 +26,8 @@ pub(super) struct Home {
     readers: u32,
     /// What the configuration says of the topic.
     settings: TopicSettings,
+    /// Where the topic stood when earlier epochs ended without a shutdown: what was said up to there is known.
+    previous: Box<[Position]>,
 }
 
 impl Home {
@@ -37,18 +39,42 @@ impl Home {
         Position { epoch: self.epoch, offset: self.offset }
     }
 
+    /// Begins where the last run of the process, or an epoch before this one, ended.
+    pub fn begin_at(&mut self, position: Position, previous: Vec<Position>) {
+        (self.epoch, self.offset) = (position.epoch, position.offset);
+        self.previous = previous.into();
+    }
+
+    pub fn keeps_history(&self) -> bool {
+        self.settings.history > 0
+    }
+
+    /// What is kept, to be written down.
+    pub fn image(&self, topic: TopicName) -> TopicImage {
+        let mut publications = self.history.to_vec();
+        if publications.is_empty() {
+            publications.extend(self.last.clone());
+        }
+        let (position, previous) = (self.position(), self.previous.to_vec());
+        TopicImage { topic, position, previous, has_last: self.last.is_some(), publications }
+    }
+
+    /// The offset of a position of this epoch, or of an earlier one up to where that is known; `None` for any other.
+    fn offset_of(&self, position: Position) -> Option<u64> {
+        let is_in = |end: &Position| end.epoch == position.epoch && position.offset <= end.offset;
+        (position.epoch == self.epoch || self.previous.iter().any(is_in)).then_some(position.offset)
+    }
+
     /// What was said since a position, if all of it is kept.
     fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
-        if since.epoch != self.epoch {
-            return None;
-        }
+        let since = self.offset_of(since)?;
         let by_last = || {
-            let missed = self.offset.checked_sub(since.offset)?;
+            let missed = self.offset.checked_sub(since)?;
             let last = self.last.iter().filter(|_| missed == 1);
             let publications: Vec<_> = last.cloned().collect();
             (publications.len() as u64 == missed).then_some(publications)
         };
-        self.history.since(since.offset, self.offset).or_else(by_last)
+        self.history.since(since, self.offset).or_else(by_last)
     }
 
     /// Payload bytes of the history that are not those of the last value.
@@ -135,7 +161,7 @@ impl Hub {
     }
 
     /// Keeps a publication as the last value and in the history, as far as the bytes kept have room.
-    fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
+    pub(super) fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
         let home = self.topics[id].home.as_mut().expect("only a home keeps");
         let before = home.retained_len();
         home.last = None;
@@ -186,7 +212,7 @@ impl Hub {
         self.message_ids.forget(now);
     }
 
-    fn expire(&mut self, now: MonoTime, id: TopicId) {
+    pub(super) fn expire(&mut self, now: MonoTime, id: TopicId) {
         if let Some(home) = self.topics[id].home.as_mut() {
             let before = home.retained_len();
             home.history.expire(now, &home.settings);
@@ -200,11 +226,14 @@ impl Hub {
         self.expire(now, id);
         let home = self.topics[id].home.as_ref()?;
         let position = home.position();
+        // A position of an earlier epoch is as good as one of this.
+        let since = query.since.and_then(|since| home.offset_of(since));
+        let query = HistoryQuery { since: since.map(|offset| Position { offset, ..position }), ..query };
         let publications = if home.settings.history > 0 {
             home.history.read(query, position)
         } else {
             // A topic without a history has its last value.
-            let since = query.since.filter(|since| since.epoch == position.epoch).map_or(0, |since| since.offset);
+            let since = since.unwrap_or(0);
             let last = home.last.iter().filter(|last| last.position.offset > since);
             last.take(query.limit as usize).cloned().collect()
         };
@@ -265,7 +294,7 @@ impl Hub {
         })
     }
 
-    fn ensure_home(&mut self, topic: &TopicName) -> Result<TopicId, Refusal> {
+    pub(super) fn ensure_home(&mut self, topic: &TopicName) -> Result<TopicId, Refusal> {
         debug_assert_eq!(self.home_of(topic.as_str()), self.settings.shard, "a topic is asked for at its home");
         if let Some(id) = self.find(topic.as_str())
             && self.topics[id].home.is_some()
@@ -276,8 +305,7 @@ impl Hub {
             return Err(Refusal::new(ErrorCode::Overloaded, "the gateway is at its limit of topics"));
         }
         self.homes += 1;
-        self.epochs_given += 1;
-        let epoch = Epoch(epoch(self.settings.epoch_seed, self.settings.shard, self.epochs_given));
+        let epoch = self.new_epoch();
         let settings = self.settings.rules.find(topic.as_str());
         let id = self.ensure(topic);
         self.topics[id].home = Some(Box::new(Home {
@@ -288,9 +316,29 @@ impl Hub {
             interest: 0,
             readers: 0,
             settings,
+            previous: Box::default(),
         }));
         Ok(id)
     }
+
+    pub(super) fn new_epoch(&mut self) -> Epoch {
+        self.epochs_given += 1;
+        Epoch(epoch(self.settings.epoch_seed, self.settings.shard, self.epochs_given))
+    }
+
+    /// Keeps the history of a topic and no last value.
+    pub(super) fn forget_last(&mut self, id: TopicId) {
+        if let Some(home) = self.topics[id].home.as_mut() {
+            let before = home.retained_len();
+            home.last = None;
+            self.retained_len = self.retained_len - before + home.retained_len();
+        }
+    }
+}
+
+/// The shard of so many that a hash belongs to.
+pub(super) fn spread(hash: u32, shards: usize) -> ShardId {
+    ShardId(((u64::from(hash) * shards as u64) >> 32) as u8)
 }
 
 /// A new epoch each time, different in each shard and at each start; 32 bits, so that positions stay short.

@@ -9,6 +9,7 @@
 
 mod history;
 mod home;
+mod images;
 mod message_ids;
 mod patterns;
 mod readers;
@@ -16,6 +17,7 @@ mod rules;
 mod topic_table;
 
 pub use home::{Outcome, Published};
+pub use images::home_of;
 pub use patterns::PatternId;
 pub use readers::{Readers, SubscriberKey};
 pub use rules::{TopicRule, TopicRules, TopicSettings};
@@ -89,8 +91,7 @@ impl Hub {
     /// The home shard of a topic.
     #[must_use]
     pub fn home_of(&self, topic: &str) -> ShardId {
-        let spread = (u64::from(self.topics.hash(topic)) * self.settings.shards as u64) >> 32;
-        ShardId(spread as u8)
+        home::spread(self.topics.hash(topic), self.settings.shards)
     }
 
     /// The topic of this name, if this shard knows it.

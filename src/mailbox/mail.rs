@@ -84,6 +84,16 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
+    /// Hand over your topics for a snapshot. Only the thread that writes it says so.
+    Snapshot {
+        /// Which one.
+        number: u64,
+    },
+    /// A snapshot was written, or could not be. Only the thread that writes it says so.
+    SnapshotEnded {
+        /// Whether it is on the disk.
+        is_written: bool,
+    },
     /// Shut down in order. Only the composition root says so.
     Drain,
     /// Everything that the sender is to deliver for what it has answered so far comes before the `Fenced` to this.

@@ -21,6 +21,7 @@ impl Shard {
         }
         self.due = due;
         self.hub.sweep(now);
+        self.step_snapshot();
         self.step_drain();
     }
 

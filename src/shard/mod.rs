@@ -16,6 +16,7 @@
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
 //! | `skip`, `lag` | readers that are behind, and what they skip |
 //! | `post` | mail from other shards |
+//! | `snapshot` | the shard's topics on their way to the disk, and back |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
 mod accept;
@@ -38,6 +39,7 @@ mod post;
 mod publish;
 mod run;
 mod skip;
+mod snapshot;
 mod subscription;
 mod subscriptions;
 mod tickets;
@@ -55,7 +57,7 @@ use crate::command::{ConnId, Mode, ShardId};
 use crate::driver::{Completion, Op};
 use crate::hub::{Hub, HubSettings, TopicRules};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
-use crate::mailbox::{Admission, Outgoing};
+use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::ShardMetrics;
 use crate::time::{MonoTime, Wheel};
 use crate::transport::http::Page;
@@ -69,6 +71,7 @@ use join::Pending;
 use join_pattern::Search;
 use lag::Lag;
 use outbox::Outboxes;
+use snapshot::Taking;
 use subscription::TargetId;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
@@ -92,6 +95,8 @@ pub struct Settings {
     pub seed: u64,
     /// The count that all shards share.
     pub admission: Admission,
+    /// Where portions of snapshots go, if any are taken.
+    pub snapshots: Option<PortionLane>,
 }
 
 /// One core's share of the gateway.
@@ -118,6 +123,9 @@ pub struct Shard {
     rng: fastrand::Rng,
     metrics: ShardMetrics,
     drain: Option<Drain>,
+    taking: Option<Taking>,
+    /// When the last snapshot was written, or the shard began.
+    snapshot_time: MonoTime,
     /// The time of the last call that gave one: what happens in between is of that time.
     now: MonoTime,
     /// Connections to send to at the end of the turn.
@@ -179,6 +187,8 @@ impl Shard {
             rng: fastrand::Rng::with_seed(settings.seed),
             metrics: ShardMetrics::default(),
             drain: None,
+            taking: None,
+            snapshot_time: MonoTime::ZERO,
             now: MonoTime::ZERO,
             dirty: Vec::new(),
             congested: Vec::new(),
@@ -214,7 +224,8 @@ impl Shard {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let drain = self.drain.as_ref().map(Drain::next_step);
-        [self.wheel.next_deadline(), drain].into_iter().flatten().min()
+        let snapshot = self.taking.as_ref().map(Taking::next_step);
+        [self.wheel.next_deadline(), drain, snapshot].into_iter().flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
@@ -235,6 +246,7 @@ impl Shard {
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
             message_ids: hub.message_ids as u64,
+            snapshot_age_s: self.snapshot_age_s(),
             blocks_in_use: self.pool.in_use() as u64,
             ..self.metrics.clone()
         }

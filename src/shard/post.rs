@@ -44,6 +44,14 @@ impl Shard {
                 Some(Answer::History { ticket, history: self.hub.history(self.now, topic.as_str(), query) })
             }
             Request::AskMetrics { ticket } => Some(Answer::Metrics { ticket, metrics: Box::new(self.measure()) }),
+            Request::Snapshot { number } => {
+                self.begin_snapshot(number);
+                None
+            }
+            Request::SnapshotEnded { is_written } => {
+                self.note_snapshot(is_written);
+                None
+            }
             Request::Drain => {
                 self.begin_drain();
                 None

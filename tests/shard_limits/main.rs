@@ -6,5 +6,6 @@ mod congestion;
 mod deadlines;
 mod fanout;
 mod requests;
+mod snapshots;
 mod subscriptions;
 mod world;

@@ -121,6 +121,7 @@ impl World {
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let cores = mailboxes.into_iter().enumerate().map(|(index, mailbox)| Core {
