@@ -255,6 +255,8 @@ pub struct Subscribe {
     pub last: bool,
     /// What to do if the reader cannot keep up; the topic's own setting if `None`.
     pub mode: Option<Mode>,
+    /// Whether to tell how many read the topics.
+    pub presence: bool,
 }
 
 /// Say something in a topic. The name is checked when it is looked up.
@@ -314,13 +316,24 @@ pub struct JoinAnswer {
     pub publications: Vec<Arc<Publication>>,
 }
 
+/// How many read a topic, in all shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Subscriptions, by name and by pattern.
+    pub readers: u32,
+    /// How often one by name was made since the topic came to be.
+    pub joins: u64,
+    /// How often one by name ended.
+    pub leaves: u64,
+}
+
 /// What there is to say of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicState {
     /// Where it stands.
     pub position: Position,
-    /// Its readers in all shards, by name and by pattern.
-    pub readers: u32,
+    /// Who reads it.
+    pub presence: Presence,
     /// Its last value, if it is kept.
     pub last: Option<Arc<Publication>>,
 }
@@ -375,6 +388,13 @@ pub enum Outbound<'a> {
         skipped: u64,
         /// The number of the publication that comes next.
         offset: u64,
+    },
+    /// How many read a topic.
+    Presence {
+        /// The topic.
+        topic: &'a str,
+        /// The count.
+        presence: Presence,
     },
     /// The gateway goes away.
     Bye {

@@ -228,6 +228,15 @@ pub const SNAPSHOT_READ_LEN: usize = 1024 * 1024;
 /// Files that were refused and set aside under the names `.refused`, `.refused.1` and so on.
 pub const REFUSED_FILES_MAX: usize = 100;
 
+/// Between two counts of a topic's readers that a watcher is told, in milliseconds.
+pub const PRESENCE_INTERVAL_MS: u64 = 1_000;
+
+/// Watched topics whose readers are counted in one turn.
+pub const PRESENCE_TOPICS_PER_TURN: usize = 256;
+
+/// Between two portions of watched topics, in milliseconds.
+pub const PRESENCE_STEP_MS: u64 = 1;
+
 /// Pooled blocks that a shard keeps for reuse; what is above goes back to the allocator.
 pub const POOL_BLOCKS_KEPT_MAX: usize = 256;
 

@@ -57,6 +57,7 @@ impl World {
             exchanges: sum(|census| census.exchanges),
             pendings: sum(|census| census.pendings),
             lags: sum(|census| census.lags),
+            watched: sum(|census| census.watched),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),
             blocks: sum(|census| census.blocks),

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::command::{
-    Command, Condition, ErrorCode, HistoryQuery, Joined, OperationId, Outbound, PayloadKind, Position, Publication,
-    Publish, Refusal, Subscribe, Taken, Target, TopicName, is_message_id,
+    Command, Condition, ErrorCode, HistoryQuery, Joined, OperationId, Outbound, PayloadKind, Position, Presence,
+    Publication, Publish, Refusal, Subscribe, Taken, Target, TopicName, is_message_id,
 };
 use crate::limits::{KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
 use crate::wire::json::{Object, Scratch, Value, escape_into, is_valid, parse_object};
@@ -110,7 +110,15 @@ fn decode_subscribe(object: &Object<'_>, id: Option<OperationId>) -> Result<Subs
     if !matches!(object.get("max_rate"), None | Some(Value::Null)) {
         return Err(bad_request("max_rate is not in this version"));
     }
-    Ok(Subscribe { id, targets, since, last, mode })
+    let presence = match object.get("presence") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(presence)) => presence,
+        Some(_) => return Err(bad_request("presence is true or false")),
+    };
+    if presence && targets.iter().any(|target| matches!(target, Target::Pattern(_))) {
+        return Err(bad_request("presence is told of topics, not of patterns"));
+    }
+    Ok(Subscribe { id, targets, since, last, mode, presence })
 }
 
 fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Publish<'a>, Refusal> {
@@ -234,6 +242,12 @@ pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
             number(out, *offset);
             out.push(b'}');
         }
+        Outbound::Presence { topic, presence } => {
+            out.extend_from_slice(b"{\"op\":\"presence\",\"t\":");
+            escape_into(out, topic);
+            encode_presence(presence, out);
+            out.push(b'}');
+        }
         Outbound::Bye { retry_ms } => {
             out.extend_from_slice(b"{\"op\":\"bye\",\"code\":\"shutdown\",\"retry_ms\":");
             number(out, *retry_ms);
@@ -297,6 +311,16 @@ pub fn encode_offset_and_data(publication: &Publication, out: &mut Vec<u8>) {
     } else {
         escape_into(out, &String::from_utf8_lossy(payload));
     }
+}
+
+/// Writes `,"readers":N,"joins":N,"leaves":N`.
+pub fn encode_presence(presence: &Presence, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"readers\":");
+    number(out, u64::from(presence.readers));
+    out.extend_from_slice(b",\"joins\":");
+    number(out, presence.joins);
+    out.extend_from_slice(b",\"leaves\":");
+    number(out, presence.leaves);
 }
 
 /// Writes the fields of a publication that was taken.

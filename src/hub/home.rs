@@ -24,6 +24,8 @@ pub(super) struct Home {
     interest: u64,
     /// Readers by name in all shards.
     readers: u32,
+    /// How often one came.
+    joins: u64,
     /// What the configuration says of the topic.
     settings: TopicSettings,
     /// Where the topic stood when earlier epochs ended without a shutdown: what was said up to there is known.
@@ -43,6 +45,11 @@ impl Home {
     pub fn begin_at(&mut self, position: Position, previous: Vec<Position>) {
         (self.epoch, self.offset) = (position.epoch, position.offset);
         self.previous = previous.into();
+    }
+
+    /// Readers by name, and how often one came.
+    pub fn readers(&self) -> (u32, u64) {
+        (self.readers, self.joins)
     }
 
     pub fn keeps_history(&self) -> bool {
@@ -256,6 +263,7 @@ impl Hub {
         self.expire(now, id);
         let home = self.topics[id].home.as_mut().expect("ensure_home made it");
         home.readers += 1;
+        home.joins += 1;
         home.interest |= 1 << from.0;
         let position = home.position();
         let missed = since.map(|since| home.missed(since));
@@ -280,18 +288,9 @@ impl Hub {
     /// What there is to say of a topic that has its home here; `None` if nobody reads or published it.
     pub fn state(&mut self, topic: &str) -> Option<TopicState> {
         let id = self.find(topic)?;
-        self.topics[id].home.as_ref()?;
-        let mut readers = 0_u32;
-        for index in 0..self.matching(id).len() {
-            let pattern = self.matching(id)[index];
-            readers = readers.saturating_add(self.patterns.reader_count(pattern));
-        }
+        let presence = self.presence(id)?;
         let home = self.topics[id].home.as_ref()?;
-        Some(TopicState {
-            position: home.position(),
-            readers: readers.saturating_add(home.readers),
-            last: home.last.clone(),
-        })
+        Some(TopicState { position: home.position(), presence, last: home.last.clone() })
     }
 
     pub(super) fn ensure_home(&mut self, topic: &TopicName) -> Result<TopicId, Refusal> {
@@ -315,6 +314,7 @@ impl Hub {
             history: History::default(),
             interest: 0,
             readers: 0,
+            joins: 0,
             settings,
             previous: Box::default(),
         }));
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(say(&mut hub, "a", "x").shards, 1 << 3 | 1 << 5);
         hub.leave("a", ShardId(3), true);
         assert_eq!(say(&mut hub, "a", "x").shards, 1 << 5);
-        assert_eq!(hub.state("a").expect("the topic is there").readers, 1);
+        assert_eq!(hub.state("a").expect("the topic is there").presence.readers, 1);
     }
 
     #[test]

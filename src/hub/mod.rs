@@ -12,6 +12,7 @@ mod home;
 mod images;
 mod message_ids;
 mod patterns;
+mod presence;
 mod readers;
 mod rules;
 mod topic_table;
@@ -19,6 +20,7 @@ mod topic_table;
 pub use home::{Outcome, Published};
 pub use images::home_of;
 pub use patterns::PatternId;
+pub use presence::PresenceChange;
 pub use readers::{Readers, SubscriberKey};
 pub use rules::{TopicRule, TopicRules, TopicSettings};
 pub use topic_table::TopicId;
@@ -30,6 +32,7 @@ use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicNam
 use crate::limits::{PATTERN_SCAN_MAX, PATTERN_SNAPSHOT_MAX, PATTERN_TOKENS_MAX, SNAPSHOT_VISITS_MAX};
 use message_ids::MessageIds;
 use patterns::{PatternTable, token_count};
+use presence::Watches;
 use topic_table::{Topic, TopicTable};
 
 /// What a hub is told once, at the start.
@@ -62,6 +65,7 @@ pub struct Hub {
     topics: TopicTable,
     patterns: PatternTable,
     message_ids: MessageIds,
+    watches: Watches,
     homes: usize,
     epochs_given: u64,
     retained_len: u64,
@@ -79,6 +83,7 @@ impl Hub {
             topics: TopicTable::new(settings.hash_key),
             patterns: PatternTable::default(),
             message_ids: MessageIds::new(settings.hash_key, settings.message_id_ttl_ms),
+            watches: Watches::default(),
             homes: 0,
             epochs_given: 0,
             retained_len: 0,
@@ -324,7 +329,7 @@ pub(crate) mod tests {
         hub.set_pattern_interest(&pattern, ShardId(2), 7);
         let Published { publication: last, shards } = say(&mut hub, "px.AAPL", "2");
         assert_eq!(shards, 1 << 2);
-        assert_eq!(hub.state("px.AAPL").expect("the topic is there").readers, 7);
+        assert_eq!(hub.state("px.AAPL").expect("the topic is there").presence.readers, 7);
         assert_eq!(hub.snapshots([&pattern, &pattern].into_iter()), [1, 1].map(|_| vec![last.clone()]));
         hub.set_pattern_interest(&pattern, ShardId(2), 0);
         assert_eq!(say(&mut hub, "px.AAPL", "3").shards, 0);

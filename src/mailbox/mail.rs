@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::command::{
-    HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Publication, Refusal, ShardId, Taken,
-    TopicName, TopicState,
+    HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Presence, Publication, Refusal, ShardId,
+    Taken, TopicName, TopicState,
 };
 use crate::metrics::ShardMetrics;
 
@@ -62,6 +62,17 @@ pub enum Request {
         pattern: Pattern,
         /// Comes back.
         ticket: u32,
+    },
+    /// From now on the sender wants to know how many read a topic that it reads; answered by `Presence`, now and
+    /// whenever the count changes. The receiver is the topic's home.
+    Watch {
+        /// The topic.
+        topic: TopicName,
+    },
+    /// The sender wants to know it no longer; it says so before its last reader leaves.
+    Unwatch {
+        /// The topic.
+        topic: TopicName,
     },
     /// What is there to say of a topic? Answered by `TopicState`. The receiver is the topic's home.
     AskTopic {
@@ -147,6 +158,13 @@ pub enum Answer {
         ticket: u32,
         /// `None` if nobody reads or published it.
         history: Option<HistoryAnswer>,
+    },
+    /// How many read a topic that the receiver watches.
+    Presence {
+        /// The topic.
+        topic: TopicName,
+        /// The count.
+        presence: Presence,
     },
     /// What was to be delivered has been sent.
     Fenced,

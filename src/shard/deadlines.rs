@@ -22,6 +22,7 @@ impl Shard {
         self.due = due;
         self.hub.sweep(now);
         self.step_snapshot();
+        self.step_presence();
         self.step_drain();
     }
 

@@ -230,7 +230,7 @@ impl Shard {
                 self.conns[id.index].set(Flag::NO_ECHO, !options.echo);
                 let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
                 let (targets, mode) = (vec![Target::Topic(topic)], options.mode);
-                self.subscribe(id, Subscribe { id: None, targets, since, last: options.last, mode });
+                self.subscribe(id, Subscribe { id: None, targets, since, last: options.last, mode, presence: false });
             }
         }
         let mut rest = upgrade.rest;
@@ -362,7 +362,8 @@ fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
     escape_into(out, topic.as_str());
     out.push(b',');
     json::encode_position(state.position, out);
-    out.extend_from_slice(format!(",\"readers\":{},\"last\":", state.readers).as_bytes());
+    json::encode_presence(&state.presence, out);
+    out.extend_from_slice(b",\"last\":");
     match &state.last {
         Some(last) => {
             out.push(b'{');

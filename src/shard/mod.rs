@@ -12,6 +12,7 @@
 //! | `inbound` | received bytes to messages to commands |
 //! | `exchanges`, `batch` | HTTP requests and their answers, upgrades; publishing over HTTP |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
+//! | `presence` | readers that are told how many there are |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
 //! | `skip`, `lag` | readers that are behind, and what they skip |
@@ -36,6 +37,7 @@ mod join_pattern;
 mod lag;
 mod outbox;
 mod post;
+mod presence;
 mod publish;
 mod run;
 mod skip;
@@ -71,6 +73,7 @@ use join::Pending;
 use join_pattern::Search;
 use lag::Lag;
 use outbox::Outboxes;
+use presence::PresenceReaders;
 use snapshot::Taking;
 use subscription::TargetId;
 use subscriptions::Subscriptions;
@@ -113,6 +116,7 @@ pub struct Shard {
     /// What subscriptions do when their reader is behind, where that is not to wait: the mode that was asked for, or
     /// `None` for the topic's own.
     modes: HashMap<(u32, TargetId), Option<Mode>>,
+    presence: PresenceReaders,
     tickets: Slab<Ticket>,
     /// The other ends, kept only while addresses are counted.
     addresses: HashMap<u32, IpAddr>,
@@ -178,6 +182,7 @@ impl Shard {
             pendings: Slab::new(),
             lags: Slab::new(),
             modes: HashMap::new(),
+            presence: PresenceReaders::default(),
             tickets: Slab::new(),
             addresses: HashMap::new(),
             hub,
@@ -225,7 +230,8 @@ impl Shard {
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let drain = self.drain.as_ref().map(Drain::next_step);
         let snapshot = self.taking.as_ref().map(Taking::next_step);
-        [self.wheel.next_deadline(), drain, snapshot].into_iter().flatten().min()
+        let presence = [self.hub.next_presence(), self.presence.next_look()].into_iter().flatten().min();
+        [self.wheel.next_deadline(), drain, snapshot, presence].into_iter().flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
@@ -269,6 +275,7 @@ impl Shard {
             exchanges: self.exchanges.len(),
             pendings: self.pendings.len(),
             lags: self.lags.len() + self.modes.len(),
+            watched: self.presence.len(),
             tickets: self.tickets.len(),
             deadlines: self.wheel.len(),
             blocks: self.pool.in_use(),
@@ -293,6 +300,8 @@ pub struct Census {
     pub pendings: usize,
     /// Readers that are behind, and subscriptions with a mode of their own.
     pub lags: usize,
+    /// Readers that are told counts, and the topics of which.
+    pub watched: usize,
     /// Questions to other shards.
     pub tickets: usize,
     /// Deadlines.

@@ -37,6 +37,14 @@ impl Shard {
                 self.search(from, pattern, ticket);
                 None
             }
+            Request::Watch { topic } => {
+                let presence = self.hub.watch(self.now, topic.as_str(), from);
+                presence.map(|presence| Answer::Presence { topic, presence })
+            }
+            Request::Unwatch { topic } => {
+                self.hub.unwatch(topic.as_str(), from);
+                None
+            }
             Request::AskTopic { topic, ticket } => {
                 Some(Answer::TopicState { ticket, state: self.hub.state(topic.as_str()) })
             }
@@ -76,6 +84,7 @@ impl Shard {
             Answer::PatternSnapshot { ticket, publications } => self.on_pattern_snapshot(ticket, publications),
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
             Answer::History { ticket, history } => self.on_history(ticket, history),
+            Answer::Presence { topic, presence } => self.on_presence(&topic, presence),
             Answer::Fenced => self.note_fenced(),
             Answer::Metrics { ticket, metrics } => self.on_metrics(ticket, *metrics),
         }

@@ -21,6 +21,7 @@ pub struct Auditor {
     pub complete_readers: u64,
     pub goodbyes: u64,
     pub resumed: u64,
+    pub presences: u64,
 }
 
 /// What is known of one peer.
@@ -181,9 +182,15 @@ impl Auditor {
         let id = self.ask(peer, Asked::Subscribe(target.clone(), since.as_ref().map(|(_, offset)| *offset)));
         let Part::Json { mode } = peer.part else { panic!("only the dialect subscribes") };
         let mode = if mode == "queue" { String::new() } else { format!(",\"mode\":\"{mode}\"") };
+        let is_name = TARGETS[..NAMES].contains(&target.as_str());
+        let presence = if is_name && rng.u8(0..3) == 0 { ",\"presence\":true" } else { "" };
         let since =
             since.map_or(String::new(), |(epoch, offset)| format!(",\"since\":{{\"{target}\":\"{epoch}-{offset}\"}}"));
-        peer.say(&format!("{{\"op\":\"sub\",\"topics\":[\"{target}\"]{since}{mode},\"id\":{id}}}"), rng, pieces);
+        peer.say(
+            &format!("{{\"op\":\"sub\",\"topics\":[\"{target}\"]{since}{mode}{presence},\"id\":{id}}}"),
+            rng,
+            pieces,
+        );
     }
 
     fn ask(&mut self, peer: &Peer, asked: Asked) -> u64 {
@@ -251,6 +258,14 @@ impl Auditor {
                 let number = |field: &str| message[field].as_u64().expect("a gap has numbers");
                 let before = notes.gaps.insert(topic, (number("skipped"), number("o")));
                 assert_eq!(before, None, "a gap is followed by its push: {text}");
+            }
+            Some("presence") => {
+                let topic = message["t"].as_str().expect("a count names its topic");
+                let number = |field: &str| message[field].as_u64().expect("a count has numbers");
+                let by_name = number("joins").checked_sub(number("leaves")).expect("who leaves has joined");
+                assert!((1..=number("readers")).contains(&by_name), "{text}");
+                assert!(notes.targets.contains(topic), "{text} comes to who follows the topic, behind its reply");
+                self.presences += 1;
             }
             Some("bye") => {
                 assert!(message["retry_ms"].as_u64().is_some_and(|retry| retry >= 1_000), "{text}");
