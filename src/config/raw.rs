@@ -72,7 +72,7 @@ pub struct RawConfig {
 }
 
 /// Keys outside of `[limits]` with a single value; `listen` and `topics` are lists.
-const KEYS: [&str; 6] = ["listen", "shards", "driver", "insecure", "log", "seed"];
+const KEYS: [&str; 8] = ["listen", "shards", "driver", "insecure", "log", "seed", "snapshot", "snapshot_interval"];
 
 /// Keys of a topic rule.
 const TOPIC_KEYS: [&str; 8] =
