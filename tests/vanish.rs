@@ -28,6 +28,7 @@ impl World {
             hash_key: (1, 2),
             seed: 3,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let (mailboxes, _) = Mailbox::mesh(2);
@@ -56,6 +57,7 @@ impl World {
             exchanges: sum(|census| census.exchanges),
             pendings: sum(|census| census.pendings),
             lags: sum(|census| census.lags),
+            watched: sum(|census| census.watched),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),
             blocks: sum(|census| census.blocks),

@@ -5,6 +5,9 @@
 mod congestion;
 mod deadlines;
 mod fanout;
+mod pace;
+mod presence;
 mod requests;
+mod snapshots;
 mod subscriptions;
 mod world;
