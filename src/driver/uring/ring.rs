@@ -443,11 +443,24 @@ impl Ring {
         // SAFETY: the entries are those of `push`; the arguments live until the call returns.
         let outcome = unsafe { self.io.submitter().enter(len, want, flags, Some(&args)) };
         self.take();
+        // Completions that found no room follow in order, those of this batch last: they need it still.
+        while self.io.submission().cq_overflow() {
+            // SAFETY: nothing is submitted, and no argument given.
+            let flushed =
+                unsafe { self.io.submitter().enter::<libc::sigset_t>(0, 0, EnterFlags::GETEVENTS.bits(), None) };
+            self.take();
+            if flushed.is_err() {
+                std::thread::sleep(Duration::from_millis(SUBMIT_RETRY_MS));
+            }
+        }
         if self.io.submission().is_empty() {
             self.batch.clear();
         }
         match outcome.map_err(|error| (error.raw_os_error(), error)) {
             Ok(_) | Err((Some(libc::ETIME), _)) => Ok(true),
+            // Completions were dropped, which the kernel does only when it has no memory to keep them: whoever waits for
+            // one is ended by its deadline.
+            Err((Some(libc::EBADR), _)) => Ok(true),
             Err((Some(libc::EINTR), _)) => Ok(false),
             // No memory for requests or for completions: what is there was taken, and the next try waits a little.
             Err((Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM), _)) => {
