@@ -201,11 +201,12 @@ pub const PATTERNS_MAX: usize = 64 * 1024;
 /// held against all of them.
 pub const PATTERN_TOKENS_MAX: usize = 256 * 1024;
 
-/// Topics that a shard looks at when somebody subscribes to a pattern and wants the last values.
+/// Topics that a shard looks at in one turn for the last values that a new reader of a pattern wants; then it answers
+/// with what it has, and goes on when it is asked again.
 pub const PATTERN_SCAN_MAX: usize = 64 * 1024;
 
-/// Last values that one shard sends to a new reader of a pattern.
-pub const PATTERN_SNAPSHOT_MAX: usize = 1024;
+/// Last values in one such answer. The next is asked for when the reader has taken most of what it got.
+pub const PATTERN_PAGE_MAX: usize = 256;
 
 /// Searches for last values that a shard answers in one turn, all by one pass over its topics; the others wait for the
 /// next turn.

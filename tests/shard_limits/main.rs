@@ -6,6 +6,7 @@ mod congestion;
 mod deadlines;
 mod fanout;
 mod pace;
+mod pages;
 mod presence;
 mod requests;
 mod snapshots;
