@@ -46,6 +46,11 @@ impl CatchUp {
         });
     }
 
+    /// Bytes of what was said meanwhile.
+    pub fn len(&self) -> usize {
+        self.held_len
+    }
+
     /// The next publication.
     pub fn pop(&mut self) -> Option<Arc<Publication>> {
         let (_, kept) = self.publications.pop_first()?;
