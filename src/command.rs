@@ -3,16 +3,17 @@
 //! Dialects turn messages into [`Command`]s and [`Outbound`]s into messages; the hub and the shard know nothing else.
 
 mod image;
+mod policy;
 mod position;
 mod refusal;
 mod topic;
 
 pub use image::TopicImage;
+pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};
 pub use refusal::{ErrorCode, Refusal};
 pub use topic::{BadTopic, Pattern, Target, TopicName};
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX};
@@ -143,31 +144,6 @@ impl Message {
     }
 }
 
-/// What the gateway does for a reader that cannot keep up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Everything waits, up to a bound; past it the reader is disconnected.
-    #[default]
-    Queue,
-    /// The oldest is dropped, and the gap is told.
-    DropOldest,
-    /// Only the newest of each topic and key waits.
-    Latest,
-}
-
-impl FromStr for Mode {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "queue" => Ok(Self::Queue),
-            "drop_oldest" => Ok(Self::DropOldest),
-            "latest" => Ok(Self::Latest),
-            _ => Err(()),
-        }
-    }
-}
-
 /// The `id` of an operation, echoed in its reply: the JSON text of a number or a string, at most
 /// [`ID_LEN_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,8 +229,8 @@ pub struct Subscribe {
     pub since: Vec<(TopicName, Position)>,
     /// Whether to send the last value on joining.
     pub last: bool,
-    /// What to do if the reader cannot keep up; the topic's own setting if `None`.
-    pub mode: Option<Mode>,
+    /// What it asks for beside; a target that is followed already keeps its policy if this is `None`.
+    pub policy: Option<Policy>,
     /// Whether to tell how many read the topics.
     pub presence: bool,
 }

@@ -56,6 +56,9 @@ pub struct ConfigFlags {
     /// What may wait for one reader before it is disconnected [default: 1MiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub outbox_len_max: Option<String>,
+    /// Bytes a second that one reader gets; 0 for no limit [default: 0]
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    pub reader_bandwidth_max: Option<String>,
     /// Last values of all topics together [default: 1GiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub retained_len_max: Option<String>,
@@ -108,7 +111,7 @@ impl ConfigFlags {
     }
 
     #[rustfmt::skip]
-    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 23] {
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 24] {
         [
             ("shards", "--shards", &self.shards),
             ("driver", "--driver", &self.driver),
@@ -123,6 +126,7 @@ impl ConfigFlags {
             ("topics_max", "--topics-max", &self.topics_max),
             ("message_len_max", "--message-len-max", &self.message_len_max),
             ("outbox_len_max", "--outbox-len-max", &self.outbox_len_max),
+            ("reader_bandwidth_max", "--reader-bandwidth-max", &self.reader_bandwidth_max),
             ("retained_len_max", "--retained-len-max", &self.retained_len_max),
             ("memory_len_max", "--memory-len-max", &self.memory_len_max),
             ("message_id_ttl", "--message-id-ttl", &self.message_id_ttl),

@@ -75,7 +75,8 @@ pub struct RawConfig {
 const KEYS: [&str; 8] = ["listen", "shards", "driver", "insecure", "log", "seed", "snapshot", "snapshot_interval"];
 
 /// Keys of a topic rule.
-const TOPIC_KEYS: [&str; 6] = ["match", "last", "mode", "history", "history_ttl", "history_len_max"];
+const TOPIC_KEYS: [&str; 8] =
+    ["match", "last", "mode", "max_rate", "max_age", "history", "history_ttl", "history_len_max"];
 
 /// Sections that a later version will have.
 const LATER: [&str; 2] = ["tls", "auth"];

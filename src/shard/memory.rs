@@ -81,13 +81,14 @@ impl Shard {
         }
         holdings.sort_unstable_by_key(|holding| (std::cmp::Reverse(holding.len), holding.id));
         let mut excess = (excess as usize).saturating_sub(ending_len);
-        for Holding { len, class, id } in holdings {
-            if excess == 0 {
-                break;
-            }
-            if self.shed(id, class) {
-                self.metrics.shed[class as usize] += 1;
-                excess = excess.saturating_sub(len);
+        // What is on its way to readers that skip goes last: it is bounded by what one turn brings.
+        for skips in [false, true] {
+            for &Holding { len, class, id } in &holdings {
+                let is_last_resort = class == MemoryClass::Outboxes && self.conns[id.index].is(Flag::HAS_POLICIES);
+                if excess > 0 && is_last_resort == skips && self.shed(id, class) {
+                    self.metrics.shed[class as usize] += 1;
+                    excess = excess.saturating_sub(len);
+                }
             }
         }
     }
@@ -116,10 +117,6 @@ impl Shard {
             let skipped = self.lags[slot].keep_newest();
             self.metrics.skipped += skipped;
             return skipped > 0;
-        }
-        // Its outbox has a bound of its own, and what it skips is taken first.
-        if class == MemoryClass::Outboxes && conn.is(Flag::HAS_MODES) {
-            return false;
         }
         if conn.session == Session::Http {
             self.terminate(id, CloseReason::Overloaded, true);

@@ -6,6 +6,7 @@ mod congestion;
 mod deadlines;
 mod fanout;
 mod memory;
+mod pace;
 mod presence;
 mod requests;
 mod snapshots;

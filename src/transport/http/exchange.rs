@@ -1,6 +1,6 @@
 //! Requests as they come in on one connection: heads, bodies, pipelining, the upgrade.
 
-use super::route::{Page, Route, RouteError, UpgradeRoute};
+use super::route::{Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, parse_head};
 use crate::wire::ws::handshake;
@@ -55,6 +55,8 @@ pub struct Upgrade {
     pub accept: [u8; 28],
     /// Whether the subprotocol that was asked about is among the offered ones.
     pub offers_protocol: bool,
+    /// The most that the reader wants, in bytes a second.
+    pub bandwidth: Option<u32>,
     /// Frames that came with the handshake.
     pub rest: Vec<u8>,
 }
@@ -196,5 +198,6 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
         allow: None,
     })?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
-    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, rest: Vec::new() })
+    let bandwidth = decode_bandwidth(head.query())?;
+    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, bandwidth, rest: Vec::new() })
 }
