@@ -243,6 +243,13 @@ pub const HISTORY_ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Topics looked at for the largest history when the bytes kept are at their bound.
 pub const SHED_SAMPLE: usize = 64;
 
+/// Histories halved at a time because of `memory_len_max`; what is still too much is looked at the next time.
+pub const HISTORIES_HALVED_MAX: u64 = 256;
+
+/// How often a shard looks whether it holds more than its share of `memory_len_max`, in milliseconds. What comes in
+/// between may go past it.
+pub const MEMORY_INTERVAL_MS: u64 = 100;
+
 /// Topics looked at per turn for history that has grown too old.
 pub const SWEEP_PER_TURN: usize = 16;
 
@@ -333,6 +340,9 @@ pub struct Limits {
     pub reader_bandwidth_max: u32,
     /// Payload bytes of all last values together, in the process. Past it a topic's value is delivered, not kept.
     pub retained_len_max: u64,
+    /// Bytes of histories, outboxes, lags and unfinished messages together, in the process; 0 for no limit. Past it the
+    /// largest are let go.
+    pub memory_len_max: u64,
     /// How long a message id is remembered, in milliseconds; 0 for not at all.
     pub message_id_ttl_ms: u64,
     /// From accepting to a complete opening handshake or request head, in milliseconds.
@@ -362,6 +372,7 @@ impl Default for Limits {
             outbox_len_max: 1024 * 1024,
             reader_bandwidth_max: 0,
             retained_len_max: 1024 * 1024 * 1024,
+            memory_len_max: 0,
             message_id_ttl_ms: 300_000,
             handshake_timeout_ms: 10_000,
             body_timeout_ms: 30_000,

@@ -17,7 +17,7 @@ mod readers;
 mod rules;
 mod topic_table;
 
-pub use home::{Outcome, Published};
+pub use home::{Kept, Outcome, Published};
 pub use images::home_of;
 pub use patterns::PatternId;
 pub use presence::PresenceChange;
@@ -68,7 +68,8 @@ pub struct Hub {
     watches: Watches,
     homes: usize,
     epochs_given: u64,
-    retained_len: u64,
+    /// Payload bytes of last values and histories.
+    kept: Kept,
     /// How often the bytes kept were past their bound.
     sheds: u64,
     /// The next topic to look at, by slab place.
@@ -86,7 +87,7 @@ impl Hub {
             watches: Watches::default(),
             homes: 0,
             epochs_given: 0,
-            retained_len: 0,
+            kept: Kept::default(),
             sheds: 0,
             sweep_at: 0,
             settings,
@@ -277,7 +278,8 @@ impl Hub {
         HubSizes {
             topics: self.homes,
             patterns: self.patterns.len(),
-            retained_len: self.retained_len,
+            retained_len: self.kept.total(),
+            kept: self.kept,
             entries: self.topics.len(),
             sheds: self.sheds,
             message_ids: self.message_ids.sizes().0,
@@ -308,8 +310,10 @@ pub struct HubSizes {
     pub topics: usize,
     /// Patterns.
     pub patterns: usize,
-    /// Payload bytes of the last values.
+    /// Payload bytes of last values and histories.
     pub retained_len: u64,
+    /// The same by class.
+    pub kept: Kept,
     /// Topics in the table, home or not.
     pub entries: usize,
     /// How often the bytes kept were past their bound and something was let go.

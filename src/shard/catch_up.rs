@@ -88,6 +88,11 @@ impl CatchUp {
         self.kept.len()
     }
 
+    /// Bytes of what was said meanwhile.
+    pub fn len(&self) -> usize {
+        self.held_len
+    }
+
     /// Forgets what was said in a topic.
     pub fn forget_topic(&mut self, topic: &TopicName) {
         let forget = |publications: &mut Publications| {

@@ -346,6 +346,19 @@ impl Lag {
         unwanted.iter().for_each(|topic| self.forget_topic(topic));
     }
 
+    /// Lets go all but the newest of each topic; returns how many that were.
+    pub fn keep_newest(&mut self) -> u64 {
+        let mut dropped = 0;
+        while let Some((_, topic)) = self.crowded.last().cloned() {
+            self.change(&topic, |lag| {
+                while lag.items.len() > 1 {
+                    dropped += u64::from(lag.take(0).is_some());
+                }
+            });
+        }
+        dropped
+    }
+
     /// Whether the reader has caught up, and no rate has to be remembered.
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty() && self.lanes.is_empty()

@@ -5,6 +5,7 @@
 mod congestion;
 mod deadlines;
 mod fanout;
+mod memory;
 mod pace;
 mod pages;
 mod presence;
