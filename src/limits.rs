@@ -41,6 +41,16 @@ pub const KEY_LEN_MAX: usize = 255;
 /// Topics and patterns named in one `sub`, `unsub` or `history` operation.
 pub const TOPICS_PER_OPERATION_MAX: usize = 1024;
 
+/// Topics and patterns that one request for events, lines or a poll may name: every event of a reader of several topics
+/// carries a position of each. Memory: 32 bytes each, for as long as such a reader stays.
+pub const TOPICS_PER_REQUEST_MAX: usize = 128;
+
+/// How long a poll waits unless its request says otherwise, in milliseconds: shorter than most proxies wait.
+pub const POLL_TIMEOUT_MS: u64 = 25_000;
+
+/// How long a poll may ask to wait, in milliseconds.
+pub const POLL_TIMEOUT_MS_MAX: u64 = 60_000;
+
 /// Bytes of an `id` in the JSON dialect, as it is echoed.
 pub const ID_LEN_MAX: usize = 128;
 

@@ -56,6 +56,7 @@ impl World {
             exchanges: sum(|census| census.exchanges),
             pendings: sum(|census| census.pendings),
             lags: sum(|census| census.lags),
+            vectors: sum(|census| census.vectors),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),
             blocks: sum(|census| census.blocks),

@@ -53,6 +53,12 @@ impl CatchUp {
         Some(kept.publication)
     }
 
+    /// The offset of the first publication of a topic.
+    pub fn first_offset(&self, topic: &TopicName) -> Option<u64> {
+        let mut of_topic = self.publications.range((topic.clone(), 0)..=(topic.clone(), u64::MAX));
+        of_topic.next().map(|((_, offset), _)| *offset)
+    }
+
     /// Forgets what was said in a topic.
     pub fn forget_topic(&mut self, topic: &TopicName) {
         let offsets = self.publications.range((topic.clone(), 0)..=(topic.clone(), u64::MAX)).map(|(key, _)| key.1);

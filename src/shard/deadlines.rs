@@ -61,6 +61,7 @@ impl Shard {
         }
         let conn = &self.conns[id.index];
         match conn.timer {
+            Timer::Ping if conn.session == Session::Stream && conn.outbox.is_none() => self.beat(id),
             Timer::Ping => {
                 self.control(id, websocket::ping);
                 self.set_timer(id, Timer::Pong);

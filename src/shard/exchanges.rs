@@ -3,6 +3,7 @@
 use super::Shard;
 use super::conn::{Flag, Session, Slot, Timer};
 use super::encoding::Encoding;
+use super::streams::Opening;
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
@@ -22,24 +23,25 @@ use crate::wire::json::escape_into;
 #[derive(Debug, Default)]
 pub(super) struct HttpSession {
     exchange: Exchange,
-    waiting: Option<Waiting>,
-    is_head: bool,
+    pub waiting: Option<Waiting>,
+    pub is_head: bool,
     keep_alive: bool,
 }
 
 /// What the request under way waits for.
 #[derive(Debug)]
-enum Waiting {
+pub(super) enum Waiting {
     PublishOne(TopicName),
     PublishMany { results: Vec<Line>, waits: usize },
     Topic(TopicName),
     History,
+    Follow(Opening),
     Metrics { shards: Vec<ShardMetrics>, waits: usize },
 }
 
 /// What came of one line of a batch.
 #[derive(Debug)]
-enum Line {
+pub(super) enum Line {
     Waits(TopicName),
     Taken(TopicName, Position),
     Refused(Refusal),
@@ -144,6 +146,7 @@ impl Shard {
                 let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
                 self.ask_history(topic, query, ticket);
             }
+            Route::Follow(follow) => self.follow(id, *follow, request.is_chunked),
             Route::Upgrade(_) => unreachable!("an upgrade is no request"),
         }
     }
@@ -308,17 +311,32 @@ impl Shard {
         }
     }
 
-    fn respond(&mut self, id: ConnId, status: u16, content_type: &str, headers: &[(&str, &str)], body: &[u8]) {
+    pub(super) fn respond(
+        &mut self,
+        id: ConnId,
+        status: u16,
+        content_type: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) {
         self.take_waiting(id);
         let is_draining = self.is_draining();
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
         let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
         let keep_alive = session.keep_alive && !is_draining;
-        let response = Response { status, content_type, headers, body, keep_alive, is_head: session.is_head };
+        let is_head = session.is_head;
+        let response = Response { status, content_type, headers, body, keep_alive, is_head };
+        self.respond_with(id, keep_alive, |out| response.encode(out));
+    }
+
+    /// Answers the request under way with the response that is written.
+    pub(super) fn respond_with(&mut self, id: ConnId, keep_alive: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
         session.exchange.answered();
         conn.timer = Timer::Answer;
         self.metrics.requests += 1;
-        self.reply(id, |_, out| response.encode(out));
+        self.reply(id, |_, out| write(out));
         self.unpause(id, Flag::PAUSED_REQUEST);
         if keep_alive {
             self.answered.push(id);
@@ -341,7 +359,7 @@ impl Shard {
     }
 
     /// Answers a request that cannot be served. Where the next one begins is not known, so the connection ends.
-    fn refuse_request(&mut self, id: ConnId, error: RouteError) {
+    pub(super) fn refuse_request(&mut self, id: ConnId, error: RouteError) {
         let mut headers = Vec::new();
         match error.status {
             405 => headers.extend(error.allow.map(|allow| ("Allow", allow))),
@@ -364,7 +382,7 @@ impl Shard {
         self.refuse_request(id, RouteError { status: 408, code: "bad_request", message, allow: None });
     }
 
-    fn refuse_past_limit(&mut self, id: ConnId) {
+    pub(super) fn refuse_past_limit(&mut self, id: ConnId) {
         let is_address = self.conns[id.index].is(Flag::PAST_ADDRESS_LIMIT);
         let error = if is_address {
             let message = "too many connections from this address";
@@ -402,7 +420,7 @@ impl Shard {
         Origin { shard: self.settings.shard, conn }
     }
 
-    fn wait_for(&mut self, id: ConnId, waiting: Waiting) {
+    pub(super) fn wait_for(&mut self, id: ConnId, waiting: Waiting) {
         if let Some(slot) = self.conns[id.index].exchange.index() {
             self.exchanges[slot].waiting = Some(waiting);
         }
@@ -413,7 +431,7 @@ impl Shard {
         self.exchanges[slot].waiting.as_mut()
     }
 
-    fn take_waiting(&mut self, id: ConnId) -> Option<Waiting> {
+    pub(super) fn take_waiting(&mut self, id: ConnId) -> Option<Waiting> {
         let slot = self.conns.get(id)?.exchange.index()?;
         self.exchanges[slot].waiting.take()
     }
@@ -454,6 +472,6 @@ fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
 
 const BAD_TOPIC: Refusal = Refusal::new(ErrorCode::BadTopic, "not a topic");
 const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::conn::{Conn, Flag, Session};
-use super::encoding::{ENCODINGS, Encodings};
+use super::encoding::{ENCODINGS, Encoding, Encodings};
 use super::outbox::Outbox;
 use super::subscriptions::direct;
 use crate::close::CloseReason;
@@ -181,7 +181,7 @@ impl Shard {
     fn enqueue(&mut self, run: &Run, encodings: &mut Encodings, index: u32) -> bool {
         let len_max = self.settings.limits.outbox_len_max as usize;
         let conn = &mut self.conns[index];
-        if !conn.is_open_websocket() {
+        if !conn.is_reader() {
             return true;
         }
         let joined = if conn.is(Flag::JOINED_NOW) { self.runs.joined.get(&(index, run.topic)) } else { None };
@@ -210,6 +210,9 @@ impl Shard {
             start = end;
             if hides_own && publication.origin == Some(me) {
                 continue;
+            }
+            if conn.encoding == Encoding::BareEvents {
+                outbox.reply(|out| self.vectors.advance(index, publication, out));
             }
             if outbox.push(encoded.segment.slice(range), len_max).is_err() {
                 return false;

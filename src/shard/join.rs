@@ -8,7 +8,7 @@ use slab::Slab;
 
 use super::Shard;
 use super::catch_up::CatchUp;
-use super::conn::{Flag, Slot};
+use super::conn::{Flag, Session, Slot};
 use super::conns::Conns;
 use super::encoding::Encoding;
 use super::subscription::{Place, TargetId, TargetKind};
@@ -165,16 +165,18 @@ impl Shard {
             return;
         }
         let done = pending.operations.remove(operation as usize);
+        let is_http = self.conns[id.index].session == Session::Http;
         let is_json = self.conns[id.index].encoding == Encoding::Json;
         match done.refusal {
             Some(refusal) => {
                 self.unsubscribe(id, &done.made);
-                if is_json {
+                if is_json || is_http {
                     self.refuse(id, done.id.as_ref(), refusal);
                 } else {
                     self.close(id, CloseReason::Overloaded, refusal.message);
                 }
             }
+            None if is_http => self.begin_stream(id, &done.joined),
             None if is_json => {
                 self.reply_json(id, &Outbound::Subscribed { id: done.id.as_ref(), joined: &done.joined });
             }
@@ -186,7 +188,7 @@ impl Shard {
     /// Sends what the connection is to get before anything else, as much as fits; lets it go when that is all.
     pub(super) fn catch_up(&mut self, id: ConnId) {
         let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
-        if !pending.operations.is_empty() {
+        if !pending.operations.is_empty() || self.conns[id.index].session == Session::Http {
             return;
         }
         while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
@@ -213,7 +215,10 @@ impl Shard {
         }
         let encoding = conn.encoding;
         self.metrics.deliveries += 1;
+        let mut own_id = Vec::new();
+        self.vectors.advance(id.index, publication, &mut own_id);
         self.reply(id, |message, out| {
+            out.append(&mut own_id);
             encoding.push(publication, message, out);
         });
     }
@@ -306,6 +311,7 @@ impl Shard {
         if let Some(slot) = std::mem::replace(&mut self.conns[id.index].lag, Slot::NONE).index() {
             self.lags.remove(slot);
         }
+        self.vectors.forget(id.index);
     }
 
     fn leave(&mut self, key: SubscriberKey) {

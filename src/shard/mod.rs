@@ -11,6 +11,7 @@
 //! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
 //! | `inbound` | received bytes to messages to commands |
 //! | `exchanges` | HTTP requests and their answers, upgrades |
+//! | `streams` | readers over HTTP: events and lines |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
@@ -37,6 +38,7 @@ mod post;
 mod publish;
 mod run;
 mod skip;
+mod streams;
 mod subscription;
 mod subscriptions;
 mod tickets;
@@ -68,6 +70,7 @@ use join::Pending;
 use join_pattern::Search;
 use lag::Lag;
 use outbox::Outboxes;
+use streams::Vectors;
 use subscription::TargetId;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
@@ -107,6 +110,8 @@ pub struct Shard {
     /// What subscriptions do when their reader is behind, where that is not to wait: the mode that was asked for, or
     /// `None` for the topic's own.
     modes: HashMap<(u32, TargetId), Option<Mode>>,
+    /// Where the readers of events of several topics are.
+    vectors: Vectors,
     tickets: Slab<Ticket>,
     /// The other ends, kept only while addresses are counted.
     addresses: HashMap<u32, IpAddr>,
@@ -168,6 +173,7 @@ impl Shard {
             pendings: Slab::new(),
             lags: Slab::new(),
             modes: HashMap::new(),
+            vectors: Vectors::default(),
             tickets: Slab::new(),
             addresses: HashMap::new(),
             hub,
@@ -254,6 +260,7 @@ impl Shard {
             exchanges: self.exchanges.len(),
             pendings: self.pendings.len(),
             lags: self.lags.len() + self.modes.len(),
+            vectors: self.vectors.len(),
             tickets: self.tickets.len(),
             deadlines: self.wheel.len(),
             blocks: self.pool.in_use(),
@@ -278,6 +285,8 @@ pub struct Census {
     pub pendings: usize,
     /// Readers that are behind, and subscriptions with a mode of their own.
     pub lags: usize,
+    /// Readers of events of several topics.
+    pub vectors: usize,
     /// Questions to other shards.
     pub tickets: usize,
     /// Deadlines.

@@ -87,6 +87,7 @@ impl Shard {
                     // The raw feed has no room for it: there a gap is silent.
                     encoding.say(&gap, &mut self.message, out);
                 }
+                self.vectors.advance(id.index, &item.publication, out);
                 encoding.push(&item.publication, &mut self.message, out);
             });
         }

@@ -6,5 +6,6 @@ mod congestion;
 mod deadlines;
 mod fanout;
 mod requests;
+mod streams;
 mod subscriptions;
 mod world;

@@ -2,7 +2,7 @@
 
 use super::route::{Page, Route, RouteError, UpgradeRoute};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
-use crate::wire::http1::{BodyDecoder, RequestHead, parse_head};
+use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
 use crate::wire::ws::handshake;
 
 /// What one connection has sent and what is not answered yet. It exists only while there is such a thing.
@@ -42,6 +42,8 @@ pub struct Request {
     pub is_head: bool,
     /// Whether another request may follow.
     pub keep_alive: bool,
+    /// Whether the peer knows chunks.
+    pub is_chunked: bool,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -145,8 +147,13 @@ impl Exchange {
             _ => 0,
         };
         let decoder = BodyDecoder::new(head.body(), body_len_max)?;
-        let request =
-            Request { route, is_head: head.method() == "HEAD", keep_alive: head.keep_alive(), body: Vec::new() };
+        let request = Request {
+            route,
+            is_head: head.method() == "HEAD",
+            keep_alive: head.keep_alive(),
+            is_chunked: head.version() == Version::Http11,
+            body: Vec::new(),
+        };
         let owes_continue = head.expects_continue();
         self.buffer.drain(..head_len);
         self.phase = Phase::Body { request, decoder, owes_continue };

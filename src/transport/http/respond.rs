@@ -35,6 +35,15 @@ impl Response<'_> {
     }
 }
 
+/// Appends the head of a response that does not end: it ends with the connection, or with an empty chunk.
+pub fn encode_stream_head(out: &mut Vec<u8>, content_type: &str, is_chunked: bool) {
+    let mut headers = vec![("Content-Type", content_type), ("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")];
+    if is_chunked {
+        headers.push(("Transfer-Encoding", "chunked"));
+    }
+    encode_response_head(out, 200, &headers, None, false);
+}
+
 /// The body of a refusal: `{"code":"..","message":".."}`.
 #[must_use]
 pub fn error_body(code: &str, message: &str) -> Vec<u8> {

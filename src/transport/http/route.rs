@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::follow::{self, Door, Follow};
 use crate::command::{HistoryQuery, Mode, PayloadKind, Position, TopicName};
 use crate::limits::KEY_LEN_MAX;
 use crate::wire::http1::{HttpError, RequestHead, percent_decode, query_pairs};
@@ -31,6 +32,8 @@ pub enum Route {
         /// Which part.
         query: HistoryQuery,
     },
+    /// `GET /sse`, `/stream`.
+    Follow(Box<Follow>),
     /// `GET /healthz`.
     Health,
     /// `GET /readyz`.
@@ -104,6 +107,8 @@ impl Route {
         let route = match path {
             "/ws" => Ok(Self::Upgrade(UpgradeRoute::Json)),
             "/echo" => Ok(Self::Upgrade(UpgradeRoute::Echo)),
+            "/sse" => follow::decode(head, Door::Events),
+            "/stream" => follow::decode(head, Door::Lines),
             "/healthz" => Ok(Self::Health),
             "/readyz" => Ok(Self::Ready),
             "/metrics" => Ok(Self::Metrics),
@@ -190,7 +195,7 @@ fn decode_history(topic: TopicName, query: Option<&str>) -> Result<Route, RouteE
     Ok(Route::History { topic, query: wanted })
 }
 
-fn each_pair(
+pub(super) fn each_pair(
     query: Option<&str>,
     mut each: impl FnMut(&str, &str) -> Result<(), RouteError>,
 ) -> Result<(), RouteError> {
@@ -202,16 +207,10 @@ fn each_pair(
 }
 
 fn decode_topic(path: &str) -> Result<TopicName, RouteError> {
-    let bad_topic = RouteError {
-        status: 400,
-        code: "bad_topic",
-        message: "a topic is 1 to 255 bytes: tokens of visible characters but '.', '*', '>' and space, joined by dots",
-        allow: None,
-    };
-    TopicName::parse(&percent_decode(path)?).map_err(|_| bad_topic)
+    TopicName::parse(&percent_decode(path)?).map_err(|_| BAD_TOPIC)
 }
 
-fn decode_flag(value: &str) -> Result<bool, RouteError> {
+pub(super) fn decode_flag(value: &str) -> Result<bool, RouteError> {
     match value {
         "0" | "false" => Ok(false),
         "1" | "true" => Ok(true),
@@ -219,17 +218,24 @@ fn decode_flag(value: &str) -> Result<bool, RouteError> {
     }
 }
 
-fn decode_since(value: &str) -> Result<Position, RouteError> {
+pub(super) fn decode_since(value: &str) -> Result<Position, RouteError> {
     value.parse().map_err(|_| bad_request("since is EPOCH-OFFSET"))
 }
 
-fn decode_mode(value: &str) -> Result<Mode, RouteError> {
+pub(super) fn decode_mode(value: &str) -> Result<Mode, RouteError> {
     value.parse().map_err(|()| bad_request("mode is queue, drop_oldest or latest"))
 }
 
-const fn bad_request(message: &'static str) -> RouteError {
+pub(super) const fn bad_request(message: &'static str) -> RouteError {
     RouteError { status: 400, code: "bad_request", message, allow: None }
 }
+
+pub(super) const BAD_TOPIC: RouteError = RouteError {
+    status: 400,
+    code: "bad_topic",
+    message: "a topic is 1 to 255 bytes: tokens of visible characters but '.', '*', '>' and space, joined by dots",
+    allow: None,
+};
 
 impl From<HttpError> for RouteError {
     fn from(error: HttpError) -> Self {
