@@ -48,8 +48,21 @@ pub const TOPICS_PER_REQUEST_MAX: usize = 128;
 /// How long a poll waits unless its request says otherwise, in milliseconds: shorter than most proxies wait.
 pub const POLL_TIMEOUT_MS: u64 = 25_000;
 
-/// How long a poll may ask to wait, in milliseconds.
+/// How long a poll may wait, in milliseconds. One that asks for more waits this long.
 pub const POLL_TIMEOUT_MS_MAX: u64 = 60_000;
+
+/// How long a topic without a history is kept as polled, from the beginning of a poll, in milliseconds: the longest wait
+/// and a minute to come back.
+pub const POLL_KEPT_MS: u64 = 120_000;
+
+/// Publications that a topic without a history keeps while it is polled, so that nothing is lost between two polls.
+pub const POLL_KEPT_MAX: u32 = 256;
+
+/// Payload bytes of them.
+pub const POLL_KEPT_LEN_MAX: u64 = 1024 * 1024;
+
+/// Payload bytes in one answer to a poll, the first publication aside; the next poll gets the rest.
+pub const POLL_ANSWER_LEN_MAX: usize = 1024 * 1024;
 
 /// Bytes of an `id` in the JSON dialect, as it is echoed.
 pub const ID_LEN_MAX: usize = 128;

@@ -10,7 +10,7 @@ use crate::command::{
     Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal, ShardId,
     TopicName, TopicState,
 };
-use crate::limits::{SHED_SAMPLE, SWEEP_PER_TURN};
+use crate::limits::{POLL_KEPT_LEN_MAX, POLL_KEPT_MAX, POLL_KEPT_MS, SHED_SAMPLE, SWEEP_PER_TURN};
 use crate::time::MonoTime;
 
 /// What only the home shard knows of a topic.
@@ -26,11 +26,36 @@ pub(super) struct Home {
     readers: u32,
     /// What the configuration says of the topic.
     settings: TopicSettings,
+    /// Until when it is kept for those who poll it.
+    polled_until: Option<MonoTime>,
 }
 
 impl Home {
     pub fn is_unused(&self) -> bool {
-        self.readers == 0 && self.interest == 0 && self.offset == 0
+        self.readers == 0 && self.interest == 0 && self.offset == 0 && self.polled_until.is_none()
+    }
+
+    /// What is kept of the topic: what the configuration says, and something if it says nothing and the topic is polled.
+    fn kept(&self) -> TopicSettings {
+        match self.polled_until {
+            Some(_) if self.settings.history == 0 => TopicSettings {
+                history: POLL_KEPT_MAX,
+                history_ttl_ms: POLL_KEPT_MS,
+                history_len_max: POLL_KEPT_LEN_MAX,
+                ..self.settings
+            },
+            _ => self.settings,
+        }
+    }
+
+    /// Forgets what is too old, and that the topic was polled if that is long ago.
+    fn expire(&mut self, now: MonoTime) {
+        self.polled_until = self.polled_until.filter(|until| now < *until);
+        let kept = self.kept();
+        if kept.history == 0 {
+            self.history = History::default();
+        }
+        self.history.expire(now, &kept);
     }
 
     fn position(&self) -> Position {
@@ -101,7 +126,8 @@ impl Hub {
         let home = self.topics[id].home.as_mut().expect("only a home keeps");
         let before = home.retained_len();
         home.last = None;
-        home.history.push(publication, &home.settings);
+        let kept = home.kept();
+        home.history.push(publication, &kept);
         home.last = home.settings.last.then(|| Arc::clone(publication));
         let after = home.retained_len();
         self.retained_len = self.retained_len - before + after;
@@ -144,13 +170,21 @@ impl Hub {
         self.sweep_at = self.sweep_at.wrapping_add(SWEEP_PER_TURN);
         for id in some {
             self.expire(now, id);
+            self.release(id);
+        }
+    }
+
+    /// Notes that a topic that has its home here is polled: it is kept for a while, and what is said in it.
+    pub fn note_poll(&mut self, now: MonoTime, topic: &str) {
+        if let Some(home) = self.find(topic).and_then(|id| self.topics[id].home.as_mut()) {
+            home.polled_until = Some(now.plus_millis(POLL_KEPT_MS));
         }
     }
 
     fn expire(&mut self, now: MonoTime, id: TopicId) {
         if let Some(home) = self.topics[id].home.as_mut() {
             let before = home.retained_len();
-            home.history.expire(now, &home.settings);
+            home.expire(now);
             self.retained_len = self.retained_len - before + home.retained_len();
         }
     }
@@ -249,6 +283,7 @@ impl Hub {
             interest: 0,
             readers: 0,
             settings,
+            polled_until: None,
         }));
         Ok(id)
     }

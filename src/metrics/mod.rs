@@ -24,6 +24,8 @@ pub struct ShardMetrics {
     pub event_connections: u64,
     /// Live connections that read lines.
     pub line_connections: u64,
+    /// Live connections whose poll waits; they count as HTTP too.
+    pub poll_connections: u64,
     /// HTTP requests answered, upgrades included.
     pub requests: u64,
     /// Opening handshakes completed.

@@ -46,6 +46,10 @@ impl CatchUp {
         });
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.publications.is_empty()
+    }
+
     /// The next publication.
     pub fn pop(&mut self) -> Option<Arc<Publication>> {
         let (_, kept) = self.publications.pop_first()?;

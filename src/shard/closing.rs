@@ -112,7 +112,10 @@ impl Shard {
         if conn.is(Flag::CLOSING) {
             self.mark_dirty(id);
         } else if conn.session == Session::Http {
-            self.end_after_answers(id);
+            // A poll is answered now; what was asked behind it comes after.
+            if !self.answer_poll(id) {
+                self.end_after_answers(id);
+            }
         } else {
             // Without a close frame, but it may still read what it was answered.
             self.begin_end(id, CloseReason::PeerGone);

@@ -71,6 +71,8 @@ pub(super) enum Timer {
     Idle,
     /// The reader of a response.
     Answer,
+    /// Something to answer a poll with.
+    Poll,
     /// The next ping, or heartbeat.
     Ping,
     /// A sign of life after a ping; of a stream, that something of what waits was taken.

@@ -113,7 +113,9 @@ impl Shard {
             Session::Http if self.conns[id.index].exchange.is_none() && self.conns[id.index].outbox.is_none() => {
                 self.terminate(id, CloseReason::Shutdown, false);
             }
-            Session::Http => {}
+            Session::Http => {
+                self.answer_poll(id);
+            }
             Session::WebSocket | Session::Stream => {
                 let retry_ms = RETRY_MS_MIN + self.rng.u64(0..=spread_ms);
                 let encoding = self.conns[id.index].encoding;

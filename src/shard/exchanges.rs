@@ -3,6 +3,7 @@
 use super::Shard;
 use super::conn::{Flag, Session, Slot, Timer};
 use super::encoding::Encoding;
+use super::polls::Poll;
 use super::streams::Opening;
 use super::tickets::Ticket;
 use crate::close::CloseReason;
@@ -22,7 +23,7 @@ use crate::wire::json::escape_into;
 /// A connection's requests while any is under way.
 #[derive(Debug, Default)]
 pub(super) struct HttpSession {
-    exchange: Exchange,
+    pub exchange: Exchange,
     pub waiting: Option<Waiting>,
     pub is_head: bool,
     keep_alive: bool,
@@ -36,6 +37,7 @@ pub(super) enum Waiting {
     Topic(TopicName),
     History,
     Follow(Opening),
+    Poll(Poll),
     Metrics { shards: Vec<ShardMetrics>, waits: usize },
 }
 
@@ -57,6 +59,7 @@ impl Shard {
         });
         self.exchanges[slot].exchange.receive(bytes);
         self.advance_requests(id);
+        self.bound_poll(id);
     }
 
     /// Serves requests for as long as they are complete and answered at once.
@@ -91,7 +94,11 @@ impl Shard {
     fn rearm_request(&mut self, id: ConnId) {
         let conn = &mut self.conns[id.index];
         let Some(slot) = conn.exchange.index() else { return };
-        let exchange = &self.exchanges[slot].exchange;
+        let HttpSession { exchange, waiting, .. } = &self.exchanges[slot];
+        // A poll that waits has its own deadline, and is read from so that its peer is seen to go.
+        if matches!(waiting, Some(Waiting::Poll(poll)) if poll.is_open()) {
+            return;
+        }
         let is_waiting = exchange.is_waiting();
         let timer = if is_waiting || !exchange.is_idle() && conn.is(Flag::PAUSED_BACKLOG) {
             Timer::Answer
@@ -426,7 +433,7 @@ impl Shard {
         }
     }
 
-    fn waiting_mut(&mut self, id: ConnId) -> Option<&mut Waiting> {
+    pub(super) fn waiting_mut(&mut self, id: ConnId) -> Option<&mut Waiting> {
         let slot = self.conns.get(id)?.exchange.index()?;
         self.exchanges[slot].waiting.as_mut()
     }

@@ -125,6 +125,7 @@ impl Shard {
         for id in too_slow {
             self.close(id, CloseReason::SlowReader, "too slow");
         }
+        self.answer_polls();
         self.flush_outboxes();
     }
 
@@ -189,7 +190,13 @@ impl Shard {
         if let Some(pending) = conn.pending.index().and_then(|slot| self.pendings.get_mut(slot)) {
             // Who would rather skip is not disconnected for the time that another shard takes to answer.
             let len_max = if conn.is(Flag::HAS_MODES) { len_max.max(HELD_LEN_MAX) } else { len_max };
-            return pending.catch_up.hold(&run.publications[news..], len_max) || self.stop_holding(index);
+            let fits = pending.catch_up.hold(&run.publications[news..], len_max);
+            if conn.session == Session::Http && pending.operations.is_empty() {
+                // A poll: it is answered at the end of this turn, which bounds what it holds.
+                self.polls_ready.push(conn.id(index));
+                return true;
+            }
+            return fits || self.stop_holding(index);
         }
         let is_behind = self.outboxes.get(conn.outbox).is_some_and(Outbox::is_behind) || !conn.lag.is_none();
         if is_behind && conn.is(Flag::HAS_MODES) {

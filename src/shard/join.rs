@@ -25,13 +25,13 @@ use crate::mailbox::Request;
 /// What a connection has under way.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    operations: Slab<Operation>,
+    pub operations: Slab<Operation>,
     /// What it gets once the operations are done.
     pub catch_up: CatchUp,
 }
 
 #[derive(Debug)]
-struct Operation {
+pub(super) struct Operation {
     id: Option<OperationId>,
     joined: Vec<Joined>,
     /// Targets that are still to be answered.
@@ -105,11 +105,15 @@ impl Shard {
         self.hub.hold(topic_id, 1);
         self.subscriptions.add(&mut self.conns, id.index, TargetId::topic(topic_id), Place::Waiting { ticket });
         let home = self.hub.home_of(topic.as_str());
+        let polls = self.is_poll(id);
         if home == self.settings.shard {
             let answer = self.hub.join(self.now, &topic, home, since, last);
+            if polls {
+                self.hub.note_poll(self.now, topic.as_str());
+            }
             self.on_joined(ticket, answer);
         } else {
-            self.outgoing.requests.push((home, Request::Join { topic, since, last, ticket }));
+            self.outgoing.requests.push((home, Request::Join { topic, since, last, polls, ticket }));
         }
     }
 
@@ -176,7 +180,7 @@ impl Shard {
                     self.close(id, CloseReason::Overloaded, refusal.message);
                 }
             }
-            None if is_http => self.begin_stream(id, &done.joined),
+            None if is_http => self.begin_follow(id, &done.joined),
             None if is_json => {
                 self.reply_json(id, &Outbound::Subscribed { id: done.id.as_ref(), joined: &done.joined });
             }

@@ -11,7 +11,7 @@
 //! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
 //! | `inbound` | received bytes to messages to commands |
 //! | `exchanges` | HTTP requests and their answers, upgrades |
-//! | `streams` | readers over HTTP: events and lines |
+//! | `streams`, `polls` | readers over HTTP: events, lines, long polling |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
@@ -34,6 +34,7 @@ mod join;
 mod join_pattern;
 mod lag;
 mod outbox;
+mod polls;
 mod post;
 mod publish;
 mod run;
@@ -128,6 +129,8 @@ pub struct Shard {
     dirty: Vec<ConnId>,
     /// Connections not read from until other shards have caught up.
     congested: Vec<ConnId>,
+    /// Polls that have something to be answered with.
+    polls_ready: Vec<ConnId>,
     /// Connections whose HTTP request was answered in this turn.
     answered: Vec<ConnId>,
     is_congested: bool,
@@ -186,6 +189,7 @@ impl Shard {
             now: MonoTime::ZERO,
             dirty: Vec::new(),
             congested: Vec::new(),
+            polls_ready: Vec::new(),
             answered: Vec::new(),
             is_congested: false,
             refusals: 0,
@@ -223,7 +227,7 @@ impl Shard {
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
     pub(super) fn has_work(&self) -> bool {
-        !self.searches.is_empty()
+        !self.searches.is_empty() || !self.answered.is_empty()
     }
 
     /// What this shard counts, with its gauges filled in.
@@ -235,6 +239,7 @@ impl Shard {
             patterns: hub.patterns as u64,
             retained_len: hub.retained_len,
             subscriptions: self.subscriptions.len() as u64,
+            poll_connections: self.polls() as u64,
             outbox_len: self.outboxes.len_of_all() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,

@@ -67,22 +67,23 @@ impl Shard {
             (Door::Events, _) => Encoding::BareEvents,
             (Door::Lines, _) if is_chunked => Encoding::Chunks,
             (Door::Lines, _) => Encoding::Lines,
+            (Door::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
         };
         self.conns[id.index].encoding = encoding;
         if self.conns[id.index].exchange.index().is_some_and(|slot| self.exchanges[slot].is_head) {
             return self.respond_with(id, false, |out| head(encoding, out));
         }
-        let names = follow.targets.iter().filter_map(|target| match target {
-            Target::Topic(name) => Some(name.clone()),
-            Target::Pattern(_) => None,
-        });
-        self.wait_for(id, Waiting::Follow(Opening { names: names.collect() }));
+        self.wait_for(id, Waiting::Follow(Opening { names: names(&follow) }));
         let Follow { targets, since, last, mode, .. } = follow;
         self.subscribe(id, Subscribe { id: None, targets, since, last, mode });
     }
 
-    /// The subscriptions are made: the response begins.
-    pub(super) fn begin_stream(&mut self, id: ConnId, joined: &[Joined]) {
+    /// The subscriptions are made.
+    pub(super) fn begin_follow(&mut self, id: ConnId, joined: &[Joined]) {
+        if self.is_poll(id) { self.open_poll(id, joined) } else { self.begin_stream(id, joined) }
+    }
+
+    fn begin_stream(&mut self, id: ConnId, joined: &[Joined]) {
         let Some(Waiting::Follow(opening)) = self.take_waiting(id) else { return };
         if self.conns[id.index].is(Flag::PEER_DONE) {
             return self.terminate(id, CloseReason::PeerGone, false);
@@ -128,7 +129,7 @@ impl Shard {
 
     /// Where a reader is before it gets anything: in front of what is kept for it, so that it loses nothing if it is gone
     /// before that arrives.
-    fn start(&mut self, id: ConnId, names: &[TopicName], joined: &[Joined]) -> Box<[(TopicName, Position)]> {
+    pub(super) fn start(&mut self, id: ConnId, names: &[TopicName], joined: &[Joined]) -> Box<[(TopicName, Position)]> {
         let pending = pending_mut(&self.conns, &mut self.pendings, id);
         let start = |name: &TopicName| {
             let stands = joined.iter().find(|joined| joined.target.as_str() == name.as_str())?.position?;
@@ -156,6 +157,15 @@ impl Shard {
         self.reply(id, |_, out| encoding.beat(out));
         self.set_timer(id, Timer::Ping);
     }
+}
+
+/// The topics that a request names, in its order.
+pub(super) fn names(follow: &Follow) -> Box<[TopicName]> {
+    let name = |target: &Target| match target {
+        Target::Topic(name) => Some(name.clone()),
+        Target::Pattern(_) => None,
+    };
+    follow.targets.iter().filter_map(name).collect()
 }
 
 fn head(encoding: Encoding, out: &mut Vec<u8>) {

@@ -119,6 +119,12 @@ impl Exchange {
         matches!(self.phase, Phase::Waiting)
     }
 
+    /// Bytes that are kept.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether a body is on its way.
     #[must_use]
     pub fn is_in_body(&self) -> bool {

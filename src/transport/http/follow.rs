@@ -2,7 +2,7 @@
 
 use super::route::{BAD_TOPIC, Route, RouteError, bad_request, decode_flag, decode_mode, decode_since, each_pair};
 use crate::command::{Epoch, Mode, Position, Target, TopicName};
-use crate::limits::TOPICS_PER_REQUEST_MAX;
+use crate::limits::{POLL_TIMEOUT_MS, POLL_TIMEOUT_MS_MAX, TOPICS_PER_REQUEST_MAX};
 use crate::wire::http1::RequestHead;
 
 /// A request to follow topics and patterns.
@@ -27,9 +27,17 @@ pub enum Door {
     Events,
     /// `/stream`.
     Lines,
+    /// `/poll`.
+    Poll {
+        /// How long it waits.
+        timeout_ms: u64,
+    },
 }
 
-/// Reads `topic=T&topic=U[&since=P,P][&last=0][&mode=..]` and `Last-Event-ID`, which a reader sends when it comes back
+/// A poll, before its query is read.
+pub(super) const POLL: Door = Door::Poll { timeout_ms: POLL_TIMEOUT_MS };
+
+/// Reads `topic=T&topic=U[&since=P,P][&last=0][&mode=..][&timeout=25s]` and `Last-Event-ID`, which a reader sends when it comes back
 /// and which therefore wins over `since`.
 pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteError> {
     let mut follow = Follow { door, targets: Vec::new(), since: Vec::new(), last: true, mode: None };
@@ -42,12 +50,22 @@ pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteE
             }
             "last" => follow.last = decode_flag(value)?,
             "mode" => follow.mode = Some(decode_mode(value)?),
+            "timeout" => {
+                if let Door::Poll { timeout_ms } = &mut follow.door {
+                    *timeout_ms = decode_timeout(value)?;
+                }
+            }
             _ => {}
         }
         Ok(())
     })?;
     if follow.targets.is_empty() {
         return Err(bad_request("name what to follow: ?topic=T, again for more"));
+    }
+    let has_pattern = follow.targets.iter().any(|target| name(target).is_none());
+    if has_pattern && matches!(follow.door, Door::Poll { .. }) {
+        // Without a position of each topic, something would be lost between two polls.
+        return Err(RouteError { message: "a poll names topics, not patterns", ..BAD_TOPIC });
     }
     let names = || follow.targets.iter().filter_map(name);
     let count = names().count();
@@ -80,6 +98,21 @@ fn add_target(targets: &mut Vec<Target>, text: &str) -> Result<(), RouteError> {
     Ok(())
 }
 
+/// Seconds or milliseconds, with their unit.
+fn decode_timeout(text: &str) -> Result<u64, RouteError> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        _ => 0,
+    };
+    let number = digits.parse().ok().filter(|_| scale > 0 && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let timeout_ms = number.map(|number: u32| u64::from(number) * scale);
+    timeout_ms
+        .map(|timeout_ms| timeout_ms.min(POLL_TIMEOUT_MS_MAX))
+        .ok_or(bad_request("timeout is a number with its unit, such as 25s or 500ms"))
+}
+
 fn name(target: &Target) -> Option<&TopicName> {
     match target {
         Target::Topic(name) => Some(name),
@@ -96,9 +129,13 @@ mod tests {
     use crate::wire::http1::parse_head;
 
     fn decoded(query: &str, fields: &str) -> Result<Follow, &'static str> {
+        decoded_at(Door::Events, query, fields)
+    }
+
+    fn decoded_at(door: Door, query: &str, fields: &str) -> Result<Follow, &'static str> {
         let text = format!("GET /sse?{query} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         let (head, _) = parse_head(text.as_bytes()).expect(&text).expect(&text);
-        match decode(&head, Door::Events) {
+        match decode(&head, door) {
             Ok(Route::Follow(follow)) => Ok(*follow),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.code),
@@ -132,6 +169,20 @@ mod tests {
             let nowhere = ("b".to_owned(), NOWHERE.to_string());
             assert_eq!(since("topic=b", &format!("Last-Event-ID: {id}\r\n")), [nowhere], "{id}");
         }
+    }
+
+    #[test]
+    fn a_poll_waits_as_long_as_it_says_within_bounds_and_names_topics() {
+        let timeout = |query: &str| decoded_at(POLL, query, "").map(|follow| follow.door);
+        let waits = |timeout_ms| Ok(Door::Poll { timeout_ms });
+        assert_eq!(timeout("topic=a"), waits(POLL_TIMEOUT_MS));
+        assert_eq!(timeout("topic=a&timeout=0s"), waits(0));
+        assert_eq!(timeout("topic=a&timeout=1500ms"), waits(1_500));
+        assert_eq!(timeout("topic=a&timeout=4294967295s"), waits(POLL_TIMEOUT_MS_MAX));
+        for bad in ["", "5", "s", "5m", "-5s", "%2B5s", "5.5s", "4294967296s", "5s5s", "5S"] {
+            assert_eq!(timeout(&format!("topic=a&timeout={bad}")), Err("bad_request"), "{bad}");
+        }
+        assert_eq!(timeout("topic=a&topic=px.*"), Err("bad_topic"));
     }
 
     #[test]

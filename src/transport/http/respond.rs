@@ -26,9 +26,12 @@ pub struct Response<'a> {
 impl Response<'_> {
     /// Appends the response.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut headers = vec![("Content-Type", self.content_type), ("Cache-Control", "no-store")];
+        // A 204 has neither a body nor a length. [RFC 9110 8.6]
+        let has_body = self.status != 204;
+        let mut headers = Vec::from_iter(has_body.then_some(("Content-Type", self.content_type)));
+        headers.push(("Cache-Control", "no-store"));
         headers.extend_from_slice(self.headers);
-        encode_response_head(out, self.status, &headers, Some(self.body.len()), self.keep_alive);
+        encode_response_head(out, self.status, &headers, has_body.then_some(self.body.len()), self.keep_alive);
         if !self.is_head {
             out.extend_from_slice(self.body);
         }

@@ -32,7 +32,7 @@ pub enum Route {
         /// Which part.
         query: HistoryQuery,
     },
-    /// `GET /sse`, `/stream`.
+    /// `GET /sse`, `/stream`, `/poll`.
     Follow(Box<Follow>),
     /// `GET /healthz`.
     Health,
@@ -109,6 +109,7 @@ impl Route {
             "/echo" => Ok(Self::Upgrade(UpgradeRoute::Echo)),
             "/sse" => follow::decode(head, Door::Events),
             "/stream" => follow::decode(head, Door::Lines),
+            "/poll" => follow::decode(head, follow::POLL),
             "/healthz" => Ok(Self::Health),
             "/readyz" => Ok(Self::Ready),
             "/metrics" => Ok(Self::Metrics),
