@@ -228,6 +228,9 @@ pub const INPUT_LINE_LEN_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of the configuration file.
 pub const CONFIG_LEN_MAX: u64 = 1024 * 1024;
 
+/// Origins in `allowed_origins`: each is compared with that of a request.
+pub const ALLOWED_ORIGINS_MAX: usize = 256;
+
 /// `[[topics]]` rules in a configuration: each is looked at when a topic comes to be.
 pub const TOPIC_RULES_MAX: usize = 1024;
 

@@ -15,8 +15,8 @@ use crate::limits::{BATCH_LINES_MAX, RETRY_AFTER_S};
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
 use crate::transport::http::{
-    CONTINUE, Exchange, Next, Request, Response, Route, RouteError, Upgrade, UpgradeRoute, encode_switching_protocols,
-    error_body,
+    CONTINUE, Exchange, Next, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
+    encode_switching_protocols, error_body,
 };
 use crate::wire::json::escape_into;
 
@@ -26,6 +26,8 @@ pub(super) struct HttpSession {
     pub exchange: Exchange,
     pub waiting: Option<Waiting>,
     pub is_head: bool,
+    /// The origin of the page that may read the answer.
+    pub origin: Option<Box<str>>,
     keep_alive: bool,
 }
 
@@ -72,12 +74,14 @@ impl Shard {
                 break;
             }
             let message_len_max = self.settings.limits.message_len_max as usize;
-            match session.exchange.next(message_len_max, &self.settings.pages, json::SUBPROTOCOL) {
+            let site = Site { pages: &self.settings.pages, origins: &self.settings.origins };
+            match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
                 Next::Continue => self.reply(id, |_, out| out.extend_from_slice(CONTINUE)),
                 Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
                 Next::Refused(error) => return self.refuse_request(id, error),
-                Next::Request(request) => {
+                Next::Request(mut request) => {
+                    session.origin = request.origin.take();
                     session.is_head = request.is_head;
                     session.keep_alive = request.keep_alive;
                     self.serve(id, request);
@@ -122,6 +126,7 @@ impl Shard {
 
     fn serve(&mut self, id: ConnId, request: Request) {
         match request.route {
+            Route::Options(methods) => self.serve_options(id, methods),
             Route::Health => self.respond(id, 200, TEXT, &[], b"ok\n"),
             Route::Ready if self.is_draining() => self.respond(id, 503, TEXT, &[], b"draining\n"),
             Route::Ready => self.respond(id, 200, TEXT, &[], b"ready\n"),
@@ -188,6 +193,22 @@ impl Shard {
         }
         self.json = Some(scratch);
         self.finish_line(id);
+    }
+
+    /// What works here, and, to a browser that asks for a page of another origin, what it may send. [Fetch 4.8]
+    fn serve_options(&mut self, id: ConnId, methods: &str) {
+        let methods = format!("{methods}, OPTIONS");
+        let slot = self.conns[id.index].exchange.index();
+        let is_page = slot.is_some_and(|slot| self.exchanges[slot].origin.is_some());
+        let mut headers = vec![("Allow", methods.as_str())];
+        if is_page {
+            headers.extend([
+                ("Access-Control-Allow-Methods", methods.as_str()),
+                ("Access-Control-Allow-Headers", "Authorization, Content-Type, Fanwire-Key, Last-Event-ID"),
+                ("Access-Control-Max-Age", "7200"),
+            ]);
+        }
+        self.respond(id, 204, TEXT, &headers, b"");
     }
 
     fn serve_metrics(&mut self, id: ConnId) {
@@ -331,8 +352,9 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
         let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
         let keep_alive = session.keep_alive && !is_draining;
-        let is_head = session.is_head;
-        let response = Response { status, content_type, headers, body, keep_alive, is_head };
+        let (is_head, origin) = (session.is_head, session.origin.take());
+        let origin = origin.as_deref();
+        let response = Response { status, content_type, headers, body, origin, keep_alive, is_head };
         self.respond_with(id, keep_alive, |out| response.encode(out));
     }
 
@@ -378,7 +400,9 @@ impl Shard {
         let (status, headers) = (error.status, &*headers);
         let slot = self.conns.get(id).and_then(|conn| conn.exchange.index());
         let is_head = slot.is_some_and(|slot| self.exchanges[slot].exchange.is_refused_head());
-        let response = Response { status, content_type: JSON, headers, body: &body, keep_alive: false, is_head };
+        let origin = slot.and_then(|slot| self.exchanges[slot].origin.take());
+        let (body, origin) = (&*body, origin.as_deref());
+        let response = Response { status, content_type: JSON, headers, body, origin, keep_alive: false, is_head };
         self.metrics.requests += 1;
         self.reply(id, |_, out| response.encode(out));
         self.begin_end(id, CloseReason::BadRequest);

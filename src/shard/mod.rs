@@ -60,7 +60,7 @@ use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing};
 use crate::metrics::ShardMetrics;
 use crate::time::{MonoTime, Wheel};
-use crate::transport::http::Page;
+use crate::transport::http::{Origins, Page};
 use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
 use conns::Conns;
@@ -89,6 +89,8 @@ pub struct Settings {
     pub rules: Arc<TopicRules>,
     /// Pages served beside the endpoints.
     pub pages: Arc<[Page]>,
+    /// Whose pages may use the endpoints from a browser.
+    pub origins: Arc<Origins>,
     /// The key of every hash of a topic name, the same in all shards.
     pub hash_key: (u64, u64),
     /// Where this shard's random numbers start: jitter, epochs.

@@ -70,8 +70,11 @@ impl Shard {
             (Door::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
         };
         self.conns[id.index].encoding = encoding;
-        if self.conns[id.index].exchange.index().is_some_and(|slot| self.exchanges[slot].is_head) {
-            return self.respond_with(id, false, |out| head(encoding, out));
+        if let Some(slot) = self.conns[id.index].exchange.index()
+            && self.exchanges[slot].is_head
+        {
+            let origin = self.exchanges[slot].origin.take();
+            return self.respond_with(id, false, |out| head(encoding, origin.as_deref(), out));
         }
         self.wait_for(id, Waiting::Follow(Opening { names: names(&follow) }));
         let Follow { targets, since, last, mode, .. } = follow;
@@ -94,9 +97,8 @@ impl Shard {
         }
         let start = self.start(id, &opening.names, joined);
         let conn = &mut self.conns[id.index];
-        if let Some(slot) = std::mem::replace(&mut conn.exchange, Slot::NONE).index() {
-            self.exchanges.remove(slot);
-        }
+        let exchange = std::mem::replace(&mut conn.exchange, Slot::NONE).index();
+        let origin = exchange.and_then(|slot| self.exchanges.remove(slot).origin);
         conn.session = Session::Stream;
         conn.set(Flag::DEAF, true);
         conn.active_tick = tick(self.now);
@@ -110,7 +112,7 @@ impl Shard {
         }
         self.unpause(id, Flag::PAUSED_REQUEST);
         self.set_timer(id, Timer::Ping);
-        self.reply(id, |_, out| head(encoding, out));
+        self.reply(id, |_, out| head(encoding, origin.as_deref(), out));
         if let Some(outbox) = self.outboxes.get_mut(self.conns[id.index].outbox) {
             outbox.guard();
         }
@@ -168,9 +170,9 @@ pub(super) fn names(follow: &Follow) -> Box<[TopicName]> {
     follow.targets.iter().filter_map(name).collect()
 }
 
-fn head(encoding: Encoding, out: &mut Vec<u8>) {
+fn head(encoding: Encoding, origin: Option<&str>, out: &mut Vec<u8>) {
     let content_type = if encoding.is_events() { sse::CONTENT_TYPE } else { stream::CONTENT_TYPE };
-    encode_stream_head(out, content_type, encoding == Encoding::Chunks);
+    encode_stream_head(out, content_type, encoding == Encoding::Chunks, origin);
 }
 
 /// What a request to follow is told for which more was said than may wait. Its subscriptions are still under way, so

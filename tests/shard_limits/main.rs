@@ -5,6 +5,7 @@
 mod congestion;
 mod deadlines;
 mod fanout;
+mod pages;
 mod polls;
 mod requests;
 mod streams;

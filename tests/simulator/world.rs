@@ -118,6 +118,7 @@ impl World {
                 settings: TopicSettings { history, ..TopicSettings::default() },
             }])),
             pages: Arc::default(),
+            origins: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
             admission: Admission::new(limits.connections_max, 0),

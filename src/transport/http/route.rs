@@ -34,6 +34,8 @@ pub enum Route {
     },
     /// `GET /sse`, `/stream`, `/poll`.
     Follow(Box<Follow>),
+    /// `OPTIONS`, with the methods that work.
+    Options(&'static str),
     /// `GET /healthz`.
     Health,
     /// `GET /readyz`.
@@ -114,6 +116,7 @@ impl Route {
             "/readyz" => Ok(Self::Ready),
             "/metrics" => Ok(Self::Metrics),
             "/publish" => Ok(Self::PublishMany),
+            "*" => Ok(Self::Options("GET, HEAD, POST")),
             _ => match pages.iter().position(|page| page.path == path) {
                 Some(page) => Ok(Self::Page(page)),
                 None => find_by_prefix(head, path),
@@ -122,13 +125,24 @@ impl Route {
         let allow = match route {
             Self::PublishOne { .. } | Self::PublishMany => "POST",
             Self::Upgrade(_) => "GET",
+            Self::Options(methods) => methods,
             _ => "GET, HEAD",
         };
+        if head.method() == "OPTIONS" {
+            return Ok(Self::Options(allow));
+        }
         if !allow.split(", ").any(|method| method == head.method()) {
             let message = "this path does not take this method";
             return Err(RouteError { status: 405, code: "bad_request", message, allow: Some(allow) });
         }
         Ok(route)
+    }
+}
+
+impl Route {
+    /// Whether it is there for any page: it says and takes nothing that is anybody's.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Upgrade(UpgradeRoute::Echo) | Self::Health | Self::Ready | Self::Metrics | Self::Page(_))
     }
 }
 
