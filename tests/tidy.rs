@@ -30,6 +30,7 @@ const ROOMS: &[Room] = &[
     Room { name: "hub", imports: GROUND },
     Room { name: "auth", imports: GROUND_AND_WIRE },
     Room { name: "admin", imports: GROUND_AND_WIRE },
+    Room { name: "snapshot", imports: GROUND },
     Room { name: "mailbox", imports: GROUND },
     Room { name: "backplane", imports: GROUND },
     // One core.
@@ -87,7 +88,7 @@ const CRATES: &[Crate] = &[
     Crate { name: "signal_hook", places: &["server"] },
     Crate { name: "simd_json", places: &["wire/json"] },
     Crate { name: "simdutf8", places: &["wire"] },
-    Crate { name: "siphasher", places: &["hub", "shard"] },
+    Crate { name: "siphasher", places: &["hub", "shard", "snapshot"] },
     Crate { name: "slab", places: &["shard", "hub", "driver"] },
     Crate { name: "socket2", places: &["driver"] },
     Crate { name: "toml", places: &["config"] },

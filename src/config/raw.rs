@@ -72,7 +72,7 @@ pub struct RawConfig {
 }
 
 /// Keys outside of `[limits]` and `[auth]`; `topics` is a list of tables.
-const KEYS: [&str; 6] = ["listen", "shards", "driver", "insecure", "log", "seed"];
+const KEYS: [&str; 8] = ["listen", "shards", "driver", "insecure", "log", "seed", "snapshot", "snapshot_interval"];
 
 /// Keys of `[auth]`.
 const AUTH_KEYS: [&str; 1] = ["allowed_origins"];
@@ -81,7 +81,8 @@ const AUTH_KEYS: [&str; 1] = ["allowed_origins"];
 const LISTS: [&str; 2] = ["listen", "allowed_origins"];
 
 /// Keys of a topic rule.
-const TOPIC_KEYS: [&str; 6] = ["match", "last", "mode", "history", "history_ttl", "history_len_max"];
+const TOPIC_KEYS: [&str; 8] =
+    ["match", "last", "mode", "max_rate", "max_age", "history", "history_ttl", "history_len_max"];
 
 /// Sections that a later version will have.
 const LATER: [&str; 2] = ["tls", "auth"];

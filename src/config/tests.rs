@@ -55,7 +55,16 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
 fn every_key_stands_in_the_file_the_environment_and_flags() {
     let command = ConfigFlags::augment_args(clap::Command::new("serve"));
     let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
-    let plain = [("shards", "2"), ("driver", "epoll"), ("insecure", "true"), ("log", "info"), ("seed", "7")];
+    let plain = [
+        ("shards", "2"),
+        ("driver", "epoll"),
+        ("insecure", "true"),
+        ("log", "info"),
+        ("seed", "7"),
+        ("snapshot", "topics.snapshot"),
+        // Without a file it is a warning.
+        ("snapshot_interval", "77ms"),
+    ];
     let limits = LIMITS.iter().map(|row| match row.unit {
         Unit::Millis => (row.key, "77ms"),
         _ => (row.key, "2048"),

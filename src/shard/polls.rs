@@ -48,7 +48,7 @@ impl Shard {
     pub(super) fn poll(&mut self, id: ConnId, follow: Follow, timeout_ms: u64) {
         self.wait_for(id, Waiting::Poll(Poll { names: names(&follow), timeout_ms, open: None }));
         let Follow { targets, since, last, .. } = follow;
-        self.subscribe(id, Subscribe { id: None, targets, since, last, mode: None });
+        self.subscribe(id, Subscribe { id: None, targets, since, last, policy: None, presence: false });
     }
 
     /// Whether the request under way is a poll.
@@ -120,7 +120,7 @@ impl Shard {
         let mut body = b"{\"messages\":[".to_vec();
         let (mut count, mut len) = (0, 0);
         while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
-            && let Some(publication) = pending.catch_up.pop()
+            && let Some((publication, _)) = pending.catch_up.pop()
         {
             len += publication.payload.len();
             if count > 0 && len > POLL_ANSWER_LEN_MAX {

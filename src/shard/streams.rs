@@ -77,8 +77,9 @@ impl Shard {
             return self.respond_with(id, false, |out| head(encoding, origin.as_deref(), out));
         }
         self.wait_for(id, Waiting::Follow(Opening { names: names(&follow) }));
-        let Follow { targets, since, last, mode, .. } = follow;
-        self.subscribe(id, Subscribe { id: None, targets, since, last, mode });
+        self.note_bandwidth(id, follow.bandwidth);
+        let Follow { targets, since, last, policy, .. } = follow;
+        self.subscribe(id, Subscribe { id: None, targets, since, last, policy, presence: false });
     }
 
     /// The subscriptions are made.

@@ -5,9 +5,12 @@
 mod congestion;
 mod deadlines;
 mod fanout;
+mod pace;
 mod pages;
 mod polls;
+mod presence;
 mod requests;
+mod snapshots;
 mod streams;
 mod subscriptions;
 mod world;

@@ -74,7 +74,8 @@ impl Auditor {
                 // Events that come by a pattern have no position that could be held against others.
                 self.notes.entry(peer.id).or_default().targets.retain(|target| !target.contains('*'));
             }
-        } else {
+        } else if message["op"] != "gap" || self.notes[&peer.id].targets.iter().any(|target| matches(target, &message))
+        {
             self.hear_json(peer.id, text);
         }
         if message["op"] == "bye" {
@@ -140,6 +141,11 @@ impl Auditor {
             }
         }
     }
+}
+
+/// Whether a gap is one of what a target brings.
+fn matches(target: &str, gap: &Value) -> bool {
+    crate::auditor::matches(target, gap["t"].as_str().expect("a gap names its topic"))
 }
 
 /// The offsets of an id.

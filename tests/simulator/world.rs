@@ -10,7 +10,7 @@ use fanwire::mailbox::{Admission, Control, Mailbox, Request};
 use fanwire::shard::{Census, Settings, Shard, turn};
 
 use crate::auditor::Auditor;
-use crate::peers::{Part, Peer, hostile_bytes};
+use crate::peers::{Pace, Part, Peer, hostile_bytes};
 
 /// What one seed plays.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,7 @@ pub struct Totals {
     pub skipped: u64,
     pub returns: u64,
     pub polled: u64,
+    pub presences: u64,
 }
 
 impl Totals {
@@ -54,6 +55,7 @@ impl Totals {
         self.skipped += other.skipped;
         self.returns += other.returns;
         self.polled += other.polled;
+        self.presences += other.presences;
     }
 
     /// A suite in which nothing was said, or nothing went wrong, has shown nothing.
@@ -61,6 +63,7 @@ impl Totals {
         assert!(self.publications > 1_000 && self.deliveries > 5_000, "{self:?}");
         assert!(self.complete_readers + self.goodbyes > 100 && self.resumed > 10, "{self:?}");
         assert!(self.polled > 100, "{self:?}");
+        assert!(self.presences > 100, "{self:?}");
         if under_faults {
             assert!(self.returns > 40, "{self:?}");
             assert!(self.slow_closes > 0 && self.resets > 0 && self.skipped > 100, "{self:?}");
@@ -128,6 +131,7 @@ impl World {
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let cores = mailboxes.into_iter().enumerate().map(|(index, mailbox)| Core {
@@ -180,9 +184,15 @@ impl World {
     fn connect(&mut self) {
         let topic = format!("t.{}", self.rng.u8(0..3));
         let mode = ["queue", "queue", "drop_oldest", "latest"][self.rng.usize(0..4)];
+        let pace = Pace {
+            max_rate: [0, 0, 20, 200][self.rng.usize(0..4)],
+            max_age_ms: [0, 0, 0, 30][self.rng.usize(0..4)],
+            // In the settling time of a run it is enough for the outboxes of faulty runs.
+            bandwidth: [0, 0, 0, 50_000][self.rng.usize(0..4)],
+        };
         let part = match self.rng.u8(0..14) {
-            0..4 => Part::Raw { topic, echo: self.rng.u8(0..3) > 0, mode },
-            4..8 => Part::Json { mode },
+            0..4 => Part::Raw { topic, echo: self.rng.u8(0..3) > 0, mode, pace },
+            4..8 => Part::Json { mode, pace },
             8 if self.run.hostile => Part::Hostile,
             10.. => self.follower(mode),
             _ => Part::Http,
@@ -291,7 +301,10 @@ impl World {
                 _ => self.net.set_reading(peer.id, false),
             }
         }
-        for _ in 0..400 {
+        for round in 0..400 {
+            // A stream to who neither reads nor leaves may stay.
+            let hostile = self.peers.iter().filter(|peer| round == 350 && peer.part == Part::Hostile);
+            hostile.for_each(|peer| self.net.close(peer.id));
             for index in 0..self.cores.len() {
                 self.turn(index);
             }
@@ -353,6 +366,7 @@ impl World {
             resets: sum(|metrics| metrics.closes[fanwire::close::CloseReason::Reset.index()]),
             goodbyes: self.auditor.goodbyes,
             resumed: self.auditor.resumed,
+            presences: self.auditor.presences,
             skipped: sum(|metrics| metrics.skipped),
             returns: self.auditor.returns,
             polled: self.auditor.polled,

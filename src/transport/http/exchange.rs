@@ -1,7 +1,7 @@
 //! Requests as they come in on one connection: heads, bodies, pipelining, the upgrade.
 
 use super::origin::Origins;
-use super::route::{Page, Route, RouteError, UpgradeRoute};
+use super::route::{Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
 use crate::wire::ws::handshake;
@@ -60,6 +60,8 @@ pub struct Upgrade {
     pub accept: [u8; 28],
     /// Whether the subprotocol that was asked about is among the offered ones.
     pub offers_protocol: bool,
+    /// The most that the reader wants, in bytes a second.
+    pub bandwidth: Option<u32>,
     /// Frames that came with the handshake.
     pub rest: Vec<u8>,
 }
@@ -216,5 +218,6 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
         allow: None,
     })?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
-    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, rest: Vec::new() })
+    let bandwidth = decode_bandwidth(head.query())?;
+    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, bandwidth, rest: Vec::new() })
 }

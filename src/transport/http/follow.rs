@@ -1,7 +1,9 @@
 //! The query of the doors that only read: what to follow, and from where.
 
-use super::route::{BAD_TOPIC, Route, RouteError, bad_request, decode_flag, decode_mode, decode_since, each_pair};
-use crate::command::{Epoch, Mode, Position, Target, TopicName};
+use super::route::{
+    BAD_TOPIC, Route, RouteError, bad_request, decode_bandwidth, decode_flag, decode_policy, decode_since, each_pair,
+};
+use crate::command::{Epoch, Policy, Position, Target, TopicName};
 use crate::limits::{POLL_TIMEOUT_MS, POLL_TIMEOUT_MS_MAX, TOPICS_PER_REQUEST_MAX};
 use crate::wire::http1::RequestHead;
 
@@ -16,8 +18,10 @@ pub struct Follow {
     pub since: Vec<(TopicName, Position)>,
     /// Whether to send the last values first.
     pub last: bool,
-    /// What to do if the peer cannot keep up.
-    pub mode: Option<Mode>,
+    /// `mode=..`, `max_rate=..`, `max_age_ms=..`, if any was given.
+    pub policy: Option<Policy>,
+    /// `bandwidth=..`.
+    pub bandwidth: Option<u32>,
 }
 
 /// A way of being told things over HTTP.
@@ -40,7 +44,8 @@ pub(super) const POLL: Door = Door::Poll { timeout_ms: POLL_TIMEOUT_MS };
 /// Reads `topic=T&topic=U[&since=P,P][&last=0][&mode=..][&timeout=25s]` and `Last-Event-ID`, which a reader sends when it comes back
 /// and which therefore wins over `since`.
 pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteError> {
-    let mut follow = Follow { door, targets: Vec::new(), since: Vec::new(), last: true, mode: None };
+    let bandwidth = decode_bandwidth(head.query())?;
+    let mut follow = Follow { door, targets: Vec::new(), since: Vec::new(), last: true, policy: None, bandwidth };
     let mut since = None;
     each_pair(head.query(), |name, value| {
         match name {
@@ -49,13 +54,12 @@ pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteE
                 since = Some(value.split(',').map(decode_since).collect::<Result<Vec<_>, _>>()?);
             }
             "last" => follow.last = decode_flag(value)?,
-            "mode" => follow.mode = Some(decode_mode(value)?),
             "timeout" => {
                 if let Door::Poll { timeout_ms } = &mut follow.door {
                     *timeout_ms = decode_timeout(value)?;
                 }
             }
-            _ => {}
+            _ => decode_policy(name, value, &mut follow.policy)?,
         }
         Ok(())
     })?;
@@ -151,7 +155,8 @@ mod tests {
     fn topics_are_followed_once_and_in_their_order() {
         let follow = decoded("topic=b&topic=a&x=y&topic=b&topic=px.*&last=0&mode=latest", "").expect("a request");
         assert_eq!(follow.targets.iter().map(Target::as_str).collect::<Vec<_>>(), ["b", "a", "px.*"]);
-        assert!(!follow.last && follow.mode == Some(Mode::Latest) && follow.since.is_empty());
+        assert!(!follow.last && follow.since.is_empty());
+        assert_eq!(follow.policy.and_then(|policy| policy.mode), Some(crate::command::Mode::Latest));
     }
 
     #[test]
@@ -200,6 +205,8 @@ mod tests {
             ("topic=px.*&since=1-2", "bad_request"),
             ("topic=a&last=2", "bad_request"),
             ("topic=a&mode=fast", "bad_request"),
+            ("topic=a&max_rate=x", "bad_request"),
+            ("topic=a&bandwidth=1", "bad_request"),
             ("topic=%zz", "bad_request"),
             (&many, "too_many_topics"),
         ] {
