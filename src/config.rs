@@ -62,11 +62,13 @@ pub struct Config {
 /// Which driver the shards run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverChoice {
-    /// The best that this host has.
+    /// What is best proven: epoll.
     #[default]
     Auto,
     /// epoll.
     Epoll,
+    /// io_uring where the kernel has what it takes, epoll elsewhere.
+    Uring,
 }
 
 /// How loud the log is.
@@ -242,8 +244,8 @@ fn driver(word: &str) -> Result<DriverChoice, String> {
     match word {
         "auto" => Ok(DriverChoice::Auto),
         "epoll" => Ok(DriverChoice::Epoll),
-        "uring" => Err("driver \"uring\" is not in this version yet; use \"auto\" or \"epoll\"".to_owned()),
-        _ => Err(format!("driver is \"auto\" or \"epoll\", not \"{word}\"")),
+        "uring" => Ok(DriverChoice::Uring),
+        _ => Err(format!("driver is \"auto\", \"epoll\" or \"uring\", not \"{word}\"")),
     }
 }
 

@@ -119,6 +119,36 @@ pub const ACCEPT_PER_WAIT_MAX: usize = 256;
 /// How long a listener rests after the process ran out of descriptors or memory, in milliseconds.
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
 
+/// Accepts that one batch hands to io_uring, each with room for an address.
+pub const ACCEPTS_PER_BATCH_MAX: usize = 64;
+
+/// Direct descriptors of one io_uring: the kernel's own bound, below that of the process's open files.
+pub const RING_FILES_MAX: u32 = 1 << 20;
+
+/// Buffers that one io_uring receives into, a power of two. Each is filled piece by piece, with what came in for many.
+pub const RING_BUFFERS: usize = 4;
+
+/// Bytes of one of them. Memory: 128 KiB a shard in all, which is also the most that one call brings in unasked.
+pub const RING_BUFFER_LEN: usize = 32 * 1024;
+
+/// Reads that one batch hands to io_uring.
+pub const READS_PER_ROUND_MAX: usize = 128;
+
+/// Events of io_uring after which a wait lets the shard work on them.
+pub const EVENTS_PER_WAIT_MAX: usize = 1024;
+
+/// How long the kernel is left alone after it had no memory for what was submitted, in milliseconds.
+pub const SUBMIT_RETRY_MS: u64 = 1;
+
+/// The period over which io_uring connections are counted as busy or silent, in milliseconds.
+pub const BUSY_PERIOD_MS: u64 = 1_000;
+
+/// Waits of one period in which a connection is readable before a receive is armed for it.
+pub const ARM_AFTER_WAITS: u8 = 8;
+
+/// Connections of one shard with an armed receive. Memory: 600 bytes of the kernel's each, more than in a poll.
+pub const ARMED_MAX: usize = 16 * 1024;
+
 /// Connections past `connections_max` that a shard still serves, so that they get their 503 and health checks
 /// are answered. Past these a connection is closed at once.
 pub const REFUSALS_MAX: u32 = 256;

@@ -1,5 +1,6 @@
 //! The composition root: listeners, drivers, shards on their threads, and the way to end them.
 
+mod drivers;
 pub mod signals;
 mod snapshots;
 
@@ -12,11 +13,12 @@ use std::thread::{self, JoinHandle};
 
 use crate::command::ShardId;
 use crate::config::Config;
-use crate::driver::{EpollSetup, EpollWaker, Listener, Wake, entropy_seed, listen, raise_descriptors_max};
+use crate::driver::{Driver, Listener, Wake, entropy_seed, listen, raise_descriptors_max};
 use crate::hub::TopicRules;
 use crate::limits::REFUSALS_MAX;
 use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
 use crate::shard::{self, Settings, Shard};
+use drivers::{Setup, ShardWaker};
 
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub struct Running {
 #[derive(Clone, Debug)]
 pub struct Drainer {
     control: Arc<Mutex<Control>>,
-    wakers: Arc<[EpollWaker]>,
+    wakers: Arc<[ShardWaker]>,
 }
 
 impl Drainer {
@@ -85,10 +87,8 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         config.snapshot.as_ref().map(|snapshot| snapshot.load(settings.hash_key, config.shards)).transpose()?;
     settings.snapshots = config.snapshot.as_ref().map(|_| lane);
     let capacity = config.limits.connections_max.saturating_add(REFUSALS_MAX);
-    let drivers = listeners.into_iter().map(|listeners| EpollSetup::new(listeners, capacity));
-    let drivers = drivers.collect::<Result<Vec<_>, _>>();
-    let drivers = drivers.map_err(|error| StartError(format!("cannot use epoll: {error}")))?;
-    let wakers: Arc<[EpollWaker]> = drivers.iter().map(EpollSetup::waker).collect();
+    let drivers = drivers::open(config.driver, listeners, capacity)?;
+    let wakers: Arc<[ShardWaker]> = drivers.iter().map(Setup::waker).collect();
     let (mailboxes, control) = Mailbox::mesh(config.shards);
     let drainer = Drainer { control: Arc::new(Mutex::new(control)), wakers: Arc::clone(&wakers) };
     let (report, ended) = mpsc::channel();
@@ -202,22 +202,31 @@ fn settings(config: &Config, seed: u64) -> Settings {
 }
 
 fn run_shard(
-    mut shard: Shard,
+    shard: Shard,
     index: usize,
-    driver: EpollSetup,
-    mut mailbox: Mailbox,
-    wakers: &[EpollWaker],
+    setup: Setup,
+    mailbox: Mailbox,
+    wakers: &[ShardWaker],
     report: &mpsc::Sender<Result<(), String>>,
 ) {
-    let mut driver = driver.into_driver();
-    let run = || {
-        shard::run(&mut driver, &mut shard, &mut mailbox, wakers)?;
-        shard.hand_over_last_snapshot();
-        Ok(())
+    let run = || match setup {
+        Setup::Epoll(setup) => run_on(setup.into_driver(), shard, mailbox, wakers),
+        Setup::Uring(setup, listeners) => run_on(setup.into_driver(listeners)?, shard, mailbox, wakers),
     };
     let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(outcome) => outcome.map_err(|error: std::io::Error| format!("shard {index}: {error}")),
         Err(_) => Err(format!("shard {index} ended by a panic")),
     };
     let _ = report.send(outcome);
+}
+
+fn run_on(
+    mut driver: impl Driver,
+    mut shard: Shard,
+    mut mailbox: Mailbox,
+    wakers: &[ShardWaker],
+) -> std::io::Result<()> {
+    shard::run(&mut driver, &mut shard, &mut mailbox, wakers)?;
+    shard.hand_over_last_snapshot();
+    Ok(())
 }

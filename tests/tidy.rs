@@ -75,6 +75,7 @@ const CRATES: &[Crate] = &[
     Crate { name: "fastrand", places: &[""] },
     Crate { name: "hashbrown", places: &["hub", "shard"] },
     Crate { name: "httparse", places: &["wire/http1"] },
+    Crate { name: "io_uring", places: &["driver/uring"] },
     Crate { name: "itoa", places: &[""] },
     Crate { name: "libc", places: &["driver"] },
     Crate { name: "memchr", places: &[""] },
@@ -98,8 +99,14 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The files in which `unsafe` may stand: those whose path under `src/` begins like this.
-const UNSAFE: &[&str] =
-    &["driver/listen.rs", "driver/uring", "driver/epoll", "wire/ws/mask/x86_64.rs", "wire/ws/mask/aarch64.rs"];
+const UNSAFE: &[&str] = &[
+    "driver/listen.rs",
+    "driver/epoll",
+    "driver/uring/ring.rs",
+    "driver/uring/buffer_ring.rs",
+    "wire/ws/mask/x86_64.rs",
+    "wire/ws/mask/aarch64.rs",
+];
 
 /// Likewise in `loadtest/src/`: the floor's io_uring entries name memory that the kernel reads (docs/decisions/0007).
 const UNSAFE_LOADTEST: &[&str] = &["loadtest/src/floor/uring/ring.rs"];

@@ -17,7 +17,7 @@ pub struct ConfigFlags {
     /// Shards, one thread each [default: one a core]
     #[arg(long, value_name = "N")]
     pub shards: Option<String>,
-    /// Kernel interface: auto or epoll [default: auto]
+    /// Kernel interface: auto (epoll), epoll or uring [default: auto]
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
     /// Listen beyond loopback although whoever reaches it may publish
