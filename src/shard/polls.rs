@@ -137,6 +137,8 @@ impl Shard {
             }
         }
         self.leave_all(id);
+        // The next request is looked at in the next turn: until then the deadline of the poll must not stand.
+        self.set_timer(id, Timer::Answer);
         self.metrics.deliveries += count;
         let mut since = Vec::new();
         for (index, (_, position)) in open.positions.iter().enumerate() {

@@ -265,6 +265,28 @@ fn a_shutdown_answers_polls() {
     world.assert_empty();
 }
 
+/// The deadline of a poll was taken for that of its answer when time passed before the next turn.
+#[test]
+fn an_answered_poll_leaves_no_deadline_behind() {
+    for query in ["topic=a&timeout=0s", "topic=b&timeout=100ms"] {
+        let mut world = World::new(1, 1 << 16, Limits::default());
+        let peer = world.connect(0);
+        world.say(peer, get(&format!("/poll?{query}")).as_bytes());
+        world.turns(1);
+        if query.starts_with("topic=b") {
+            let publisher = world.connect(0);
+            world.net.advance_ms(99);
+            world.say(publisher, post("b", "1").as_bytes());
+        }
+        world.turns(1);
+        world.net.advance_ms(500);
+        world.turns(2);
+        assert!(world.hear(peer).starts_with("HTTP/1.1 20"), "{query}");
+        world.say(peer, get("/healthz").as_bytes());
+        assert!(world.hear_for(peer, 2).ends_with("ok\n"), "{query}: the connection goes on");
+    }
+}
+
 #[test]
 fn a_poll_waits_no_longer_than_its_bound() {
     let mut world = World::new(1, 1 << 16, Limits::default());
