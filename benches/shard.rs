@@ -30,6 +30,7 @@ impl Bench {
             shards: 1,
             rules: Arc::default(),
             pages: Arc::default(),
+            origins: Arc::default(),
             hash_key: (1, 2),
             seed: 3,
             admission: Admission::new(limits.connections_max, 0),

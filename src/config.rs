@@ -23,10 +23,11 @@ pub use raw::{RawConfig, Source, Typed};
 use crate::command::{Mode, Target, parse_age, parse_rate};
 use crate::hub::{TopicRule, TopicSettings};
 use crate::limits::{
-    CONFIG_LEN_MAX, HISTORY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX, TOPIC_RULES_MAX, TOPICS_PER_CONNECTION_BOUND,
+    ALLOWED_ORIGINS_MAX, CONFIG_LEN_MAX, HISTORY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX, TOPIC_RULES_MAX,
+    TOPICS_PER_CONNECTION_BOUND,
 };
 use crate::server::SnapshotSettings;
-use crate::transport::http::Page;
+use crate::transport::http::{Origins, Page, is_origin};
 use raw::RawTopicRule;
 
 /// What the gateway runs with, valid as a whole.
@@ -46,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// What holds for topics; the first match wins.
     pub topics: Vec<TopicRule>,
+    /// Whose pages may use the gateway from a browser.
+    pub origins: Origins,
     /// Where topics are written down, if they are.
     pub snapshot: Option<SnapshotSettings>,
     /// Pages of the program's own; only `demo` has any.
@@ -139,8 +142,10 @@ impl Config {
         }
         let insecure = raw.one("insecure", value::boolean)?.unwrap_or(false);
         let (driver, log) = (raw.one("driver", driver)?, raw.one("log", log_level)?);
+        let listen = listen(&mut raw, insecure)?;
         Ok(Self {
-            listen: listen(&mut raw, insecure)?,
+            origins: origins(&mut raw, &listen)?,
+            listen,
             shards: raw.one("shards", shards)?.unwrap_or_else(|| cores.clamp(1, SHARDS_MAX)),
             driver: driver.unwrap_or_default(),
             insecure,
@@ -195,6 +200,22 @@ fn listen(raw: &mut RawConfig, insecure: bool) -> Result<Vec<SocketAddr>, Config
         return Err(ConfigError::new(&typed.source, "listen needs an address, such as \"127.0.0.1:8080\""));
     }
     Ok(addrs)
+}
+
+/// Who listens for this machine alone takes pages of this machine alone, unless a list says otherwise.
+fn origins(raw: &mut RawConfig, listen: &[SocketAddr]) -> Result<Origins, ConfigError> {
+    let Some(typed) = raw.take("allowed_origins") else {
+        let is_local = listen.iter().all(|addr| addr.ip().to_canonical().is_loopback());
+        return Ok(if is_local { Origins::Local } else { Origins::Unchecked });
+    };
+    let refuse = |message: String| Err(ConfigError::new(&typed.source, message));
+    if typed.words.len() > ALLOWED_ORIGINS_MAX {
+        return refuse(format!("there are more than {ALLOWED_ORIGINS_MAX} allowed_origins"));
+    }
+    match typed.words.iter().find(|word| *word != "*" && !is_origin(word)) {
+        Some(word) => refuse(format!("\"{word}\" is not an origin, such as \"https://example.com\", or \"*\" for all")),
+        None => Ok(Origins::Listed(typed.words.iter().map(|word| word.as_str().into()).collect())),
+    }
 }
 
 fn snapshot(raw: &mut RawConfig) -> Result<Option<SnapshotSettings>, ConfigError> {
@@ -270,6 +291,7 @@ const LIMITS: &[LimitRow] = &[
     LimitRow { key: "outbox_len_max", unit: Unit::Bytes, min: 1024, max: GIB, set: |l, v| l.outbox_len_max = v as u32 },
     LimitRow { key: "reader_bandwidth_max", unit: Unit::Bytes, min: 0, max: GIB, set: |l, v| l.reader_bandwidth_max = v as u32 },
     LimitRow { key: "retained_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.retained_len_max = v },
+    LimitRow { key: "memory_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.memory_len_max = v },
     LimitRow { key: "message_id_ttl", unit: Unit::Millis, min: 0, max: DAY_MS, set: |l, v| l.message_id_ttl_ms = v },
     LimitRow { key: "handshake_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.handshake_timeout_ms = v },
     LimitRow { key: "body_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.body_timeout_ms = v },

@@ -37,6 +37,8 @@ pub enum Request {
         since: Option<Position>,
         /// Whether it wants the last value.
         last: bool,
+        /// Whether it leaves with the first message and comes back for the next.
+        polls: bool,
         /// Comes back.
         ticket: u32,
     },
@@ -58,6 +60,8 @@ pub enum Request {
     },
     /// The last values of the topics at home here that match a pattern; answered by `PatternSnapshot`.
     AskPattern {
+        /// Where in the table of topics to begin.
+        place: u32,
         /// The pattern, in which the sender's interest is noted.
         pattern: Pattern,
         /// Comes back.
@@ -140,6 +144,8 @@ pub enum Answer {
     /// The last values of a pattern's topics. What was delivered before this includes each of them, or nothing of its
     /// topic.
     PatternSnapshot {
+        /// Where to go on, if there is more.
+        next: Option<u32>,
         /// From the request.
         ticket: u32,
         /// The last values of the sender's topics.

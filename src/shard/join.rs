@@ -8,30 +8,35 @@ use slab::Slab;
 
 use super::Shard;
 use super::catch_up::CatchUp;
-use super::conn::{Flag, Slot};
+use super::conn::{Flag, Session, Slot};
 use super::conns::Conns;
 use super::encoding::Encoding;
+use super::join_pattern::Page;
 use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Position, Publication, Refusal, ShardId,
-    Subscribe, Target, TopicName,
+    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Pattern, Position, Publication, Refusal,
+    ShardId, Subscribe, Target, TopicName,
 };
-use crate::hub::{PatternId, SubscriberKey};
+use crate::hub::{PatternId, SnapshotPage, SubscriberKey};
 use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
 use crate::mailbox::Request;
 
 /// What a connection has under way.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    operations: Slab<Operation>,
+    pub operations: Slab<Operation>,
     /// What it gets once the operations are done.
     pub catch_up: CatchUp,
+    /// Last values of patterns that are still to be asked for.
+    pub pages: Vec<Page>,
+    /// The ticket of those that are asked for, one at a time, and their pattern.
+    pub page_asked: Option<(u32, Pattern)>,
 }
 
 #[derive(Debug)]
-struct Operation {
+pub(super) struct Operation {
     id: Option<OperationId>,
     joined: Vec<Joined>,
     /// Targets that are still to be answered.
@@ -85,7 +90,7 @@ impl Shard {
                 Target::Topic(topic) if is_new => self.join_topic(id, topic, since, subscribe.last, ticket),
                 Target::Topic(topic) => self.ask_state(topic, ticket),
                 Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
-                Target::Pattern(_) => self.on_pattern_snapshot(ticket, Vec::new()),
+                Target::Pattern(_) => self.on_pattern_page(self.settings.shard, ticket, SnapshotPage::default()),
             }
             if is_new || subscribe.policy.is_some() {
                 self.note_policy(id, &wanted, subscribe.policy.unwrap_or_default());
@@ -98,11 +103,15 @@ impl Shard {
         self.hub.hold(topic_id, 1);
         self.subscriptions.add(&mut self.conns, id.index, TargetId::topic(topic_id), Place::Waiting { ticket });
         let home = self.hub.home_of(topic.as_str());
+        let polls = self.is_poll(id);
         if home == self.settings.shard {
             let answer = self.hub.join(self.now, &topic, home, since, last);
+            if polls {
+                self.hub.note_poll(self.now, topic.as_str());
+            }
             self.on_joined(ticket, answer);
         } else {
-            self.outgoing.requests.push((home, Request::Join { topic, since, last, ticket }));
+            self.outgoing.requests.push((home, Request::Join { topic, since, last, polls, ticket }));
         }
     }
 
@@ -158,16 +167,18 @@ impl Shard {
             return;
         }
         let done = pending.operations.remove(operation as usize);
+        let is_http = self.conns[id.index].session == Session::Http;
         let is_json = self.conns[id.index].encoding == Encoding::Json;
         match done.refusal {
             Some(refusal) => {
                 self.unsubscribe(id, &done.made);
-                if is_json {
+                if is_json || is_http {
                     self.refuse(id, done.id.as_ref(), refusal);
                 } else {
                     self.close(id, CloseReason::Overloaded, refusal.message);
                 }
             }
+            None if is_http => self.begin_follow(id, &done.joined),
             None if is_json => {
                 self.reply_json(id, &Outbound::Subscribed { id: done.id.as_ref(), joined: &done.joined });
                 for joined in done.joined.iter().filter(|_| done.presence) {
@@ -184,14 +195,17 @@ impl Shard {
     /// Sends what the connection is to get before anything else, as much as fits; lets it go when that is all.
     pub(super) fn catch_up(&mut self, id: ConnId) {
         let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
-        if !pending.operations.is_empty() {
+        if !pending.operations.is_empty() || self.conns[id.index].session == Session::Http {
             return;
         }
         while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
             && self.outboxes.ensure(&mut self.conns[id.index].outbox).len() < CATCH_UP_LEN_MAX
         {
-            let Some((publication, is_held)) = pending.catch_up.pop() else {
-                self.release_pending(id);
+            let waits_for_more = pending.page_asked.is_some() || !pending.pages.is_empty();
+            let Some((publication, is_held)) = pending.catch_up.pop(waits_for_more) else {
+                if !waits_for_more {
+                    self.release_pending(id);
+                }
                 break;
             };
             // What this turn's run brings anyway is not said twice.
@@ -199,6 +213,7 @@ impl Shard {
                 self.send_alone(id, &publication);
             }
         }
+        self.ask_pages(id);
         self.mark_dirty(id);
     }
 
@@ -211,7 +226,10 @@ impl Shard {
         }
         let encoding = conn.encoding;
         self.metrics.deliveries += 1;
+        let mut own_id = Vec::new();
+        self.vectors.advance(id.index, publication, &mut own_id);
         self.reply(id, |message, out| {
+            out.append(&mut own_id);
             encoding.push(publication, message, out);
         });
     }
@@ -259,7 +277,10 @@ impl Shard {
                     skipping.forget_topic(topic);
                 }
                 Target::Topic(_) => {}
-                Target::Pattern(_) => has_pattern = true,
+                Target::Pattern(pattern) => {
+                    has_pattern = true;
+                    self.forget_pages(id, pattern);
+                }
             }
         }
         if has_pattern {
@@ -272,6 +293,10 @@ impl Shard {
         if let Some(slot) = lag {
             self.lags[slot] = skipping;
             self.mark_dirty(id);
+        }
+        if has_pattern {
+            // It may have waited for last values that are not wanted any more.
+            self.catch_up(id);
         }
     }
 
@@ -304,6 +329,7 @@ impl Shard {
         if let Some(slot) = std::mem::replace(&mut self.conns[id.index].lag, Slot::NONE).index() {
             self.lags.remove(slot);
         }
+        self.vectors.forget(id.index);
         self.alarms.clear(id.index);
         self.bandwidths.remove(&id.index);
     }

@@ -11,7 +11,9 @@
 //! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
 //! | `inbound` | received bytes to messages to commands |
 //! | `exchanges`, `batch` | HTTP requests and their answers, upgrades; publishing over HTTP |
+//! | `streams`, `polls` | readers over HTTP: events, lines, long polling |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
+//! | `memory` | how much is held for others, and what goes when it is too much |
 //! | `presence` | readers that are told how many there are |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
@@ -36,13 +38,16 @@ mod inbound;
 mod join;
 mod join_pattern;
 mod lag;
+mod memory;
 mod outbox;
+mod polls;
 mod post;
 mod presence;
 mod publish;
 mod run;
 mod skip;
 mod snapshot;
+mod streams;
 mod subscription;
 mod subscriptions;
 mod tickets;
@@ -63,7 +68,7 @@ use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::ShardMetrics;
 use crate::time::{MonoTime, Wheel};
-use crate::transport::http::Page;
+use crate::transport::http::{Origins, Page};
 use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
 use alarms::Alarms;
@@ -77,6 +82,7 @@ use lag::Lag;
 use outbox::Outboxes;
 use presence::PresenceReaders;
 use snapshot::Taking;
+use streams::Vectors;
 use subscription::TargetId;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
@@ -94,6 +100,8 @@ pub struct Settings {
     pub rules: Arc<TopicRules>,
     /// Pages served beside the endpoints.
     pub pages: Arc<[Page]>,
+    /// Whose pages may use the endpoints from a browser.
+    pub origins: Arc<Origins>,
     /// The key of every hash of a topic name, the same in all shards.
     pub hash_key: (u64, u64),
     /// Where this shard's random numbers start: jitter, epochs.
@@ -115,6 +123,8 @@ pub struct Shard {
     exchanges: Slab<HttpSession>,
     pendings: Slab<Pending>,
     lags: Slab<Lag>,
+    /// Where the readers of events of several topics are.
+    vectors: Vectors,
     /// What subscriptions ask for beside their topic, where that or a rule may say that they skip.
     policies: HashMap<(u32, TargetId), Policy>,
     /// What connections asked not to get more of than so many bytes a second.
@@ -135,12 +145,16 @@ pub struct Shard {
     taking: Option<Taking>,
     /// When the last snapshot was written, or the shard began.
     snapshot_time: MonoTime,
+    /// When it is next looked at how much is held.
+    memory_look: MonoTime,
     /// The time of the last call that gave one: what happens in between is of that time.
     now: MonoTime,
     /// Connections to send to at the end of the turn.
     dirty: Vec<ConnId>,
     /// Connections not read from until other shards have caught up.
     congested: Vec<ConnId>,
+    /// Polls that have something to be answered with.
+    polls_ready: Vec<ConnId>,
     /// Connections whose HTTP request was answered in this turn.
     answered: Vec<ConnId>,
     is_congested: bool,
@@ -186,6 +200,7 @@ impl Shard {
             exchanges: Slab::new(),
             pendings: Slab::new(),
             lags: Slab::new(),
+            vectors: Vectors::default(),
             policies: HashMap::new(),
             bandwidths: HashMap::new(),
             alarms: Alarms::default(),
@@ -202,9 +217,11 @@ impl Shard {
             drain: None,
             taking: None,
             snapshot_time: MonoTime::ZERO,
+            memory_look: MonoTime::ZERO,
             now: MonoTime::ZERO,
             dirty: Vec::new(),
             congested: Vec::new(),
+            polls_ready: Vec::new(),
             answered: Vec::new(),
             is_congested: false,
             refusals: 0,
@@ -239,12 +256,13 @@ impl Shard {
         let drain = self.drain.as_ref().map(Drain::next_step);
         let snapshot = self.taking.as_ref().map(Taking::next_step);
         let presence = [self.hub.next_presence(), self.presence.next_look()].into_iter().flatten().min();
-        [self.wheel.next_deadline(), self.alarms.next(), drain, snapshot, presence].into_iter().flatten().min()
+        let others = [drain, snapshot, presence, self.next_memory_look()];
+        [self.wheel.next_deadline(), self.alarms.next()].into_iter().chain(others).flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
     pub(super) fn has_work(&self) -> bool {
-        !self.searches.is_empty()
+        !self.searches.is_empty() || !self.answered.is_empty()
     }
 
     /// What this shard counts, with its gauges filled in.
@@ -256,10 +274,12 @@ impl Shard {
             patterns: hub.patterns as u64,
             retained_len: hub.retained_len,
             subscriptions: self.subscriptions.len() as u64,
+            poll_connections: self.polls() as u64,
             outbox_len: self.outboxes.len_of_all() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
             message_ids: hub.message_ids as u64,
+            memory: self.memory(),
             snapshot_age_s: self.snapshot_age_s(),
             blocks_in_use: self.pool.in_use() as u64,
             ..self.metrics.clone()
@@ -284,6 +304,7 @@ impl Shard {
             pendings: self.pendings.len(),
             lags: self.lags.len() + self.policies.len() + self.bandwidths.len() + self.alarms.len(),
             watched: self.presence.len(),
+            vectors: self.vectors.len(),
             tickets: self.tickets.len(),
             deadlines: self.wheel.len(),
             blocks: self.pool.in_use(),
@@ -308,6 +329,8 @@ pub struct Census {
     pub pendings: usize,
     /// Readers that are behind, what they asked for, and what waits for the time to pass.
     pub lags: usize,
+    /// Readers of events of several topics.
+    pub vectors: usize,
     /// Readers that are told counts, and the topics of which.
     pub watched: usize,
     /// Questions to other shards.

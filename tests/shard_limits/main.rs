@@ -5,9 +5,14 @@
 mod congestion;
 mod deadlines;
 mod fanout;
+mod memory;
+mod origins;
 mod pace;
+mod pages;
+mod polls;
 mod presence;
 mod requests;
 mod snapshots;
+mod streams;
 mod subscriptions;
 mod world;

@@ -8,7 +8,9 @@
 //! `FANWIRE_SIM_SEEDS` is how many seeds to run, `FANWIRE_SIM_SEED` runs a single one. A failure prints the command.
 
 mod auditor;
+mod followers;
 mod peers;
+mod stream;
 mod world;
 
 use fanwire::driver::sim::Faults;
