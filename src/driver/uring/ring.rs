@@ -215,7 +215,7 @@ impl Ring {
         self.push(opcode::AsyncCancel::new(marked).build().flags(Flags::SKIP_SUCCESS).user_data(IGNORED))
     }
 
-    /// Reads what is there, at most `len` bytes and a buffer; told by [`Ring::reads`] after the next flush.
+    /// Reads what is there, at most `len` bytes and a buffer; told by [`Ring::take_reads`] after the next flush.
     pub(super) fn read(&mut self, place: u32, file: u32, len: u32) -> io::Result<()> {
         self.make_room(0)?;
         let entry = opcode::Recv::new(Fixed(file), ptr::null_mut(), len)
@@ -325,7 +325,7 @@ impl Ring {
         self.push(entry.user_data(mark_number(LISTEN, index)))
     }
 
-    /// Accepts one connection, if one waits; told by [`Ring::accepts`] after the next flush. At most
+    /// Accepts one connection, if one waits; told by [`Ring::take_accepts`] after the next flush. At most
     /// [`ACCEPTS_PER_BATCH_MAX`] before that.
     pub(super) fn accept(&mut self, listener: &TcpListener) -> io::Result<()> {
         self.make_room(0)?;
