@@ -1,19 +1,23 @@
 //! The composition root: listeners, drivers, shards on their threads, and the way to end them.
 
+mod certificates;
+mod doors;
 pub mod signals;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
 use crate::command::ShardId;
-use crate::config::Config;
-use crate::driver::{EpollSetup, EpollWaker, Listener, Wake, entropy_seed, listen, raise_descriptors_max};
+use crate::config::{Config, Listen};
+use crate::driver::{EpollSetup, EpollWaker, SocketFile, Wake, entropy_seed, raise_descriptors_max};
 use crate::hub::TopicRules;
 use crate::limits::REFUSALS_MAX;
 use crate::mailbox::{Admission, Control, Mailbox, Request};
-use crate::shard::{self, Settings, Shard};
+use crate::shard::{self, EdgeSettings, Settings, Shard};
+use crate::transport::tls::Certificates;
+pub use certificates::Reloader;
+use doors::Doors;
 
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
@@ -30,9 +34,12 @@ impl std::error::Error for StartError {}
 /// A gateway that runs.
 #[derive(Debug)]
 pub struct Running {
-    addrs: Vec<SocketAddr>,
+    addrs: Vec<Listen>,
     shards: Vec<JoinHandle<()>>,
     drainer: Drainer,
+    reloader: Reloader,
+    /// Removed with the gateway.
+    _files: Vec<SocketFile>,
     /// What each shard ended with, in the order in which they ended.
     ended: mpsc::Receiver<Result<(), String>>,
 }
@@ -66,9 +73,11 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
             "fewer descriptors than connections_max; `fanwire doctor` says how to raise them"
         );
     }
-    let (addrs, listeners) = open_listeners(config)?;
+    let certificates = config.tls.as_ref().map(|files| certificates::load(files, None));
+    let certificates = certificates.transpose().map_err(StartError)?;
+    let Doors { addrs, by_shard: listeners, files } = Doors::open(config)?;
     let seed = config.seed.unwrap_or_else(entropy_seed);
-    let settings = settings(config, seed);
+    let settings = settings(config, seed, certificates.as_ref());
     let capacity = config.limits.connections_max.saturating_add(REFUSALS_MAX);
     let drivers = listeners.into_iter().map(|listeners| EpollSetup::new(listeners, capacity));
     let drivers = drivers.collect::<Result<Vec<_>, _>>();
@@ -87,13 +96,17 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(run);
         shards.push(thread.map_err(|error| StartError(format!("cannot start a thread: {error}")))?);
     }
-    Ok(Running { addrs, shards, drainer, ended })
+    let reloader = match (config.tls.clone(), certificates) {
+        (Some(files), Some(loaded)) => certificates::watch(files, loaded, drainer.clone())?,
+        _ => Reloader::default(),
+    };
+    Ok(Running { addrs, shards, drainer, reloader, ended, _files: files })
 }
 
 impl Running {
     /// The addresses that it listens on, with their ports as bound.
     #[must_use]
-    pub fn addrs(&self) -> &[SocketAddr] {
+    pub fn addrs(&self) -> &[Listen] {
         &self.addrs
     }
 
@@ -107,6 +120,12 @@ impl Running {
     #[must_use]
     pub fn drainer(&self) -> Drainer {
         self.drainer.clone()
+    }
+
+    /// Something that loads the certificates again, from another thread.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Begins the shutdown.
@@ -137,28 +156,19 @@ impl Running {
     }
 }
 
-/// Listeners by shard: each shard has one for every address.
-fn open_listeners(config: &Config) -> Result<(Vec<SocketAddr>, Vec<Vec<Listener>>), StartError> {
-    let mut addrs = Vec::new();
-    let mut by_shard: Vec<Vec<Listener>> = (0..config.shards).map(|_| Vec::new()).collect();
-    for &addr in &config.listen {
-        let fail = |error| StartError(format!("cannot listen on {addr}: {error}"));
-        let listeners = listen(addr, config.shards).map_err(fail)?;
-        addrs.push(listeners[0].local_addr().map_err(fail)?);
-        for (shard, listener) in by_shard.iter_mut().zip(listeners) {
-            shard.push(listener);
-        }
-    }
-    Ok((addrs, by_shard))
-}
-
-fn settings(config: &Config, seed: u64) -> Settings {
+fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>) -> Settings {
     let mut rng = fastrand::Rng::with_seed(seed);
     Settings {
         shard: ShardId(0),
         shards: config.shards,
         limits: config.limits.clone(),
         rules: Arc::new(TopicRules::new(config.topics.clone())),
+        edge: EdgeSettings {
+            tls_listeners: config.listen.iter().map(|listen| listen.is_tls).collect(),
+            tls: certificates.map(|loaded| (Arc::clone(loaded.config()), loaded.expires_s())),
+            trusted: Arc::new(config.proxies.trusted.clone()),
+            proxy_protocol: config.proxies.protocol,
+        },
         pages: config.pages.clone().into(),
         hash_key: (rng.u64(..), rng.u64(..)),
         seed: rng.u64(..),

@@ -3,7 +3,7 @@
 //!
 //! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
 //! `epoll` is the default, `sim` is a seeded fake kernel with a virtual clock for tests, `null` takes everything at once
-//! for benches. Beside them stand what a shard is set up with (`listen`, `clock`) and the blocking side of the command
+//! for benches. Beside them stand what a shard is set up with (`listen`, `listen_unix`, `clock`) and the blocking side of the command
 //! line (`dial`). What this room must never know: what the bytes mean.
 //!
 //! # Promises
@@ -31,6 +31,7 @@ mod descriptors;
 mod dial;
 mod epoll;
 mod listen;
+mod listen_unix;
 pub mod null;
 pub mod sim;
 
@@ -39,6 +40,7 @@ pub use descriptors::raise_descriptors_max;
 pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollSetup, EpollWaker};
 pub use listen::{Listener, listen};
+pub use listen_unix::{SocketFile, listen_unix};
 
 use std::io;
 use std::net::SocketAddr;
@@ -133,8 +135,10 @@ pub enum Completion<'a> {
     Accepted {
         /// To be adopted or refused.
         socket: Socket,
-        /// The other end.
+        /// The other end; `0.0.0.0:0` on a listener that is a file.
         peer: SocketAddr,
+        /// Which of the listeners that the driver was set up with, counted from 0.
+        listener: u8,
     },
     /// A `Connect` ended.
     Connected {

@@ -80,6 +80,10 @@ impl Shard {
             }
             return;
         }
+        if self.says_tls_goodbye(id) {
+            return;
+        }
+        let conn = &mut self.conns[id.index];
         if conn.is(Flag::PEER_DONE) {
             self.terminate(id, CloseReason::Normal, false);
         } else if !conn.is(Flag::FINISHED) && (conn.session == Session::Http || conn.is(Flag::DEAF)) {
@@ -112,16 +116,24 @@ impl Shard {
     pub(super) fn on_sent(&mut self, id: ConnId, result: Result<u32, NetError>, mut rest: Vec<Segment>) {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.session != Session::Gone) else { return };
         let sent_len = result.unwrap_or(0) as usize;
-        let outbox = self.outboxes.ensure(&mut conn.outbox);
-        if outbox.is_in_flight() {
+        if !conn.edge.is_none() {
             self.metrics.sent_len += sent_len as u64;
-            outbox.sent(sent_len, &mut rest);
+            if !self.on_sealed_sent(id, &mut rest) && result.is_ok() {
+                return;
+            }
         } else {
-            // Of a fan-out that was counted as sent.
-            self.metrics.sent_len -= rest.iter().map(|segment| segment.len() as u64).sum::<u64>();
-            outbox.adopt_rest(sent_len, &mut rest);
+            let outbox = self.outboxes.ensure(&mut conn.outbox);
+            if outbox.is_in_flight() {
+                self.metrics.sent_len += sent_len as u64;
+                outbox.sent(sent_len, &mut rest);
+            } else {
+                // Of a fan-out that was counted as sent.
+                self.metrics.sent_len -= rest.iter().map(|segment| segment.len() as u64).sum::<u64>();
+                outbox.adopt_rest(sent_len, &mut rest);
+            }
         }
-        let has_backlog = outbox.len() > REPLY_BACKLOG_LEN_MAX / 2;
+        let outbox = self.outboxes.get(self.conns[id.index].outbox);
+        let has_backlog = outbox.is_some_and(|outbox| outbox.len() > REPLY_BACKLOG_LEN_MAX / 2);
         self.outboxes.recycle(rest);
         if result.is_err() {
             return self.terminate(id, CloseReason::Reset, true);
@@ -140,6 +152,7 @@ impl Shard {
             return;
         }
         self.leave_all(id);
+        self.release_edge(id, !abort);
         let conn = &mut self.conns[id.index];
         let reason = *conn.end.get_or_insert(reason);
         match std::mem::replace(&mut conn.session, Session::Gone) {

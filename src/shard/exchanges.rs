@@ -272,6 +272,7 @@ impl Shard {
     }
 
     fn upgrade(&mut self, id: ConnId, upgrade: Upgrade) {
+        self.note_forwarded_for(id, upgrade.forwarded_for.as_deref());
         if self.is_past_limit(id) || self.is_draining() {
             return self.refuse_past_limit(id);
         }
@@ -341,7 +342,7 @@ impl Shard {
     }
 
     /// Answers a request that cannot be served. Where the next one begins is not known, so the connection ends.
-    fn refuse_request(&mut self, id: ConnId, error: RouteError) {
+    pub(super) fn refuse_request(&mut self, id: ConnId, error: RouteError) {
         let mut headers = Vec::new();
         match error.status {
             405 => headers.extend(error.allow.map(|allow| ("Allow", allow))),

@@ -100,6 +100,7 @@ impl Shard {
 
     /// Sends what the turn has gathered: runs to their readers, then each outbox that something was added to.
     pub fn flush(&mut self) {
+        self.shake_hands();
         self.resume_answered();
         let mut runs = std::mem::take(&mut self.runs.runs);
         let mut too_slow = Vec::new();
@@ -243,7 +244,9 @@ impl Shard {
                 self.catch_up_lag(id);
             }
             let conn = &mut self.conns[id.index];
-            if self.outboxes.get(conn.outbox).is_none_or(|outbox| outbox.len() == 0) {
+            if !conn.edge.is_none() {
+                self.flush_edge(id);
+            } else if self.outboxes.get(conn.outbox).is_none_or(|outbox| outbox.len() == 0) {
                 self.outboxes.release(&mut conn.outbox);
                 self.settle(id);
             } else if !self.outboxes.get(conn.outbox).is_some_and(Outbox::is_in_flight) {
@@ -272,7 +275,7 @@ impl Conn {
     /// Whether a run can go straight from the walk to the socket: the one subscription, nothing waiting, nothing that
     /// makes this reader's bytes differ from the others'.
     fn takes_direct(&self) -> bool {
-        self.more.is_none() && self.outbox.is_none() && !self.is(Flag::NOT_DIRECT)
+        self.more.is_none() && self.outbox.is_none() && self.edge.is_none() && !self.is(Flag::NOT_DIRECT)
     }
 }
 

@@ -15,6 +15,7 @@
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
 //! | `skip`, `lag` | readers that are behind, and what they skip |
+//! | `edge`, `tls` | what bytes go through first: PROXY headers, TLS, and who speaks neither |
 //! | `post` | mail from other shards |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
@@ -25,6 +26,7 @@ mod conn;
 mod conns;
 mod deadlines;
 mod drain;
+mod edge;
 mod encoding;
 mod exchanges;
 mod fanout;
@@ -40,7 +42,9 @@ mod skip;
 mod subscription;
 mod subscriptions;
 mod tickets;
+mod tls;
 
+pub use edge::EdgeSettings;
 pub use run::{run, turn};
 
 use std::collections::{HashMap, VecDeque};
@@ -62,6 +66,7 @@ use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
 use conns::Conns;
 use drain::Drain;
+use edge::Edge;
 use exchanges::HttpSession;
 use fanout::Runs;
 use join::Pending;
@@ -71,6 +76,7 @@ use outbox::Outboxes;
 use subscription::TargetId;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
+use tls::TlsTurn;
 
 /// What a shard is told once, at the start.
 #[derive(Clone, Debug)]
@@ -91,6 +97,8 @@ pub struct Settings {
     pub seed: u64,
     /// The count that all shards share.
     pub admission: Admission,
+    /// What connections go through before they speak HTTP.
+    pub edge: EdgeSettings,
 }
 
 /// One core's share of the gateway.
@@ -127,6 +135,8 @@ pub struct Shard {
     answered: Vec<ConnId>,
     is_congested: bool,
     refusals: u32,
+    edges: Slab<Edge>,
+    tls: TlsTurn,
     /// Joins of patterns, by ticket, that every shard has noted in this turn.
     noted: Vec<u32>,
     /// Searches for last values, oldest first.
@@ -183,6 +193,8 @@ impl Shard {
             answered: Vec::new(),
             is_congested: false,
             refusals: 0,
+            edges: Slab::new(),
+            tls: TlsTurn::default(),
             noted: Vec::new(),
             searches: VecDeque::new(),
             inbox: Inbox::default(),
@@ -199,7 +211,7 @@ impl Shard {
     pub fn handle(&mut self, now: MonoTime, completion: Completion<'_>) {
         self.now = now;
         match completion {
-            Completion::Accepted { socket, peer } => self.on_accepted(socket, peer),
+            Completion::Accepted { socket, peer, listener } => self.on_accepted(socket, peer, listener),
             Completion::Received { conn, bytes } => self.on_received(conn, bytes),
             Completion::ReceiveClosed { conn, cause } => self.on_receive_closed(conn, cause),
             Completion::Sent { conn, result, rest } => self.on_sent(conn, result, rest),
@@ -217,7 +229,7 @@ impl Shard {
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
     pub(super) fn has_work(&self) -> bool {
-        !self.searches.is_empty()
+        !self.searches.is_empty() || self.tls.has_work()
     }
 
     /// What this shard counts, with its gauges filled in.
@@ -232,6 +244,7 @@ impl Shard {
             outbox_len: self.outboxes.len_of_all() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
+            tls_expires_s: self.settings.edge.tls.as_ref().map_or(0, |(_, expires_s)| *expires_s),
             blocks_in_use: self.pool.in_use() as u64,
             ..self.metrics.clone()
         }
@@ -255,6 +268,7 @@ impl Shard {
             pendings: self.pendings.len(),
             lags: self.lags.len() + self.modes.len(),
             tickets: self.tickets.len(),
+            edges: self.edges.len(),
             deadlines: self.wheel.len(),
             blocks: self.pool.in_use(),
         }
@@ -280,6 +294,8 @@ pub struct Census {
     pub lags: usize,
     /// Questions to other shards.
     pub tickets: usize,
+    /// PROXY headers and TLS sessions.
+    pub edges: usize,
     /// Deadlines.
     pub deadlines: usize,
     /// Pooled blocks.

@@ -109,6 +109,40 @@ impl Outbox {
         (self.in_flight_len > 0).then_some(segments)
     }
 
+    /// As [`Outbox::next_send`], but no more than `len_max` bytes, of which nothing comes back: [`Outbox::sent_portion`]
+    /// says that all of them are out.
+    pub fn next_portion(&mut self, segments: Vec<Segment>, len_max: usize) -> Option<Vec<Segment>> {
+        let mut segments = self.next_send(segments)?;
+        let mut len = 0;
+        let is_past = |segment: &Segment| {
+            len += segment.len();
+            len > len_max
+        };
+        let Some(cut) = segments.iter().position(is_past) else { return Some(segments) };
+        let mut rest = segments.split_off(cut);
+        let begun = rest[0].len() - (len - len_max);
+        if begun > 0 {
+            segments.push(rest[0].slice(0..begun));
+            rest[0].advance(begun);
+        }
+        self.in_flight_len = len_max;
+        self.is_split = begun > 0;
+        if self.guarded_in_flight {
+            self.guarded += rest.len();
+        }
+        for segment in rest.drain(..).rev() {
+            self.queue.push_front(segment);
+        }
+        Some(segments)
+    }
+
+    /// What [`Outbox::next_portion`] gave is out.
+    pub fn sent_portion(&mut self) {
+        self.len -= self.in_flight_len;
+        self.in_flight_len = 0;
+        self.backlog_len = self.len;
+    }
+
     /// Takes back what a send did not send.
     pub fn sent(&mut self, sent_len: usize, rest: &mut Vec<Segment>) {
         debug_assert_eq!(
@@ -328,6 +362,36 @@ mod tests {
         segments[0].advance(3);
         outbox.sent(3, &mut segments);
         assert_eq!(text(&outbox.next_send(segments).expect("something waits")), "ponseHTTP!");
+    }
+
+    #[test]
+    fn portions_are_cut_and_a_control_frame_waits_for_the_end_of_the_segment() {
+        let mut outbox = Outbox::default();
+        outbox.push(Segment::copy_of(b"abcdefgh"), 100).expect("there is room");
+        outbox.push(Segment::copy_of(b"ijk"), 100).expect("there is room");
+        assert_eq!(text(&outbox.next_portion(Vec::new(), 3).expect("something waits")), "abc");
+        outbox.control(|out| out.push(b'!'));
+        assert!(outbox.next_portion(Vec::new(), 3).is_none(), "one at a time");
+        outbox.sent_portion();
+        assert_eq!(text(&outbox.next_portion(Vec::new(), 5).expect("something waits")), "defgh");
+        outbox.sent_portion();
+        assert_eq!(text(&outbox.next_portion(Vec::new(), 4).expect("something waits")), "!ijk");
+        outbox.sent_portion();
+        assert_eq!((outbox.len(), outbox.next_portion(Vec::new(), 4).map(|_| ())), (0, None));
+    }
+
+    #[test]
+    fn nothing_passes_the_opening_handshake_in_portions_either() {
+        let mut outbox = Outbox::default();
+        outbox.reply(|out| out.extend_from_slice(b"HTTP"));
+        outbox.guard();
+        outbox.control(|out| out.push(b'!'));
+        let mut heard = String::new();
+        while let Some(segments) = outbox.next_portion(Vec::new(), 3) {
+            heard.push_str(&text(&segments));
+            outbox.sent_portion();
+        }
+        assert_eq!(heard, "HTTP!");
     }
 
     #[test]

@@ -5,4 +5,5 @@
 //! busy. Tests: beside the code, and `tests/conformance.rs` from outside.
 
 pub mod http;
+pub mod tls;
 pub mod websocket;

@@ -8,7 +8,7 @@ use fanwire::hub::{Hub, HubSettings};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Request};
 use fanwire::metrics::ShardMetrics;
-use fanwire::shard::{Census, Settings, Shard, turn};
+use fanwire::shard::{Census, EdgeSettings, Settings, Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 /// The shards, stepped in order.
@@ -31,6 +31,7 @@ impl World {
             shard: ShardId(index as u8),
             shards,
             rules: Arc::default(),
+            edge: EdgeSettings::default(),
             pages: Arc::default(),
             hash_key,
             seed: 3,

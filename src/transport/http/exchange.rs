@@ -55,6 +55,8 @@ pub struct Upgrade {
     pub accept: [u8; 28],
     /// Whether the subprotocol that was asked about is among the offered ones.
     pub offers_protocol: bool,
+    /// `X-Forwarded-For`, all fields of it in one list.
+    pub forwarded_for: Option<String>,
     /// Frames that came with the handshake.
     pub rest: Vec<u8>,
 }
@@ -189,5 +191,7 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
         allow: None,
     })?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
-    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, rest: Vec::new() })
+    let forwarded = head.header_values("x-forwarded-for").map(str::to_owned);
+    let forwarded_for = forwarded.reduce(|list, more| list + "," + &more);
+    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, forwarded_for, rest: Vec::new() })
 }
