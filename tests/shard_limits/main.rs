@@ -7,4 +7,7 @@ mod deadlines;
 mod fanout;
 mod requests;
 mod subscriptions;
+mod tls;
+#[path = "../common/tls_peer.rs"]
+mod tls_peer;
 mod world;

@@ -22,6 +22,11 @@ pub struct World {
 impl World {
     /// A gateway whose kernel takes `outbound_len_max` bytes before a peer reads.
     pub fn new(shards: usize, outbound_len_max: usize, limits: Limits) -> Self {
+        Self::with_edge(shards, outbound_len_max, limits, EdgeSettings::default())
+    }
+
+    /// Likewise, with something before HTTP.
+    pub fn with_edge(shards: usize, outbound_len_max: usize, limits: Limits, edge: EdgeSettings) -> Self {
         let faults = Faults { outbound_len_max, inbound_len_max: 1 << 20, ..Faults::NONE };
         let net = SimNet::new(1, shards, faults);
         let (mailboxes, control) = Mailbox::mesh(shards);
@@ -31,7 +36,7 @@ impl World {
             shard: ShardId(index as u8),
             shards,
             rules: Arc::default(),
-            edge: EdgeSettings::default(),
+            edge: edge.clone(),
             pages: Arc::default(),
             hash_key,
             seed: 3,

@@ -9,6 +9,8 @@
 
 mod auditor;
 mod peers;
+#[path = "../common/tls_peer.rs"]
+mod tls_peer;
 mod world;
 
 use fanwire::driver::sim::Faults;
