@@ -15,17 +15,18 @@ mod tests;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use edge::{Listen, Place, Proxies, TlsFiles};
 pub use flags::ConfigFlags;
 pub use raw::{RawConfig, Source, Typed};
 
-use crate::command::{Mode, Target};
+use crate::command::{Mode, Target, parse_age, parse_rate};
 use crate::hub::{TopicRule, TopicSettings};
 use crate::limits::{
     CONFIG_LEN_MAX, HISTORY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX, TOPIC_RULES_MAX, TOPICS_PER_CONNECTION_BOUND,
 };
+use crate::server::SnapshotSettings;
 use crate::transport::http::Page;
 use raw::RawTopicRule;
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub limits: Limits,
     /// What holds for topics; the first match wins.
     pub topics: Vec<TopicRule>,
+    /// Where topics are written down, if they are.
+    pub snapshot: Option<SnapshotSettings>,
     /// Pages of the program's own; only `demo` has any.
     pub pages: Vec<Page>,
     /// Where randomness starts from; `None` takes a fresh one.
@@ -61,11 +64,13 @@ pub struct Config {
 /// Which driver the shards run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverChoice {
-    /// The best that this host has.
+    /// What is best proven: epoll.
     #[default]
     Auto,
     /// epoll.
     Epoll,
+    /// io_uring where the kernel has what it takes, epoll elsewhere.
+    Uring,
 }
 
 /// How loud the log is.
@@ -150,6 +155,7 @@ impl Config {
             log: log.unwrap_or_default(),
             limits: limits(&mut raw)?,
             topics: topics(&raw.topics)?,
+            snapshot: snapshot(&mut raw)?,
             pages: Vec::new(),
             seed: raw.one("seed", value::seed)?,
             warnings: raw.warnings,
@@ -172,6 +178,23 @@ fn read_file(source: &Source, path: &Path) -> Result<String, ConfigError> {
     }
 }
 
+fn snapshot(raw: &mut RawConfig) -> Result<Option<SnapshotSettings>, ConfigError> {
+    let path = raw.one("snapshot", |word| match word {
+        "" => Err("snapshot is a file, such as \"fanwire.snapshot\"".to_owned()),
+        word => Ok(PathBuf::from(word)),
+    })?;
+    let interval = |word: &str| match value::duration_ms(word) {
+        Some(millis @ SNAPSHOT_INTERVAL_MS_MIN..=DAY_MS) => Ok(millis),
+        _ => Err(format!("is a duration from {SNAPSHOT_INTERVAL_MS_MIN}ms to 24h, not \"{word}\"")),
+    };
+    let interval_ms = raw.one("snapshot_interval", interval)?;
+    if path.is_none() && interval_ms.is_some() {
+        raw.warnings.push("snapshot_interval: no snapshot is taken without a file for it, snapshot".to_owned());
+    }
+    let interval_ms = interval_ms.unwrap_or(SNAPSHOT_INTERVAL_MS_DEFAULT);
+    Ok(path.map(|path| SnapshotSettings { path, interval_ms }))
+}
+
 fn shards(word: &str) -> Result<usize, String> {
     let count = word.parse().ok().filter(|count| (1..=SHARDS_MAX).contains(count));
     count.ok_or_else(|| format!("shards is a number from 1 to {SHARDS_MAX}, not \"{word}\""))
@@ -181,8 +204,8 @@ fn driver(word: &str) -> Result<DriverChoice, String> {
     match word {
         "auto" => Ok(DriverChoice::Auto),
         "epoll" => Ok(DriverChoice::Epoll),
-        "uring" => Err("driver \"uring\" is not in this version yet; use \"auto\" or \"epoll\"".to_owned()),
-        _ => Err(format!("driver is \"auto\" or \"epoll\", not \"{word}\"")),
+        "uring" => Ok(DriverChoice::Uring),
+        _ => Err(format!("driver is \"auto\", \"epoll\" or \"uring\", not \"{word}\"")),
     }
 }
 
@@ -213,6 +236,8 @@ enum Unit {
 }
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const SNAPSHOT_INTERVAL_MS_MIN: u64 = 10;
+const SNAPSHOT_INTERVAL_MS_DEFAULT: u64 = 30_000;
 const GIB: u64 = 1024 * 1024 * 1024;
 
 /// Every key of `[limits]`. The casts lose nothing: each `max` fits its field, which a test holds.
@@ -224,7 +249,9 @@ const LIMITS: &[LimitRow] = &[
     LimitRow { key: "topics_max", unit: Unit::Count, min: 1, max: 1_000_000_000, set: |l, v| l.topics_max = v as u32 },
     LimitRow { key: "message_len_max", unit: Unit::Bytes, min: 1, max: MESSAGE_LEN_BOUND as u64, set: |l, v| l.message_len_max = v as u32 },
     LimitRow { key: "outbox_len_max", unit: Unit::Bytes, min: 1024, max: GIB, set: |l, v| l.outbox_len_max = v as u32 },
+    LimitRow { key: "reader_bandwidth_max", unit: Unit::Bytes, min: 0, max: GIB, set: |l, v| l.reader_bandwidth_max = v as u32 },
     LimitRow { key: "retained_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.retained_len_max = v },
+    LimitRow { key: "message_id_ttl", unit: Unit::Millis, min: 0, max: DAY_MS, set: |l, v| l.message_id_ttl_ms = v },
     LimitRow { key: "handshake_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.handshake_timeout_ms = v },
     LimitRow { key: "body_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.body_timeout_ms = v },
     LimitRow { key: "http_idle_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.http_idle_timeout_ms = v },
@@ -279,6 +306,20 @@ fn topic_rule(raw: &RawTopicRule) -> Result<TopicRule, ConfigError> {
             "match" => Target::parse(word).map(|target| pattern = Some(target)).map_err(|error| error.to_string()),
             "last" => value::boolean(word).map(|value| settings.last = value),
             "mode" => topic_mode(word).map(|value| settings.mode = value),
+            "max_rate" => match word.parse().map(parse_rate) {
+                Ok(Ok(rate)) => {
+                    settings.max_rate = rate;
+                    Ok(())
+                }
+                _ => Err(format!("is messages a second, 0.001 to 1000000, or 0 for no limit, not \"{word}\"")),
+            },
+            "max_age" => match value::duration_ms(word).map(parse_age) {
+                Some(Ok(age)) => {
+                    settings.max_age_ms = age.unwrap_or(0);
+                    Ok(())
+                }
+                _ => Err(format!("is a duration up to a day with its unit such as \"5s\", not \"{word}\"")),
+            },
             "history" => match value::count(word).and_then(|count| u32::try_from(count).ok()) {
                 Some(count) if count <= HISTORY_MAX => {
                     settings.history = count;

@@ -20,6 +20,7 @@ mod conformance {
     mod shutdown;
     pub mod slow;
     pub mod smuggling;
+    pub mod terms;
     pub mod utf8;
     pub mod vanishing;
 }
@@ -111,6 +112,11 @@ fn the_closing_handshake_follows_section_7() {
 #[test]
 fn messages_are_bounded_at_the_bound_and_not_before() {
     check(TWO_SHARDS, conformance::limits::cases());
+}
+
+#[test]
+fn publishers_terms_are_kept() {
+    check(TWO_SHARDS, conformance::terms::cases());
 }
 
 #[test]

@@ -29,6 +29,7 @@ impl World {
             hash_key: (1, 2),
             seed: 3,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let (mailboxes, _) = Mailbox::mesh(2);
@@ -58,6 +59,7 @@ impl World {
             pendings: sum(|census| census.pendings),
             lags: sum(|census| census.lags),
             edges: sum(|census| census.edges),
+            watched: sum(|census| census.watched),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),
             blocks: sum(|census| census.blocks),

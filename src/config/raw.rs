@@ -72,10 +72,11 @@ pub struct RawConfig {
 }
 
 /// Keys outside of `[limits]` with a single value; `listen` and `topics` are lists.
-const KEYS: [&str; 6] = ["listen", "shards", "driver", "insecure", "log", "seed"];
+const KEYS: [&str; 8] = ["listen", "shards", "driver", "insecure", "log", "seed", "snapshot", "snapshot_interval"];
 
 /// Keys of a topic rule.
-const TOPIC_KEYS: [&str; 6] = ["match", "last", "mode", "history", "history_ttl", "history_len_max"];
+const TOPIC_KEYS: [&str; 8] =
+    ["match", "last", "mode", "max_rate", "max_age", "history", "history_ttl", "history_len_max"];
 
 /// Keys of `[tls]` and `[proxy]`, by the name that they have outside of the file.
 const SECTION_KEYS: [&str; 7] =

@@ -66,6 +66,16 @@ pub struct ShardMetrics {
     pub tls_reload_failures: u64,
     /// When the first certificate expires, in seconds since 1970; 0 without TLS.
     pub tls_expires_s: u64,
+    /// Publications that came again with their message id and were not said again.
+    pub duplicates: u64,
+    /// Message ids remembered.
+    pub message_ids: u64,
+    /// Snapshots written; the first shard counts those of all.
+    pub snapshots: u64,
+    /// Snapshots that could not be written; likewise.
+    pub snapshot_errors: u64,
+    /// Seconds since the last snapshot, or since the start; likewise.
+    pub snapshot_age_s: u64,
     /// Pooled blocks in use.
     pub blocks_in_use: u64,
     /// Mails that wait.

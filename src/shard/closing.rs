@@ -13,6 +13,7 @@
 
 use super::Shard;
 use super::conn::{Flag, Session, Slot, Timer};
+use super::skip::duration_ms;
 use crate::buf::Segment;
 use crate::close::{CloseReason, Loudness};
 use crate::command::ConnId;
@@ -114,12 +115,18 @@ impl Shard {
     }
 
     pub(super) fn on_sent(&mut self, id: ConnId, result: Result<u32, NetError>, mut rest: Vec<Segment>) {
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.session != Session::Gone) else { return };
-        let sent_len = result.unwrap_or(0) as usize;
+        if self.conns.get(id).is_none_or(|conn| conn.session == Session::Gone) {
+            return;
+        }
+        let bandwidth = self.bandwidth(id);
+        let conn = &mut self.conns[id.index];
+        let mut sent_len = result.unwrap_or(0) as usize;
         if !conn.edge.is_none() {
             self.metrics.sent_len += sent_len as u64;
-            if !self.on_sealed_sent(id, &mut rest) && result.is_ok() {
-                return;
+            match self.on_sealed_sent(id, &mut rest) {
+                Some(plain_len) => sent_len = plain_len,
+                None if result.is_ok() => return,
+                None => {}
             }
         } else {
             let outbox = self.outboxes.ensure(&mut conn.outbox);
@@ -130,10 +137,17 @@ impl Shard {
                 // Of a fan-out that was counted as sent.
                 self.metrics.sent_len -= rest.iter().map(|segment| segment.len() as u64).sum::<u64>();
                 outbox.adopt_rest(sent_len, &mut rest);
+                sent_len = 0;
             }
         }
-        let outbox = self.outboxes.get(self.conns[id.index].outbox);
-        let has_backlog = outbox.is_some_and(|outbox| outbox.len() > REPLY_BACKLOG_LEN_MAX / 2);
+        let outbox = self.outboxes.get_mut(self.conns[id.index].outbox);
+        let has_backlog = outbox.as_ref().is_some_and(|outbox| outbox.len() > REPLY_BACKLOG_LEN_MAX / 2);
+        if let Some(outbox) = outbox
+            && bandwidth > 0
+            && sent_len > 0
+        {
+            outbox.free_at = self.now.plus_millis(duration_ms(sent_len, bandwidth));
+        }
         self.outboxes.recycle(rest);
         if result.is_err() {
             return self.terminate(id, CloseReason::Reset, true);

@@ -20,7 +20,10 @@ impl Shard {
             }
         }
         self.due = due;
+        self.sound_alarms();
         self.hub.sweep(now);
+        self.step_snapshot();
+        self.step_presence();
         self.step_drain();
     }
 

@@ -13,7 +13,7 @@ use crate::limits::{RUN_BLOCK_LEN, SHORT_RUN_LEN_MAX};
 use crate::transport::websocket;
 
 /// How a reader is told things: a transport and a dialect. All readers of one encoding get the same bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(super) enum Encoding {
     /// WebSocket frames, the bare feed.

@@ -10,16 +10,20 @@
 //! | `run` | the loop |
 //! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
 //! | `inbound` | received bytes to messages to commands |
-//! | `exchanges` | HTTP requests and their answers, upgrades |
+//! | `exchanges`, `batch` | HTTP requests and their answers, upgrades; publishing over HTTP |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
+//! | `presence` | readers that are told how many there are |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
-//! | `skip`, `lag` | readers that are behind, and what they skip |
+//! | `skip`, `lag`, `alarms` | readers that are behind or asked for less, what they skip, and what waits for its time |
 //! | `edge`, `tls` | what bytes go through first: PROXY headers, TLS, and who speaks neither |
 //! | `post` | mail from other shards |
+//! | `snapshot` | the shard's topics on their way to the disk, and back |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
 mod accept;
+mod alarms;
+mod batch;
 mod catch_up;
 mod closing;
 mod conn;
@@ -36,9 +40,11 @@ mod join_pattern;
 mod lag;
 mod outbox;
 mod post;
+mod presence;
 mod publish;
 mod run;
 mod skip;
+mod snapshot;
 mod subscription;
 mod subscriptions;
 mod tickets;
@@ -54,16 +60,17 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::buf::BlockPool;
-use crate::command::{ConnId, Mode, ShardId};
+use crate::command::{ConnId, Policy, ShardId, TopicName};
 use crate::driver::{Completion, Op};
-use crate::hub::{Hub, HubSettings, TopicRules};
+use crate::hub::{Hub, HubSettings, TopicRules, TopicSettings};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
-use crate::mailbox::{Admission, Outgoing};
+use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::ShardMetrics;
 use crate::time::{MonoTime, Wheel};
 use crate::transport::http::Page;
 use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
+use alarms::Alarms;
 use conns::Conns;
 use drain::Drain;
 use edge::Edge;
@@ -73,6 +80,8 @@ use join::Pending;
 use join_pattern::Search;
 use lag::Lag;
 use outbox::Outboxes;
+use presence::PresenceReaders;
+use snapshot::Taking;
 use subscription::TargetId;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
@@ -99,6 +108,8 @@ pub struct Settings {
     pub admission: Admission,
     /// What connections go through before they speak HTTP.
     pub edge: EdgeSettings,
+    /// Where portions of snapshots go, if any are taken.
+    pub snapshots: Option<PortionLane>,
 }
 
 /// One core's share of the gateway.
@@ -112,9 +123,13 @@ pub struct Shard {
     exchanges: Slab<HttpSession>,
     pendings: Slab<Pending>,
     lags: Slab<Lag>,
-    /// What subscriptions do when their reader is behind, where that is not to wait: the mode that was asked for, or
-    /// `None` for the topic's own.
-    modes: HashMap<(u32, TargetId), Option<Mode>>,
+    /// What subscriptions ask for beside their topic, where that or a rule may say that they skip.
+    policies: HashMap<(u32, TargetId), Policy>,
+    /// What connections asked not to get more of than so many bytes a second.
+    bandwidths: HashMap<u32, u32>,
+    alarms: Alarms,
+    last_rule: Option<(TopicName, TopicSettings)>,
+    presence: PresenceReaders,
     tickets: Slab<Ticket>,
     /// The other ends, kept only while addresses are counted.
     addresses: HashMap<u32, IpAddr>,
@@ -125,6 +140,9 @@ pub struct Shard {
     rng: fastrand::Rng,
     metrics: ShardMetrics,
     drain: Option<Drain>,
+    taking: Option<Taking>,
+    /// When the last snapshot was written, or the shard began.
+    snapshot_time: MonoTime,
     /// The time of the last call that gave one: what happens in between is of that time.
     now: MonoTime,
     /// Connections to send to at the end of the turn.
@@ -167,6 +185,7 @@ impl Shard {
             topics_max: share(u64::from(limits.topics_max)) as usize,
             patterns_max: PATTERNS_MAX,
             retained_len_max: share(limits.retained_len_max),
+            message_id_ttl_ms: limits.message_id_ttl_ms,
             rules: Arc::clone(&settings.rules),
         });
         Self {
@@ -177,7 +196,11 @@ impl Shard {
             exchanges: Slab::new(),
             pendings: Slab::new(),
             lags: Slab::new(),
-            modes: HashMap::new(),
+            policies: HashMap::new(),
+            bandwidths: HashMap::new(),
+            alarms: Alarms::default(),
+            last_rule: None,
+            presence: PresenceReaders::default(),
             tickets: Slab::new(),
             addresses: HashMap::new(),
             hub,
@@ -187,6 +210,8 @@ impl Shard {
             rng: fastrand::Rng::with_seed(settings.seed),
             metrics: ShardMetrics::default(),
             drain: None,
+            taking: None,
+            snapshot_time: MonoTime::ZERO,
             now: MonoTime::ZERO,
             dirty: Vec::new(),
             congested: Vec::new(),
@@ -224,7 +249,9 @@ impl Shard {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let drain = self.drain.as_ref().map(Drain::next_step);
-        [self.wheel.next_deadline(), drain].into_iter().flatten().min()
+        let snapshot = self.taking.as_ref().map(Taking::next_step);
+        let presence = [self.hub.next_presence(), self.presence.next_look()].into_iter().flatten().min();
+        [self.wheel.next_deadline(), self.alarms.next(), drain, snapshot, presence].into_iter().flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
@@ -245,6 +272,8 @@ impl Shard {
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
             tls_expires_s: self.settings.edge.tls.as_ref().map_or(0, |(_, expires_s)| *expires_s),
+            message_ids: hub.message_ids as u64,
+            snapshot_age_s: self.snapshot_age_s(),
             blocks_in_use: self.pool.in_use() as u64,
             ..self.metrics.clone()
         }
@@ -266,7 +295,8 @@ impl Shard {
             decoders: self.decoders.len(),
             exchanges: self.exchanges.len(),
             pendings: self.pendings.len(),
-            lags: self.lags.len() + self.modes.len(),
+            lags: self.lags.len() + self.policies.len() + self.bandwidths.len() + self.alarms.len(),
+            watched: self.presence.len(),
             tickets: self.tickets.len(),
             edges: self.edges.len(),
             deadlines: self.wheel.len(),
@@ -290,8 +320,10 @@ pub struct Census {
     pub exchanges: usize,
     /// Connections with subscriptions under way.
     pub pendings: usize,
-    /// Readers that are behind, and subscriptions with a mode of their own.
+    /// Readers that are behind, what they asked for, and what waits for the time to pass.
     pub lags: usize,
+    /// Readers that are told counts, and the topics of which.
+    pub watched: usize,
     /// Questions to other shards.
     pub tickets: usize,
     /// PROXY headers and TLS sessions.

@@ -105,35 +105,39 @@ impl Shard {
         self.mark_dirty(id);
     }
 
-    /// Sends what a connection with an edge has to send, unless a send is in flight.
-    pub(super) fn flush_edge(&mut self, id: ConnId) {
+    /// Sends what is encrypted already; says whether there is something, or nothing more will be, so that what waits in the
+    /// outbox has to wait on.
+    pub(super) fn flush_sealed(&mut self, id: ConnId) -> bool {
         let conn = &mut self.conns[id.index];
-        let Some(edge) = conn.edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return };
+        let Some(edge) = conn.edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return false };
         if edge.is_in_flight {
-            return;
+            return true;
         }
-        if edge.sealed.is_empty() {
-            let is_empty = self.outboxes.get(conn.outbox).is_none_or(|outbox| outbox.len() == 0);
-            if is_empty || matches!(edge.stage, Stage::Failed) {
-                self.outboxes.release(&mut conn.outbox);
-                return self.settle(id);
-            }
-            if self.tls.encrypted_len >= TLS_ENCRYPT_PER_TURN_LEN {
-                return self.tls.postponed.push(id);
-            }
-            self.encrypt(id);
+        if !edge.sealed.is_empty() {
+            self.send_sealed(id);
+            return true;
         }
-        self.send_sealed(id);
+        let has_failed = matches!(edge.stage, Stage::Failed);
+        if has_failed {
+            self.outboxes.release(&mut conn.outbox);
+            self.settle(id);
+        }
+        has_failed
     }
 
-    /// Encrypts the next portion of what waits.
-    fn encrypt(&mut self, id: ConnId) {
+    /// Encrypts and sends the next portion of what waits.
+    pub(super) fn encrypt(&mut self, id: ConnId, len_max: usize) {
+        if self.tls.encrypted_len >= TLS_ENCRYPT_PER_TURN_LEN {
+            return self.tls.postponed.push(id);
+        }
         let conn = &mut self.conns[id.index];
         let Some(edge) = conn.edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return };
         let Stage::Tls(session) = &mut edge.stage else { return };
-        let len_max = if edge.is_fast { TLS_PORTION_LEN_MAX } else { TLS_RECORD_LEN };
+        let portion_len = if edge.is_fast { TLS_PORTION_LEN_MAX } else { TLS_RECORD_LEN };
         let vector = self.outboxes.vector();
-        let portion = self.outboxes.get_mut(conn.outbox).and_then(|outbox| outbox.next_portion(vector, len_max));
+        let outbox = self.outboxes.get_mut(conn.outbox);
+        let portion = outbox.and_then(|outbox| outbox.next_send(vector, len_max.min(portion_len)));
+        debug_assert!(portion.is_some(), "what waits can be sent");
         let Some(mut segments) = portion else { return };
         let mut out = Vec::new();
         let outcome = match &*segments {
@@ -146,17 +150,14 @@ impl Shard {
         };
         segments.clear();
         self.outboxes.recycle(segments);
-        match outcome {
-            Ok(()) => {
-                self.tls.encrypted_len += out.len();
-                edge.sealed.push(Segment::from(out));
-            }
-            Err(error) => {
-                tracing::debug!(conn = id.index, %error, "TLS failed");
-                self.metrics.tls_failed += 1;
-                self.terminate(id, CloseReason::TlsFailed, true);
-            }
+        if let Err(error) = outcome {
+            tracing::debug!(conn = id.index, %error, "TLS failed");
+            self.metrics.tls_failed += 1;
+            return self.terminate(id, CloseReason::TlsFailed, true);
         }
+        self.tls.encrypted_len += out.len();
+        edge.sealed.push(Segment::from(out));
+        self.send_sealed(id);
     }
 
     fn send_sealed(&mut self, id: ConnId) {
@@ -169,10 +170,10 @@ impl Shard {
         }
     }
 
-    /// A send of a connection with an edge has ended; says whether all that was encrypted is out.
-    pub(super) fn on_sealed_sent(&mut self, id: ConnId, rest: &mut Vec<Segment>) -> bool {
+    /// A send of a connection with an edge has ended. Once all that was encrypted is out: how many bytes that was before.
+    pub(super) fn on_sealed_sent(&mut self, id: ConnId, rest: &mut Vec<Segment>) -> Option<usize> {
         let conn = &mut self.conns[id.index];
-        let Some(edge) = conn.edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return true };
+        let edge = conn.edge.index().and_then(|slot| self.edges.get_mut(slot))?;
         edge.is_in_flight = false;
         edge.is_fast = rest.is_empty();
         if !rest.is_empty() {
@@ -180,13 +181,11 @@ impl Shard {
             std::mem::swap(rest, &mut edge.sealed);
         }
         if edge.sealed.is_empty() {
-            if let Some(outbox) = self.outboxes.get_mut(conn.outbox).filter(|outbox| outbox.is_in_flight()) {
-                outbox.sent_portion();
-            }
-            return true;
+            let outbox = self.outboxes.get_mut(conn.outbox).filter(|outbox| outbox.is_in_flight());
+            return Some(outbox.map_or(0, |outbox| outbox.sent_all()));
         }
         self.mark_dirty(id);
-        false
+        None
     }
 
     /// Says `close_notify` to a connection whose outbox has run empty, the first time; says whether it did.

@@ -5,7 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 
-mod authority;
+pub mod authority;
 mod frame;
 mod http;
 mod socket;
@@ -17,7 +17,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-pub use authority::{Authority, Folder, Issued};
 pub use frame::{Frame, Length, Opcode};
 pub use http::Response;
 pub use socket::Socket;

@@ -90,9 +90,8 @@ impl TlsPeer {
                 break;
             }
             self.failure = self.client.process_new_packets().err();
-            match self.client.reader().read_to_end(&mut plain) {
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-                Ok(_) => {}
+            if let Err(error) = self.client.reader().read_to_end(&mut plain) {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
             }
             self.flush();
         }

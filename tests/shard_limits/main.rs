@@ -5,7 +5,10 @@
 mod congestion;
 mod deadlines;
 mod fanout;
+mod pace;
+mod presence;
 mod requests;
+mod snapshots;
 mod subscriptions;
 mod tls;
 #[path = "../common/tls_peer.rs"]

@@ -11,7 +11,7 @@ use fanwire::shard::{Census, Settings, Shard, turn};
 use rustls::version::{TLS12, TLS13};
 
 use crate::auditor::Auditor;
-use crate::peers::{Part, Peer, hostile_bytes};
+use crate::peers::{Pace, Part, Peer, hostile_bytes};
 use crate::tls_peer::Tls;
 
 /// What one seed plays.
@@ -40,6 +40,7 @@ pub struct Totals {
     pub goodbyes: u64,
     pub resumed: u64,
     pub skipped: u64,
+    pub presences: u64,
 }
 
 impl Totals {
@@ -52,12 +53,14 @@ impl Totals {
         self.goodbyes += other.goodbyes;
         self.resumed += other.resumed;
         self.skipped += other.skipped;
+        self.presences += other.presences;
     }
 
     /// A suite in which nothing was said, or nothing went wrong, has shown nothing.
     pub fn assert_that_enough_happened(&self, under_faults: bool) {
         assert!(self.publications > 1_000 && self.deliveries > 5_000, "{self:?}");
         assert!(self.complete_readers + self.goodbyes > 100 && self.resumed > 10, "{self:?}");
+        assert!(self.presences > 100, "{self:?}");
         if under_faults {
             assert!(self.slow_closes > 0 && self.resets > 0 && self.skipped > 100, "{self:?}");
         }
@@ -126,6 +129,7 @@ impl World {
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let cores = mailboxes.into_iter().enumerate().map(|(index, mailbox)| Core {
@@ -176,9 +180,15 @@ impl World {
     fn connect(&mut self) {
         let topic = format!("t.{}", self.rng.u8(0..3));
         let mode = ["queue", "queue", "drop_oldest", "latest"][self.rng.usize(0..4)];
+        let pace = Pace {
+            max_rate: [0, 0, 20, 200][self.rng.usize(0..4)],
+            max_age_ms: [0, 0, 0, 30][self.rng.usize(0..4)],
+            // In the settling time of a run it is enough for the outboxes of faulty runs.
+            bandwidth: [0, 0, 0, 50_000][self.rng.usize(0..4)],
+        };
         let part = match self.rng.u8(0..10) {
-            0..4 => Part::Raw { topic, echo: self.rng.u8(0..3) > 0, mode },
-            4..8 => Part::Json { mode },
+            0..4 => Part::Raw { topic, echo: self.rng.u8(0..3) > 0, mode, pace },
+            4..8 => Part::Json { mode, pace },
             8 if self.run.hostile => Part::Hostile,
             _ => Part::Http,
         };
@@ -324,6 +334,7 @@ impl World {
             resets: sum(|metrics| metrics.closes[fanwire::close::CloseReason::Reset.index()]),
             goodbyes: self.auditor.goodbyes,
             resumed: self.auditor.resumed,
+            presences: self.auditor.presences,
             skipped: sum(|metrics| metrics.skipped),
         }
     }

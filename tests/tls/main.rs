@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::{Authority, Folder, Gateway, HANG, Issued, Socket, Wire};
+use common::authority::{Authority, Folder, Issued};
+use common::{Gateway, HANG, Socket, Wire};
 use rustls::ClientConfig;
 use rustls::version::TLS13;
 

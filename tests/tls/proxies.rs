@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{Folder, Frame, Gateway, Socket, Wire};
+use crate::common::authority::Folder;
+use crate::common::{Frame, Gateway, Socket, Wire};
 use crate::{World, assert_echo, connect_tls};
 
 const TRUSTED: [&str; 2] = ["--proxy-trusted", "127.0.0.0/8"];
@@ -153,6 +154,7 @@ fn a_socket_file_serves_all_shards_and_goes_with_the_gateway() {
 
     let second = Command::new(env!("CARGO_BIN_EXE_fanwire"))
         .args(["serve", "--listen", &place])
+        .env_clear()
         .stdout(Stdio::null())
         .output()
         .expect("the program starts");

@@ -7,7 +7,8 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind};
 
-use crate::common::{Authority, Frame, Socket, Wire};
+use crate::common::authority::Authority;
+use crate::common::{Frame, Socket, Wire};
 use crate::{World, assert_echo};
 
 /// ring makes no RSA keys; this one is for tests and nothing else.

@@ -137,7 +137,7 @@ const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)
 
 /// Whether `accept` failed because of the connection that it was about, and the next may succeed. Linux passes
 /// on what the network said of a connection that was not accepted yet.
-fn is_of_one_connection(error: &io::Error) -> bool {
+pub(in crate::driver) fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(

@@ -1,6 +1,6 @@
 //! Requests as they come in on one connection: heads, bodies, pipelining, the upgrade.
 
-use super::route::{Page, Route, RouteError, UpgradeRoute};
+use super::route::{Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, parse_head};
 use crate::wire::ws::handshake;
@@ -57,6 +57,8 @@ pub struct Upgrade {
     pub offers_protocol: bool,
     /// `X-Forwarded-For`, all fields of it in one list.
     pub forwarded_for: Option<String>,
+    /// The most that the reader wants, in bytes a second.
+    pub bandwidth: Option<u32>,
     /// Frames that came with the handshake.
     pub rest: Vec<u8>,
 }
@@ -191,7 +193,8 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
         allow: None,
     })?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
+    let bandwidth = decode_bandwidth(head.query())?;
     let forwarded = head.header_values("x-forwarded-for").map(str::to_owned);
     let forwarded_for = forwarded.reduce(|list, more| list + "," + &more);
-    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, forwarded_for, rest: Vec::new() })
+    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, bandwidth, forwarded_for, rest: Vec::new() })
 }

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::command::{HistoryQuery, Mode, PayloadKind, Position, TopicName};
-use crate::limits::KEY_LEN_MAX;
+use crate::command::{
+    Condition, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName, is_message_id, parse_age,
+    parse_rate,
+};
+use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX};
 use crate::wire::http1::{HttpError, RequestHead, percent_decode, query_pairs};
 
 /// What a request asks for.
@@ -19,6 +22,8 @@ pub enum Route {
         kind: PayloadKind,
         /// `Fanwire-Key`.
         key: Option<Box<str>>,
+        /// `Fanwire-Id`, `If-Match` and `If-None-Match`.
+        terms: Box<Terms>,
     },
     /// `POST /publish`.
     PublishMany,
@@ -64,8 +69,8 @@ pub struct RawOptions {
     pub last: bool,
     /// `since=EPOCH-OFFSET`.
     pub since: Option<Position>,
-    /// `mode=..`.
-    pub mode: Option<Mode>,
+    /// `mode=..`, `max_rate=..`, `max_age_ms=..`, if any was given.
+    pub policy: Option<Policy>,
     /// `echo=0` hides one's own messages.
     pub echo: bool,
 }
@@ -152,18 +157,46 @@ fn decode_publish(head: &RequestHead<'_>, topic: TopicName) -> Result<Route, Rou
         Some(_) => return Err(bad_request("Fanwire-Key has at most 255 bytes")),
     };
     let kind = if is_binary { PayloadKind::Binary } else { PayloadKind::Text };
-    Ok(Route::PublishOne { topic, kind, key })
+    let id = only_header(head, "fanwire-id").ok().filter(|id| id.is_none_or(is_message_id));
+    let message_id = id.ok_or(bad_request("Fanwire-Id is 1 to 255 visible ASCII characters"))?.map(Box::from);
+    let terms = Box::new(Terms { message_id, condition: decode_condition(head)? });
+    Ok(Route::PublishOne { topic, kind, key, terms })
+}
+
+/// `If-Match: EPOCH-OFFSET`, in quotes or not; `If-None-Match: *`.
+fn decode_condition(head: &RequestHead<'_>) -> Result<Option<Condition>, RouteError> {
+    let bad = bad_request("If-Match is one \"EPOCH-OFFSET\", or If-None-Match is *");
+    let fields = only_header(head, "if-match").and_then(|at| Ok((at, only_header(head, "if-none-match")?)));
+    match fields.map_err(|()| bad)? {
+        (None, None) => Ok(None),
+        (None, Some("*")) => Ok(Some(Condition::Nothing)),
+        (Some(tag), None) => {
+            let unquoted = tag.strip_prefix('"').map_or(Some(tag), |rest| rest.strip_suffix('"'));
+            let position = unquoted.and_then(|text| text.parse().ok());
+            position.map(|position| Some(Condition::At(position))).ok_or(bad)
+        }
+        _ => Err(bad),
+    }
+}
+
+/// A header field that changes whether something is published: nobody may overlook it, so it is there once and is text,
+/// or the request is refused.
+fn only_header<'a>(head: &RequestHead<'a>, name: &str) -> Result<Option<&'a str>, ()> {
+    let mut values = head.raw_values(name);
+    match (values.next().map(std::str::from_utf8).transpose(), values.next()) {
+        (Ok(value), None) => Ok(value),
+        _ => Err(()),
+    }
 }
 
 fn decode_raw_options(query: Option<&str>) -> Result<RawOptions, RouteError> {
-    let mut options = RawOptions { last: true, since: None, mode: None, echo: true };
+    let mut options = RawOptions { last: true, since: None, policy: None, echo: true };
     each_pair(query, |name, value| {
         match name {
             "last" => options.last = decode_flag(value)?,
             "echo" => options.echo = decode_flag(value)?,
             "since" => options.since = Some(decode_since(value)?),
-            "mode" => options.mode = Some(decode_mode(value)?),
-            _ => {}
+            _ => decode_policy(name, value, &mut options.policy)?,
         }
         Ok(())
     })?;
@@ -221,6 +254,38 @@ fn decode_flag(value: &str) -> Result<bool, RouteError> {
 
 fn decode_since(value: &str) -> Result<Position, RouteError> {
     value.parse().map_err(|_| bad_request("since is EPOCH-OFFSET"))
+}
+
+/// Reads what a reader may ask for beside its topics; leaves other names alone.
+fn decode_policy(name: &str, value: &str, policy: &mut Option<Policy>) -> Result<(), RouteError> {
+    let before = policy.unwrap_or_default();
+    let after = match name {
+        "mode" => Policy { mode: Some(decode_mode(value)?), ..before },
+        "max_rate" => {
+            let rate = value.parse().unwrap_or(f64::NAN);
+            Policy { max_rate: parse_rate(rate).map_err(bad_request)?, ..before }
+        }
+        "max_age_ms" => {
+            let millis = value.parse().unwrap_or(u64::MAX);
+            Policy { max_age_ms: parse_age(millis).map_err(bad_request)?, ..before }
+        }
+        _ => return Ok(()),
+    };
+    *policy = Some(after);
+    Ok(())
+}
+
+/// `bandwidth=BYTES`: the most a reader wants in a second.
+pub(super) fn decode_bandwidth(query: Option<&str>) -> Result<Option<u32>, RouteError> {
+    let mut bandwidth = None;
+    each_pair(query, |name, value| {
+        if name == "bandwidth" {
+            let bytes = value.parse().ok().filter(|bytes| *bytes >= BANDWIDTH_MIN);
+            bandwidth = Some(bytes.ok_or(bad_request("bandwidth is bytes a second, 1400 or more"))?);
+        }
+        Ok(())
+    })?;
+    Ok(bandwidth)
 }
 
 fn decode_mode(value: &str) -> Result<Mode, RouteError> {
