@@ -331,8 +331,9 @@ pub const TLS_HELD_LEN_MAX: usize = 64 * 1024;
 /// each stalled reader, beside its references.
 pub const TLS_RECORD_LEN: usize = 16 * 1024;
 
-/// Bytes encrypted at a time for a reader that took all of the last portion.
-pub const TLS_PORTION_LEN_MAX: usize = 256 * 1024;
+/// Bytes encrypted at a time for a reader that took all of the last portion: twice what one publisher brings in a turn.
+/// Memory: this much for a reader that stalls in the middle of it.
+pub const TLS_PORTION_LEN_MAX: usize = 2 * RECEIVE_PER_WAIT_MAX;
 
 /// Bytes encrypted in one turn. Past it readers wait for the next: each has a copy of its own until the kernel took it.
 pub const TLS_ENCRYPT_PER_TURN_LEN: usize = 64 * 1024 * 1024;

@@ -123,7 +123,7 @@ impl Shard {
         let mut sent_len = result.unwrap_or(0) as usize;
         if !conn.edge.is_none() {
             self.metrics.sent_len += sent_len as u64;
-            match self.on_sealed_sent(id, &mut rest) {
+            match self.on_sealed_sent(id, sent_len, &mut rest) {
                 Some(plain_len) => sent_len = plain_len,
                 None if result.is_ok() => return,
                 None => {}

@@ -41,8 +41,11 @@ pub(super) struct Edge {
     /// What is encrypted and not with the driver, in order.
     pub sealed: Vec<Segment>,
     pub is_in_flight: bool,
-    /// The last send was taken whole.
+    /// The last portion was taken at once.
     pub is_fast: bool,
+    /// What is sealed is the rest of one that was not, and so much of it is out.
+    pub is_rest: bool,
+    pub begun_len: usize,
     /// `close_notify` is on its way or was.
     pub has_said_goodbye: bool,
     /// The peer's `close_notify` was taken note of.
@@ -78,6 +81,8 @@ impl Shard {
             sealed: Vec::new(),
             is_in_flight: false,
             is_fast: true,
+            is_rest: false,
+            begun_len: 0,
             has_said_goodbye: false,
             is_peer_done: false,
         };

@@ -197,10 +197,23 @@ impl Outbox {
         }
     }
 
-    /// All that was in flight is out; returns its bytes.
-    pub fn sent_all(&mut self) -> usize {
+    /// About so much of what is in flight is out; some of it stays until [`Outbox::sent_all`]. Returns how much it was.
+    pub fn sent_some(&mut self, sent_len: usize) -> usize {
+        let sent_len = sent_len.min(self.in_flight_len.saturating_sub(1));
+        self.len -= sent_len;
+        self.in_flight_len -= sent_len;
+        self.backlog_len = self.len;
+        sent_len
+    }
+
+    /// All that was in flight is out; returns its bytes. It was a portion: what is left was not offered yet, and makes
+    /// the reader one that is behind only past `len_max`.
+    pub fn sent_all(&mut self, len_max: usize) -> usize {
         let sent_len = self.in_flight_len;
         self.sent(sent_len, &mut Vec::new());
+        if self.len <= len_max {
+            self.backlog_len = 0;
+        }
         sent_len
     }
 
@@ -419,10 +432,23 @@ mod tests {
             if heard.len() == 1 {
                 outbox.control(|out| out.push(b'!'));
             }
-            assert!(outbox.sent_all() <= 3);
+            assert!(outbox.sent_all(100) <= 3);
         }
         assert_eq!(heard.concat(), "abcdefgh!ijk", "{heard:?}");
         assert_eq!(outbox.len(), 0);
+    }
+
+    #[test]
+    fn who_takes_portions_as_they_come_is_not_behind_until_too_much_is_left() {
+        let mut outbox = Outbox::default();
+        outbox.push(Segment::copy_of(&[0; 50]), 20).expect("a reader with nothing waiting takes anything");
+        let mut is_behind = Vec::new();
+        while outbox.next_send(Vec::new(), 20).is_some() {
+            assert!(outbox.is_behind(), "nobody knows yet whether it takes it");
+            outbox.sent_all(20);
+            is_behind.push(outbox.is_behind());
+        }
+        assert_eq!(is_behind, [true, false, false]);
     }
 
     #[test]

@@ -171,19 +171,27 @@ impl Shard {
     }
 
     /// A send of a connection with an edge has ended. Once all that was encrypted is out: how many bytes that was before.
-    pub(super) fn on_sealed_sent(&mut self, id: ConnId, rest: &mut Vec<Segment>) -> Option<usize> {
+    pub(super) fn on_sealed_sent(&mut self, id: ConnId, sent_len: usize, rest: &mut Vec<Segment>) -> Option<usize> {
+        // Who gets its bytes slowly because it asked for that is behind with whatever is left.
+        let is_limited = self.bandwidth(id) > 0;
+        let len_max = if is_limited { 0 } else { self.settings.limits.outbox_len_max as usize };
         let conn = &mut self.conns[id.index];
         let edge = conn.edge.index().and_then(|slot| self.edges.get_mut(slot))?;
         edge.is_in_flight = false;
-        edge.is_fast = rest.is_empty();
+        // The rest of a portion that was not taken at once does not make it fast again.
+        let is_fast = rest.is_empty() && !edge.is_rest;
+        (edge.is_fast, edge.is_rest) = (is_fast, !rest.is_empty());
         if !rest.is_empty() {
             rest.append(&mut edge.sealed);
             std::mem::swap(rest, &mut edge.sealed);
         }
+        let outbox = self.outboxes.get_mut(conn.outbox).filter(|outbox| outbox.is_in_flight());
         if edge.sealed.is_empty() {
-            let outbox = self.outboxes.get_mut(conn.outbox).filter(|outbox| outbox.is_in_flight());
-            return Some(outbox.map_or(0, |outbox| outbox.sent_all()));
+            let begun_len = std::mem::take(&mut edge.begun_len);
+            return Some(begun_len + outbox.map_or(0, |outbox| outbox.sent_all(if is_fast { len_max } else { 0 })));
         }
+        // Records are a little longer than what is in them.
+        edge.begun_len += outbox.map_or(0, |outbox| outbox.sent_some(sent_len));
         self.mark_dirty(id);
         None
     }

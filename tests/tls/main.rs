@@ -5,6 +5,7 @@ mod common;
 
 mod certificates;
 mod hostile;
+mod idle;
 mod proxies;
 mod sessions;
 

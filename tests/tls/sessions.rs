@@ -133,6 +133,19 @@ fn a_reader_that_wakes_up_late_is_told_what_the_others_were() {
 }
 
 #[test]
+fn a_message_as_long_as_the_outbox_does_not_make_who_reads_a_slow_reader() {
+    let world = World::new(&["--shards", "2"]);
+    let mut reader = world.websocket("/raw/long?last=0");
+    reader.send(Frame::ping("")).expect_pong("");
+    let mut writer = world.websocket("/raw/long?last=0&echo=0");
+    let long = vec![7; 1024 * 1024];
+    for _ in 0..5 {
+        writer.send_all(&[Frame::text("before"), Frame::binary(&long), Frame::text("behind")]);
+        reader.expect_text("before").expect_binary(&long).expect_text("behind");
+    }
+}
+
+#[test]
 fn a_shutdown_says_farewell_under_tls_too() {
     let mut world = World::new(&[]);
     let mut socket = world.websocket("/ws");
