@@ -127,10 +127,13 @@ impl Shard {
 
     /// Encrypts and sends the next portion of what waits.
     pub(super) fn encrypt(&mut self, id: ConnId, len_max: usize) {
+        let conn = &mut self.conns[id.index];
         if self.tls.encrypted_len >= TLS_ENCRYPT_PER_TURN_LEN {
+            if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
+                outbox.hold_back();
+            }
             return self.tls.postponed.push(id);
         }
-        let conn = &mut self.conns[id.index];
         let Some(edge) = conn.edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return };
         let Stage::Tls(session) = &mut edge.stage else { return };
         let portion_len = if edge.is_fast { TLS_PORTION_LEN_MAX } else { TLS_RECORD_LEN };
