@@ -122,13 +122,13 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(run);
         shards.push(thread.map_err(|error| StartError(format!("cannot start a thread: {error}")))?);
     }
-    // It is ready when every shard has its topics back.
-    drop(has_restored);
-    let _ = all_restored.recv();
     let reloader = match (config.tls.clone(), certificates) {
         (Some(files), Some(loaded)) => certificates::watch(files, loaded, drainer.clone())?,
         _ => Reloader::default(),
     };
+    // It is ready when every shard has its topics back.
+    drop(has_restored);
+    let _ = all_restored.recv();
     let write = |snapshot: &SnapshotSettings| {
         let writer = snapshots::Writer::new(snapshot.clone(), portions, drainer.clone(), config.shards);
         thread::Builder::new().name("snapshot".to_owned()).spawn(move || writer.run())

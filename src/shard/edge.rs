@@ -52,6 +52,14 @@ pub(super) struct Edge {
     pub is_peer_done: bool,
 }
 
+impl Edge {
+    /// Bytes of what is not complete yet.
+    pub fn held_len(&self) -> usize {
+        let records = if let Stage::Tls(session) = &self.stage { session.held_len() } else { 0 };
+        self.held.len() + records
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Stage {
     /// A PROXY header is to come, and then TLS or not.

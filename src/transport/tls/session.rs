@@ -129,6 +129,12 @@ impl Session {
         }
     }
 
+    /// Bytes of an unfinished record.
+    #[must_use]
+    pub fn held_len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether nothing can be said yet.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
