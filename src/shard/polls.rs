@@ -120,7 +120,7 @@ impl Shard {
         let mut body = b"{\"messages\":[".to_vec();
         let (mut count, mut len) = (0, 0);
         while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
-            && let Some((publication, _)) = pending.catch_up.pop()
+            && let Some((publication, _)) = pending.catch_up.pop(false)
         {
             len += publication.payload.len();
             if count > 0 && len > POLL_ANSWER_LEN_MAX {

@@ -5,6 +5,8 @@
 mod congestion;
 mod deadlines;
 mod fanout;
+mod memory;
+mod origins;
 mod pace;
 mod pages;
 mod polls;

@@ -1,99 +1,83 @@
-//! Browsers that ask for a page of some origin.
+//! The last values of a large pattern, which come in pages.
 
-use fanwire::limits::Limits;
-use fanwire::transport::http::Origins;
+use std::collections::HashMap;
 
-use crate::world::{World, handshake};
+use fanwire::driver::sim::PeerId;
+use fanwire::limits::{Limits, PATTERN_PAGE_MAX};
 
-/// The answer to a request with these fields.
-fn answer(world: &mut World, request: &str, fields: &str) -> String {
-    let peer = world.connect(0);
-    world.say(peer, format!("{request} HTTP/1.1\r\nHost: push.example\r\n{fields}\r\n").as_bytes());
-    let heard = world.hear_for(peer, 4);
-    world.net.close(peer);
-    heard
-}
+use crate::world::World;
 
-const ALLOWED: &str = "Origin: https://app.example\r\n";
-const FOREIGN: &str = "Origin: https://evil.example\r\n";
-
-fn world() -> World {
-    let origins = Origins::Listed(["https://app.example"].map(Box::from).into());
-    World::with_origins(1, 1 << 16, Limits::default(), origins)
-}
-
-const DOORS: [&str; 6] = [
-    "GET /sse?topic=a",
-    "GET /stream?topic=a",
-    "GET /poll?topic=a&timeout=0s",
-    "GET /topics/a/history",
-    "POST /publish/a",
-    "POST /publish",
-];
-
-#[test]
-fn a_page_of_an_allowed_origin_may_read_every_answer() {
-    let mut world = world();
-    for door in DOORS {
-        let heard = answer(&mut world, door, &format!("Content-Length: 0\r\n{ALLOWED}"));
-        assert!(heard.starts_with("HTTP/1.1 20"), "{heard}");
-        let head = heard.split("\r\n\r\n").next().expect("a head");
-        for field in ["Access-Control-Allow-Origin: https://app.example", "Vary: Origin"] {
-            assert!(head.lines().any(|line| line == field), "{door}: {field} is missing in {head}");
-        }
+/// Says one message in each of many topics.
+fn fill(world: &mut World, publisher: PeerId, count: usize) {
+    let lines: Vec<String> = (0..count).map(|n| format!("{{\"topic\":\"px.{n}\",\"data\":\"{n:0200}\"}}")).collect();
+    for lines in lines.chunks(100) {
+        publish(world, publisher, &lines.join("\n"));
     }
-    let refused = answer(&mut world, "GET /topics/nothing", ALLOWED);
-    assert!(refused.starts_with("HTTP/1.1 404") && refused.contains("Access-Control-Allow-Origin"), "{refused}");
+}
+
+fn publish(world: &mut World, publisher: PeerId, body: &str) {
+    let head = format!("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    world.say(publisher, (head + body).as_bytes());
+    world.turns(4);
+    world.hear(publisher);
+}
+
+/// The offsets of every topic, in the order heard.
+fn offsets(heard: &str) -> HashMap<String, Vec<u64>> {
+    let mut offsets: HashMap<String, Vec<u64>> = HashMap::new();
+    for push in heard.split("{\"t\":\"").skip(1) {
+        let (topic, rest) = push.split_once("\",\"o\":").expect("a push has an offset");
+        let offset = rest.split(',').next().and_then(|number| number.parse().ok()).expect("a number");
+        offsets.entry(topic.to_owned()).or_default().push(offset);
+    }
+    offsets
 }
 
 #[test]
-fn a_page_of_another_origin_may_neither_read_nor_write_nor_connect() {
-    let mut world = world();
-    for door in DOORS {
-        let heard = answer(&mut world, door, &format!("Content-Length: 0\r\n{FOREIGN}"));
-        assert!(heard.starts_with("HTTP/1.1 403") && heard.contains("\"forbidden\""), "{door}: {heard}");
-        assert!(!heard.contains("Access-Control"), "{heard}");
+fn every_last_value_comes_once_and_what_is_said_meanwhile_follows_it() {
+    const TOPICS: usize = 5 * PATTERN_PAGE_MAX;
+    let mut world = World::new(2, 20_000, Limits::default());
+    let publisher = world.connect(0);
+    fill(&mut world, publisher, TOPICS);
+    let reader = world.upgrade(1, "/ws");
+    world.say_text(reader, r#"{"op":"sub","topics":["px.*"],"id":1}"#);
+    let mut heard = String::new();
+    for n in 0..200 {
+        // Topics from all parts of the table, while pages are under way.
+        publish(&mut world, publisher, &format!("{{\"topic\":\"px.{}\",\"data\":0}}", n * 37 % TOPICS));
+        heard.push_str(&world.hear(reader));
     }
-    for (path, status) in [("/ws", "403"), ("/raw/a", "403"), ("/echo", "101")] {
-        let peer = world.connect(0);
-        let request = handshake(path).replace("Host: x\r\n", &format!("Host: x\r\n{FOREIGN}"));
-        world.say(peer, request.as_bytes());
-        assert!(world.hear_for(peer, 3).starts_with(&format!("HTTP/1.1 {status}")), "{path}");
+    heard.push_str(&world.hear_for(reader, 200));
+    let offsets = offsets(&heard);
+    assert_eq!(offsets.len(), TOPICS, "each topic is there");
+    for (topic, offsets) in &offsets {
+        let first = offsets[0];
+        assert!(first <= 2 && offsets.iter().copied().eq(first..first + offsets.len() as u64), "{topic}: {offsets:?}");
     }
-    assert_eq!(world.measure(0).publications, 0);
-    for path in ["/healthz", "/readyz", "/metrics"] {
-        assert!(answer(&mut world, &format!("GET {path}"), FOREIGN).starts_with("HTTP/1.1 200"), "{path}");
-    }
+    let news: usize = offsets.values().filter(|offsets| offsets.last() == Some(&2)).count();
+    assert_eq!(news, 200, "what was said meanwhile is there");
 }
 
 #[test]
-fn who_is_no_page_is_asked_for_nothing() {
-    let mut world = world();
-    for door in DOORS {
-        let heard = answer(&mut world, door, "Content-Length: 0\r\n");
-        assert!(heard.starts_with("HTTP/1.1 20") && !heard.contains("Access-Control"), "{door}: {heard}");
+fn who_does_not_read_is_asked_no_further_pages_for_and_may_leave() {
+    const TOPICS: usize = 20 * PATTERN_PAGE_MAX;
+    let mut world = World::new(2, 2_000, Limits::default());
+    let publisher = world.connect(0);
+    fill(&mut world, publisher, TOPICS);
+    let reader = world.upgrade(0, "/ws");
+    world.say_text(reader, r#"{"op":"sub","topics":["px.*"]}"#);
+    world.turns(200);
+    let waits = world.measure(0).outbox_len;
+    assert!(waits < 600_000, "{waits} bytes wait for a reader that does not read");
+    world.say_text(reader, r#"{"op":"unsub","topics":["px.*"],"id":7}"#);
+    let heard = world.hear_for(reader, 2_000);
+    assert!(heard.contains("\"id\":7"), "it is answered");
+    world.say_text(reader, r#"{"op":"sub","topics":["px.1"],"id":8}"#);
+    world.turns(4);
+    assert!(world.hear(reader).contains("{\"t\":\"px.1\",\"o\":1"), "it is not held any more");
+    for peer in [reader, publisher] {
+        world.net.close(peer);
     }
-}
-
-#[test]
-fn a_browser_that_asks_first_is_told_what_it_may_send() {
-    let mut world = world();
-    let asks = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: fanwire-key\r\n";
-    let heard = answer(&mut world, "OPTIONS /publish/a", &format!("{ALLOWED}{asks}"));
-    assert!(heard.starts_with("HTTP/1.1 204"), "{heard}");
-    for field in [
-        "Allow: POST, OPTIONS",
-        "Access-Control-Allow-Methods: POST, OPTIONS",
-        "Access-Control-Allow-Headers: Authorization, Content-Type, Fanwire-Key, Last-Event-ID",
-        "Access-Control-Allow-Origin: https://app.example",
-    ] {
-        assert!(heard.lines().any(|line| line == field), "{field} is missing in {heard}");
-    }
-    assert!(answer(&mut world, "OPTIONS /publish/a", &format!("{FOREIGN}{asks}")).starts_with("HTTP/1.1 403"));
-    for (target, allow) in
-        [("/sse?topic=a", "GET, HEAD, OPTIONS"), ("*", "GET, HEAD, POST, OPTIONS"), ("/ws", "GET, OPTIONS")]
-    {
-        let heard = answer(&mut world, &format!("OPTIONS {target}"), "");
-        assert!(heard.starts_with("HTTP/1.1 204") && heard.contains(&format!("\r\nAllow: {allow}\r\n")), "{heard}");
-    }
+    world.pass_ms(100);
+    world.assert_empty();
 }

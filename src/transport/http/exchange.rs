@@ -133,6 +133,13 @@ impl Exchange {
         matches!(self.phase, Phase::Waiting)
     }
 
+    /// Bytes of an unfinished request that it holds.
+    #[must_use]
+    pub fn held_len(&self) -> usize {
+        let body = if let Phase::Body { request, .. } = &self.phase { request.body.capacity() } else { 0 };
+        self.buffer.capacity() + body
+    }
+
     /// Bytes that are kept.
     #[must_use]
     pub fn buffered(&self) -> usize {
