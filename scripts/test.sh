@@ -5,7 +5,8 @@
 #   scripts/test.sh            everything
 #   scripts/test.sh --quick    without the release build's browser parts
 #
-# Needs rustup's toolchain, gcc, Python 3.11 and Node 20 with npm; installs cargo-nextest and Chromium where missing.
+# Needs rustup's toolchain, gcc, Python 3.11 and Node 20 with npm; installs cargo-nextest, Chromium, nginx and
+# HAProxy where missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -60,6 +61,11 @@ tools() {
     cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
     if [[ -z $QUICK && -z ${CHROMIUM:-} ]]; then
         command -v chromium >/dev/null || install chromium
+    fi
+    # Debian keeps servers where not everybody looks.
+    PATH=$PATH:/usr/sbin
+    if [[ -z $QUICK ]] && ! command -v nginx haproxy >/dev/null; then
+        install nginx haproxy
     fi
 }
 

@@ -42,6 +42,12 @@ pub enum CloseReason {
     Reset,
     /// Our own mistake.
     Internal,
+    /// The TLS handshake or a record failed; an alert said why.
+    TlsFailed,
+    /// TLS on a port that does not speak it, or HTTP without it on one that does.
+    WrongScheme,
+    /// A PROXY header from an address that is no trusted proxy, or none or a broken one from one that is.
+    BadProxyHeader,
 }
 
 /// Who is to blame for an end.
@@ -91,7 +97,7 @@ pub struct Row {
 
 impl CloseReason {
     /// Every reason, in the order of its discriminant.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Normal,
         Self::Shutdown,
         Self::ProtocolError,
@@ -110,6 +116,9 @@ impl CloseReason {
         Self::PeerGone,
         Self::Reset,
         Self::Internal,
+        Self::TlsFailed,
+        Self::WrongScheme,
+        Self::BadProxyHeader,
     ];
 
     /// The one table.
@@ -136,6 +145,9 @@ impl CloseReason {
             Self::PeerGone => row(None, 400, "peer_gone", Debug, Network),
             Self::Reset => row(None, 400, "reset", Debug, Network),
             Self::Internal => row(Some(1011), 500, "internal", Error, Bug),
+            Self::TlsFailed => row(None, 400, "tls_failed", Debug, Peer),
+            Self::WrongScheme => row(None, 400, "wrong_scheme", Debug, Peer),
+            Self::BadProxyHeader => row(None, 400, "bad_proxy_header", Info, Peer),
         }
     }
 

@@ -4,6 +4,7 @@
 //! Flags win over the environment, the environment over the file. What a later version will have is refused by name,
 //! never ignored. Tests: beside the code, `tests.rs` for what crosses the files.
 
+mod edge;
 mod flags;
 mod raw;
 mod value;
@@ -14,9 +15,9 @@ mod tests;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use edge::{Listen, Place, Proxies, TlsFiles};
 pub use flags::ConfigFlags;
 pub use raw::{RawConfig, Source, Typed};
 
@@ -33,8 +34,12 @@ use raw::RawTopicRule;
 /// What the gateway runs with, valid as a whole.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens; never empty. Port 0 takes any free port.
-    pub listen: Vec<SocketAddr>,
+    /// Where it listens; never empty.
+    pub listen: Vec<Listen>,
+    /// The certificates for those that speak TLS.
+    pub tls: Option<TlsFiles>,
+    /// The proxies before it.
+    pub proxies: Proxies,
     /// Shards, `1..=SHARDS_MAX`.
     pub shards: usize,
     /// Which kernel interface.
@@ -142,10 +147,13 @@ impl Config {
         }
         let insecure = raw.one("insecure", value::boolean)?.unwrap_or(false);
         let (driver, log) = (raw.one("driver", driver)?, raw.one("log", log_level)?);
-        let listen = listen(&mut raw, insecure)?;
+        let tls = edge::tls(&mut raw)?;
+        let listen = edge::listen(&mut raw, insecure, tls.is_some())?;
         Ok(Self {
             origins: origins(&mut raw, &listen)?,
             listen,
+            tls,
+            proxies: edge::proxies(&mut raw)?,
             shards: raw.one("shards", shards)?.unwrap_or_else(|| cores.clamp(1, SHARDS_MAX)),
             driver: driver.unwrap_or_default(),
             insecure,
@@ -163,9 +171,6 @@ impl Config {
 /// The variable that names the configuration file.
 const CONFIG_VARIABLE: &str = "FANWIRE_CONFIG";
 
-/// Where it listens if nobody says.
-const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
-
 fn read_file(source: &Source, path: &Path) -> Result<String, ConfigError> {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(CONFIG_LEN_MAX + 1).read_to_string(&mut text));
@@ -178,35 +183,13 @@ fn read_file(source: &Source, path: &Path) -> Result<String, ConfigError> {
     }
 }
 
-fn listen(raw: &mut RawConfig, insecure: bool) -> Result<Vec<SocketAddr>, ConfigError> {
-    let typed =
-        raw.take("listen").unwrap_or_else(|| Typed { words: vec![LISTEN_DEFAULT.to_owned()], source: Source::Default });
-    let mut addrs: Vec<SocketAddr> = Vec::new();
-    for word in &typed.words {
-        let addr = value::address(word).map_err(|message| ConfigError::new(&typed.source, message))?;
-        if !insecure && !addr.ip().to_canonical().is_loopback() {
-            let message = format!(
-                "{addr} is not a loopback address, and this version has no credentials for publishing: whoever \
-                 reaches it could publish; add --insecure if that is meant"
-            );
-            return Err(ConfigError::new(&typed.source, message));
-        }
-        if addr.port() != 0 && addrs.contains(&addr) {
-            return Err(ConfigError::new(&typed.source, format!("{addr} is there twice")));
-        }
-        addrs.push(addr);
-    }
-    if addrs.is_empty() {
-        return Err(ConfigError::new(&typed.source, "listen needs an address, such as \"127.0.0.1:8080\""));
-    }
-    Ok(addrs)
-}
-
 /// Who listens for this machine alone takes pages of this machine alone, unless a list says otherwise.
-fn origins(raw: &mut RawConfig, listen: &[SocketAddr]) -> Result<Origins, ConfigError> {
+fn origins(raw: &mut RawConfig, listen: &[Listen]) -> Result<Origins, ConfigError> {
     let Some(typed) = raw.take("allowed_origins") else {
-        let is_local = listen.iter().all(|addr| addr.ip().to_canonical().is_loopback());
-        return Ok(if is_local { Origins::Local } else { Origins::Unchecked });
+        // A file is behind a proxy, which may be there for the world.
+        let is_loopback =
+            |listen: &Listen| matches!(&listen.place, Place::Tcp(addr) if addr.ip().to_canonical().is_loopback());
+        return Ok(if listen.iter().all(is_loopback) { Origins::Local } else { Origins::Unchecked });
     };
     let refuse = |message: String| Err(ConfigError::new(&typed.source, message));
     if typed.words.len() > ALLOWED_ORIGINS_MAX {

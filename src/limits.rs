@@ -346,6 +346,50 @@ pub const CLIENT_ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of one WebSocket message that the command-line client receives.
 pub const CLIENT_MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
 
+/// Addresses and files that a configuration may listen on: a connection says in 8 bits where it came in.
+pub const LISTENERS_MAX: usize = 64;
+
+/// Handshakes begun in one turn; whoever comes past it waits with its first bytes for the next. Time: each takes 0.1 ms
+/// with P-256, 1 ms with RSA-2048, and everybody who is connected waits for them.
+pub const TLS_HANDSHAKES_PER_TURN: usize = 8;
+
+/// Bytes that a connection may send before its handshake begins: a longer first message closes it. Memory: at most this
+/// much in one pooled block until the handshake has its turn.
+pub const TLS_HELLO_LEN_MAX: usize = 17 * 1024;
+
+/// Bytes of records that are not complete, or that make up a message of the handshake that is not. Memory: at most this
+/// much, and what came with one receive, in one pooled block while a record is on its way.
+pub const TLS_HELD_LEN_MAX: usize = 64 * 1024;
+
+/// Bytes encrypted at a time for a reader that did not take all of the last portion: one record. Memory: this much for
+/// each stalled reader, beside its references.
+pub const TLS_RECORD_LEN: usize = 16 * 1024;
+
+/// Bytes encrypted at a time for a reader that took all of the last portion: twice what one publisher brings in a turn.
+/// Memory: this much for a reader that stalls in the middle of it.
+pub const TLS_PORTION_LEN_MAX: usize = 2 * RECEIVE_PER_WAIT_MAX;
+
+/// Bytes encrypted in one turn. Past it readers wait for the next: each has a copy of its own until the kernel took it.
+pub const TLS_ENCRYPT_PER_TURN_LEN: usize = 64 * 1024 * 1024;
+
+/// Certificates in a configuration: each is held against the name that a client asks for.
+pub const TLS_CERTIFICATES_MAX: usize = 64;
+
+/// Bytes of a certificate or key file.
+pub const TLS_FILE_LEN_MAX: u64 = 1024 * 1024;
+
+/// How often certificate and key files are looked at for a change, in milliseconds.
+pub const TLS_FILES_POLL_MS: u64 = 2_000;
+
+/// Bytes of a PROXY header. A longer one closes the connection.
+pub const PROXY_HEADER_LEN_MAX: usize = 2048;
+
+/// Networks that the configuration may trust as proxies.
+pub const PROXIES_MAX: usize = 64;
+
+/// Hops of an `X-Forwarded-For` that are looked at, from the last.
+pub const FORWARDED_HOPS_MAX: usize = 16;
+
 /// The limits that a configuration sets, already validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

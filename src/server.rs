@@ -1,5 +1,7 @@
 //! The composition root: listeners, drivers, shards on their threads, and the way to end them.
 
+mod certificates;
+mod doors;
 mod drivers;
 pub mod signals;
 mod snapshots;
@@ -7,17 +9,19 @@ mod snapshots;
 pub use snapshots::SnapshotSettings;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
 use crate::command::ShardId;
-use crate::config::Config;
-use crate::driver::{Driver, Listener, Wake, entropy_seed, listen, raise_descriptors_max};
+use crate::config::{Config, Listen};
+use crate::driver::{Driver, SocketFile, Wake, entropy_seed, raise_descriptors_max};
 use crate::hub::TopicRules;
 use crate::limits::REFUSALS_MAX;
 use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
-use crate::shard::{self, Settings, Shard};
+use crate::shard::{self, EdgeSettings, Settings, Shard};
+use crate::transport::tls::Certificates;
+pub use certificates::Reloader;
+use doors::Doors;
 use drivers::{Setup, ShardWaker};
 
 /// Why the gateway did not start, in one line.
@@ -35,9 +39,12 @@ impl std::error::Error for StartError {}
 /// A gateway that runs.
 #[derive(Debug)]
 pub struct Running {
-    addrs: Vec<SocketAddr>,
+    addrs: Vec<Listen>,
     shards: Vec<JoinHandle<()>>,
     drainer: Drainer,
+    reloader: Reloader,
+    /// Removed with the gateway.
+    _files: Vec<SocketFile>,
     snapshots: Option<JoinHandle<()>>,
     /// What each shard ended with, in the order in which they ended.
     ended: mpsc::Receiver<Result<(), String>>,
@@ -79,10 +86,12 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
             "fewer descriptors than connections_max; `fanwire doctor` says how to raise them"
         );
     }
-    let (addrs, listeners) = open_listeners(config)?;
+    let certificates = config.tls.as_ref().map(|files| certificates::load(files, None));
+    let certificates = certificates.transpose().map_err(StartError)?;
+    let Doors { addrs, by_shard: listeners, files } = Doors::open(config)?;
     let seed = config.seed.unwrap_or_else(entropy_seed);
     let (lane, portions) = PortionLane::new();
-    let mut settings = settings(config, seed);
+    let mut settings = settings(config, seed, certificates.as_ref());
     let loaded =
         config.snapshot.as_ref().map(|snapshot| snapshot.load(settings.hash_key, config.shards)).transpose()?;
     settings.snapshots = config.snapshot.as_ref().map(|_| lane);
@@ -113,6 +122,10 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(run);
         shards.push(thread.map_err(|error| StartError(format!("cannot start a thread: {error}")))?);
     }
+    let reloader = match (config.tls.clone(), certificates) {
+        (Some(files), Some(loaded)) => certificates::watch(files, loaded, drainer.clone())?,
+        _ => Reloader::default(),
+    };
     // It is ready when every shard has its topics back.
     drop(has_restored);
     let _ = all_restored.recv();
@@ -122,13 +135,13 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     };
     let snapshots = config.snapshot.as_ref().map(write).transpose();
     let snapshots = snapshots.map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
-    Ok(Running { addrs, shards, drainer, snapshots, ended })
+    Ok(Running { addrs, shards, drainer, reloader, snapshots, ended, _files: files })
 }
 
 impl Running {
     /// The addresses that it listens on, with their ports as bound.
     #[must_use]
-    pub fn addrs(&self) -> &[SocketAddr] {
+    pub fn addrs(&self) -> &[Listen] {
         &self.addrs
     }
 
@@ -142,6 +155,12 @@ impl Running {
     #[must_use]
     pub fn drainer(&self) -> Drainer {
         self.drainer.clone()
+    }
+
+    /// Something that loads the certificates again, from another thread.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Begins the shutdown.
@@ -176,28 +195,19 @@ impl Running {
     }
 }
 
-/// Listeners by shard: each shard has one for every address.
-fn open_listeners(config: &Config) -> Result<(Vec<SocketAddr>, Vec<Vec<Listener>>), StartError> {
-    let mut addrs = Vec::new();
-    let mut by_shard: Vec<Vec<Listener>> = (0..config.shards).map(|_| Vec::new()).collect();
-    for &addr in &config.listen {
-        let fail = |error| StartError(format!("cannot listen on {addr}: {error}"));
-        let listeners = listen(addr, config.shards).map_err(fail)?;
-        addrs.push(listeners[0].local_addr().map_err(fail)?);
-        for (shard, listener) in by_shard.iter_mut().zip(listeners) {
-            shard.push(listener);
-        }
-    }
-    Ok((addrs, by_shard))
-}
-
-fn settings(config: &Config, seed: u64) -> Settings {
+fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>) -> Settings {
     let mut rng = fastrand::Rng::with_seed(seed);
     Settings {
         shard: ShardId(0),
         shards: config.shards,
         limits: config.limits.clone(),
         rules: Arc::new(TopicRules::new(config.topics.clone())),
+        edge: EdgeSettings {
+            tls_listeners: config.listen.iter().map(|listen| listen.is_tls).collect(),
+            tls: certificates.map(|loaded| (Arc::clone(loaded.config()), loaded.expires_s())),
+            trusted: Arc::new(config.proxies.trusted.clone()),
+            proxy_protocol: config.proxies.protocol,
+        },
         pages: config.pages.clone().into(),
         origins: Arc::new(config.origins.clone()),
         hash_key: (rng.u64(..), rng.u64(..)),

@@ -7,7 +7,7 @@ use fanwire::command::ShardId;
 use fanwire::driver::sim::{Faults, Holdings, PeerId, SimDriver, SimNet};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Mailbox};
-use fanwire::shard::{Census, Settings, Shard, turn};
+use fanwire::shard::{Census, EdgeSettings, Settings, Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 /// Two shards, so that what crosses them is on its way when the peer vanishes.
@@ -24,6 +24,7 @@ impl World {
             shard: ShardId(0),
             shards: 2,
             rules: Arc::default(),
+            edge: EdgeSettings::default(),
             pages: Arc::default(),
             origins: Arc::default(),
             hash_key: (1, 2),
@@ -59,6 +60,7 @@ impl World {
             pendings: sum(|census| census.pendings),
             lags: sum(|census| census.lags),
             vectors: sum(|census| census.vectors),
+            edges: sum(|census| census.edges),
             watched: sum(|census| census.watched),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),

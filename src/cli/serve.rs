@@ -51,8 +51,8 @@ pub(super) fn start(config: &Config) -> Result<(Signals, Running), End> {
     log::start(config);
     let signals = Signals::catch().map_err(|error| End::Failed(format!("cannot catch signals: {error}")))?;
     let running = server::start(config).map_err(|error| End::Usage(error.to_string()))?;
-    for addr in running.addrs() {
-        output::line(&format!("listening on http://{addr}"))?;
+    for listen in running.addrs() {
+        output::line(&format!("listening on {listen}"))?;
     }
     Ok((signals, running))
 }

@@ -14,6 +14,9 @@ pub struct ConfigFlags {
     /// Where to listen; again for more addresses [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Vec<String>,
+    /// Certificates and proxies
+    #[command(flatten)]
+    pub edge: EdgeFlags,
     /// Shards, one thread each [default: one a core]
     #[arg(long, value_name = "N")]
     pub shards: Option<String>,
@@ -96,6 +99,47 @@ pub struct ConfigFlags {
 }
 
 const LIMITS: &str = "Limits";
+const EDGE: &str = "TLS and proxies";
+
+/// Certificates, and the proxies before the gateway.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct EdgeFlags {
+    /// The certificate and its chain, in PEM; with it a bare --listen speaks TLS
+    #[arg(long, value_name = "FILE", help_heading = EDGE)]
+    pub tls_cert: Option<String>,
+    /// Its private key, in PEM
+    #[arg(long, value_name = "FILE", help_heading = EDGE)]
+    pub tls_key: Option<String>,
+    /// Further certificates, for other names
+    #[arg(long, value_name = "CERT,KEY", help_heading = EDGE)]
+    pub tls_certificates: Vec<String>,
+    /// Who signs the certificates that clients have to show
+    #[arg(long, value_name = "FILE", help_heading = EDGE)]
+    pub tls_client_ca: Option<String>,
+    /// Whether they have to: required or optional [default: required]
+    #[arg(long, value_name = "HOW", help_heading = EDGE)]
+    pub tls_client_auth: Option<String>,
+    /// Proxies whose word on a client's address is taken, such as 10.0.0.0/8 or unix:
+    #[arg(long, value_name = "NETWORK", help_heading = EDGE)]
+    pub proxy_trusted: Vec<String>,
+    /// Whether they begin with a PROXY header: v1v2 or off [default: off]
+    #[arg(long, value_name = "VERSIONS", help_heading = EDGE)]
+    pub proxy_protocol: Option<String>,
+}
+
+impl EdgeFlags {
+    fn all(&self) -> [(&'static str, &'static str, Vec<&String>); 7] {
+        [
+            ("tls_cert", "--tls-cert", self.tls_cert.iter().collect()),
+            ("tls_key", "--tls-key", self.tls_key.iter().collect()),
+            ("tls_certificates", "--tls-certificates", self.tls_certificates.iter().collect()),
+            ("tls_client_ca", "--tls-client-ca", self.tls_client_ca.iter().collect()),
+            ("tls_client_auth", "--tls-client-auth", self.tls_client_auth.iter().collect()),
+            ("proxy_trusted", "--proxy-trusted", self.proxy_trusted.iter().collect()),
+            ("proxy_protocol", "--proxy-protocol", self.proxy_protocol.iter().collect()),
+        ]
+    }
+}
 
 impl ConfigFlags {
     /// As a layer of the configuration.
@@ -106,8 +150,14 @@ impl ConfigFlags {
             raw.put("listen", Typed { words, source: Source::Flag("--listen") });
         }
         if !self.allowed_origins.is_empty() {
-            let words = self.allowed_origins.iter().flat_map(|value| value.split(',')).map(str::to_owned).collect();
+            let words = self.allowed_origins.iter().flat_map(|value| raw::words("allowed_origins", value)).collect();
             raw.put("allowed_origins", Typed { words, source: Source::Flag("--allowed-origins") });
+        }
+        for (key, flag, values) in self.edge.all() {
+            if !values.is_empty() {
+                let words = values.iter().flat_map(|value| raw::words(key, value)).collect();
+                raw.put(key, Typed { words, source: Source::Flag(flag) });
+            }
         }
         for (key, flag, value) in self.single() {
             if let Some(value) = value {

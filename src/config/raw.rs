@@ -77,15 +77,19 @@ const KEYS: [&str; 8] = ["listen", "shards", "driver", "insecure", "log", "seed"
 /// Keys of `[auth]`.
 const AUTH_KEYS: [&str; 1] = ["allowed_origins"];
 
-/// Keys whose value is a list.
-const LISTS: [&str; 2] = ["listen", "allowed_origins"];
-
 /// Keys of a topic rule.
 const TOPIC_KEYS: [&str; 8] =
     ["match", "last", "mode", "max_rate", "max_age", "history", "history_ttl", "history_len_max"];
 
+/// Keys of `[tls]` and `[proxy]`, by the name that they have outside of the file.
+const SECTION_KEYS: [&str; 7] =
+    ["tls_cert", "tls_key", "tls_client_ca", "tls_client_auth", "tls_certificates", "proxy_trusted", "proxy_protocol"];
+
+/// Keys that are lists: in the environment and in flags with commas between.
+const LISTS: [&str; 4] = ["listen", "allowed_origins", "tls_certificates", "proxy_trusted"];
+
 /// Sections that a later version will have.
-const LATER: [&str; 2] = ["tls", "auth"];
+const LATER: [&str; 1] = ["auth"];
 
 /// Keys of `[auth]` that a later version will have.
 const LATER_AUTH: [&str; 4] = ["hmac_secret_file", "jwks_file", "publish_keys_file", "anonymous"];
@@ -113,11 +117,7 @@ impl RawConfig {
             if key == "topics" {
                 raw.topics = topic_words([value.as_str()], &source)?;
             } else if let Some(key) = known(&key) {
-                let words = match key {
-                    key if LISTS.contains(&key) => value.split(',').map(|word| word.trim().to_owned()).collect(),
-                    _ => vec![value.clone()],
-                };
-                raw.values.insert(key, Typed { words, source });
+                raw.values.insert(key, Typed { words: words(key, value), source });
             } else if LATER.iter().any(|section| key.starts_with(&format!("{section}_"))) {
                 raw.not_yet.push((key, source));
             } else if !OTHER_VARIABLES.contains(&name.as_str()) {
@@ -162,7 +162,15 @@ impl RawConfig {
 
 /// The key's own spelling, if it is one of a single value, of the top level or of `[limits]`.
 fn known(key: &str) -> Option<&'static str> {
-    KEYS.into_iter().chain(AUTH_KEYS).find(|known| *known == key).or_else(|| known_limit(key))
+    KEYS.into_iter().chain(AUTH_KEYS).chain(SECTION_KEYS).find(|known| *known == key).or_else(|| known_limit(key))
+}
+
+/// The words of a value outside of the file.
+pub(super) fn words(key: &str, value: &str) -> Vec<String> {
+    match LISTS.contains(&key) {
+        true => value.split(',').map(|word| word.trim().to_owned()).collect(),
+        false => vec![value.to_owned()],
+    }
 }
 
 fn known_limit(key: &str) -> Option<&'static str> {
@@ -245,12 +253,28 @@ impl FileReader<'_> {
             ("topics", DeValue::Array(rules)) => {
                 raw.topics = rules.iter().map(|rule| self.topic_rule(rule)).collect::<Result<_, _>>()?;
             }
+            ("tls" | "proxy", DeValue::Table(table)) => {
+                for (key, value) in table {
+                    let full = format!("{name}_{}", key.get_ref());
+                    let Some(known) = SECTION_KEYS.into_iter().find(|known| *known == full) else {
+                        let names = SECTION_KEYS.iter().filter_map(|key| key.strip_prefix(&format!("{name}_")));
+                        let names = names.collect::<Vec<_>>().join(", ");
+                        return Err(self.unknown(key.get_ref(), &format!("[{name}]"), &names, key.span()));
+                    };
+                    let typed = match known {
+                        "tls_certificates" => self.certificates(value)?,
+                        _ => self.typed(known, value)?,
+                    };
+                    raw.values.insert(known, typed);
+                }
+            }
+            ("tls" | "proxy", _) => return Err(ConfigError::new(&source, format!("{name} is a table: [{name}]"))),
             ("limits", _) => return Err(ConfigError::new(&source, "limits is a table: [limits]")),
             ("topics", _) => return Err(ConfigError::new(&source, "topics is a list of tables: [[topics]]")),
             _ if LATER.contains(&name) => raw.not_yet.push((format!("[{name}]"), source)),
             _ => {
                 let Some(known) = KEYS.into_iter().find(|known| *known == name) else {
-                    let names = format!("{}, topics, limits", KEYS.join(", "));
+                    let names = format!("{}, topics, limits, tls, proxy", KEYS.join(", "));
                     return Err(self.unknown(name, "the file", &names, key.span()));
                 };
                 raw.values.insert(known, self.typed(known, value)?);
@@ -286,6 +310,22 @@ impl FileReader<'_> {
             Some(words) => Ok(Typed { words, source }),
             None => Err(ConfigError::new(&source, format!("{key} cannot be of type {}", value.get_ref().type_str()))),
         }
+    }
+
+    /// `[[tls.certificates]]`: each a `cert` and its `key`.
+    fn certificates(&self, value: &Spanned<DeValue<'_>>) -> Result<Typed, ConfigError> {
+        let source = self.at(value.span());
+        let fail = || ConfigError::new(&source, "tls.certificates is a list of tables, each with cert and key");
+        let DeValue::Array(tables) = value.get_ref() else { return Err(fail()) };
+        let mut words = Vec::with_capacity(2 * tables.len());
+        for table in tables {
+            let DeValue::Table(table) = table.get_ref() else { return Err(fail()) };
+            let (Some(cert), Some(key), 2) = (table.get("cert"), table.get("key"), table.len()) else {
+                return Err(fail());
+            };
+            words.extend([word(cert.get_ref()).ok_or_else(fail)?, word(key.get_ref()).ok_or_else(fail)?]);
+        }
+        Ok(Typed { words, source })
     }
 
     fn unknown(&self, key: &str, place: &str, names: &str, span: Range<usize>) -> ConfigError {

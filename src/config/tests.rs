@@ -3,6 +3,7 @@
 use clap::{Args, FromArgMatches};
 
 use super::*;
+use crate::transport::tls::ClientAuth;
 
 /// Loads a file's text, an environment and flags as the program would.
 fn load(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Config, String> {
@@ -36,7 +37,9 @@ fn a_driver_is_chosen_in_the_file_the_environment_and_by_flag() {
 #[test]
 fn nothing_typed_gives_the_documented_defaults() {
     let config = good("", &[], &[]);
-    assert_eq!(config.listen, ["127.0.0.1:8080".parse().expect("an address")]);
+    let place = Place::Tcp("127.0.0.1:8080".parse().expect("an address"));
+    assert_eq!(config.listen, [Listen { place, is_tls: false }]);
+    assert_eq!((config.tls, config.proxies), (None, Proxies::default()));
     assert_eq!(config.shards, 3);
     assert_eq!(config.driver, DriverChoice::Auto);
     assert_eq!(config.log, LogLevel::Warn);
@@ -92,9 +95,10 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
         assert_eq!(show(&by_file), show(&by_flag), "{key}");
         assert_ne!(show(&by_file), show(&default), "{key} has no effect");
     }
+    let edge = flags.iter().filter(|flag| flag.starts_with("tls-") || flag.starts_with("proxy-")).count();
     assert_eq!(
         flags.len(),
-        plain.len() + LIMITS.len() + ["config", "listen", "allowed-origins", "topics"].len(),
+        plain.len() + LIMITS.len() + edge + ["config", "listen", "allowed-origins", "topics"].len(),
         "{flags:?}"
     );
 }
@@ -117,7 +121,11 @@ fn limits_take_their_bounds_and_refuse_what_is_past_them() {
 
 #[test]
 fn addresses_come_as_a_list_a_string_or_several_flags() {
-    let ports = |config: Config| config.listen.iter().map(SocketAddr::port).collect::<Vec<_>>();
+    let port = |listen: &Listen| match &listen.place {
+        Place::Tcp(addr) => addr.port(),
+        Place::Unix(_) => panic!("all are addresses"),
+    };
+    let ports = |config: Config| config.listen.iter().map(port).collect::<Vec<_>>();
     assert_eq!(ports(good("listen = [\"127.0.0.1:1\", \"[::1]:2\"]", &[], &[])), [1, 2]);
     assert_eq!(ports(good("listen = \"localhost:3\"", &[], &[])), [3]);
     assert_eq!(ports(good("", &[("FANWIRE_LISTEN", "127.0.0.1:4, 127.0.0.1:5")], &[])), [4, 5]);
@@ -138,6 +146,50 @@ fn allowed_origins_are_a_list_and_default_to_what_reaches_the_gateway() {
     assert_eq!(good("[auth]\nallowed_origins = []", &[], &[]).origins, list(&[]));
     assert_eq!(good("listen = [\"[::1]:1\", \"127.9.9.9:1\"]", &[], &[]).origins, Origins::Local);
     assert_eq!(good("listen = \"0.0.0.0:1\"\ninsecure = true", &[], &[]).origins, Origins::Unchecked);
+}
+
+#[test]
+fn with_a_certificate_bare_addresses_speak_tls_and_a_scheme_says_otherwise() {
+    let file = "listen = [\"127.0.0.1:1\", \"http://127.0.0.1:2/\", \"https://[::1]:3\", \"unix:/run/f.sock\"]\n";
+    let tls = "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n";
+    let config = good(&format!("{file}{tls}"), &[], &[]);
+    let said: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["https://127.0.0.1:1", "http://127.0.0.1:2", "https://[::1]:3", "unix:/run/f.sock"]);
+    let flags = good(file, &[], &["--tls-cert=c.pem", "--tls-key=k.pem"]);
+    let environment = good(file, &[("FANWIRE_TLS_CERT", "c.pem"), ("FANWIRE_TLS_KEY", "k.pem")], &[]);
+    assert_eq!((&flags.tls, &environment.tls), (&config.tls, &config.tls));
+    assert_eq!(flags.listen, config.listen);
+}
+
+#[test]
+fn certificates_and_proxies_stand_in_the_file_the_environment_and_flags() {
+    let file = "[tls]\ncert = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\nclient_auth = \"optional\"\n\
+                [[tls.certificates]]\ncert = \"d\"\nkey = \"l\"\n[[tls.certificates]]\ncert = \"e\"\nkey = \"m\"\n\
+                [proxy]\ntrusted = [\"10.0.0.0/8\", \"unix:\"]\nprotocol = \"v1v2\"\n";
+    let config = good(file, &[], &[]);
+    let tls = config.tls.clone().expect("there are certificates");
+    let pair = |cert: &str, key: &str| (cert.into(), key.into());
+    assert_eq!(tls.pairs, [pair("c", "k"), pair("d", "l"), pair("e", "m")]);
+    assert!(matches!(tls.client_ca, Some((_, ClientAuth::Optional))));
+    assert!(config.proxies.protocol && config.proxies.trusted.unix && config.proxies.trusted.networks.len() == 1);
+    let environment = good(
+        "",
+        &[
+            ("FANWIRE_TLS_CERT", "c"),
+            ("FANWIRE_TLS_KEY", "k"),
+            ("FANWIRE_TLS_CLIENT_CA", "a"),
+            ("FANWIRE_TLS_CLIENT_AUTH", "optional"),
+            ("FANWIRE_TLS_CERTIFICATES", "d,l, e,m"),
+            ("FANWIRE_PROXY_TRUSTED", "10.0.0.0/8, unix:"),
+            ("FANWIRE_PROXY_PROTOCOL", "v1v2"),
+        ],
+        &[],
+    );
+    let flags = "--tls-cert=c --tls-key=k --tls-client-ca=a --tls-client-auth=optional --tls-certificates=d,l \
+                 --tls-certificates=e,m --proxy-trusted=10.0.0.0/8 --proxy-trusted=unix: --proxy-protocol=v1v2";
+    let flags = good("", &[], &flags.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(format!("{environment:?}"), format!("{config:?}"));
+    assert_eq!(format!("{flags:?}"), format!("{config:?}"));
 }
 
 #[test]
@@ -195,11 +247,45 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
         ("[[topics]]\nmatch = \"a\"\nhistory = 1000001", "f.toml:3: topics: history: is a number of messages up to "),
         ("[[topics]]\nmatch = \"a\"\nhistory_ttl = 5", "f.toml:3: topics: history_ttl: is a duration with its unit "),
         ("[[topics]]\nmatch = \"a\"\nhistory_len_max = \"x\"", "f.toml:3: topics: history_len_max: is a size such as "),
-        ("shards = 2\n[tls]\ncert = \"c\"", "f.toml:2: [tls] is not in this version yet"),
         ("[auth]\nhmac_secret_file = \"s\"", "f.toml:2: hmac_secret_file of [auth] is not in this version yet"),
         ("[auth]\norigins = []", "f.toml:2: unknown key \"origins\"; [auth] has allowed_origins"),
         ("[auth]\nallowed_origins = [\"a.b\"]", "f.toml:2: \"a.b\" is not an origin, such as "),
         ("auth = 1", "f.toml:1: [auth] is not in this version yet"),
+        ("shards = 2\n[tls]\ncert = \"c\"", "f.toml:3: tls: cert needs its key"),
+        ("[tls]\nkey = \"k\"", "f.toml:2: tls: key needs its cert"),
+        ("[tls]\ncert = \"\"\nkey = \"k\"", "f.toml:2: tls: the name of a file is empty"),
+        (
+            "[tls]\ncrt = \"c\"",
+            "f.toml:2: unknown key \"crt\"; [tls] has cert, key, client_ca, client_auth, certificates",
+        ),
+        ("tls_cert = \"c\"", "f.toml:1: unknown key \"tls_cert\"; the file has "),
+        ("tls = 1", "f.toml:1: tls is a table: [tls]"),
+        (
+            "[[tls.certificates]]\ncert = \"c\"",
+            "f.toml:1: tls.certificates is a list of tables, each with cert and key",
+        ),
+        ("[tls]\ncertificates = [1]", "f.toml:2: tls.certificates is a list of tables, each with cert and key"),
+        ("[tls]\nclient_ca = \"c\"", "f.toml:2: tls: client_ca needs cert and key"),
+        ("[tls]\ncert = \"c\"\nkey = \"k\"\nclient_auth = \"required\"", "f.toml:4: tls: client_auth needs client_ca"),
+        (
+            "[tls]\ncert = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\nclient_auth = \"maybe\"",
+            "f.toml:5: tls: client_auth is \"required\" or \"optional\", not \"maybe\"",
+        ),
+        (
+            "listen = \"https://127.0.0.1:1\"",
+            "f.toml:1: https://127.0.0.1:1 needs a certificate: set tls.cert and tls.key",
+        ),
+        ("listen = \"http://0.0.0.0:1\"", "f.toml:1: 0.0.0.0:1 is not a loopback address"),
+        ("listen = [\"http://127.0.0.1:1\", \"127.0.0.1:1\"]", "f.toml:1: 127.0.0.1:1 is there twice"),
+        ("listen = \"unix:\"", "f.toml:1: unix: needs a path"),
+        ("listen = [\"unix:/s\", \"unix:/s\"]", "f.toml:1: unix:/s is there twice"),
+        ("[proxy]\ntrusted = [\"10.0.0.1/8\"]", "f.toml:2: proxy: trusted: \"10.0.0.1/8\" is no network, such as "),
+        ("[proxy]\nprotocol = \"v1v2\"", "f.toml:2: proxy: protocol needs trusted, the networks of the proxies"),
+        (
+            "[proxy]\ntrusted = [\"::1\"]\nprotocol = \"v3\"",
+            "f.toml:3: proxy: protocol is \"v1v2\" or \"off\", not \"v3\"",
+        ),
+        ("[proxy]\ntrust = 1", "f.toml:2: unknown key \"trust\"; [proxy] has trusted, protocol"),
     ];
     for (file, line) in cases {
         let error = load(file, &[], &[]).expect_err(file);
@@ -215,7 +301,10 @@ fn mistakes_elsewhere_name_the_variable_or_the_flag() {
         assert!(error.starts_with(line), "{error}\n  not {line}");
     };
     check(&[("FANWIRE_SHARDS", "x")], &[], "FANWIRE_SHARDS: shards is a number from 1 to 64, not \"x\"");
-    check(&[("FANWIRE_TLS_CERT", "x")], &[], "FANWIRE_TLS_CERT: tls_cert is not in this version yet");
+    check(&[("FANWIRE_TLS_CERT", "x")], &[], "FANWIRE_TLS_CERT: tls: cert needs its key");
+    check(&[("FANWIRE_AUTH_KEYS", "x")], &[], "FANWIRE_AUTH_KEYS: auth_keys is not in this version yet");
+    check(&[], &["--tls-key", "x"], "--tls-key: tls: key needs its cert");
+    check(&[], &["--proxy-protocol", "v1v2"], "--proxy-protocol: proxy: protocol needs trusted");
     check(&[("FANWIRE_TOPICS", "last=false")], &[], "FANWIRE_TOPICS: a pattern comes before last=false");
     check(&[("FANWIRE_INSECURE", "maybe")], &[], "FANWIRE_INSECURE: insecure is true or false, not \"maybe\"");
     check(&[], &["--driver", "select"], "--driver: driver is \"auto\", \"epoll\" or \"uring\", not \"select\"");

@@ -2,26 +2,40 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::limits::NOTSENT_LOWAT;
 
-/// One shard's listening socket on one address.
+/// One shard's listening socket on one address, or on a file.
 #[derive(Debug)]
-pub struct Listener(TcpListener);
+pub struct Listener {
+    /// A Unix-domain socket too: whoever accepts asks [`Listener::is_unix`].
+    socket: TcpListener,
+    is_unix: bool,
+}
 
 impl Listener {
     /// The address it listens on, with the port that the kernel chose if 0 was asked for.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel says; on a file there is none.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
+    }
+
+    pub(in crate::driver) fn unix(socket: UnixListener) -> Self {
+        Self { socket: OwnedFd::from(socket).into(), is_unix: true }
+    }
+
+    pub(in crate::driver) fn is_unix(&self) -> bool {
+        self.is_unix
     }
 
     pub(in crate::driver) fn into_std(self) -> TcpListener {
-        self.0
+        self.socket
     }
 }
 
@@ -60,7 +74,7 @@ fn open(addr: SocketAddr) -> io::Result<Listener> {
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
-    Ok(Listener(socket.into()))
+    Ok(Listener { socket: socket.into(), is_unix: false })
 }
 
 /// A socket, closed on exec, that may be bound while connections of an earlier listener linger.
@@ -136,7 +150,7 @@ mod tests {
             return;
         };
         let port = listeners[0].local_addr().expect("it is bound").port();
-        let socket = SockRef::from(&listeners[0].0);
+        let socket = SockRef::from(&listeners[0].socket);
         assert!(socket.only_v6().expect("IPv6 has the option"), "port {port}");
     }
 }

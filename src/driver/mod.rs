@@ -3,8 +3,8 @@
 //!
 //! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
 //! `epoll` is the default, `uring` is io_uring for who asks for it, `sim` is a seeded fake kernel with a virtual clock for
-//! tests, `null` takes everything at once for benches. Beside them stand what a shard is set up with (`listen`, `clock`), files (`file`), and the blocking side of
-//! the command line (`dial`). What this room must never know: what the bytes mean.
+//! tests, `null` takes everything at once for benches. Beside them stand what a shard is set up with (`listen`,
+//! `listen_unix`, `clock`), files (`file`), and the blocking side of the command line (`dial`). What this room must never know: what the bytes mean.
 //!
 //! # Promises
 //! Each is a case in `tests/driver_contract.rs`, which runs against every driver.
@@ -32,6 +32,7 @@ mod dial;
 mod epoll;
 mod file;
 mod listen;
+mod listen_unix;
 pub mod null;
 pub mod sim;
 mod uring;
@@ -42,6 +43,7 @@ pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollSetup, EpollWaker};
 pub use file::{AsideFile, overwrite_end, read_portions, set_aside};
 pub use listen::{Listener, listen};
+pub use listen_unix::{SocketFile, listen_unix};
 pub use uring::{Uring, UringSetup, UringWaker};
 
 use std::io;
@@ -137,8 +139,10 @@ pub enum Completion<'a> {
     Accepted {
         /// To be adopted or refused.
         socket: Socket,
-        /// The other end.
+        /// The other end; `0.0.0.0:0` on a listener that is a file.
         peer: SocketAddr,
+        /// Which of the listeners that the driver was set up with, counted from 0.
+        listener: u8,
     },
     /// A `Connect` ended.
     Connected {

@@ -96,7 +96,7 @@ impl Driver for Null {
     fn wait(&mut self, _: Option<MonoTime>, mut sink: impl FnMut(MonoTime, Completion<'_>)) -> io::Result<()> {
         let peer = (std::net::Ipv4Addr::LOCALHOST, 1).into();
         for _ in 0..std::mem::take(&mut self.arriving) {
-            sink(self.now, Completion::Accepted { socket: Socket(0), peer });
+            sink(self.now, Completion::Accepted { socket: Socket(0), peer, listener: 0 });
         }
         for (conn, len, rest) in self.sent.drain(..) {
             sink(self.now, Completion::Sent { conn, result: Ok(len), rest });

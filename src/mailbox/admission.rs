@@ -39,21 +39,31 @@ impl Admission {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Counts a connection.
+    /// Counts a connection; `ip` is `None` while it is not known whose it is.
     ///
     /// # Errors
     /// If it is past a limit; then it is not counted.
-    pub fn enter(&self, ip: IpAddr) -> Result<(), AdmissionError> {
+    pub fn enter(&self, ip: Option<IpAddr>) -> Result<(), AdmissionError> {
         let shared = &*self.shared;
         let room = |count: u32| (count < shared.connections_max).then_some(count + 1);
         if shared.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             return Err(AdmissionError::Full);
         }
+        ip.map_or(Ok(()), |ip| self.enter_address(ip)).inspect_err(|_| {
+            shared.connections.fetch_sub(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Counts the address of a connection that was counted without one.
+    ///
+    /// # Errors
+    /// If the address has no room; then it is not counted.
+    pub fn enter_address(&self, ip: IpAddr) -> Result<(), AdmissionError> {
+        let shared = &*self.shared;
         if shared.per_ip_max > 0 {
             let mut by_ip = shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
             let count = by_ip.entry(ip).or_default();
             if *count >= shared.per_ip_max {
-                shared.connections.fetch_sub(1, Ordering::Relaxed);
                 return Err(AdmissionError::AddressFull);
             }
             *count += 1;
@@ -61,11 +71,11 @@ impl Admission {
         Ok(())
     }
 
-    /// Counts a connection out that was counted in.
-    pub fn leave(&self, ip: IpAddr) {
+    /// Counts a connection out that was counted in, with the address that was counted for it.
+    pub fn leave(&self, ip: Option<IpAddr>) {
         let shared = &*self.shared;
         shared.connections.fetch_sub(1, Ordering::Relaxed);
-        if shared.per_ip_max > 0 {
+        if let Some(ip) = ip.filter(|_| shared.per_ip_max > 0) {
             let mut by_ip = shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(count) = by_ip.get_mut(&ip) {
                 *count -= 1;
@@ -97,7 +107,7 @@ mod tests {
     #[test]
     fn both_limits_hold_and_the_counts_return_to_zero() {
         let admission = Admission::new(3, 2);
-        let ip = |last| IpAddr::from(Ipv4Addr::new(127, 0, 0, last));
+        let ip = |last| Some(IpAddr::from(Ipv4Addr::new(127, 0, 0, last)));
         assert_eq!(admission.enter(ip(1)), Ok(()));
         assert_eq!(admission.enter(ip(1)), Ok(()));
         assert_eq!(admission.enter(ip(1)), Err(AdmissionError::AddressFull));
@@ -106,6 +116,9 @@ mod tests {
         for last in [1, 1, 2] {
             admission.leave(ip(last));
         }
+        assert_eq!(admission.enter(None), Ok(()));
+        assert_eq!(admission.enter_address([127, 0, 0, 1].into()), Ok(()));
+        admission.leave(ip(1));
         assert_eq!(admission.connections(), 0);
         assert!(admission.shared.by_ip.lock().expect("nobody panicked").is_empty());
     }

@@ -99,6 +99,13 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
+    /// The certificate files were loaded again. Only the composition root says so.
+    Certificates {
+        /// What handshakes are made with from now on; `None` if the files are of no use, and all stays as it was.
+        config: Option<Arc<rustls::ServerConfig>>,
+        /// When the first of them expires, in seconds since 1970.
+        expires_s: u64,
+    },
     /// Hand over your topics for a snapshot. Only the thread that writes it says so.
     Snapshot {
         /// Which one.

@@ -58,6 +58,20 @@ pub struct ShardMetrics {
     pub skipped: u64,
     /// How often history or a last value was let go because of `retained_len_max`.
     pub sheds: u64,
+    /// TLS handshakes that made a new session.
+    pub tls_full: u64,
+    /// TLS handshakes that went on from an earlier session.
+    pub tls_resumed: u64,
+    /// TLS handshakes and sessions that failed.
+    pub tls_failed: u64,
+    /// Those of them in which the peer gave up, by an alert.
+    pub tls_alerts: u64,
+    /// Certificates loaded while running; only the first shard counts them.
+    pub tls_reloads: u64,
+    /// Certificates that could not be, likewise.
+    pub tls_reload_failures: u64,
+    /// When the first certificate expires, in seconds since 1970; 0 without TLS.
+    pub tls_expires_s: u64,
     /// Publications that came again with their message id and were not said again.
     pub duplicates: u64,
     /// Message ids remembered.

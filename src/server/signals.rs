@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first begins the shutdown, a second ends the process at once.
+//! SIGTERM and SIGINT: the first begins the shutdown, a second ends the process at once. SIGHUP loads the certificates
+//! again.
 
 use std::io;
 use std::process::ExitCode;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, iterator};
 
 use super::Running;
@@ -29,15 +30,19 @@ impl Signals {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_second))?;
             flag::register(signal, Arc::clone(&is_second))?;
         }
-        Ok(Self(iterator::Signals::new([SIGTERM, SIGINT])?))
+        Ok(Self(iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?))
     }
 
     /// Waits for the end of `running`: by the first signal, in order, or by an error of its own.
     #[must_use]
     pub fn run_until_end(mut self, running: Running) -> ExitCode {
-        let drainer = running.drainer();
+        let (drainer, reloader) = (running.drainer(), running.reloader());
         let waiting = thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in self.0.forever() {
+                if signal == SIGHUP {
+                    reloader.reload();
+                    continue;
+                }
                 tracing::info!(signal, "shutting down");
                 drainer.drain();
             }

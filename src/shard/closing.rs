@@ -91,6 +91,10 @@ impl Shard {
             }
             return;
         }
+        if self.says_tls_goodbye(id) {
+            return;
+        }
+        let conn = &mut self.conns[id.index];
         if conn.is(Flag::PEER_DONE) {
             self.terminate(id, CloseReason::Normal, false);
         } else if !conn.is(Flag::FINISHED) && (conn.session != Session::WebSocket || conn.is(Flag::DEAF)) {
@@ -129,24 +133,38 @@ impl Shard {
         }
         let bandwidth = self.bandwidth(id);
         let conn = &mut self.conns[id.index];
-        let sent_len = result.unwrap_or(0) as usize;
-        let outbox = self.outboxes.ensure(&mut conn.outbox);
-        if outbox.is_in_flight() {
+        let mut sent_len = result.unwrap_or(0) as usize;
+        if conn.session == Session::Stream && sent_len > 0 {
+            // It says nothing itself: that it takes something is its sign of life.
+            conn.active_tick = tick(self.now);
+        }
+        if !conn.edge.is_none() {
             self.metrics.sent_len += sent_len as u64;
-            if conn.session == Session::Stream && sent_len > 0 {
-                // It says nothing itself: that it takes something is its sign of life.
-                conn.active_tick = tick(self.now);
-            }
-            outbox.sent(sent_len, &mut rest);
-            if bandwidth > 0 {
-                outbox.free_at = self.now.plus_millis(duration_ms(sent_len, bandwidth));
+            match self.on_sealed_sent(id, sent_len, &mut rest) {
+                Some(plain_len) => sent_len = plain_len,
+                None if result.is_ok() => return,
+                None => {}
             }
         } else {
-            // Of a fan-out that was counted as sent.
-            self.metrics.sent_len -= rest.iter().map(|segment| segment.len() as u64).sum::<u64>();
-            outbox.adopt_rest(sent_len, &mut rest);
+            let outbox = self.outboxes.ensure(&mut conn.outbox);
+            if outbox.is_in_flight() {
+                self.metrics.sent_len += sent_len as u64;
+                outbox.sent(sent_len, &mut rest);
+            } else {
+                // Of a fan-out that was counted as sent.
+                self.metrics.sent_len -= rest.iter().map(|segment| segment.len() as u64).sum::<u64>();
+                outbox.adopt_rest(sent_len, &mut rest);
+                sent_len = 0;
+            }
         }
-        let has_backlog = outbox.len() > REPLY_BACKLOG_LEN_MAX / 2;
+        let outbox = self.outboxes.get_mut(self.conns[id.index].outbox);
+        let has_backlog = outbox.as_ref().is_some_and(|outbox| outbox.len() > REPLY_BACKLOG_LEN_MAX / 2);
+        if let Some(outbox) = outbox
+            && bandwidth > 0
+            && sent_len > 0
+        {
+            outbox.free_at = self.now.plus_millis(duration_ms(sent_len, bandwidth));
+        }
         self.outboxes.recycle(rest);
         if result.is_err() {
             return self.terminate(id, CloseReason::Reset, true);
@@ -165,6 +183,7 @@ impl Shard {
             return;
         }
         self.leave_all(id);
+        self.release_edge(id, !abort);
         let conn = &mut self.conns[id.index];
         let reason = *conn.end.get_or_insert(reason);
         match std::mem::replace(&mut conn.session, Session::Gone) {

@@ -36,6 +36,8 @@ pub(super) struct Conn {
     pub pending: Slot,
     /// What it would rather skip than wait for.
     pub lag: Slot,
+    /// What its bytes go through before they are requests or frames: a PROXY header, TLS.
+    pub edge: Slot,
     /// The first subscription stands here, so that a connection with one costs no more than its place in the topic.
     pub first: Subscription,
     /// The head of the list of further subscriptions.
@@ -161,6 +163,7 @@ impl Conn {
             outbox: Slot::NONE,
             pending: Slot::NONE,
             lag: Slot::NONE,
+            edge: Slot::NONE,
             first: Subscription::NONE,
             more: Slot::NONE,
         }

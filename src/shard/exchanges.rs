@@ -241,6 +241,7 @@ impl Shard {
     }
 
     fn upgrade(&mut self, id: ConnId, upgrade: Upgrade) {
+        self.note_forwarded_for(id, upgrade.forwarded_for.as_deref());
         if self.is_past_limit(id) || self.is_draining() {
             return self.refuse_past_limit(id);
         }

@@ -104,6 +104,7 @@ impl Shard {
 
     /// Sends what the turn has gathered: runs to their readers, then each outbox that something was added to.
     pub fn flush(&mut self) {
+        self.shake_hands();
         self.resume_answered();
         let mut runs = std::mem::take(&mut self.runs.runs);
         let mut too_slow = Vec::new();
@@ -262,6 +263,9 @@ impl Shard {
     }
 
     fn flush_outbox(&mut self, id: ConnId) {
+        if !self.conns[id.index].edge.is_none() && self.flush_sealed(id) {
+            return;
+        }
         let bandwidth = self.bandwidth(id);
         let conn = &mut self.conns[id.index];
         let Some(outbox) = self.outboxes.get_mut(conn.outbox).filter(|outbox| outbox.len() > 0) else {
@@ -282,6 +286,9 @@ impl Shard {
                 return self.alarms.set(id.index, outbox.free_at);
             }
             len_max = slice_len(bandwidth);
+        }
+        if !conn.edge.is_none() {
+            return self.encrypt(id, len_max);
         }
         // A vector is taken only where there is something to put into it: one that came back goes round.
         let vector = self.outboxes.vector();
@@ -305,7 +312,7 @@ impl Conn {
     /// Whether a run can go straight from the walk to the socket: the one subscription, nothing waiting, nothing that
     /// makes this reader's bytes differ from the others'.
     fn takes_direct(&self) -> bool {
-        self.more.is_none() && self.outbox.is_none() && !self.is(Flag::NOT_DIRECT)
+        self.more.is_none() && self.outbox.is_none() && self.edge.is_none() && !self.is(Flag::NOT_DIRECT)
     }
 }
 

@@ -18,8 +18,18 @@ impl Shard {
             return;
         }
         conn.active_tick = tick(self.now);
+        if !conn.edge.is_none() {
+            return self.receive_at_edge(id, bytes);
+        }
+        self.receive_plain(id, bytes);
+    }
+
+    /// Takes in what a connection says, without what it came wrapped in.
+    pub(super) fn receive_plain(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let Some(session) = self.conns.get(id).map(|conn| conn.session) else { return };
         let mails = self.outgoing.len();
-        match conn.session {
+        match session {
+            Session::Http if self.turn_away(id, bytes) => {}
             Session::Http => self.receive_requests(id, bytes),
             Session::WebSocket => self.receive_frames(id, bytes),
             Session::Stream | Session::Gone => {}

@@ -32,7 +32,8 @@ impl Shard {
             self.lags.iter().map(|(_, lag)| lag.len()).chain(held).sum::<usize>() as u64;
         let requests = self.exchanges.iter().map(|(_, session)| session.held_len());
         let messages = self.decoders.iter().map(|(_, decoder)| decoder.held_len());
-        memory[MemoryClass::Reassembly as usize] = requests.chain(messages).sum::<usize>() as u64;
+        let records = self.edges.iter().map(|(_, edge)| edge.held_len());
+        memory[MemoryClass::Reassembly as usize] = requests.chain(messages).chain(records).sum::<usize>() as u64;
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
         memory
     }
@@ -102,7 +103,8 @@ impl Shard {
             }
             MemoryClass::Reassembly => {
                 let message = conn.decoder.index().map_or(0, |slot| self.decoders[slot].held_len());
-                message + conn.exchange.index().map_or(0, |slot| self.exchanges[slot].held_len())
+                let records = conn.edge.index().map_or(0, |slot| self.edges[slot].held_len());
+                message + records + conn.exchange.index().map_or(0, |slot| self.exchanges[slot].held_len())
             }
             _ => 0,
         }

@@ -18,6 +18,7 @@
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
 //! | `skip`, `lag`, `alarms` | readers that are behind or asked for less, what they skip, and what waits for its time |
+//! | `edge`, `tls` | what bytes go through first: PROXY headers, TLS, and who speaks neither |
 //! | `post` | mail from other shards |
 //! | `snapshot` | the shard's topics on their way to the disk, and back |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
@@ -31,6 +32,7 @@ mod conn;
 mod conns;
 mod deadlines;
 mod drain;
+mod edge;
 mod encoding;
 mod exchanges;
 mod fanout;
@@ -51,7 +53,9 @@ mod streams;
 mod subscription;
 mod subscriptions;
 mod tickets;
+mod tls;
 
+pub use edge::EdgeSettings;
 pub use run::{run, turn};
 
 use std::collections::{HashMap, VecDeque};
@@ -74,6 +78,7 @@ use crate::wire::ws::{Decoder, Inbox};
 use alarms::Alarms;
 use conns::Conns;
 use drain::Drain;
+use edge::Edge;
 use exchanges::HttpSession;
 use fanout::Runs;
 use join::Pending;
@@ -86,6 +91,7 @@ use streams::Vectors;
 use subscription::TargetId;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
+use tls::TlsTurn;
 
 /// What a shard is told once, at the start.
 #[derive(Clone, Debug)]
@@ -108,6 +114,8 @@ pub struct Settings {
     pub seed: u64,
     /// The count that all shards share.
     pub admission: Admission,
+    /// What connections go through before they speak HTTP.
+    pub edge: EdgeSettings,
     /// Where portions of snapshots go, if any are taken.
     pub snapshots: Option<PortionLane>,
 }
@@ -159,6 +167,8 @@ pub struct Shard {
     answered: Vec<ConnId>,
     is_congested: bool,
     refusals: u32,
+    edges: Slab<Edge>,
+    tls: TlsTurn,
     /// Joins of patterns, by ticket, that every shard has noted in this turn.
     noted: Vec<u32>,
     /// Searches for last values, oldest first.
@@ -225,6 +235,8 @@ impl Shard {
             answered: Vec::new(),
             is_congested: false,
             refusals: 0,
+            edges: Slab::new(),
+            tls: TlsTurn::default(),
             noted: Vec::new(),
             searches: VecDeque::new(),
             inbox: Inbox::default(),
@@ -241,7 +253,7 @@ impl Shard {
     pub fn handle(&mut self, now: MonoTime, completion: Completion<'_>) {
         self.now = now;
         match completion {
-            Completion::Accepted { socket, peer } => self.on_accepted(socket, peer),
+            Completion::Accepted { socket, peer, listener } => self.on_accepted(socket, peer, listener),
             Completion::Received { conn, bytes } => self.on_received(conn, bytes),
             Completion::ReceiveClosed { conn, cause } => self.on_receive_closed(conn, cause),
             Completion::Sent { conn, result, rest } => self.on_sent(conn, result, rest),
@@ -262,7 +274,7 @@ impl Shard {
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
     pub(super) fn has_work(&self) -> bool {
-        !self.searches.is_empty() || !self.answered.is_empty()
+        !self.searches.is_empty() || !self.answered.is_empty() || self.tls.has_work()
     }
 
     /// What this shard counts, with its gauges filled in.
@@ -278,6 +290,7 @@ impl Shard {
             outbox_len: self.outboxes.len_of_all() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
+            tls_expires_s: self.settings.edge.tls.as_ref().map_or(0, |(_, expires_s)| *expires_s),
             message_ids: hub.message_ids as u64,
             memory: self.memory(),
             snapshot_age_s: self.snapshot_age_s(),
@@ -306,6 +319,7 @@ impl Shard {
             watched: self.presence.len(),
             vectors: self.vectors.len(),
             tickets: self.tickets.len(),
+            edges: self.edges.len(),
             deadlines: self.wheel.len(),
             blocks: self.pool.in_use(),
         }
@@ -335,6 +349,8 @@ pub struct Census {
     pub watched: usize,
     /// Questions to other shards.
     pub tickets: usize,
+    /// PROXY headers and TLS sessions.
+    pub edges: usize,
     /// Deadlines.
     pub deadlines: usize,
     /// Pooled blocks.

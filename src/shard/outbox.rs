@@ -130,15 +130,16 @@ impl Outbox {
         if !is_limited {
             segments.extend(self.queue.drain(..room.min(self.queue.len())));
         } else {
-            self.cut(&mut segments, len_max);
+            self.cut(&mut segments, len_max, is_within);
         }
         self.in_flight_len = segments.iter().map(|segment| segment.len()).sum();
         self.backlog_len = self.len;
         (self.in_flight_len > 0).then_some(segments)
     }
 
-    /// Takes what comes next up to so many bytes, at least one, and cuts the last segment where it is too long.
-    fn cut(&mut self, segments: &mut Vec<Segment>, len_max: usize) {
+    /// Takes what comes next up to so many bytes, at least one, and cuts the last segment where it is too long. Where the
+    /// first is the rest of one that was begun, control frames go behind it.
+    fn cut(&mut self, segments: &mut Vec<Segment>, len_max: usize, mut is_within: bool) {
         let mut left = len_max.saturating_sub(segments.iter().map(|segment| segment.len()).sum());
         if segments.is_empty() {
             left = left.max(1);
@@ -156,6 +157,10 @@ impl Outbox {
             }
             left -= next.len();
             segments.push(next);
+            if std::mem::take(&mut is_within) && self.guarded == 0 && !self.control.is_empty() {
+                left = left.saturating_sub(self.control.len());
+                segments.push(Segment::from(std::mem::take(&mut self.control)));
+            }
         }
     }
 
@@ -190,6 +195,26 @@ impl Outbox {
         for segment in rest.drain(..).rev() {
             self.queue.push_front(segment);
         }
+    }
+
+    /// About so much of what is in flight is out; some of it stays until [`Outbox::sent_all`]. Returns how much it was.
+    pub fn sent_some(&mut self, sent_len: usize) -> usize {
+        let sent_len = sent_len.min(self.in_flight_len.saturating_sub(1));
+        self.len -= sent_len;
+        self.in_flight_len -= sent_len;
+        self.backlog_len = self.len;
+        sent_len
+    }
+
+    /// All that was in flight is out; returns its bytes. It was a portion: what is left was not offered yet, and makes
+    /// the reader one that is behind only past `len_max`.
+    pub fn sent_all(&mut self, len_max: usize) -> usize {
+        let sent_len = self.in_flight_len;
+        self.sent(sent_len, &mut Vec::new());
+        if self.len <= len_max {
+            self.backlog_len = 0;
+        }
+        sent_len
     }
 
     /// Notes what the driver could not send of a segment that never waited here.
@@ -394,6 +419,36 @@ mod tests {
         segments[0].advance(3);
         outbox.sent(3, &mut segments);
         assert_eq!(text(&outbox.next_send(segments, usize::MAX).expect("something waits")), "ponseHTTP!");
+    }
+
+    #[test]
+    fn a_control_frame_waits_for_the_end_of_a_segment_that_goes_out_in_portions() {
+        let mut outbox = Outbox::default();
+        outbox.push(Segment::copy_of(b"abcdefgh"), 100).expect("there is room");
+        outbox.push(Segment::copy_of(b"ijk"), 100).expect("there is room");
+        let mut heard = Vec::new();
+        while let Some(segments) = outbox.next_send(Vec::new(), 3) {
+            heard.push(text(&segments));
+            if heard.len() == 1 {
+                outbox.control(|out| out.push(b'!'));
+            }
+            assert!(outbox.sent_all(100) <= 3);
+        }
+        assert_eq!(heard.concat(), "abcdefgh!ijk", "{heard:?}");
+        assert_eq!(outbox.len(), 0);
+    }
+
+    #[test]
+    fn who_takes_portions_as_they_come_is_not_behind_until_too_much_is_left() {
+        let mut outbox = Outbox::default();
+        outbox.push(Segment::copy_of(&[0; 50]), 20).expect("a reader with nothing waiting takes anything");
+        let mut is_behind = Vec::new();
+        while outbox.next_send(Vec::new(), 20).is_some() {
+            assert!(outbox.is_behind(), "nobody knows yet whether it takes it");
+            outbox.sent_all(20);
+            is_behind.push(outbox.is_behind());
+        }
+        assert_eq!(is_behind, [true, false, false]);
     }
 
     #[test]

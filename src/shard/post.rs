@@ -56,6 +56,10 @@ impl Shard {
                 Some(Answer::History { ticket, history: self.hub.history(self.now, topic.as_str(), query) })
             }
             Request::AskMetrics { ticket } => Some(Answer::Metrics { ticket, metrics: Box::new(self.measure()) }),
+            Request::Certificates { config, expires_s } => {
+                self.on_certificates(config, expires_s);
+                None
+            }
             Request::Snapshot { number } => {
                 self.begin_snapshot(number);
                 None

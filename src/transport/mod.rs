@@ -7,4 +7,5 @@
 pub mod http;
 pub mod sse;
 pub mod stream;
+pub mod tls;
 pub mod websocket;

@@ -1,4 +1,4 @@
-//! Codecs: bytes to values and back. HTTP/1.1 requests, RFC 6455 frames and JSON texts.
+//! Codecs: bytes to values and back. HTTP/1.1 requests, RFC 6455 frames, JSON texts and what proxies say.
 //!
 //! Sans-IO: every call takes bytes that somebody else received and returns values, and the answer never depends on
 //! how the bytes were split. What this room must never know: sockets, clocks, topics, and what a message means.
@@ -7,6 +7,7 @@
 
 pub mod http1;
 pub mod json;
+pub mod proxy;
 pub mod ws;
 
 #[cfg(test)]

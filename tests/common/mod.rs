@@ -5,9 +5,11 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 
+pub mod authority;
 mod frame;
 mod http;
 mod socket;
+mod wire;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 pub use frame::{Frame, Length, Opcode};
 pub use http::Response;
 pub use socket::Socket;
+pub use wire::Wire;
 
 /// Ends a hang; long enough that a loaded machine never meets it.
 pub const HANG: Duration = Duration::from_secs(10);
@@ -28,7 +31,8 @@ const JUDGED_ADDRESS: &str = "FANWIRE_JUDGED_ADDRESS";
 /// A gateway process on a port of its own; killed on drop.
 pub struct Gateway {
     process: Option<Process>,
-    address: SocketAddr,
+    /// One for each `--listen` that is no file, in that order.
+    addresses: Vec<SocketAddr>,
 }
 
 struct Process {
@@ -40,26 +44,32 @@ impl Gateway {
     /// Starts `fanwire serve --listen 127.0.0.1:0 ARGS...` and waits for its `ready`.
     pub fn start(args: &[&str]) -> Self {
         if let Ok(address) = std::env::var(JUDGED_ADDRESS) {
-            return Self { process: None, address: address.parse().expect("an address and port to judge") };
+            return Self { process: None, addresses: vec![address.parse().expect("an address and port to judge")] };
         }
         let mut process = Process::spawn(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
-        let mut address = None;
+        let mut addresses = Vec::new();
         loop {
             let line = process.line();
-            if let Some(rest) = line.strip_prefix("listening on http://") {
-                address = rest.trim_end_matches('/').parse().ok();
+            if let Some(url) = line.strip_prefix("listening on ") {
+                let address = url.trim_start_matches("http://").trim_start_matches("https://");
+                addresses.extend(address.trim_end_matches('/').parse::<SocketAddr>().ok());
             }
             if line.trim() == "ready" {
                 break;
             }
         }
-        let address = address.expect("a `listening on http://127.0.0.1:PORT` line before `ready`");
-        Self { process: Some(process), address }
+        assert!(!addresses.is_empty(), "a `listening on http://127.0.0.1:PORT` line before `ready`");
+        Self { process: Some(process), addresses }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// Where it listens, by `--listen`; the first is the one of its own.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Its process id.
@@ -69,7 +79,7 @@ impl Gateway {
 
     /// A bare TCP connection.
     pub fn connect(&self) -> Socket {
-        Socket::connect(self.address)
+        Socket::connect(self.address())
     }
 
     /// A connection past its opening handshake on `target`.
@@ -81,8 +91,13 @@ impl Gateway {
 
     /// Asks it to end: SIGTERM, to its own pid only.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, to its own pid only.
+    pub fn signal(&self, name: &str) {
         let process = self.process.as_ref().expect("a gateway of our own");
-        let status = Command::new("kill").arg("-TERM").arg(process.child.id().to_string()).status();
+        let status = Command::new("kill").args(["-s", name, &process.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success(), "the gateway was there to be told");
     }
 

@@ -1,10 +1,10 @@
 //! A raw TCP client: it writes any octets, and reads a conversation with expectations.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::{Frame, HANG, Length, Opcode, Response};
+use super::{Frame, HANG, Length, Opcode, Response, Wire};
 
 /// The key of the RFC's own example, and its answer. [RFC 6455 1.3]
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -12,7 +12,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// One connection, with what was received and not yet looked at.
 pub struct Socket {
-    stream: TcpStream,
+    stream: Wire,
     received: Vec<u8>,
 }
 
@@ -23,7 +23,18 @@ impl Socket {
         stream.set_nodelay(true).expect("nodelay");
         stream.set_read_timeout(Some(HANG)).expect("a read timeout");
         stream.set_write_timeout(Some(HANG)).expect("a write timeout");
+        Self::over(Wire::Plain(stream))
+    }
+
+    /// A connection that is already there.
+    pub fn over(stream: Wire) -> Self {
+        stream.socket().set_read_timeout(Some(HANG)).expect("a read timeout");
         Self { stream, received: Vec::new() }
+    }
+
+    /// What its octets go through.
+    pub fn wire(&mut self) -> &mut Wire {
+        &mut self.stream
     }
 
     /// An opening handshake that every server must take. [RFC 6455 4.1]
@@ -70,19 +81,19 @@ impl Socket {
 
     /// Ends our side of the stream.
     pub fn finish(&mut self) -> &mut Self {
-        self.stream.shutdown(Shutdown::Write).expect("a half-close");
+        self.stream.finish().expect("a half-close");
         self
     }
 
     /// Resets the connection.
     pub fn abort(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a linger of zero");
+        socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO)).expect("a linger of zero");
     }
 
     /// Writes one octet after the other, each when the gateway had a moment to show us the door, until it does.
     pub fn drip(&mut self, octet: u8) {
         let pause = Duration::from_millis(20);
-        self.stream.set_read_timeout(Some(pause)).expect("a read timeout");
+        self.stream.socket().set_read_timeout(Some(pause)).expect("a read timeout");
         for _ in 0..HANG.as_millis() / pause.as_millis() {
             self.write([octet]);
             match self.fill() {

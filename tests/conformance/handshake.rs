@@ -240,7 +240,6 @@ fn refused_requests() -> Vec<Case> {
     ];
     for (name, octets) in [
         ("garbage", &b"\x00\x01\x02\x03\xff\xfe garbage \r\n\r\n"[..]),
-        ("a TLS hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
         ("an HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         ("a frame without a handshake", b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\r\n\r\n"),
         ("a header field without a colon", b"GET /echo HTTP/1.1\r\nHost localhost\r\n\r\n"),

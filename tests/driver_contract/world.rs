@@ -340,7 +340,8 @@ impl Audit {
     fn take(&mut self, completion: Completion<'_>) {
         self.told += 1;
         match completion {
-            Completion::Accepted { socket, peer } => {
+            Completion::Accepted { socket, peer, listener } => {
+                assert_eq!(listener, 0, "there is one listener");
                 assert!(peer.ip().is_loopback(), "the peer is on loopback");
                 self.sockets.push_back(socket);
             }

@@ -1,17 +1,33 @@
 #!/usr/bin/env bash
-# Clients that others wrote, against one gateway. FANWIRE names its binary; `--quick` leaves the browser out.
+# Clients that others wrote, against one gateway, without TLS and with it, and proxies before several. FANWIRE names its
+# binary; `--quick` leaves the browser and the proxies out.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./gateway.sh
 . ./setup.sh
 
+judge() {
+    node npm_ws.mjs "$GATEWAY"
+    "$PYTHON" python_websockets.py "$GATEWAY"
+    [[ ${1:-} == --quick ]] || node chromium.mjs "$GATEWAY"
+}
+
 start_gateway --shards 2
-node npm_ws.mjs "$GATEWAY"
-"$PYTHON" python_websockets.py "$GATEWAY"
+judge "${1:-}"
 ./curl.sh "$GATEWAY"
 node eventsource.mjs "$GATEWAY"
 "$PYTHON" python_sseclient.py "$GATEWAY"
-if [[ ${1:-} != --quick ]]; then
-    node chromium.mjs "$GATEWAY"
-    node chromium_http.mjs "$GATEWAY"
-fi
+[[ ${1:-} == --quick ]] || node chromium_http.mjs "$GATEWAY"
+stop_gateway
+
+certificates=$(mktemp -d)
+"$PYTHON" -m trustme --quiet --dir "$certificates" --identities 127.0.0.1 localhost
+start_gateway --shards 2 --tls-cert "$certificates/server.pem" --tls-key "$certificates/server.key"
+trap 'stop_gateway; rm -r "$certificates"' EXIT
+[[ $GATEWAY == https://* ]] || { echo "the gateway speaks no TLS: $GATEWAY" >&2; exit 1; }
+echo "-- with TLS"
+export SSL_CERT_FILE=$certificates/client.pem NODE_EXTRA_CA_CERTS=$certificates/client.pem
+judge "${1:-}"
+unset SSL_CERT_FILE NODE_EXTRA_CA_CERTS
+
+[[ ${1:-} == --quick ]] || ./proxies.sh

@@ -15,4 +15,7 @@ mod requests;
 mod snapshots;
 mod streams;
 mod subscriptions;
+mod tls;
+#[path = "../common/tls_peer.rs"]
+mod tls_peer;
 mod world;

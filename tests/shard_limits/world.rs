@@ -9,7 +9,7 @@ use fanwire::hub::{Hub, HubSettings};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Request};
 use fanwire::metrics::ShardMetrics;
-use fanwire::shard::{Census, Settings, Shard, turn};
+use fanwire::shard::{Census, EdgeSettings, Settings, Shard, turn};
 use fanwire::transport::http::Origins;
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
@@ -26,11 +26,20 @@ pub struct World {
 impl World {
     /// A gateway whose kernel takes `outbound_len_max` bytes before a peer reads.
     pub fn new(shards: usize, outbound_len_max: usize, limits: Limits) -> Self {
-        Self::with_origins(shards, outbound_len_max, limits, Origins::default())
+        Self::with(shards, outbound_len_max, limits, Origins::default(), EdgeSettings::default())
     }
 
     /// One that looks at the origins of pages.
     pub fn with_origins(shards: usize, outbound_len_max: usize, limits: Limits, origins: Origins) -> Self {
+        Self::with(shards, outbound_len_max, limits, origins, EdgeSettings::default())
+    }
+
+    /// One with something before HTTP.
+    pub fn with_edge(shards: usize, outbound_len_max: usize, limits: Limits, edge: EdgeSettings) -> Self {
+        Self::with(shards, outbound_len_max, limits, Origins::default(), edge)
+    }
+
+    fn with(shards: usize, outbound_len_max: usize, limits: Limits, origins: Origins, edge: EdgeSettings) -> Self {
         let origins = Arc::new(origins);
         let faults = Faults { outbound_len_max, inbound_len_max: 1 << 20, ..Faults::NONE };
         let net = SimNet::new(1, shards, faults);
@@ -42,6 +51,7 @@ impl World {
             shard: ShardId(index as u8),
             shards,
             rules: Arc::default(),
+            edge: edge.clone(),
             pages: Arc::default(),
             origins: Arc::clone(&origins),
             hash_key,

@@ -11,6 +11,8 @@ mod auditor;
 mod followers;
 mod peers;
 mod stream;
+#[path = "../common/tls_peer.rs"]
+mod tls_peer;
 mod world;
 
 use fanwire::driver::sim::Faults;

@@ -5,6 +5,8 @@ use fanwire::buf::BlockPool;
 use fanwire::driver::sim::{PeerEnd, PeerId, SimNet};
 use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_client_frame};
 
+use crate::tls_peer::TlsPeer;
+
 /// What a peer is there for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -64,6 +66,8 @@ pub struct Peer {
     pub part: Part,
     /// Bytes that its kernel had no room for yet.
     unsent: Vec<u8>,
+    /// What its bytes go through, if it speaks TLS.
+    pub tls: Option<TlsPeer>,
     /// Bytes of HTTP not yet understood.
     unread: Vec<u8>,
     decoder: Option<Decoder>,
@@ -84,6 +88,7 @@ impl Peer {
         let mut peer = Self {
             id,
             unsent: Vec::new(),
+            tls: None,
             unread: Vec::new(),
             decoder: None,
             stream: None,
@@ -148,10 +153,21 @@ impl Peer {
 
     /// Lets bytes flow in both directions, as far as there is room; says whether any did.
     pub fn exchange(&mut self, net: &SimNet) -> bool {
-        let sent = net.write(self.id, &self.unsent);
-        self.unsent.drain(..sent);
-        let bytes = net.read(self.id);
+        let outbound = match &mut self.tls {
+            Some(tls) => {
+                tls.say(&std::mem::take(&mut self.unsent));
+                &mut tls.wire
+            }
+            None => &mut self.unsent,
+        };
+        let sent = net.write(self.id, outbound);
+        outbound.drain(..sent);
+        let mut bytes = net.read(self.id);
         let moved = sent > 0 || !bytes.is_empty();
+        if let Some(tls) = &mut self.tls {
+            bytes = tls.hear(&bytes);
+            assert_eq!(tls.failure, None, "the server breaks no rule");
+        }
         self.hear(bytes);
         if self.end.is_none() {
             self.end = net.end(self.id);

@@ -8,9 +8,11 @@ use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Request};
 use fanwire::shard::{Census, Settings, Shard, turn};
+use rustls::version::{TLS12, TLS13};
 
 use crate::auditor::Auditor;
 use crate::peers::{Pace, Part, Peer, hostile_bytes};
+use crate::tls_peer::Tls;
 
 /// What one seed plays.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +83,7 @@ struct World {
     run: Run,
     rng: fastrand::Rng,
     net: SimNet,
+    tls: Tls,
     cores: Vec<Core>,
     control: Control,
     peers: Vec<Peer>,
@@ -119,6 +122,7 @@ impl World {
         let outbox_len_max = if run.faults == Faults::NONE { 1 << 18 } else { 1 << rng.u32(9..14) };
         let limits = Limits { connections_max: 64, outbox_len_max, ..Limits::default() };
         let history = rng.u32(0..30);
+        let tls = Tls::new();
         let settings = Settings {
             shard: ShardId(0),
             shards,
@@ -126,6 +130,7 @@ impl World {
                 pattern: "t.>".parse().expect("a pattern"),
                 settings: TopicSettings { history, ..TopicSettings::default() },
             }])),
+            edge: tls.settings(),
             pages: Arc::default(),
             origins: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
@@ -140,7 +145,7 @@ impl World {
             mailbox,
         });
         let cores = cores.collect();
-        Self { run, rng, net, cores, control, peers: Vec::new(), auditor: Auditor::new(u64::from(history)) }
+        Self { run, rng, net, tls, cores, control, peers: Vec::new(), auditor: Auditor::new(u64::from(history)) }
     }
 
     /// One peer does something, or a new one comes.
@@ -198,6 +203,14 @@ impl World {
             _ => Part::Http,
         };
         let mut peer = Peer::new(self.net.connect(None), part, self.peers.len().is_multiple_of(2));
+        // Some speak TLS, and some who mean no good go where they would have to.
+        if self.rng.u8(0..6) == 0 {
+            self.net.set_listener(peer.id, 1);
+            if peer.part != Part::Hostile || self.rng.bool() {
+                let version = if self.rng.bool() { &TLS13 } else { &TLS12 };
+                peer.tls = Some(self.tls.peer(version));
+            }
+        }
         if peer.part == Part::Hostile {
             peer.say_bytes(&hostile_bytes(&mut self.rng));
         }

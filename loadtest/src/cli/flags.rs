@@ -8,7 +8,9 @@ use clap::Args;
 use super::value;
 use crate::measure;
 use crate::plan::template::unescape;
-use crate::plan::{Dialogue, PUBLISHERS_MAX, Preset, Publish, Step, TOPICS_MAX, Target, Template, Trust, WORKERS_MAX};
+use crate::plan::{
+    Dialogue, Door, PUBLISHERS_MAX, Preset, Publish, Step, TOPICS_MAX, Target, Template, Trust, WORKERS_MAX,
+};
 use crate::scenario::Run;
 use crate::stamp::STAMP_LEN;
 use crate::wire::{deflate, tls};
@@ -23,6 +25,9 @@ pub(super) struct Common {
     /// Whose words to use; the flags under "Words" replace single ones
     #[arg(long, value_enum, default_value = "fanwire")]
     preset: Preset,
+    /// How readers come in, with preset fanwire
+    #[arg(long, value_enum, default_value = "ws")]
+    door: Door,
     /// Readers
     #[arg(long, short = 'c', default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
     connections: u32,
@@ -171,6 +176,13 @@ impl Common {
                 *publish_path = path.clone();
             }
             dialogue.path = path;
+        }
+        if let Some(path) = self.door.path() {
+            if self.preset != Preset::Fanwire {
+                return Err("--door: only preset fanwire has others than ws".to_owned());
+            }
+            dialogue.door = self.door;
+            dialogue.path = template("--door", path)?;
         }
         let topics = traffic.map_or(1, |traffic| traffic.topics);
         let descriptors = measure::descriptors_max().saturating_sub(DESCRIPTORS_SPARE).max(1);

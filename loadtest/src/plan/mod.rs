@@ -16,10 +16,43 @@ pub use preset::Preset;
 pub use target::{Target, Trust};
 pub use template::{Fill, Template};
 
+/// The way in of readers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+pub enum Door {
+    /// WebSocket
+    #[default]
+    #[value(name = "ws")]
+    WebSocket,
+    /// fanwire's server-sent events
+    #[value(name = "sse")]
+    Events,
+    /// fanwire's lines of JSON
+    #[value(name = "stream")]
+    Lines,
+    /// fanwire's long polling
+    Poll,
+}
+
+impl Door {
+    /// Where readers begin, over HTTP.
+    #[must_use]
+    pub fn path(self) -> Option<&'static str> {
+        match self {
+            Self::WebSocket => None,
+            Self::Events => Some("/sse?topic={topic}&last=0"),
+            Self::Lines => Some("/stream?topic={topic}&last=0"),
+            // It says where it is, at once; the polls from there on wait.
+            Self::Poll => Some("/poll?topic={topic}&last=0&timeout=0s"),
+        }
+    }
+}
+
 /// What readers and publishers say to a server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dialogue {
-    /// Where readers upgrade.
+    /// How readers come in.
+    pub door: Door,
+    /// Where readers upgrade, or what they ask for.
     pub path: Template,
     /// What is offered as `Sec-WebSocket-Protocol`.
     pub subprotocol: Option<String>,

@@ -11,6 +11,8 @@ use crate::wire::tls::Session;
 pub(super) struct Layers {
     pub(super) tls: Option<Session>,
     pub(super) deflate: Option<Deflate>,
+    /// What of a response over HTTP is not whole yet.
+    pub(super) unread: Vec<u8>,
 }
 
 /// Messages that come compressed.

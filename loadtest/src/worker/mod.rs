@@ -7,6 +7,7 @@
 mod commands;
 mod conn;
 mod dial;
+mod doors;
 mod layers;
 mod publish;
 mod receive;

@@ -8,7 +8,7 @@ use super::conn::{Kind, Phase};
 use super::layers::Deflate;
 use super::{Worker, socket};
 use crate::clock::Clock;
-use crate::plan::Publish;
+use crate::plan::{Door, Publish};
 use crate::wire::handshake::{self, Answer};
 use crate::wire::http::BadAnswer;
 
@@ -49,6 +49,7 @@ impl Worker {
         let Some(conn) = self.conns.get(key) else { return };
         match (conn.phase, conn.who.kind) {
             (Phase::Connecting, _) => self.lose(key, "bad_handshake"),
+            (_, kind) if self.door_of(kind) != Door::WebSocket => self.receive_http(key, bytes),
             (Phase::Upgrading, _) => self.upgrade(key, bytes),
             (_, Kind::Publisher) if matches!(self.plan.dialogue.publish, Publish::Http { .. }) => {
                 self.receive_answers(key, bytes);
@@ -160,7 +161,7 @@ impl Worker {
     }
 
     /// One message; says how many payloads of this round were in it.
-    fn message(&mut self, key: usize, message: &[u8], now: u64) -> u64 {
+    pub(super) fn message(&mut self, key: usize, message: &[u8], now: u64) -> u64 {
         let Some(conn) = self.conns.get(key) else { return 0 };
         let (who, is_stalled) = (conn.who, conn.is_stalled);
         if let Phase::Joining(index) = conn.phase

@@ -10,6 +10,7 @@ use super::replay::{self, Feed, Pace, Table, Template};
 use super::server_url::ServerUrl;
 use super::{End, publisher, serve};
 use crate::config::ConfigFlags;
+use crate::config::Place;
 use crate::driver::Pacer;
 use crate::transport::http::Page;
 
@@ -49,8 +50,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     let mut config = serve::load(&arguments.config)?;
     config.pages.push(PAGE);
     let (signals, running) = serve::start(&config)?;
-    let Some(addr) = running.addrs().first().map(|addr| reachable(*addr)) else {
-        return Err(End::Failed("the gateway listens nowhere".to_owned()));
+    // The page's prices come in by HTTP, from this process.
+    let plain = running.addrs().iter().find_map(|listen| match &listen.place {
+        Place::Tcp(addr) if !listen.is_tls => Some(reachable(*addr)),
+        _ => None,
+    });
+    let Some(addr) = plain else {
+        return Err(End::Usage("the demo needs an address without TLS: add --listen http://127.0.0.1:0".to_owned()));
     };
     replay_aside(addr, arguments.speed).map_err(|error| End::Failed(format!("cannot start a thread: {error}")))?;
     output::line(&format!("open http://{addr}/ in a browser; Ctrl-C ends the demo"))?;

@@ -1,7 +1,8 @@
 //! Accepting, and the sockets that no connection has adopted yet.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 
 use mio::{Interest, Registry};
 use slab::Slab;
@@ -22,18 +23,27 @@ pub(super) struct Acceptor {
 
 #[derive(Debug)]
 struct Source {
-    listener: mio::net::TcpListener,
+    door: Door,
     /// The kernel may have more connections for us: it says so once, so this stays until it has none.
     is_ready: bool,
+}
+
+#[derive(Debug)]
+enum Door {
+    Tcp(mio::net::TcpListener),
+    Unix(mio::net::UnixListener),
 }
 
 impl Acceptor {
     pub(super) fn new(listeners: Vec<Listener>, registry: &Registry) -> io::Result<Self> {
         let mut sources = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
-            let mut listener = mio::net::TcpListener::from_std(listener.into_std());
-            registry.register(&mut listener, listener_token(index), Interest::READABLE)?;
-            sources.push(Source { listener, is_ready: false });
+            let mut door = Door::new(listener);
+            match &mut door {
+                Door::Tcp(listener) => registry.register(listener, listener_token(index), Interest::READABLE)?,
+                Door::Unix(listener) => registry.register(listener, listener_token(index), Interest::READABLE)?,
+            }
+            sources.push(Source { door, is_ready: false });
         }
         Ok(Self { sources, accepted: Slab::new(), rests_until: None })
     }
@@ -61,13 +71,14 @@ impl Acceptor {
             return;
         }
         self.rests_until = None;
-        for source in self.sources.iter_mut().filter(|source| source.is_ready) {
+        for (index, source) in self.sources.iter_mut().enumerate().filter(|(_, source)| source.is_ready) {
+            let listener = u8::try_from(index).expect("the configuration has fewer listeners");
             for _ in 0..ACCEPT_PER_WAIT_MAX {
-                match source.listener.accept() {
+                match source.door.accept() {
                     Ok((stream, peer)) => {
-                        let key = self.accepted.insert(TcpStream::from(stream));
+                        let key = self.accepted.insert(stream);
                         let socket = Socket(u32::try_from(key).expect("there are fewer descriptors than that"));
-                        sink(Completion::Accepted { socket, peer });
+                        sink(Completion::Accepted { socket, peer, listener });
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         source.is_ready = false;
@@ -96,6 +107,33 @@ impl Acceptor {
         self.rests_until = None;
     }
 }
+
+impl Door {
+    fn new(listener: Listener) -> Self {
+        let is_unix = listener.is_unix();
+        let listener = listener.into_std();
+        if is_unix {
+            Self::Unix(mio::net::UnixListener::from_std(OwnedFd::from(listener).into()))
+        } else {
+            Self::Tcp(mio::net::TcpListener::from_std(listener))
+        }
+    }
+
+    /// The next connection. Every stream socket is a `TcpStream` to this driver: none of its calls differ.
+    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        match self {
+            Self::Tcp(listener) => listener.accept().map(|(stream, peer)| (stream.into(), peer)),
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                let stream = OwnedFd::from(std::os::unix::net::UnixStream::from(stream));
+                Ok((stream.into(), NO_ADDRESS))
+            }
+        }
+    }
+}
+
+/// What a peer that came in through a file has for an address.
+const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Whether `accept` failed because of the connection that it was about, and the next may succeed. Linux passes
 /// on what the network said of a connection that was not accepted yet.

@@ -51,7 +51,9 @@ impl Driver for SimDriver {
         };
         for happened in turn {
             match happened {
-                Happened::Accepted { socket, peer } => sink(now, Completion::Accepted { socket, peer }),
+                Happened::Accepted { socket, peer, listener } => {
+                    sink(now, Completion::Accepted { socket, peer, listener });
+                }
                 Happened::Connected { conn, result } => sink(now, Completion::Connected { conn, result }),
                 Happened::Received { conn, mut bytes } => sink(now, Completion::Received { conn, bytes: &mut bytes }),
                 Happened::ReceiveClosed { conn, cause } => sink(now, Completion::ReceiveClosed { conn, cause }),

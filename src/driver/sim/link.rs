@@ -16,6 +16,8 @@ pub(super) struct Link {
     /// Which shard's listener it came in on, or which shard opened it.
     pub(super) shard: usize,
     pub(super) peer_addr: SocketAddr,
+    /// Which of the shard's listeners that was.
+    pub(super) listener: u8,
     pub(super) server: ServerEnd,
     /// From the peer to the server.
     pub(super) inbound: Pipe,
@@ -90,6 +92,7 @@ impl Link {
         Self {
             shard,
             peer_addr,
+            listener: 0,
             server,
             inbound: Pipe::new(faults.inbound_len_max),
             outbound: Pipe::new(faults.outbound_len_max),

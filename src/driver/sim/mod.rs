@@ -172,6 +172,11 @@ impl SimNet {
         PeerId(net.dial(shard))
     }
 
+    /// Lets a connection come in on another listener than the first; before the shard accepts it.
+    pub fn set_listener(&self, peer: PeerId, listener: u8) {
+        self.link_mut(peer, |link| link.listener = listener);
+    }
+
     /// Lets `Op::Connect` reach `addr`, and returns the next peer that it reached there.
     #[must_use]
     pub fn accept_at(&self, addr: SocketAddr) -> Option<PeerId> {

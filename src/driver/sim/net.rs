@@ -60,7 +60,7 @@ pub(super) struct Queued {
 /// A completion that owns its bytes.
 #[derive(Debug)]
 pub(super) enum Happened {
-    Accepted { socket: Socket, peer: SocketAddr },
+    Accepted { socket: Socket, peer: SocketAddr, listener: u8 },
     Connected { conn: ConnId, result: Result<(), NetError> },
     Received { conn: ConnId, bytes: Vec<u8> },
     ReceiveClosed { conn: ConnId, cause: Option<NetError> },
@@ -324,7 +324,8 @@ impl Net {
             if let Some(link) = self.shards[shard].backlog.pop_front() {
                 self.links[link].server = ServerEnd::Accepted;
                 let socket = Socket(u32::try_from(link).expect("a run has fewer connections than that"));
-                turn.push(Happened::Accepted { socket, peer: self.links[link].peer_addr });
+                let Link { peer_addr: peer, listener, .. } = self.links[link];
+                turn.push(Happened::Accepted { socket, peer, listener });
             }
         }
     }

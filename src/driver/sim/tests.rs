@@ -119,7 +119,7 @@ fn pair(net: &SimNet, driver: &mut SimDriver) -> (PeerId, ConnId) {
     let conn = ConnId { index: 0, generation: 0 };
     let mut ops = Vec::new();
     let sink = |_, completion: Completion<'_>| {
-        if let Completion::Accepted { socket, peer: addr } = completion {
+        if let Completion::Accepted { socket, peer: addr, .. } = completion {
             assert_eq!(addr, net.addr_of(peer));
             ops.push(Op::Adopt { conn, socket });
         }
@@ -221,7 +221,7 @@ impl Echo {
         let sink = |now: MonoTime, completion: Completion<'_>| {
             run.log.push(format!("{now:?} {completion:?}"));
             match completion {
-                Completion::Accepted { socket, peer } => {
+                Completion::Accepted { socket, peer, .. } => {
                     assert_eq!(peer.ip(), Ipv4Addr::LOCALHOST);
                     let conn = ConnId { index: *next_index, generation: 0 };
                     *next_index += 1;

@@ -123,7 +123,8 @@ impl Acceptor {
             match outcome {
                 Ok((file, peer)) => {
                     self.files += 1;
-                    sink(Completion::Accepted { socket: Socket(file), peer });
+                    let listener = u8::try_from(index).expect("the configuration has fewer listeners");
+                    sink(Completion::Accepted { socket: Socket(file), peer, listener });
                 }
                 Err(libc::EAGAIN) => source.is_ready = false,
                 Err(errno) if is_of_one_connection(&io::Error::from_raw_os_error(errno)) => {}

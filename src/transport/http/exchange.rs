@@ -60,6 +60,8 @@ pub struct Upgrade {
     pub accept: [u8; 28],
     /// Whether the subprotocol that was asked about is among the offered ones.
     pub offers_protocol: bool,
+    /// `X-Forwarded-For`, all fields of it in one list.
+    pub forwarded_for: Option<String>,
     /// The most that the reader wants, in bytes a second.
     pub bandwidth: Option<u32>,
     /// Frames that came with the handshake.
@@ -226,5 +228,7 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
     })?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
     let bandwidth = decode_bandwidth(head.query())?;
-    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, bandwidth, rest: Vec::new() })
+    let forwarded = head.header_values("x-forwarded-for").map(str::to_owned);
+    let forwarded_for = forwarded.reduce(|list, more| list + "," + &more);
+    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, bandwidth, forwarded_for, rest: Vec::new() })
 }

@@ -1,0 +1,59 @@
+//! Every listener, opened: addresses and files, by shard.
+
+use std::io;
+
+use super::StartError;
+use crate::config::{Config, Listen, Place};
+use crate::driver::{Listener, SocketFile, listen, listen_unix};
+
+/// What the gateway listens on.
+#[derive(Debug)]
+pub(super) struct Doors {
+    /// As bound, in the order of the configuration.
+    pub addrs: Vec<Listen>,
+    /// Each shard has one for every place, in the same order.
+    pub by_shard: Vec<Vec<Listener>>,
+    /// Removed at the end.
+    pub files: Vec<SocketFile>,
+}
+
+impl Doors {
+    pub fn open(config: &Config) -> Result<Self, StartError> {
+        let by_shard = (0..config.shards).map(|_| Vec::new()).collect();
+        let mut doors = Self { addrs: Vec::new(), by_shard, files: Vec::new() };
+        for listen in &config.listen {
+            let place = match &listen.place {
+                Place::Tcp(addr) => addr.to_string(),
+                Place::Unix(path) => path.display().to_string(),
+            };
+            doors.add(listen, config.shards).map_err(|error| {
+                let why = match error.kind() {
+                    io::ErrorKind::AlreadyExists => "there is a file that is no socket".to_owned(),
+                    _ => error.to_string(),
+                };
+                StartError(format!("cannot listen on {place}: {why}"))
+            })?;
+        }
+        Ok(doors)
+    }
+
+    fn add(&mut self, wanted: &Listen, shards: usize) -> io::Result<()> {
+        let (listeners, place) = match &wanted.place {
+            Place::Tcp(addr) => {
+                let listeners = listen(*addr, shards)?;
+                let bound = listeners[0].local_addr()?;
+                (listeners, Place::Tcp(bound))
+            }
+            Place::Unix(path) => {
+                let (listeners, file) = listen_unix(path, shards)?;
+                self.files.push(file);
+                (listeners, wanted.place.clone())
+            }
+        };
+        self.addrs.push(Listen { place, is_tls: wanted.is_tls });
+        for (shard, listener) in self.by_shard.iter_mut().zip(listeners) {
+            shard.push(listener);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! Who speaks something else, and who speaks TLS badly. Nobody else may notice.
+
+use std::io::Read;
+
+use crate::common::{Frame, Socket};
+use crate::{World, assert_echo};
+
+#[test]
+fn http_on_a_tls_port_is_told_so() {
+    let world = World::new(&[]);
+    for request in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST /publish/a HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let mut socket = Socket::connect(world.tls_address());
+        let response = socket.write(request).expect_http_status(400);
+        assert!(response.text().contains("this port speaks TLS: use https:// or wss://"), "{}", response.text());
+        socket.expect_end();
+    }
+    world.wait_for_closes("wrong_scheme", 2);
+}
+
+#[test]
+fn tls_on_a_plain_port_is_an_alert() {
+    let world = World::new(&[]);
+    for hello in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"\x16"] {
+        let mut socket = Socket::connect(world.plain_address());
+        socket.write(hello);
+        let mut heard = Vec::new();
+        let _ = socket.wire().read_to_end(&mut heard);
+        // A record of one fatal alert, handshake_failure.
+        assert_eq!(heard, [0x15, 3, 3, 0, 2, 2, 40]);
+    }
+    world.wait_for_closes("wrong_scheme", 2);
+}
+
+#[test]
+fn what_is_neither_ends_the_connection_and_no_other() {
+    let world = World::new(&["--handshake-timeout", "500ms"]);
+    let mut bystander = world.websocket("/echo");
+    let hello = hello_of(&world);
+    let mut broken = hello.clone();
+    broken[9] ^= 0xff;
+    let endless = [&[0x16, 3, 1, 0x40, 0][..], &vec![7; 20_000]].concat();
+    let many = b"\x16\x03\x01\x00\x01\x01".repeat(100);
+    for (name, octets) in [
+        ("nothing", vec![]),
+        ("zeros", vec![0; 100]),
+        ("a small letter", b"get / HTTP/1.1\r\n\r\n".to_vec()),
+        ("a PROXY header", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n".to_vec()),
+        ("half a hello", hello[..hello.len() / 2].to_vec()),
+        ("a broken hello", broken),
+        ("a hello and garbage", [&hello[..], &[0x17, 3, 3, 0, 4, 1, 2, 3, 4]].concat()),
+        ("two hellos", [&hello[..], &hello[..]].concat()),
+        ("a record that is too long", endless),
+        ("a hello in many records, of nothing", many),
+        ("an alert", vec![0x15, 3, 3, 0, 2, 2, 40]),
+        ("data without a handshake", vec![0x17, 3, 3, 0, 2, 2, 40]),
+    ] {
+        let mut socket = Socket::connect(world.tls_address());
+        socket.write(&octets);
+        // It hangs up, at the latest when the handshake took too long.
+        let mut heard = Vec::new();
+        let _ = socket.wire().read_to_end(&mut heard);
+        assert!(heard.first().is_none_or(|first| [0x14, 0x15, 0x16].contains(first)), "{name}: {heard:?}");
+        assert_echo(&mut bystander, name);
+    }
+    assert!(world.metric("fanwire_tls_failed_total") >= 6);
+    world.wait_for_closes("bad_proxy_header", 1);
+}
+
+#[test]
+fn a_record_that_was_tampered_with_ends_the_session_behind_what_came_before() {
+    let world = World::new(&[]);
+    let mut socket = world.websocket("/echo");
+    assert_echo(&mut socket, "good");
+    let mut reader = world.websocket("/raw/t?last=0");
+    reader.send(Frame::ping("")).expect_pong("");
+    let mut publisher = world.websocket("/raw/t?last=0");
+    publisher.send(Frame::text("heard"));
+    let forged = [0x17, 3, 3, 0, 20].into_iter().chain([9; 20]).collect::<Vec<u8>>();
+    std::io::Write::write_all(&mut publisher.wire().socket(), &forged).expect("the gateway reads");
+    reader.expect_text("heard");
+    let mut rest = Vec::new();
+    assert!(publisher.wire().read_to_end(&mut rest).is_err(), "a fatal alert");
+    assert_echo(&mut socket, "still there");
+    world.wait_for_closes("tls_failed", 1);
+}
+
+/// The first record of a client, as it goes over the wire.
+fn hello_of(world: &World) -> Vec<u8> {
+    let name = "localhost".try_into().expect("a name");
+    let mut client = rustls::ClientConnection::new(world.client(), name).expect("a client");
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).expect("a vector takes all");
+    hello
+}
