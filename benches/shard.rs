@@ -13,7 +13,7 @@ use fanwire::driver::null::Null;
 use fanwire::hub::{Hub, HubSettings, SubscriberKey};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Mailbox};
-use fanwire::shard::{Settings, Shard, turn};
+use fanwire::shard::{CompressionSettings, Settings, Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 struct Bench {
@@ -29,6 +29,7 @@ impl Bench {
             shard: ShardId(0),
             shards: 1,
             rules: Arc::default(),
+            compression: CompressionSettings::default(),
             pages: Arc::default(),
             hash_key: (1, 2),
             seed: 3,

@@ -300,6 +300,31 @@ impl FromStr for Mode {
     }
 }
 
+/// How what a topic says is compressed for readers that take it so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Compression {
+    /// Not at all.
+    Off,
+    /// Each message for itself.
+    #[default]
+    Message,
+    /// All of them in one stream.
+    Shared,
+}
+
+impl FromStr for Compression {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "off" => Ok(Self::Off),
+            "message" => Ok(Self::Message),
+            "shared" => Ok(Self::Shared),
+            _ => Err(()),
+        }
+    }
+}
+
 /// The `id` of an operation, echoed in its reply: the JSON text of a number or a string, at most
 /// [`ID_LEN_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

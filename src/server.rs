@@ -159,6 +159,7 @@ fn settings(config: &Config, seed: u64) -> Settings {
         shards: config.shards,
         limits: config.limits.clone(),
         rules: Arc::new(TopicRules::new(config.topics.clone())),
+        compression: config.compression,
         pages: config.pages.clone().into(),
         hash_key: (rng.u64(..), rng.u64(..)),
         seed: rng.u64(..),

@@ -7,7 +7,7 @@ use fanwire::command::ShardId;
 use fanwire::driver::sim::{Faults, Holdings, PeerId, SimDriver, SimNet};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Mailbox};
-use fanwire::shard::{Census, Settings, Shard, turn};
+use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 /// Two shards, so that what crosses them is on its way when the peer vanishes.
@@ -24,6 +24,7 @@ impl World {
             shard: ShardId(0),
             shards: 2,
             rules: Arc::default(),
+            compression: CompressionSettings::default(),
             pages: Arc::default(),
             hash_key: (1, 2),
             seed: 3,
@@ -56,6 +57,7 @@ impl World {
             exchanges: sum(|census| census.exchanges),
             pendings: sum(|census| census.pendings),
             lags: sum(|census| census.lags),
+            streams: sum(|census| census.streams),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),
             blocks: sum(|census| census.blocks),

@@ -72,10 +72,22 @@ pub struct RawConfig {
 }
 
 /// Keys outside of `[limits]` with a single value; `listen` and `topics` are lists.
-const KEYS: [&str; 6] = ["listen", "shards", "driver", "insecure", "log", "seed"];
+const KEYS: [&str; 11] = [
+    "listen",
+    "shards",
+    "driver",
+    "insecure",
+    "log",
+    "seed",
+    "compression",
+    "compression_threshold",
+    "compression_level",
+    "compression_window",
+    "compression_join_every",
+];
 
 /// Keys of a topic rule.
-const TOPIC_KEYS: [&str; 6] = ["match", "last", "mode", "history", "history_ttl", "history_len_max"];
+const TOPIC_KEYS: [&str; 7] = ["match", "last", "mode", "history", "history_ttl", "history_len_max", "compression"];
 
 /// Sections that a later version will have.
 const LATER: [&str; 2] = ["tls", "auth"];

@@ -55,7 +55,18 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
 fn every_key_stands_in_the_file_the_environment_and_flags() {
     let command = ConfigFlags::augment_args(clap::Command::new("serve"));
     let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
-    let plain = [("shards", "2"), ("driver", "epoll"), ("insecure", "true"), ("log", "info"), ("seed", "7")];
+    let plain = [
+        ("shards", "2"),
+        ("driver", "epoll"),
+        ("insecure", "true"),
+        ("log", "info"),
+        ("seed", "7"),
+        ("compression", "shared"),
+        ("compression_threshold", "100"),
+        ("compression_level", "6"),
+        ("compression_window", "11"),
+        ("compression_join_every", "5"),
+    ];
     let limits = LIMITS.iter().map(|row| match row.unit {
         Unit::Millis => (row.key, "77ms"),
         _ => (row.key, "2048"),

@@ -50,6 +50,10 @@ pub struct ShardMetrics {
     pub lag_len: u64,
     /// Publications that such readers were not sent.
     pub skipped: u64,
+    /// By how many bytes compression made frames to readers shorter.
+    pub compression_saved_len: u64,
+    /// Shared compression streams, by topic and dialect.
+    pub compression_streams: u64,
     /// How often history or a last value was let go because of `retained_len_max`.
     pub sheds: u64,
     /// Pooled blocks in use.

@@ -14,6 +14,7 @@
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
+//! | `compression` | what is compressed once for many, and what comes compressed |
 //! | `skip`, `lag` | readers that are behind, and what they skip |
 //! | `post` | mail from other shards |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
@@ -21,6 +22,7 @@
 mod accept;
 mod catch_up;
 mod closing;
+mod compression;
 mod conn;
 mod conns;
 mod deadlines;
@@ -41,6 +43,7 @@ mod subscription;
 mod subscriptions;
 mod tickets;
 
+pub use compression::CompressionSettings;
 pub use run::{run, turn};
 
 use std::collections::{HashMap, VecDeque};
@@ -60,6 +63,7 @@ use crate::time::{MonoTime, Wheel};
 use crate::transport::http::Page;
 use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
+use compression::Compressor;
 use conns::Conns;
 use drain::Drain;
 use exchanges::HttpSession;
@@ -83,6 +87,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What the configuration says of topics.
     pub rules: Arc<TopicRules>,
+    /// What it says of compression.
+    pub compression: CompressionSettings,
     /// Pages served beside the endpoints.
     pub pages: Arc<[Page]>,
     /// The key of every hash of a topic name, the same in all shards.
@@ -112,6 +118,7 @@ pub struct Shard {
     addresses: HashMap<u32, IpAddr>,
     hub: Hub,
     runs: Runs,
+    compressor: Compressor,
     wheel: Wheel,
     pool: BlockPool,
     rng: fastrand::Rng,
@@ -172,6 +179,7 @@ impl Shard {
             addresses: HashMap::new(),
             hub,
             runs: Runs::default(),
+            compressor: Compressor::new(settings.compression),
             wheel: Wheel::new(capacity),
             pool: BlockPool::default(),
             rng: fastrand::Rng::with_seed(settings.seed),
@@ -230,6 +238,7 @@ impl Shard {
             retained_len: hub.retained_len,
             subscriptions: self.subscriptions.len() as u64,
             outbox_len: self.outboxes.len_of_all() as u64,
+            compression_streams: self.compressor.streams() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
             blocks_in_use: self.pool.in_use() as u64,
@@ -255,6 +264,7 @@ impl Shard {
             pendings: self.pendings.len(),
             lags: self.lags.len() + self.modes.len(),
             tickets: self.tickets.len(),
+            streams: self.compressor.streams(),
             deadlines: self.wheel.len(),
             blocks: self.pool.in_use(),
         }
@@ -280,6 +290,8 @@ pub struct Census {
     pub lags: usize,
     /// Questions to other shards.
     pub tickets: usize,
+    /// Shared compression streams.
+    pub streams: usize,
     /// Deadlines.
     pub deadlines: usize,
     /// Pooled blocks.

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 
+mod deflate;
 mod frame;
 mod http;
 mod socket;
@@ -15,6 +16,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+pub use deflate::deflated;
 pub use frame::{Frame, Length, Opcode};
 pub use http::Response;
 pub use socket::Socket;

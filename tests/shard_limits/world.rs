@@ -8,7 +8,7 @@ use fanwire::hub::{Hub, HubSettings};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Request};
 use fanwire::metrics::ShardMetrics;
-use fanwire::shard::{Census, Settings, Shard, turn};
+use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 /// The shards, stepped in order.
@@ -31,6 +31,7 @@ impl World {
             shard: ShardId(index as u8),
             shards,
             rules: Arc::default(),
+            compression: CompressionSettings::default(),
             pages: Arc::default(),
             hash_key,
             seed: 3,

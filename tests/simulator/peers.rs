@@ -144,7 +144,7 @@ impl Peer {
     fn hear_item(&mut self, item: &Item, bytes: &[u8]) {
         let text = |payload: &[u8]| String::from_utf8(payload.to_vec()).expect("the server sends UTF-8 as text");
         match item {
-            Item::Message { is_text: true, payload } => self.heard.push(Heard::Text(text(payload.as_slice(bytes)))),
+            Item::Message { is_text: true, payload, .. } => self.heard.push(Heard::Text(text(payload.as_slice(bytes)))),
             Item::Message { payload, .. } => self.heard.push(Heard::Binary(payload.as_slice(bytes).to_vec())),
             Item::Ping(payload) => {
                 let payload = payload.as_slice(bytes);

@@ -7,7 +7,7 @@ use fanwire::driver::sim::{Faults, Holdings, PeerEnd, SimDriver, SimNet};
 use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Request};
-use fanwire::shard::{Census, Settings, Shard, turn};
+use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
 
 use crate::auditor::Auditor;
 use crate::peers::{Part, Peer, hostile_bytes};
@@ -117,6 +117,7 @@ impl World {
                 pattern: "t.>".parse().expect("a pattern"),
                 settings: TopicSettings { history, ..TopicSettings::default() },
             }])),
+            compression: CompressionSettings::default(),
             pages: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,

@@ -3,6 +3,7 @@
 use super::route::{Page, Route, RouteError, UpgradeRoute};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, parse_head};
+use crate::wire::ws::extension::DeflateOffer;
 use crate::wire::ws::handshake;
 
 /// What one connection has sent and what is not answered yet. It exists only while there is such a thing.
@@ -55,6 +56,8 @@ pub struct Upgrade {
     pub accept: [u8; 28],
     /// Whether the subprotocol that was asked about is among the offered ones.
     pub offers_protocol: bool,
+    /// The first offer to compress messages that can be accepted.
+    pub deflate: Option<DeflateOffer>,
     /// Frames that came with the handshake.
     pub rest: Vec<u8>,
 }
@@ -189,5 +192,5 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
         allow: None,
     })?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
-    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, rest: Vec::new() })
+    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, deflate: upgrade.deflate, rest: Vec::new() })
 }
