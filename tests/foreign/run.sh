@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Clients that others wrote, against one gateway. FANWIRE names its binary; `--quick` leaves the browser out.
+# Clients that others wrote, against one gateway, and against one of its own for each kind of compression. FANWIRE names
+# the binary; `--quick` leaves the browser out.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./gateway.sh
@@ -9,3 +10,12 @@ start_gateway --shards 2
 node npm_ws.mjs "$GATEWAY"
 "$PYTHON" python_websockets.py "$GATEWAY"
 [[ ${1:-} == --quick ]] || node chromium.mjs "$GATEWAY"
+stop_gateway
+
+for kind in message shared; do
+    start_gateway --shards 2 --compression $kind --compression-threshold 64 --compression-join-every 7
+    node npm_deflate.mjs "$GATEWAY" $kind
+    "$PYTHON" python_deflate.py "$GATEWAY" $kind
+    [[ ${1:-} == --quick ]] || node chromium_deflate.mjs "$GATEWAY" $kind
+    stop_gateway
+done
