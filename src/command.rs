@@ -2,6 +2,10 @@
 //!
 //! Dialects turn messages into [`Command`]s and [`Outbound`]s into messages; the hub and the shard know nothing else.
 
+mod policy;
+
+pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -275,31 +279,6 @@ impl Message {
     }
 }
 
-/// What the gateway does for a reader that cannot keep up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Everything waits, up to a bound; past it the reader is disconnected.
-    #[default]
-    Queue,
-    /// The oldest is dropped, and the gap is told.
-    DropOldest,
-    /// Only the newest of each topic and key waits.
-    Latest,
-}
-
-impl FromStr for Mode {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "queue" => Ok(Self::Queue),
-            "drop_oldest" => Ok(Self::DropOldest),
-            "latest" => Ok(Self::Latest),
-            _ => Err(()),
-        }
-    }
-}
-
 /// How what a topic says is compressed for readers that take it so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Compression {
@@ -410,8 +389,8 @@ pub struct Subscribe {
     pub since: Vec<(TopicName, Position)>,
     /// Whether to send the last value on joining.
     pub last: bool,
-    /// What to do if the reader cannot keep up; the topic's own setting if `None`.
-    pub mode: Option<Mode>,
+    /// What it asks for beside; a target that is followed already keeps its policy if this is `None`.
+    pub policy: Option<Policy>,
 }
 
 /// Say something in a topic. The name is checked when it is looked up.

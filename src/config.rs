@@ -20,7 +20,7 @@ use std::path::Path;
 pub use flags::ConfigFlags;
 pub use raw::{RawConfig, Source, Typed};
 
-use crate::command::{Compression, Mode, Target};
+use crate::command::{Compression, Mode, Target, parse_age, parse_rate};
 use crate::hub::{TopicRule, TopicSettings};
 use crate::limits::{
     CONFIG_LEN_MAX, HISTORY_MAX, JOIN_EVERY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX, TOPIC_RULES_MAX,
@@ -249,6 +249,7 @@ const LIMITS: &[LimitRow] = &[
     LimitRow { key: "topics_max", unit: Unit::Count, min: 1, max: 1_000_000_000, set: |l, v| l.topics_max = v as u32 },
     LimitRow { key: "message_len_max", unit: Unit::Bytes, min: 1, max: MESSAGE_LEN_BOUND as u64, set: |l, v| l.message_len_max = v as u32 },
     LimitRow { key: "outbox_len_max", unit: Unit::Bytes, min: 1024, max: GIB, set: |l, v| l.outbox_len_max = v as u32 },
+    LimitRow { key: "reader_bandwidth_max", unit: Unit::Bytes, min: 0, max: GIB, set: |l, v| l.reader_bandwidth_max = v as u32 },
     LimitRow { key: "retained_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.retained_len_max = v },
     LimitRow { key: "handshake_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.handshake_timeout_ms = v },
     LimitRow { key: "body_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.body_timeout_ms = v },
@@ -304,6 +305,20 @@ fn topic_rule(raw: &RawTopicRule) -> Result<TopicRule, ConfigError> {
             "match" => Target::parse(word).map(|target| pattern = Some(target)).map_err(|error| error.to_string()),
             "last" => value::boolean(word).map(|value| settings.last = value),
             "mode" => topic_mode(word).map(|value| settings.mode = value),
+            "max_rate" => match word.parse().map(parse_rate) {
+                Ok(Ok(rate)) => {
+                    settings.max_rate = rate;
+                    Ok(())
+                }
+                _ => Err(format!("is messages a second, 0.001 to 1000000, or 0 for no limit, not \"{word}\"")),
+            },
+            "max_age" => match value::duration_ms(word).map(parse_age) {
+                Some(Ok(age)) => {
+                    settings.max_age_ms = age.unwrap_or(0);
+                    Ok(())
+                }
+                _ => Err(format!("is a duration up to a day with its unit such as \"5s\", not \"{word}\"")),
+            },
             "history" => match value::count(word).and_then(|count| u32::try_from(count).ok()) {
                 Some(count) if count <= HISTORY_MAX => {
                     settings.history = count;

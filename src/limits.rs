@@ -150,6 +150,18 @@ pub const CATCH_UP_LEN_MAX: usize = 256 * 1024;
 /// Keys of one topic that wait for one reader in mode `latest`; past it the oldest goes.
 pub const LATEST_KEYS_MAX: usize = 1024;
 
+/// Messages a second that a subscription may ask for as its `max_rate`; more is no limit that anybody would notice.
+pub const MAX_RATE_BOUND: f64 = 1_000_000.0;
+
+/// Milliseconds that a subscription may ask for as its `max_age_ms`: a day.
+pub const MAX_AGE_MS_BOUND: u32 = 24 * 60 * 60 * 1000;
+
+/// The least a reader's bandwidth may be limited to, in bytes a second: one full packet.
+pub const BANDWIDTH_MIN: u32 = 1_400;
+
+/// How many sends a second a reader gets whose bandwidth is limited: each is its share of the second.
+pub const BANDWIDTH_SLICES: u32 = 10;
+
 /// Bytes encoded at a time for a reader that was behind; what is newest is chosen again for the next portion.
 pub const LAG_DRAIN_LEN: usize = 64 * 1024;
 
@@ -262,6 +274,9 @@ pub struct Limits {
     pub message_len_max: u32,
     /// Bytes that wait for one reader in `queue` mode. Past it the reader is closed with 1013.
     pub outbox_len_max: u32,
+    /// Bytes a second that one reader gets at most, frames and answers included; 0 for no limit. What does not fit
+    /// waits as for any slow reader.
+    pub reader_bandwidth_max: u32,
     /// Payload bytes of all last values together, in the process. Past it a topic's value is delivered, not kept.
     pub retained_len_max: u64,
     /// From accepting to a complete opening handshake or request head, in milliseconds.
@@ -289,6 +304,7 @@ impl Default for Limits {
             topics_max: 4_000_000,
             message_len_max: 1024 * 1024,
             outbox_len_max: 1024 * 1024,
+            reader_bandwidth_max: 0,
             retained_len_max: 1024 * 1024 * 1024,
             handshake_timeout_ms: 10_000,
             body_timeout_ms: 30_000,

@@ -38,7 +38,7 @@ pub struct ConfigFlags {
     /// Payload of the shortest message that is compressed for itself [default: 256]
     #[arg(long, value_name = "SIZE", help_heading = COMPRESSION)]
     pub compression_threshold: Option<String>,
-    /// From 1, fast, to 9, small [default: 4]
+    /// From 1, fast, to 9, small [default: 1]
     #[arg(long, value_name = "N", help_heading = COMPRESSION)]
     pub compression_level: Option<String>,
     /// Window of shared streams in bits, 9 to 15 [default: 12]
@@ -65,6 +65,9 @@ pub struct ConfigFlags {
     /// What may wait for one reader before it is disconnected [default: 1MiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub outbox_len_max: Option<String>,
+    /// Bytes a second that one reader gets; 0 for no limit [default: 0]
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    pub reader_bandwidth_max: Option<String>,
     /// Last values of all topics together [default: 1GiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub retained_len_max: Option<String>,
@@ -112,7 +115,7 @@ impl ConfigFlags {
     }
 
     #[rustfmt::skip]
-    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 24] {
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 25] {
         [
             ("shards", "--shards", &self.shards),
             ("driver", "--driver", &self.driver),
@@ -130,6 +133,7 @@ impl ConfigFlags {
             ("topics_max", "--topics-max", &self.topics_max),
             ("message_len_max", "--message-len-max", &self.message_len_max),
             ("outbox_len_max", "--outbox-len-max", &self.outbox_len_max),
+            ("reader_bandwidth_max", "--reader-bandwidth-max", &self.reader_bandwidth_max),
             ("retained_len_max", "--retained-len-max", &self.retained_len_max),
             ("handshake_timeout", "--handshake-timeout", &self.handshake_timeout),
             ("body_timeout", "--body-timeout", &self.body_timeout),

@@ -87,7 +87,8 @@ const KEYS: [&str; 11] = [
 ];
 
 /// Keys of a topic rule.
-const TOPIC_KEYS: [&str; 7] = ["match", "last", "mode", "history", "history_ttl", "history_len_max", "compression"];
+const TOPIC_KEYS: [&str; 9] =
+    ["match", "last", "mode", "max_rate", "max_age", "history", "history_ttl", "history_len_max", "compression"];
 
 /// Sections that a later version will have.
 const LATER: [&str; 2] = ["tls", "auth"];

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::command::{
-    Command, ErrorCode, HistoryQuery, Joined, OperationId, Outbound, PayloadKind, Position, Publication, Publish,
-    Refusal, Subscribe, Target, TopicName,
+    Command, ErrorCode, HistoryQuery, Joined, OperationId, Outbound, PayloadKind, Policy, Position, Publication,
+    Publish, Refusal, Subscribe, Target, TopicName, parse_age, parse_rate,
 };
 use crate::limits::{KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
 use crate::wire::json::{Object, Scratch, Value, escape_into, is_valid, parse_object};
@@ -100,15 +100,30 @@ fn decode_subscribe(object: &Object<'_>, id: Option<OperationId>) -> Result<Subs
         Some(Value::Bool(last)) => last,
         Some(_) => return Err(bad_request("last is true or false")),
     };
+    let policy = decode_policy(object)?;
+    Ok(Subscribe { id, targets, since, last, policy })
+}
+
+fn decode_policy(object: &Object<'_>) -> Result<Option<Policy>, Refusal> {
     let mode = match object.get("mode") {
         None | Some(Value::Null) => None,
         Some(Value::String(mode)) => Some(mode.parse().map_err(|()| bad_request(MODES))?),
         Some(_) => return Err(bad_request(MODES)),
     };
-    if !matches!(object.get("max_rate"), None | Some(Value::Null)) {
-        return Err(bad_request("max_rate is not in this version"));
-    }
-    Ok(Subscribe { id, targets, since, last, mode })
+    let max_rate = match object.get("max_rate") {
+        None | Some(Value::Null) => None,
+        Some(Value::Unsigned(rate)) => Some(parse_rate(rate as f64).map_err(bad_request)?),
+        Some(Value::Number(rate)) => Some(parse_rate(rate).map_err(bad_request)?),
+        Some(_) => return Err(bad_request("max_rate is messages a second")),
+    };
+    let max_age_ms = match object.get("max_age_ms") {
+        None | Some(Value::Null) => None,
+        Some(Value::Unsigned(millis)) => Some(parse_age(millis).map_err(bad_request)?),
+        Some(_) => return Err(bad_request("max_age_ms is whole milliseconds")),
+    };
+    let is_asked = mode.is_some() || max_rate.is_some() || max_age_ms.is_some();
+    let policy = Policy { mode, max_rate: max_rate.flatten(), max_age_ms: max_age_ms.flatten() };
+    Ok(is_asked.then_some(policy))
 }
 
 fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Publish<'a>, Refusal> {

@@ -1,6 +1,6 @@
 //! The `[[topics]]` rules of the configuration: what holds for a topic, by its name.
 
-use crate::command::{Compression, Mode, Target};
+use crate::command::{Compression, Mode, Rate, Target};
 use crate::limits::HISTORY_LEN_MAX;
 
 /// One `[[topics]]` entry.
@@ -19,6 +19,10 @@ pub struct TopicSettings {
     pub last: bool,
     /// What readers get unless they ask for another.
     pub mode: Mode,
+    /// The most that one reader gets of one topic; the newest wins.
+    pub max_rate: Option<Rate>,
+    /// How old a publication may be that waited for a reader, in milliseconds; 0 for any age.
+    pub max_age_ms: u32,
     /// Publications kept for those who come back; 0 keeps none.
     pub history: u32,
     /// How long each is kept, in milliseconds; 0 for as long as there is room.
@@ -34,6 +38,8 @@ impl Default for TopicSettings {
         Self {
             last: true,
             mode: Mode::Queue,
+            max_rate: None,
+            max_age_ms: 0,
             history: 0,
             history_ttl_ms: 0,
             history_len_max: HISTORY_LEN_MAX,
@@ -53,10 +59,17 @@ impl TopicRules {
         Self(rules.into())
     }
 
-    /// Whether any rule asks for a mode other than `queue`.
+    /// Whether any rule lets a reader skip.
     #[must_use]
-    pub fn has_modes(&self) -> bool {
-        self.0.iter().any(|rule| rule.settings.mode != Mode::Queue)
+    pub fn has_policies(&self) -> bool {
+        let skips = |s: &TopicSettings| s.mode != Mode::Queue || s.max_rate.is_some() || s.max_age_ms > 0;
+        self.0.iter().any(|rule| skips(&rule.settings))
+    }
+
+    /// Whether any rule has a rate.
+    #[must_use]
+    pub fn has_rates(&self) -> bool {
+        self.0.iter().any(|rule| rule.settings.max_rate.is_some())
     }
 
     /// The most that any topic may be compressed, where `default` is what holds without a rule.

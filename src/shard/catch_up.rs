@@ -46,11 +46,11 @@ impl CatchUp {
         });
     }
 
-    /// The next publication.
-    pub fn pop(&mut self) -> Option<Arc<Publication>> {
+    /// The next publication, and whether it was said meanwhile.
+    pub fn pop(&mut self) -> Option<(Arc<Publication>, bool)> {
         let (_, kept) = self.publications.pop_first()?;
         self.held_len -= kept.held_len();
-        Some(kept.publication)
+        Some((kept.publication, kept.is_held))
     }
 
     /// Forgets what was said in a topic.
@@ -105,7 +105,7 @@ mod tests {
     }
 
     fn rest(catch_up: &mut CatchUp) -> Vec<(String, u64)> {
-        let next = || catch_up.pop().map(|next| (next.topic.as_str().to_owned(), next.position.offset));
+        let next = || catch_up.pop().map(|(next, _)| (next.topic.as_str().to_owned(), next.position.offset));
         std::iter::from_fn(next).collect()
     }
 

@@ -13,6 +13,7 @@
 
 use super::Shard;
 use super::conn::{Flag, Session, Slot, Timer};
+use super::skip::duration_ms;
 use crate::buf::Segment;
 use crate::close::{CloseReason, Loudness};
 use crate::command::ConnId;
@@ -110,12 +111,19 @@ impl Shard {
     }
 
     pub(super) fn on_sent(&mut self, id: ConnId, result: Result<u32, NetError>, mut rest: Vec<Segment>) {
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.session != Session::Gone) else { return };
+        if self.conns.get(id).is_none_or(|conn| conn.session == Session::Gone) {
+            return;
+        }
+        let bandwidth = self.bandwidth(id);
+        let conn = &mut self.conns[id.index];
         let sent_len = result.unwrap_or(0) as usize;
         let outbox = self.outboxes.ensure(&mut conn.outbox);
         if outbox.is_in_flight() {
             self.metrics.sent_len += sent_len as u64;
             outbox.sent(sent_len, &mut rest);
+            if bandwidth > 0 {
+                outbox.free_at = self.now.plus_millis(duration_ms(sent_len, bandwidth));
+            }
         } else {
             // Of a fan-out that was counted as sent.
             self.metrics.sent_len -= rest.iter().map(|segment| segment.len() as u64).sum::<u64>();

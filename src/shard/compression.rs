@@ -45,7 +45,7 @@ pub struct CompressionSettings {
 
 impl Default for CompressionSettings {
     fn default() -> Self {
-        Self { default: Compression::Message, threshold: 256, level: 4, stream_window_bits: 12, join_every: 20 }
+        Self { default: Compression::Message, threshold: 256, level: 1, stream_window_bits: 12, join_every: 20 }
     }
 }
 

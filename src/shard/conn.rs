@@ -134,11 +134,13 @@ impl Flag {
     /// Was told in this turn where a topic stands: what the turn's run says up to there is not for it.
     pub const JOINED_NOW: Self = Self(1 << 13);
     /// Has subscriptions that would rather skip than wait.
-    pub const HAS_MODES: Self = Self(1 << 14);
+    pub const HAS_POLICIES: Self = Self(1 << 14);
+    /// Some of what it gets waits for the time to pass: a rate, or its bandwidth.
+    pub const PACED: Self = Self(1 << 15);
     /// Any reason for not reading.
     pub const PAUSED: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
     /// Any reason why a publication cannot go straight to the socket.
-    pub const NOT_DIRECT: Self = Self(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 13);
+    pub const NOT_DIRECT: Self = Self(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 13 | 1 << 15);
 }
 
 impl Conn {

@@ -20,6 +20,7 @@ impl Shard {
             }
         }
         self.due = due;
+        self.sound_alarms();
         self.hub.sweep(now);
         self.step_drain();
     }

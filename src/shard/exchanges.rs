@@ -295,6 +295,7 @@ impl Shard {
         self.metrics.http_connections -= 1;
         self.metrics.websocket_connections += 1;
         self.set_timer(id, Timer::Ping);
+        self.note_bandwidth(id, upgrade.bandwidth);
         match upgrade.route {
             UpgradeRoute::Json => self.conns[id.index].encoding = Encoding::Json,
             UpgradeRoute::Echo => self.conns[id.index].encoding = Encoding::Echo,
@@ -302,8 +303,8 @@ impl Shard {
                 self.conns[id.index].encoding = Encoding::Raw;
                 self.conns[id.index].set(Flag::NO_ECHO, !options.echo);
                 let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
-                let (targets, mode) = (vec![Target::Topic(topic)], options.mode);
-                self.subscribe(id, Subscribe { id: None, targets, since, last: options.last, mode });
+                let (targets, policy) = (vec![Target::Topic(topic)], options.policy);
+                self.subscribe(id, Subscribe { id: None, targets, since, last: options.last, policy });
             }
         }
         let mut rest = upgrade.rest;

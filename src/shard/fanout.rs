@@ -13,9 +13,11 @@ use super::compression::{Form, Forms};
 use super::conn::{Conn, Flag, Session};
 use super::encoding::{ENCODINGS, Encoding, Encodings};
 use super::outbox::Outbox;
+use super::skip::slice_len;
 use super::subscriptions::direct;
+use crate::buf::Segment;
 use crate::close::CloseReason;
-use crate::command::{ConnId, Mode, Origin, Publication, TopicName};
+use crate::command::{ConnId, Origin, Publication, TopicName};
 use crate::driver::Op;
 use crate::hub::TopicId;
 use crate::limits::{HELD_LEN_MAX, RUN_LEN_MAX, TURN_LEN_MAX};
@@ -35,6 +37,8 @@ pub(super) struct Runs {
     /// By arena place: the last run that listed the connection, where more than one list can name it.
     stamps: Vec<u32>,
     stamp: u32,
+    /// What this turn was encoded for readers with a rate: by publication, encoding and what was skipped before it.
+    pub alone: HashMap<(usize, Encoding, u64), Segment>,
 }
 
 /// What one topic says in one turn, or a part of it.
@@ -127,6 +131,7 @@ impl Shard {
             self.close(id, CloseReason::SlowReader, "too slow");
         }
         self.flush_outboxes();
+        self.runs.alone.clear();
     }
 
     fn flush_run(&mut self, run: &Run, mut encodings: Encodings, too_slow: &mut Vec<ConnId>) {
@@ -197,16 +202,15 @@ impl Shard {
         if let Some(pending) = conn.pending.index().and_then(|slot| self.pendings.get_mut(slot)) {
             conn.leave_stream(run.topic);
             // Who would rather skip is not disconnected for the time that another shard takes to answer.
-            let len_max = if conn.is(Flag::HAS_MODES) { len_max.max(HELD_LEN_MAX) } else { len_max };
+            let len_max = if conn.is(Flag::HAS_POLICIES) { len_max.max(HELD_LEN_MAX) } else { len_max };
             return pending.catch_up.hold(&run.publications[news..], len_max) || self.stop_holding(index);
         }
         let is_behind = self.outboxes.get(conn.outbox).is_some_and(Outbox::is_behind) || !conn.lag.is_none();
-        if is_behind && conn.is(Flag::HAS_MODES) {
-            let mode = self.mode(index, run.topic);
-            if mode != Mode::Queue {
+        if conn.is(Flag::HAS_POLICIES) && (is_behind || conn.is(Flag::PACED)) {
+            let terms = self.terms(index, run.topic);
+            if self.must_wait(index, &terms, &run.publications[0], is_behind) {
                 self.conns[index].leave_stream(run.topic);
-                self.fall_behind(index, mode, &run.publications[news..]);
-                return true;
+                return self.fall_behind(index, &terms, &run.publications[news..]).is_ok();
             }
         }
         let conn = &mut self.conns[index];
@@ -257,22 +261,41 @@ impl Shard {
             if conn.session == Session::Gone {
                 continue;
             }
-            if !conn.lag.is_none() && self.outboxes.get(conn.outbox).is_none_or(Outbox::has_room) {
+            if !conn.lag.is_none() {
                 self.catch_up_lag(id);
             }
-            let conn = &mut self.conns[id.index];
-            if self.outboxes.get(conn.outbox).is_none_or(|outbox| outbox.len() == 0) {
-                self.outboxes.release(&mut conn.outbox);
-                self.settle(id);
-            } else if !self.outboxes.get(conn.outbox).is_some_and(Outbox::is_in_flight) {
-                // A vector is taken only where there is something to put into it: one that came back goes round.
-                let vector = self.outboxes.vector();
-                let next = self.outboxes.get_mut(conn.outbox).and_then(|outbox| outbox.next_send(vector));
-                debug_assert!(next.is_some(), "what waits can be sent");
-                self.ops.extend(next.map(|segments| Op::Send { conn: id, segments }));
-            }
+            self.flush_outbox(id);
         }
         self.dirty = dirty;
+    }
+
+    fn flush_outbox(&mut self, id: ConnId) {
+        let bandwidth = self.bandwidth(id);
+        let conn = &mut self.conns[id.index];
+        let Some(outbox) = self.outboxes.get_mut(conn.outbox).filter(|outbox| outbox.len() > 0) else {
+            // One whose bandwidth is limited keeps its outbox for as long as what it was sent takes.
+            match self.outboxes.get(conn.outbox).map(|outbox| outbox.free_at) {
+                Some(free_at) if bandwidth > 0 && free_at > self.now => self.alarms.set(id.index, free_at),
+                _ => self.outboxes.release(&mut conn.outbox),
+            }
+            return self.settle(id);
+        };
+        if outbox.is_in_flight() {
+            return;
+        }
+        let mut len_max = usize::MAX;
+        if bandwidth > 0 {
+            if outbox.free_at > self.now {
+                outbox.hold_back();
+                return self.alarms.set(id.index, outbox.free_at);
+            }
+            len_max = slice_len(bandwidth);
+        }
+        // A vector is taken only where there is something to put into it: one that came back goes round.
+        let vector = self.outboxes.vector();
+        let next = self.outboxes.get_mut(conn.outbox).and_then(|outbox| outbox.next_send(vector, len_max));
+        debug_assert!(next.is_some(), "what waits can be sent");
+        self.ops.extend(next.map(|segments| Op::Send { conn: id, segments }));
     }
 
     /// Tells the shard whether other shards have fallen behind; connections that were not read from for it are again.

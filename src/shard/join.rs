@@ -15,8 +15,8 @@ use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, ErrorCode, JoinAnswer, Joined, Mode, OperationId, Origin, Outbound, Position, Publication, Refusal,
-    ShardId, Subscribe, Target, TopicName,
+    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Position, Publication, Refusal, ShardId,
+    Subscribe, Target, TopicName,
 };
 use crate::hub::{PatternId, SubscriberKey};
 use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
@@ -84,19 +84,9 @@ impl Shard {
                 Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
                 Target::Pattern(_) => self.on_pattern_snapshot(ticket, Vec::new()),
             }
-            if is_new {
-                self.note_mode(id, &wanted, subscribe.mode);
+            if is_new || subscribe.policy.is_some() {
+                self.note_policy(id, &wanted, subscribe.policy.unwrap_or_default());
             }
-        }
-    }
-
-    /// Notes what a new subscription does when its reader is behind, if that is not to wait.
-    fn note_mode(&mut self, id: ConnId, target: &Target, mode: Option<Mode>) {
-        let waits = mode == Some(Mode::Queue) || mode.is_none() && !self.settings.rules.has_modes();
-        if !waits && let Some(key) = self.find_subscription(id, target) {
-            let target = self.subscriptions.target(&self.conns, key);
-            self.modes.insert((id.index, target), mode);
-            self.conns[id.index].set(Flag::HAS_MODES, true);
         }
     }
 
@@ -192,12 +182,12 @@ impl Shard {
         while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
             && self.outboxes.ensure(&mut self.conns[id.index].outbox).len() < CATCH_UP_LEN_MAX
         {
-            let Some(publication) = pending.catch_up.pop() else {
+            let Some((publication, is_held)) = pending.catch_up.pop() else {
                 self.release_pending(id);
                 break;
             };
             // What this turn's run brings anyway is not said twice.
-            if !self.comes_by_run(id.index, &publication) && !self.comes_by_lag(id, &publication) {
+            if !self.comes_by_run(id.index, &publication) && !self.comes_by_lag(id, &publication, is_held) {
                 self.send_alone(id, &publication);
             }
         }
@@ -281,7 +271,7 @@ impl Shard {
     /// under way.
     pub(super) fn take_catch_up(&mut self, id: ConnId) -> Option<CatchUp> {
         let pending = pending_mut(&self.conns, &mut self.pendings, id)?;
-        if !pending.operations.is_empty() || !self.conns[id.index].is(Flag::HAS_MODES) {
+        if !pending.operations.is_empty() || !self.conns[id.index].is(Flag::HAS_POLICIES) {
             return None;
         }
         let catch_up = std::mem::take(&mut pending.catch_up);
@@ -306,6 +296,8 @@ impl Shard {
         if let Some(slot) = std::mem::replace(&mut self.conns[id.index].lag, Slot::NONE).index() {
             self.lags.remove(slot);
         }
+        self.alarms.clear(id.index);
+        self.bandwidths.remove(&id.index);
     }
 
     fn leave(&mut self, key: SubscriberKey) {
@@ -315,7 +307,7 @@ impl Shard {
             self.conns[conn].leave_stream(topic_id);
         }
         let (target, place) = self.subscriptions.remove(&mut self.conns, key);
-        self.modes.remove(&(conn, target));
+        self.policies.remove(&(conn, target));
         match target.kind() {
             TargetKind::Topic(topic_id) => {
                 if let Place::Attached(place) = place {
@@ -356,7 +348,7 @@ impl Shard {
         } else {
             let conn = self.subscriptions.conn(key);
             let (target, _) = self.subscriptions.remove(&mut self.conns, key);
-            self.modes.remove(&(conn, target));
+            self.policies.remove(&(conn, target));
             self.hub.hold(topic_id, -1);
             self.hub.release(topic_id);
         }
@@ -368,7 +360,7 @@ impl Shard {
         }
     }
 
-    fn find_subscription(&self, id: ConnId, target: &Target) -> Option<SubscriberKey> {
+    pub(super) fn find_subscription(&self, id: ConnId, target: &Target) -> Option<SubscriberKey> {
         let target = match target {
             Target::Topic(topic) => TargetId::topic(self.hub.find(topic.as_str())?),
             Target::Pattern(pattern) => TargetId::pattern(self.hub.find_pattern(pattern)?),

@@ -15,11 +15,12 @@
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
 //! | `compression` | what is compressed once for many, and what comes compressed |
-//! | `skip`, `lag` | readers that are behind, and what they skip |
+//! | `skip`, `lag`, `alarms` | readers that are behind or asked for less, what they skip, and what waits for its time |
 //! | `post` | mail from other shards |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
 mod accept;
+mod alarms;
 mod catch_up;
 mod closing;
 mod compression;
@@ -53,9 +54,9 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::buf::BlockPool;
-use crate::command::{ConnId, Mode, ShardId};
+use crate::command::{ConnId, Policy, ShardId, TopicName};
 use crate::driver::{Completion, Op};
-use crate::hub::{Hub, HubSettings, TopicRules};
+use crate::hub::{Hub, HubSettings, TopicRules, TopicSettings};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing};
 use crate::metrics::ShardMetrics;
@@ -63,6 +64,7 @@ use crate::time::{MonoTime, Wheel};
 use crate::transport::http::Page;
 use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
+use alarms::Alarms;
 use compression::Compressor;
 use conns::Conns;
 use drain::Drain;
@@ -110,9 +112,12 @@ pub struct Shard {
     exchanges: Slab<HttpSession>,
     pendings: Slab<Pending>,
     lags: Slab<Lag>,
-    /// What subscriptions do when their reader is behind, where that is not to wait: the mode that was asked for, or
-    /// `None` for the topic's own.
-    modes: HashMap<(u32, TargetId), Option<Mode>>,
+    /// What subscriptions ask for beside their topic, where that or a rule may say that they skip.
+    policies: HashMap<(u32, TargetId), Policy>,
+    /// What connections asked not to get more of than so many bytes a second.
+    bandwidths: HashMap<u32, u32>,
+    alarms: Alarms,
+    last_rule: Option<(TopicName, TopicSettings)>,
     tickets: Slab<Ticket>,
     /// The other ends, kept only while addresses are counted.
     addresses: HashMap<u32, IpAddr>,
@@ -174,7 +179,10 @@ impl Shard {
             exchanges: Slab::new(),
             pendings: Slab::new(),
             lags: Slab::new(),
-            modes: HashMap::new(),
+            policies: HashMap::new(),
+            bandwidths: HashMap::new(),
+            alarms: Alarms::default(),
+            last_rule: None,
             tickets: Slab::new(),
             addresses: HashMap::new(),
             hub,
@@ -220,7 +228,7 @@ impl Shard {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let drain = self.drain.as_ref().map(Drain::next_step);
-        [self.wheel.next_deadline(), drain].into_iter().flatten().min()
+        [self.wheel.next_deadline(), self.alarms.next(), drain].into_iter().flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
@@ -262,7 +270,7 @@ impl Shard {
             decoders: self.decoders.len(),
             exchanges: self.exchanges.len(),
             pendings: self.pendings.len(),
-            lags: self.lags.len() + self.modes.len(),
+            lags: self.lags.len() + self.policies.len() + self.bandwidths.len() + self.alarms.len(),
             tickets: self.tickets.len(),
             streams: self.compressor.streams(),
             deadlines: self.wheel.len(),
@@ -286,7 +294,7 @@ pub struct Census {
     pub exchanges: usize,
     /// Connections with subscriptions under way.
     pub pendings: usize,
-    /// Readers that are behind, and subscriptions with a mode of their own.
+    /// Readers that are behind, what they asked for, and what waits for the time to pass.
     pub lags: usize,
     /// Questions to other shards.
     pub tickets: usize,

@@ -7,7 +7,8 @@ use slab::Slab;
 
 use super::conn::Slot;
 use crate::buf::Segment;
-use crate::limits::{CONTROL_QUEUE_LEN_MAX, LAG_DRAIN_LEN, OUTBOX_SEGMENTS_MAX, SEGMENTS_PER_SEND_MAX};
+use crate::limits::{CONTROL_QUEUE_LEN_MAX, OUTBOX_SEGMENTS_MAX, SEGMENTS_PER_SEND_MAX};
+use crate::time::MonoTime;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -27,6 +28,10 @@ pub(super) struct Outbox {
     /// How many of the first of `queue` no control frame passes: HTTP responses and the opening handshake.
     guarded: usize,
     guarded_in_flight: bool,
+    /// Whether the last segment in flight is the beginning of one whose rest is the first of `queue`.
+    is_cut: bool,
+    /// No send begins before, where the reader's bandwidth is limited.
+    pub free_at: MonoTime,
 }
 
 /// The reader's outbox is at its bound.
@@ -51,6 +56,21 @@ impl Outbox {
             None => self.queue.push_back(segment),
         }
         Ok(())
+    }
+
+    /// Adds a segment whatever waits: who chooses what a reader gets next looks at the room before.
+    pub fn append(&mut self, segment: Segment) {
+        if segment.is_empty() {
+            return;
+        }
+        self.seal_tail();
+        self.len += segment.len();
+        self.queue.push_back(segment);
+    }
+
+    /// Notes that what waits could not be offered yet: from now on the bound holds.
+    pub fn hold_back(&mut self) {
+        self.backlog_len = self.len;
     }
 
     /// Appends a reply, in order with the segments. Replies are bounded by not reading from who does not read them.
@@ -81,32 +101,62 @@ impl Outbox {
 
     /// Drops what waits and was not begun, control frames included.
     pub fn drop_queued(&mut self) {
-        let keep = self.guarded.max(usize::from(self.is_split));
+        let keep = self.guarded.max(usize::from(self.is_split || self.is_cut));
         let dropped: usize = self.queue.drain(keep..).map(|segment| segment.len()).sum();
         self.len -= dropped + self.tail.len() + self.control.len();
         self.tail.clear();
         self.control.clear();
     }
 
-    /// The next send, unless one is in flight or nothing waits. `segments` is empty and may have capacity.
-    pub fn next_send(&mut self, mut segments: Vec<Segment>) -> Option<Vec<Segment>> {
+    /// The next send, unless one is in flight or nothing waits: of what waits in order at most `len_max` bytes.
+    /// `segments` is empty and may have capacity.
+    pub fn next_send(&mut self, mut segments: Vec<Segment>, len_max: usize) -> Option<Vec<Segment>> {
         if self.in_flight_len > 0 {
             return None;
         }
         self.seal_tail();
-        let first = self.guarded.max(usize::from(self.is_split)).min(SEGMENTS_PER_SEND_MAX - 1);
+        let is_limited = len_max < usize::MAX;
+        // The rest of a long segment is cut like any other.
+        let is_split = std::mem::take(&mut self.is_split);
+        let first = self.guarded.max(usize::from(is_split && !is_limited)).min(SEGMENTS_PER_SEND_MAX - 1);
         segments.extend(self.queue.drain(..first));
         self.guarded_in_flight = self.guarded > 0;
         self.guarded -= self.guarded.min(first);
-        self.is_split = false;
-        if self.guarded == 0 && !self.control.is_empty() {
+        let is_within = is_split && first == 0;
+        if self.guarded == 0 && !self.control.is_empty() && !is_within {
             segments.push(Segment::from(std::mem::take(&mut self.control)));
         }
         let room = SEGMENTS_PER_SEND_MAX - segments.len();
-        segments.extend(self.queue.drain(..room.min(self.queue.len())));
+        if !is_limited {
+            segments.extend(self.queue.drain(..room.min(self.queue.len())));
+        } else {
+            self.cut(&mut segments, len_max);
+        }
         self.in_flight_len = segments.iter().map(|segment| segment.len()).sum();
         self.backlog_len = self.len;
         (self.in_flight_len > 0).then_some(segments)
+    }
+
+    /// Takes what comes next up to so many bytes, at least one, and cuts the last segment where it is too long.
+    fn cut(&mut self, segments: &mut Vec<Segment>, len_max: usize) {
+        let mut left = len_max.saturating_sub(segments.iter().map(|segment| segment.len()).sum());
+        if segments.is_empty() {
+            left = left.max(1);
+        }
+        while left > 0
+            && segments.len() < SEGMENTS_PER_SEND_MAX
+            && let Some(mut next) = self.queue.pop_front()
+        {
+            if next.len() > left {
+                segments.push(next.slice(0..left));
+                next.advance(left);
+                self.queue.push_front(next);
+                self.is_cut = true;
+                return;
+            }
+            left -= next.len();
+            segments.push(next);
+        }
     }
 
     /// Takes back what a send did not send.
@@ -120,6 +170,20 @@ impl Outbox {
         self.in_flight_len = 0;
         self.backlog_len = self.len;
         self.is_split = sent_len > 0 && !rest.is_empty();
+        if std::mem::take(&mut self.is_cut) {
+            match (rest.pop(), self.queue.pop_front()) {
+                (Some(mut last), Some(next)) => {
+                    let is_whole = last.extend_with(next).is_ok();
+                    debug_assert!(is_whole, "what was cut follows in the same block");
+                    rest.push(last);
+                }
+                (last, next) => {
+                    self.is_split |= last.is_none() && next.is_some();
+                    rest.extend(last);
+                    next.into_iter().for_each(|next| self.queue.push_front(next));
+                }
+            }
+        }
         if self.guarded_in_flight {
             self.guarded += rest.len();
         }
@@ -139,9 +203,9 @@ impl Outbox {
         }
     }
 
-    /// Whether the next send should take something from what the reader is behind with.
-    pub fn has_room(&self) -> bool {
-        self.in_flight_len == 0 && self.len < LAG_DRAIN_LEN
+    /// Whether the next send begins now, so that it should take something from what the reader is behind with.
+    pub fn has_room(&self, now: MonoTime) -> bool {
+        self.in_flight_len == 0 && self.free_at <= now
     }
 
     /// Whether the reader did not take all it was offered.
@@ -176,6 +240,8 @@ impl Outbox {
         self.is_split = false;
         self.guarded = 0;
         self.guarded_in_flight = false;
+        self.is_cut = false;
+        self.free_at = MonoTime::ZERO;
     }
 }
 
@@ -261,18 +327,18 @@ mod tests {
         outbox.push(Segment::copy_of(b"abcd"), 100).expect("there is room");
         outbox.reply(|out| out.extend_from_slice(b"ef"));
         outbox.push(Segment::copy_of(b"gh"), 100).expect("there is room");
-        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        let mut segments = outbox.next_send(Vec::new(), usize::MAX).expect("something waits");
         assert_eq!(text(&segments), "abcdefgh");
         outbox.control(|out| out.extend_from_slice(b"!"));
-        assert_eq!(outbox.next_send(Vec::new()).map(|_| ()), None, "one send at a time");
+        assert_eq!(outbox.next_send(Vec::new(), usize::MAX).map(|_| ()), None, "one send at a time");
         segments[0].advance(2);
         outbox.sent(2, &mut segments);
         assert_eq!(outbox.len(), 7);
-        let mut segments = outbox.next_send(segments).expect("something waits");
+        let mut segments = outbox.next_send(segments, usize::MAX).expect("something waits");
         assert_eq!(text(&segments), "cd!efgh");
         segments.clear();
         outbox.sent(7, &mut segments);
-        assert_eq!((outbox.len(), outbox.next_send(segments).map(|_| ())), (0, None));
+        assert_eq!((outbox.len(), outbox.next_send(segments, usize::MAX).map(|_| ())), (0, None));
     }
 
     #[test]
@@ -280,7 +346,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(Segment::copy_of(&[0; 50]), 10).expect("a reader with nothing waiting takes anything");
         outbox.push(Segment::copy_of(b"x"), 10).expect("it is still the same turn");
-        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        let mut segments = outbox.next_send(Vec::new(), usize::MAX).expect("something waits");
         assert_eq!(outbox.push(Segment::copy_of(b"x"), 10), Err(Full));
         segments.remove(0);
         outbox.sent(50, &mut segments);
@@ -293,13 +359,13 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(Segment::copy_of(b"abcd"), 100).expect("there is room");
         outbox.push(Segment::copy_of(b"efgh"), 100).expect("there is room");
-        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        let mut segments = outbox.next_send(Vec::new(), usize::MAX).expect("something waits");
         segments[0].advance(1);
         outbox.sent(1, &mut segments);
         outbox.control(|out| out.push(b'?'));
         outbox.drop_queued();
         outbox.control(|out| out.push(b'!'));
-        assert_eq!(text(&outbox.next_send(segments).expect("something waits")), "bcd!");
+        assert_eq!(text(&outbox.next_send(segments, usize::MAX).expect("something waits")), "bcd!");
     }
 
     #[test]
@@ -309,25 +375,25 @@ mod tests {
         outbox.guard();
         outbox.control(|out| out.push(b'!'));
         outbox.reply(|out| out.extend_from_slice(b"abc"));
-        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        let mut segments = outbox.next_send(Vec::new(), usize::MAX).expect("something waits");
         assert_eq!(text(&segments), "HTTP!abc");
         segments[0].advance(1);
         outbox.sent(1, &mut segments);
         outbox.control(|out| out.push(b'?'));
-        assert!(text(&outbox.next_send(segments).expect("something waits")).starts_with("TTP!"));
+        assert!(text(&outbox.next_send(segments, usize::MAX).expect("something waits")).starts_with("TTP!"));
     }
 
     #[test]
     fn nothing_passes_the_opening_handshake_behind_a_response_in_flight() {
         let mut outbox = Outbox::default();
         outbox.reply(|out| out.extend_from_slice(b"response"));
-        let mut segments = outbox.next_send(Vec::new()).expect("something waits");
+        let mut segments = outbox.next_send(Vec::new(), usize::MAX).expect("something waits");
         outbox.reply(|out| out.extend_from_slice(b"HTTP"));
         outbox.guard();
         outbox.control(|out| out.push(b'!'));
         segments[0].advance(3);
         outbox.sent(3, &mut segments);
-        assert_eq!(text(&outbox.next_send(segments).expect("something waits")), "ponseHTTP!");
+        assert_eq!(text(&outbox.next_send(segments, usize::MAX).expect("something waits")), "ponseHTTP!");
     }
 
     #[test]
@@ -336,6 +402,6 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(block.slice(0..3), 100).expect("there is room");
         outbox.push(block.slice(3..6), 100).expect("there is room");
-        assert_eq!(outbox.next_send(Vec::new()).expect("something waits").len(), 1);
+        assert_eq!(outbox.next_send(Vec::new(), usize::MAX).expect("something waits").len(), 1);
     }
 }

@@ -3,7 +3,7 @@
 use crate::hub::{PatternId, TopicId};
 
 /// What a subscription follows: a topic or a pattern of this shard's hub, in 4 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TargetId(u32);
 
 /// A target in its two kinds.

@@ -5,7 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 
-mod deflate;
+pub mod deflate;
 mod frame;
 mod http;
 mod socket;
@@ -16,7 +16,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-pub use deflate::deflated;
 pub use frame::{Frame, Length, Opcode};
 pub use http::Response;
 pub use socket::Socket;

@@ -1,7 +1,8 @@
 //! permessage-deflate: negotiation, both directions, hostile messages, shared streams. Autobahn 12 and 13.
 
 use super::fragmentation::fragments;
-use crate::common::{Frame, Gateway, Opcode, Socket, deflated};
+use crate::common::deflate::deflated;
+use crate::common::{Frame, Gateway, Opcode, Socket};
 use crate::{Case, case};
 
 /// Offers, and what of them is answered besides `client_no_context_takeover`; `None` where they are left.

@@ -5,6 +5,7 @@
 mod congestion;
 mod deadlines;
 mod fanout;
+mod pace;
 mod requests;
 mod subscriptions;
 mod world;

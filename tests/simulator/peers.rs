@@ -8,13 +8,36 @@ use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_client_frame}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Reads one topic over `/raw`, and may publish to it.
-    Raw { topic: String, echo: bool, mode: &'static str },
+    Raw { topic: String, echo: bool, mode: &'static str, pace: Pace },
     /// Follows topics and patterns over `/ws`, and may publish.
-    Json { mode: &'static str },
+    Json { mode: &'static str, pace: Pace },
     /// Publishes over HTTP, on one connection.
     Http,
     /// Sends what nobody should.
     Hostile,
+}
+
+/// What a reader asks for beside its mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Messages a second; 0 for no limit.
+    pub max_rate: u32,
+    /// 0 for any age.
+    pub max_age_ms: u32,
+    /// Bytes a second; 0 for no limit.
+    pub bandwidth: u32,
+}
+
+impl Pace {
+    /// Whether the reader may be told that it skipped something, whatever its mode.
+    pub fn skips(self) -> bool {
+        self.max_rate > 0 || self.max_age_ms > 0
+    }
+
+    fn query(self) -> String {
+        let bandwidth = if self.bandwidth > 0 { format!("&bandwidth={}", self.bandwidth) } else { String::new() };
+        format!("max_rate={}&max_age_ms={}{bandwidth}", self.max_rate, self.max_age_ms)
+    }
 }
 
 /// A message from the server.
@@ -63,8 +86,10 @@ impl Peer {
             part,
         };
         let path = match &peer.part {
-            Part::Raw { topic, echo, mode } => Some(format!("/raw/{topic}?echo={}&mode={mode}", u8::from(*echo))),
-            Part::Json { .. } => Some("/ws".to_owned()),
+            Part::Raw { topic, echo, mode, pace } => {
+                Some(format!("/raw/{topic}?echo={}&mode={mode}&{}", u8::from(*echo), pace.query()))
+            }
+            Part::Json { pace, .. } => Some(format!("/ws?{}", pace.query())),
             Part::Http | Part::Hostile => None,
         };
         if let Some(path) = path {

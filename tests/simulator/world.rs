@@ -10,7 +10,7 @@ use fanwire::mailbox::{Admission, Control, Mailbox, Request};
 use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
 
 use crate::auditor::Auditor;
-use crate::peers::{Part, Peer, hostile_bytes};
+use crate::peers::{Pace, Part, Peer, hostile_bytes};
 
 /// What one seed plays.
 #[derive(Clone, Copy, Debug)]
@@ -172,9 +172,15 @@ impl World {
     fn connect(&mut self) {
         let topic = format!("t.{}", self.rng.u8(0..3));
         let mode = ["queue", "queue", "drop_oldest", "latest"][self.rng.usize(0..4)];
+        let pace = Pace {
+            max_rate: [0, 0, 20, 200][self.rng.usize(0..4)],
+            max_age_ms: [0, 0, 0, 30][self.rng.usize(0..4)],
+            // In the settling time of a run it is enough for the outboxes of faulty runs.
+            bandwidth: [0, 0, 0, 50_000][self.rng.usize(0..4)],
+        };
         let part = match self.rng.u8(0..10) {
-            0..4 => Part::Raw { topic, echo: self.rng.u8(0..3) > 0, mode },
-            4..8 => Part::Json { mode },
+            0..4 => Part::Raw { topic, echo: self.rng.u8(0..3) > 0, mode, pace },
+            4..8 => Part::Json { mode, pace },
             8 if self.run.hostile => Part::Hostile,
             _ => Part::Http,
         };

@@ -1,6 +1,6 @@
 //! Requests as they come in on one connection: heads, bodies, pipelining, the upgrade.
 
-use super::route::{Page, Route, RouteError, UpgradeRoute};
+use super::route::{Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, parse_head};
 use crate::wire::ws::extension::DeflateOffer;
@@ -58,6 +58,8 @@ pub struct Upgrade {
     pub offers_protocol: bool,
     /// The first offer to compress messages that can be accepted.
     pub deflate: Option<DeflateOffer>,
+    /// The most that the reader wants, in bytes a second.
+    pub bandwidth: Option<u32>,
     /// Frames that came with the handshake.
     pub rest: Vec<u8>,
 }
@@ -192,5 +194,13 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
         allow: None,
     })?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
-    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, deflate: upgrade.deflate, rest: Vec::new() })
+    let bandwidth = decode_bandwidth(head.query())?;
+    Ok(Upgrade {
+        route,
+        accept: upgrade.accept,
+        offers_protocol,
+        bandwidth,
+        deflate: upgrade.deflate,
+        rest: Vec::new(),
+    })
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::command::{HistoryQuery, Mode, PayloadKind, Position, TopicName};
-use crate::limits::KEY_LEN_MAX;
+use crate::command::{HistoryQuery, Mode, PayloadKind, Policy, Position, TopicName, parse_age, parse_rate};
+use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX};
 use crate::wire::http1::{HttpError, RequestHead, percent_decode, query_pairs};
 
 /// What a request asks for.
@@ -64,8 +64,8 @@ pub struct RawOptions {
     pub last: bool,
     /// `since=EPOCH-OFFSET`.
     pub since: Option<Position>,
-    /// `mode=..`.
-    pub mode: Option<Mode>,
+    /// `mode=..`, `max_rate=..`, `max_age_ms=..`, if any was given.
+    pub policy: Option<Policy>,
     /// `echo=0` hides one's own messages.
     pub echo: bool,
 }
@@ -156,14 +156,13 @@ fn decode_publish(head: &RequestHead<'_>, topic: TopicName) -> Result<Route, Rou
 }
 
 fn decode_raw_options(query: Option<&str>) -> Result<RawOptions, RouteError> {
-    let mut options = RawOptions { last: true, since: None, mode: None, echo: true };
+    let mut options = RawOptions { last: true, since: None, policy: None, echo: true };
     each_pair(query, |name, value| {
         match name {
             "last" => options.last = decode_flag(value)?,
             "echo" => options.echo = decode_flag(value)?,
             "since" => options.since = Some(decode_since(value)?),
-            "mode" => options.mode = Some(decode_mode(value)?),
-            _ => {}
+            _ => decode_policy(name, value, &mut options.policy)?,
         }
         Ok(())
     })?;
@@ -221,6 +220,38 @@ fn decode_flag(value: &str) -> Result<bool, RouteError> {
 
 fn decode_since(value: &str) -> Result<Position, RouteError> {
     value.parse().map_err(|_| bad_request("since is EPOCH-OFFSET"))
+}
+
+/// Reads what a reader may ask for beside its topics; leaves other names alone.
+fn decode_policy(name: &str, value: &str, policy: &mut Option<Policy>) -> Result<(), RouteError> {
+    let before = policy.unwrap_or_default();
+    let after = match name {
+        "mode" => Policy { mode: Some(decode_mode(value)?), ..before },
+        "max_rate" => {
+            let rate = value.parse().unwrap_or(f64::NAN);
+            Policy { max_rate: parse_rate(rate).map_err(bad_request)?, ..before }
+        }
+        "max_age_ms" => {
+            let millis = value.parse().unwrap_or(u64::MAX);
+            Policy { max_age_ms: parse_age(millis).map_err(bad_request)?, ..before }
+        }
+        _ => return Ok(()),
+    };
+    *policy = Some(after);
+    Ok(())
+}
+
+/// `bandwidth=BYTES`: the most a reader wants in a second.
+pub(super) fn decode_bandwidth(query: Option<&str>) -> Result<Option<u32>, RouteError> {
+    let mut bandwidth = None;
+    each_pair(query, |name, value| {
+        if name == "bandwidth" {
+            let bytes = value.parse().ok().filter(|bytes| *bytes >= BANDWIDTH_MIN);
+            bandwidth = Some(bytes.ok_or(bad_request("bandwidth is bytes a second, 1400 or more"))?);
+        }
+        Ok(())
+    })?;
+    Ok(bandwidth)
 }
 
 fn decode_mode(value: &str) -> Result<Mode, RouteError> {
