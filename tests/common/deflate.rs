@@ -3,9 +3,11 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// Reads compressed messages with no more memory than the gateway agreed to.
+#[derive(Debug)]
 pub struct Inflater {
     stream: Decompress,
-    keeps_context: bool,
+    /// Whether messages may lean on those before.
+    pub keeps_context: bool,
 }
 
 impl Inflater {

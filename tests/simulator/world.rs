@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fanwire::command::ShardId;
+use fanwire::command::{Compression, ShardId};
 use fanwire::driver::sim::{Faults, Holdings, PeerEnd, SimDriver, SimNet};
 use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
 use fanwire::limits::Limits;
@@ -10,7 +10,7 @@ use fanwire::mailbox::{Admission, Control, Mailbox, Request};
 use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
 
 use crate::auditor::Auditor;
-use crate::peers::{Pace, Part, Peer, hostile_bytes};
+use crate::peers::{OFFERS, Pace, Part, Peer, hostile_bytes};
 
 /// What one seed plays.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,9 @@ pub struct Totals {
     pub goodbyes: u64,
     pub resumed: u64,
     pub skipped: u64,
+    pub zipped_alone: u64,
+    pub zipped_streamed: u64,
+    pub zipped_between: u64,
 }
 
 impl Totals {
@@ -50,12 +53,16 @@ impl Totals {
         self.goodbyes += other.goodbyes;
         self.resumed += other.resumed;
         self.skipped += other.skipped;
+        self.zipped_alone += other.zipped_alone;
+        self.zipped_streamed += other.zipped_streamed;
+        self.zipped_between += other.zipped_between;
     }
 
     /// A suite in which nothing was said, or nothing went wrong, has shown nothing.
     pub fn assert_that_enough_happened(&self, under_faults: bool) {
         assert!(self.publications > 1_000 && self.deliveries > 5_000, "{self:?}");
         assert!(self.complete_readers + self.goodbyes > 100 && self.resumed > 10, "{self:?}");
+        assert!(self.zipped_alone > 1_000 && self.zipped_streamed > 1_000 && self.zipped_between > 100, "{self:?}");
         if under_faults {
             assert!(self.slow_closes > 0 && self.resets > 0 && self.skipped > 100, "{self:?}");
         }
@@ -110,6 +117,14 @@ impl World {
         let outbox_len_max = if run.faults == Faults::NONE { 1 << 18 } else { 1 << rng.u32(9..14) };
         let limits = Limits { connections_max: 64, outbox_len_max, ..Limits::default() };
         let history = rng.u32(0..30);
+        let compression = CompressionSettings {
+            default: [Compression::Off, Compression::Message, Compression::Shared, Compression::Shared]
+                [rng.usize(0..4)],
+            threshold: rng.u32(0..30),
+            level: rng.u8(1..=9),
+            stream_window_bits: rng.u8(9..=15),
+            join_every: rng.u32(1..12),
+        };
         let settings = Settings {
             shard: ShardId(0),
             shards,
@@ -117,7 +132,7 @@ impl World {
                 pattern: "t.>".parse().expect("a pattern"),
                 settings: TopicSettings { history, ..TopicSettings::default() },
             }])),
-            compression: CompressionSettings::default(),
+            compression,
             pages: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
@@ -184,7 +199,8 @@ impl World {
             8 if self.run.hostile => Part::Hostile,
             _ => Part::Http,
         };
-        let mut peer = Peer::new(self.net.connect(None), part, self.peers.len().is_multiple_of(2));
+        let offer = OFFERS[self.rng.usize(0..OFFERS.len())];
+        let mut peer = Peer::new(self.net.connect(None), part, self.peers.len().is_multiple_of(2), offer);
         if peer.part == Part::Hostile {
             peer.say_bytes(&hostile_bytes(&mut self.rng));
         }
@@ -319,6 +335,9 @@ impl World {
             goodbyes: self.auditor.goodbyes,
             resumed: self.auditor.resumed,
             skipped: sum(|metrics| metrics.skipped),
+            zipped_alone: self.peers.iter().map(|peer| peer.zipped.alone).sum(),
+            zipped_streamed: self.peers.iter().map(|peer| peer.zipped.streamed).sum(),
+            zipped_between: self.peers.iter().map(|peer| peer.zipped.between).sum(),
         }
     }
 }
