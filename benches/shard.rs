@@ -34,6 +34,7 @@ impl Bench {
             hash_key: (1, 2),
             seed: 3,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let (mut mailboxes, _) = Mailbox::mesh(1);
@@ -95,6 +96,7 @@ fn subscribe_and_leave(c: &mut Criterion) {
         topics_max: 10,
         patterns_max: 10,
         retained_len_max: 1_000,
+        message_id_ttl_ms: 0,
         rules: Arc::default(),
     });
     let topic = hub.ensure(&TopicName::parse("px.AAPL").expect("a valid name"));

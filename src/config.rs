@@ -15,7 +15,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use flags::ConfigFlags;
 pub use raw::{RawConfig, Source, Typed};
@@ -26,6 +26,7 @@ use crate::limits::{
     CONFIG_LEN_MAX, HISTORY_MAX, JOIN_EVERY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX, TOPIC_RULES_MAX,
     TOPICS_PER_CONNECTION_BOUND,
 };
+use crate::server::SnapshotSettings;
 use crate::shard::CompressionSettings;
 use crate::transport::http::Page;
 use crate::wire::ws::extension::WINDOW_BITS_MIN;
@@ -50,6 +51,8 @@ pub struct Config {
     pub topics: Vec<TopicRule>,
     /// What is compressed, and how.
     pub compression: CompressionSettings,
+    /// Where topics are written down, if they are.
+    pub snapshot: Option<SnapshotSettings>,
     /// Pages of the program's own; only `demo` has any.
     pub pages: Vec<Page>,
     /// Where randomness starts from; `None` takes a fresh one.
@@ -61,11 +64,13 @@ pub struct Config {
 /// Which driver the shards run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverChoice {
-    /// The best that this host has.
+    /// What is best proven: epoll.
     #[default]
     Auto,
     /// epoll.
     Epoll,
+    /// io_uring where the kernel has what it takes, epoll elsewhere.
+    Uring,
 }
 
 /// How loud the log is.
@@ -148,6 +153,7 @@ impl Config {
             limits: limits(&mut raw)?,
             topics: topics(&raw.topics)?,
             compression: compression(&mut raw)?,
+            snapshot: snapshot(&mut raw)?,
             pages: Vec::new(),
             seed: raw.one("seed", value::seed)?,
             warnings: raw.warnings,
@@ -197,6 +203,23 @@ fn listen(raw: &mut RawConfig, insecure: bool) -> Result<Vec<SocketAddr>, Config
     Ok(addrs)
 }
 
+fn snapshot(raw: &mut RawConfig) -> Result<Option<SnapshotSettings>, ConfigError> {
+    let path = raw.one("snapshot", |word| match word {
+        "" => Err("snapshot is a file, such as \"fanwire.snapshot\"".to_owned()),
+        word => Ok(PathBuf::from(word)),
+    })?;
+    let interval = |word: &str| match value::duration_ms(word) {
+        Some(millis @ SNAPSHOT_INTERVAL_MS_MIN..=DAY_MS) => Ok(millis),
+        _ => Err(format!("is a duration from {SNAPSHOT_INTERVAL_MS_MIN}ms to 24h, not \"{word}\"")),
+    };
+    let interval_ms = raw.one("snapshot_interval", interval)?;
+    if path.is_none() && interval_ms.is_some() {
+        raw.warnings.push("snapshot_interval: no snapshot is taken without a file for it, snapshot".to_owned());
+    }
+    let interval_ms = interval_ms.unwrap_or(SNAPSHOT_INTERVAL_MS_DEFAULT);
+    Ok(path.map(|path| SnapshotSettings { path, interval_ms }))
+}
+
 fn shards(word: &str) -> Result<usize, String> {
     let count = word.parse().ok().filter(|count| (1..=SHARDS_MAX).contains(count));
     count.ok_or_else(|| format!("shards is a number from 1 to {SHARDS_MAX}, not \"{word}\""))
@@ -206,8 +229,8 @@ fn driver(word: &str) -> Result<DriverChoice, String> {
     match word {
         "auto" => Ok(DriverChoice::Auto),
         "epoll" => Ok(DriverChoice::Epoll),
-        "uring" => Err("driver \"uring\" is not in this version yet; use \"auto\" or \"epoll\"".to_owned()),
-        _ => Err(format!("driver is \"auto\" or \"epoll\", not \"{word}\"")),
+        "uring" => Ok(DriverChoice::Uring),
+        _ => Err(format!("driver is \"auto\", \"epoll\" or \"uring\", not \"{word}\"")),
     }
 }
 
@@ -238,6 +261,8 @@ enum Unit {
 }
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const SNAPSHOT_INTERVAL_MS_MIN: u64 = 10;
+const SNAPSHOT_INTERVAL_MS_DEFAULT: u64 = 30_000;
 const GIB: u64 = 1024 * 1024 * 1024;
 
 /// Every key of `[limits]`. The casts lose nothing: each `max` fits its field, which a test holds.
@@ -251,6 +276,7 @@ const LIMITS: &[LimitRow] = &[
     LimitRow { key: "outbox_len_max", unit: Unit::Bytes, min: 1024, max: GIB, set: |l, v| l.outbox_len_max = v as u32 },
     LimitRow { key: "reader_bandwidth_max", unit: Unit::Bytes, min: 0, max: GIB, set: |l, v| l.reader_bandwidth_max = v as u32 },
     LimitRow { key: "retained_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.retained_len_max = v },
+    LimitRow { key: "message_id_ttl", unit: Unit::Millis, min: 0, max: DAY_MS, set: |l, v| l.message_id_ttl_ms = v },
     LimitRow { key: "handshake_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.handshake_timeout_ms = v },
     LimitRow { key: "body_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.body_timeout_ms = v },
     LimitRow { key: "http_idle_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.http_idle_timeout_ms = v },

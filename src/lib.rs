@@ -16,6 +16,7 @@ pub mod dialect;
 pub mod driver;
 pub mod hub;
 pub mod mailbox;
+pub mod snapshot;
 pub mod transport;
 pub mod wire;
 

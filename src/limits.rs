@@ -38,6 +38,19 @@ pub const TOPIC_LEN_MAX: usize = 255;
 /// Bytes of a conflation key.
 pub const KEY_LEN_MAX: usize = 255;
 
+/// Bytes of a message id, by which a repeat is known.
+pub const MESSAGE_ID_LEN_MAX: usize = 255;
+
+/// Message ids that a shard remembers, of all its topics; past it the oldest is forgotten before its time.
+/// Memory: about 60 bytes each beside the id itself.
+pub const MESSAGE_IDS_MAX: usize = 1024 * 1024;
+
+/// Bytes of all message ids that a shard remembers; past it likewise.
+pub const MESSAGE_IDS_LEN_MAX: u64 = 64 * 1024 * 1024;
+
+/// Message ids forgotten at a time when their time is over, so that no turn takes long for it.
+pub const MESSAGE_IDS_FORGOTTEN_PER_TURN: usize = 64;
+
 /// Topics and patterns named in one `sub`, `unsub` or `history` operation.
 pub const TOPICS_PER_OPERATION_MAX: usize = 1024;
 
@@ -106,6 +119,36 @@ pub const ACCEPT_PER_WAIT_MAX: usize = 256;
 
 /// How long a listener rests after the process ran out of descriptors or memory, in milliseconds.
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
+
+/// Accepts that one batch hands to io_uring, each with room for an address.
+pub const ACCEPTS_PER_BATCH_MAX: usize = 64;
+
+/// Direct descriptors of one io_uring: the kernel's own bound, below that of the process's open files.
+pub const RING_FILES_MAX: u32 = 1 << 20;
+
+/// Buffers that one io_uring receives into, a power of two. Each is filled piece by piece, with what came in for many.
+pub const RING_BUFFERS: usize = 4;
+
+/// Bytes of one of them. Memory: 128 KiB a shard in all, which is also the most that one call brings in unasked.
+pub const RING_BUFFER_LEN: usize = 32 * 1024;
+
+/// Reads that one batch hands to io_uring.
+pub const READS_PER_ROUND_MAX: usize = 128;
+
+/// Events of io_uring after which a wait lets the shard work on them.
+pub const EVENTS_PER_WAIT_MAX: usize = 1024;
+
+/// How long the kernel is left alone after it had no memory for what was submitted, in milliseconds.
+pub const SUBMIT_RETRY_MS: u64 = 1;
+
+/// The period over which io_uring connections are counted as busy or silent, in milliseconds.
+pub const BUSY_PERIOD_MS: u64 = 1_000;
+
+/// Waits of one period in which a connection is readable before a receive is armed for it.
+pub const ARM_AFTER_WAITS: u8 = 8;
+
+/// Connections of one shard with an armed receive. Memory: 600 bytes of the kernel's each, more than in a poll.
+pub const ARMED_MAX: usize = 16 * 1024;
 
 /// Connections past `connections_max` that a shard still serves, so that they get their 503 and health checks
 /// are answered. Past these a connection is closed at once.
@@ -226,6 +269,40 @@ pub const SHED_SAMPLE: usize = 64;
 /// Topics looked at per turn for history that has grown too old.
 pub const SWEEP_PER_TURN: usize = 16;
 
+/// Earlier epochs of a topic whose positions still resume, each ended by a death without a shutdown.
+pub const EPOCHS_KEPT: usize = 4;
+
+/// How old what a snapshot brings can be, in milliseconds (30 days); what is older counts as so old.
+pub const AGE_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Topics that a shard looks at in one turn for a snapshot.
+pub const SNAPSHOT_TOPICS_PER_TURN: usize = 512;
+
+/// Publications that a shard adds in one turn to a snapshot; the last topic's may go past it.
+pub const SNAPSHOT_PUBLICATIONS_PER_TURN: usize = 4096;
+
+/// Between two portions of a snapshot, in milliseconds.
+pub const SNAPSHOT_STEP_MS: u64 = 1;
+
+/// Portions of a snapshot that wait to be written, of all shards. Memory: what they hold is kept anyway, but for what
+/// is let go meanwhile.
+pub const SNAPSHOT_PORTIONS_MAX: usize = 16;
+
+/// Bytes of a snapshot read at a time.
+pub const SNAPSHOT_READ_LEN: usize = 1024 * 1024;
+
+/// Files that were refused and set aside under the names `.refused`, `.refused.1` and so on.
+pub const REFUSED_FILES_MAX: usize = 100;
+
+/// Between two counts of a topic's readers that a watcher is told, in milliseconds.
+pub const PRESENCE_INTERVAL_MS: u64 = 1_000;
+
+/// Watched topics whose readers are counted in one turn.
+pub const PRESENCE_TOPICS_PER_TURN: usize = 256;
+
+/// Between two portions of watched topics, in milliseconds.
+pub const PRESENCE_STEP_MS: u64 = 1;
+
 /// Pooled blocks that a shard keeps for reuse; what is above goes back to the allocator.
 pub const POOL_BLOCKS_KEPT_MAX: usize = 256;
 
@@ -279,6 +356,8 @@ pub struct Limits {
     pub reader_bandwidth_max: u32,
     /// Payload bytes of all last values together, in the process. Past it a topic's value is delivered, not kept.
     pub retained_len_max: u64,
+    /// How long a message id is remembered, in milliseconds; 0 for not at all.
+    pub message_id_ttl_ms: u64,
     /// From accepting to a complete opening handshake or request head, in milliseconds.
     pub handshake_timeout_ms: u64,
     /// For the whole of a request body, in milliseconds.
@@ -306,6 +385,7 @@ impl Default for Limits {
             outbox_len_max: 1024 * 1024,
             reader_bandwidth_max: 0,
             retained_len_max: 1024 * 1024 * 1024,
+            message_id_ttl_ms: 300_000,
             handshake_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             http_idle_timeout_ms: 75_000,

@@ -1,6 +1,10 @@
 //! The composition root: listeners, drivers, shards on their threads, and the way to end them.
 
+mod drivers;
 pub mod signals;
+mod snapshots;
+
+pub use snapshots::SnapshotSettings;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,11 +13,12 @@ use std::thread::{self, JoinHandle};
 
 use crate::command::ShardId;
 use crate::config::Config;
-use crate::driver::{EpollSetup, EpollWaker, Listener, Wake, entropy_seed, listen, raise_descriptors_max};
+use crate::driver::{Driver, Listener, Wake, entropy_seed, listen, raise_descriptors_max};
 use crate::hub::TopicRules;
 use crate::limits::REFUSALS_MAX;
-use crate::mailbox::{Admission, Control, Mailbox, Request};
+use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
 use crate::shard::{self, Settings, Shard};
+use drivers::{Setup, ShardWaker};
 
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
@@ -33,6 +38,7 @@ pub struct Running {
     addrs: Vec<SocketAddr>,
     shards: Vec<JoinHandle<()>>,
     drainer: Drainer,
+    snapshots: Option<JoinHandle<()>>,
     /// What each shard ended with, in the order in which they ended.
     ended: mpsc::Receiver<Result<(), String>>,
 }
@@ -41,7 +47,7 @@ pub struct Running {
 #[derive(Clone, Debug)]
 pub struct Drainer {
     control: Arc<Mutex<Control>>,
-    wakers: Arc<[EpollWaker]>,
+    wakers: Arc<[ShardWaker]>,
 }
 
 impl Drainer {
@@ -51,6 +57,13 @@ impl Drainer {
         // A full lane already holds the same request.
         let _ = control.tell_all(|| Request::Drain);
         self.wakers.iter().for_each(Wake::wake);
+    }
+
+    /// Asks all shards for something that is asked for again and again; `false` if one is too far behind.
+    fn offer_all(&self, request: impl Fn() -> Request) -> bool {
+        let is_told = self.control.lock().unwrap_or_else(PoisonError::into_inner).offer_all(request);
+        self.wakers.iter().for_each(Wake::wake);
+        is_told
     }
 }
 
@@ -68,26 +81,42 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     }
     let (addrs, listeners) = open_listeners(config)?;
     let seed = config.seed.unwrap_or_else(entropy_seed);
-    let settings = settings(config, seed);
+    let (lane, portions) = PortionLane::new();
+    let mut settings = settings(config, seed);
+    let loaded =
+        config.snapshot.as_ref().map(|snapshot| snapshot.load(settings.hash_key, config.shards)).transpose()?;
+    settings.snapshots = config.snapshot.as_ref().map(|_| lane);
     let capacity = config.limits.connections_max.saturating_add(REFUSALS_MAX);
-    let drivers = listeners.into_iter().map(|listeners| EpollSetup::new(listeners, capacity));
-    let drivers = drivers.collect::<Result<Vec<_>, _>>();
-    let drivers = drivers.map_err(|error| StartError(format!("cannot use epoll: {error}")))?;
-    let wakers: Arc<[EpollWaker]> = drivers.iter().map(EpollSetup::waker).collect();
+    let drivers = drivers::open(config.driver, listeners, capacity)?;
+    let wakers: Arc<[ShardWaker]> = drivers.iter().map(Setup::waker).collect();
     let (mailboxes, control) = Mailbox::mesh(config.shards);
     let drainer = Drainer { control: Arc::new(Mutex::new(control)), wakers: Arc::clone(&wakers) };
     let (report, ended) = mpsc::channel();
     let mut shards = Vec::new();
+    let (mut by_shard, is_clean) = loaded.map_or((Vec::new(), true), |loaded| (loaded.by_shard, loaded.is_clean));
+    by_shard.resize_with(config.shards, Vec::new);
+    let mut by_shard = by_shard.into_iter();
     for (index, (driver, mailbox)) in drivers.into_iter().zip(mailboxes).enumerate() {
         // Each shard has random numbers of its own: delays that are spread would come in equal pairs otherwise.
         let seed = settings.seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let settings = Settings { shard: ShardId(index as u8), seed, ..settings.clone() };
         let (wakers, report) = (Arc::clone(&wakers), report.clone());
-        let run = move || run_shard(settings, driver, mailbox, &wakers, &report);
+        let topics = by_shard.next().unwrap_or_default();
+        let run = move || {
+            let mut shard = Shard::new(settings);
+            snapshots::restore(&mut shard, ShardId(index as u8), topics, is_clean);
+            run_shard(shard, index, driver, mailbox, &wakers, &report);
+        };
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(run);
         shards.push(thread.map_err(|error| StartError(format!("cannot start a thread: {error}")))?);
     }
-    Ok(Running { addrs, shards, drainer, ended })
+    let write = |snapshot: &SnapshotSettings| {
+        let writer = snapshots::Writer::new(snapshot.clone(), portions, drainer.clone(), config.shards);
+        thread::Builder::new().name("snapshot".to_owned()).spawn(move || writer.run())
+    };
+    let snapshots = config.snapshot.as_ref().map(write).transpose();
+    let snapshots = snapshots.map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
+    Ok(Running { addrs, shards, drainer, snapshots, ended })
 }
 
 impl Running {
@@ -133,6 +162,10 @@ impl Running {
                 outcome = Err("a shard ended by a panic".to_owned());
             }
         }
+        // It ends when the shards have, with what they handed over written.
+        if self.snapshots.is_some_and(|snapshots| snapshots.join().is_err()) && outcome.is_ok() {
+            outcome = Err("the thread that writes snapshots ended by a panic".to_owned());
+        }
         outcome
     }
 }
@@ -164,22 +197,36 @@ fn settings(config: &Config, seed: u64) -> Settings {
         hash_key: (rng.u64(..), rng.u64(..)),
         seed: rng.u64(..),
         admission: Admission::new(config.limits.connections_max, config.limits.connections_per_ip_max),
+        snapshots: None,
     }
 }
 
 fn run_shard(
-    settings: Settings,
-    driver: EpollSetup,
-    mut mailbox: Mailbox,
-    wakers: &[EpollWaker],
+    shard: Shard,
+    index: usize,
+    setup: Setup,
+    mailbox: Mailbox,
+    wakers: &[ShardWaker],
     report: &mpsc::Sender<Result<(), String>>,
 ) {
-    let index = settings.shard.index();
-    let (mut driver, mut shard) = (driver.into_driver(), Shard::new(settings));
-    let run = || shard::run(&mut driver, &mut shard, &mut mailbox, wakers);
+    let run = || match setup {
+        Setup::Epoll(setup) => run_on(setup.into_driver(), shard, mailbox, wakers),
+        Setup::Uring(setup, listeners) => run_on(setup.into_driver(listeners)?, shard, mailbox, wakers),
+    };
     let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
-        Ok(outcome) => outcome.map_err(|error| format!("shard {index}: {error}")),
+        Ok(outcome) => outcome.map_err(|error: std::io::Error| format!("shard {index}: {error}")),
         Err(_) => Err(format!("shard {index} ended by a panic")),
     };
     let _ = report.send(outcome);
+}
+
+fn run_on(
+    mut driver: impl Driver,
+    mut shard: Shard,
+    mut mailbox: Mailbox,
+    wakers: &[ShardWaker],
+) -> std::io::Result<()> {
+    shard::run(&mut driver, &mut shard, &mut mailbox, wakers)?;
+    shard.hand_over_last_snapshot();
+    Ok(())
 }

@@ -64,7 +64,7 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
         (&["serve", "--shards", "0"][..], "--shards: shards is a number from 1 to 64"),
         (&["serve", "--listen", "nowhere"], "--listen: \"nowhere\" is not an address and port"),
         (&["serve", "--listen", "0.0.0.0:0"], "--listen: 0.0.0.0:0 is not a loopback address"),
-        (&["serve", "--driver", "uring"], "driver \"uring\" is not in this version yet"),
+        (&["serve", "--driver", "kqueue"], "driver is \"auto\", \"epoll\" or \"uring\", not \"kqueue\""),
         (&["serve", "--config", "/nonexistent/fanwire.toml"], "--config: cannot read /nonexistent/fanwire.toml"),
         (&["serve", "--unknown"], "unexpected argument '--unknown' found"),
         (&["publish", "a b", "x"], "a b: a topic is 1 to 255 bytes"),

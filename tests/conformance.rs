@@ -21,6 +21,7 @@ mod conformance {
     mod shutdown;
     pub mod slow;
     pub mod smuggling;
+    pub mod terms;
     pub mod utf8;
     pub mod vanishing;
 }
@@ -117,6 +118,11 @@ fn messages_are_bounded_at_the_bound_and_not_before() {
 #[test]
 fn compression_follows_rfc_7692() {
     check(TWO_SHARDS, conformance::compression::cases());
+}
+
+#[test]
+fn publishers_terms_are_kept() {
+    check(TWO_SHARDS, conformance::terms::cases());
 }
 
 #[test]

@@ -69,11 +69,18 @@ macro_rules! contract {
 
 /// A simulated wait never blocks, so only real ones can be ended from another thread.
 mod epoll_blocking {
-    contract! { @cases door_cases, crate::harness::EpollHarness, 1..=1;
+    contract! { @cases door_cases, crate::harness::RealHarness<fanwire::driver::Epoll>, 1..=1;
+        a_wake_during_the_wait_ends_it
+    }
+}
+mod uring_blocking {
+    contract! { @cases door_cases, crate::harness::RealHarness<fanwire::driver::Uring>, 1..=1;
         a_wake_during_the_wait_ends_it
     }
 }
 
-contract! { epoll, crate::harness::EpollHarness, 1..=1 }
+contract! { epoll, crate::harness::RealHarness<fanwire::driver::Epoll>, 1..=1 }
+contract! { uring, crate::harness::RealHarness<fanwire::driver::Uring>, 1..=4 }
+contract! { uring_eager, crate::harness::RealHarness<crate::harness::EagerUring>, 1..=4 }
 contract! { sim, crate::harness::SimHarness<false>, 1..=4 }
 contract! { sim_with_faults, crate::harness::SimHarness<true>, 1..=32 }

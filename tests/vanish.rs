@@ -29,6 +29,7 @@ impl World {
             hash_key: (1, 2),
             seed: 3,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let (mailboxes, _) = Mailbox::mesh(2);
@@ -57,6 +58,7 @@ impl World {
             exchanges: sum(|census| census.exchanges),
             pendings: sum(|census| census.pendings),
             lags: sum(|census| census.lags),
+            watched: sum(|census| census.watched),
             streams: sum(|census| census.streams),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),

@@ -17,7 +17,7 @@ pub struct ConfigFlags {
     /// Shards, one thread each [default: one a core]
     #[arg(long, value_name = "N")]
     pub shards: Option<String>,
-    /// Kernel interface: auto or epoll [default: auto]
+    /// Kernel interface: auto (epoll), epoll or uring [default: auto]
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
     /// Listen beyond loopback although whoever reaches it may publish
@@ -29,6 +29,12 @@ pub struct ConfigFlags {
     /// Make randomness repeatable, hashing included: for tests
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<String>,
+    /// Write topics to this file now and then and at the end, and read it at the start
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<String>,
+    /// From one snapshot to the next [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub snapshot_interval: Option<String>,
     /// A topic rule, such as "px.> last=false"; again for more, the first match wins; replaces those of the file
     #[arg(long, value_name = "RULE")]
     pub topics: Vec<String>,
@@ -71,6 +77,9 @@ pub struct ConfigFlags {
     /// Last values of all topics together [default: 1GiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub retained_len_max: Option<String>,
+    /// How long a repeat is known by its message id, 0s for not at all [default: 5m]
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub message_id_ttl: Option<String>,
     /// For a whole opening handshake or request head [default: 10s]
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub handshake_timeout: Option<String>,
@@ -115,7 +124,7 @@ impl ConfigFlags {
     }
 
     #[rustfmt::skip]
-    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 25] {
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 28] {
         [
             ("shards", "--shards", &self.shards),
             ("driver", "--driver", &self.driver),
@@ -127,6 +136,8 @@ impl ConfigFlags {
             ("compression_level", "--compression-level", &self.compression_level),
             ("compression_window", "--compression-window", &self.compression_window),
             ("compression_join_every", "--compression-join-every", &self.compression_join_every),
+            ("snapshot", "--snapshot", &self.snapshot),
+            ("snapshot_interval", "--snapshot-interval", &self.snapshot_interval),
             ("connections_max", "--connections-max", &self.connections_max),
             ("connections_per_ip_max", "--connections-per-ip-max", &self.connections_per_ip_max),
             ("topics_per_connection_max", "--topics-per-connection-max", &self.topics_per_connection_max),
@@ -135,6 +146,7 @@ impl ConfigFlags {
             ("outbox_len_max", "--outbox-len-max", &self.outbox_len_max),
             ("reader_bandwidth_max", "--reader-bandwidth-max", &self.reader_bandwidth_max),
             ("retained_len_max", "--retained-len-max", &self.retained_len_max),
+            ("message_id_ttl", "--message-id-ttl", &self.message_id_ttl),
             ("handshake_timeout", "--handshake-timeout", &self.handshake_timeout),
             ("body_timeout", "--body-timeout", &self.body_timeout),
             ("http_idle_timeout", "--http-idle-timeout", &self.http_idle_timeout),

@@ -72,7 +72,7 @@ pub struct RawConfig {
 }
 
 /// Keys outside of `[limits]` with a single value; `listen` and `topics` are lists.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "listen",
     "shards",
     "driver",
@@ -84,6 +84,8 @@ const KEYS: [&str; 11] = [
     "compression_level",
     "compression_window",
     "compression_join_every",
+    "snapshot",
+    "snapshot_interval",
 ];
 
 /// Keys of a topic rule.

@@ -66,6 +66,9 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
         ("compression_level", "6"),
         ("compression_window", "11"),
         ("compression_join_every", "5"),
+        ("snapshot", "topics.snapshot"),
+        // Without a file it is a warning.
+        ("snapshot_interval", "77ms"),
     ];
     let limits = LIMITS.iter().map(|row| match row.unit {
         Unit::Millis => (row.key, "77ms"),
@@ -149,8 +152,7 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
         ("shards = 0", "f.toml:1: shards is a number from 1 to 64, not \"0\""),
         ("shards = 65", "f.toml:1: shards is a number from 1 to 64, not \"65\""),
         ("shards = [1]", "f.toml:1: shards cannot be of type array"),
-        ("driver = \"kqueue\"", "f.toml:1: driver is \"auto\" or \"epoll\", not \"kqueue\""),
-        ("driver = \"uring\"", "f.toml:1: driver \"uring\" is not in this version yet; use \"auto\" or \"epoll\""),
+        ("driver = \"kqueue\"", "f.toml:1: driver is \"auto\", \"epoll\" or \"uring\", not \"kqueue\""),
         ("log = \"loud\"", "f.toml:1: log is \"error\", \"warn\", \"info\" or \"debug\", not \"loud\""),
         ("insecure = 2", "f.toml:1: insecure is true or false, not \"2\""),
         ("seed = -1", "f.toml:1: seed is a number below 2^64, decimal or 0x, not \"-1\""),
@@ -192,7 +194,7 @@ fn mistakes_elsewhere_name_the_variable_or_the_flag() {
     check(&[("FANWIRE_TLS_CERT", "x")], &[], "FANWIRE_TLS_CERT: tls_cert is not in this version yet");
     check(&[("FANWIRE_TOPICS", "last=false")], &[], "FANWIRE_TOPICS: a pattern comes before last=false");
     check(&[("FANWIRE_INSECURE", "maybe")], &[], "FANWIRE_INSECURE: insecure is true or false, not \"maybe\"");
-    check(&[], &["--driver", "uring"], "--driver: driver \"uring\" is not in this version yet");
+    check(&[], &["--driver", "select"], "--driver: driver is \"auto\", \"epoll\" or \"uring\", not \"select\"");
     check(&[], &["--topics", "px.> mode=newest"], "--topics: topics: mode: is \"queue\", \"drop_oldest\" or ");
     check(&[], &["--listen", "10.0.0.1:80"], "--listen: 10.0.0.1:80 is not a loopback address");
 }

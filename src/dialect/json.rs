@@ -1,11 +1,13 @@
 //! The JSON dialect: one object a message, subprotocol `fanwire.json.v1`. docs/PROTOCOL.md is its reference.
 
+use std::io::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::command::{
-    Command, ErrorCode, HistoryQuery, Joined, OperationId, Outbound, PayloadKind, Policy, Position, Publication,
-    Publish, Refusal, Subscribe, Target, TopicName, parse_age, parse_rate,
+    Command, Condition, ErrorCode, HistoryQuery, Joined, OperationId, Outbound, PayloadKind, Policy, Position,
+    Presence, Publication, Publish, Refusal, Subscribe, Taken, Target, TopicName, is_message_id, parse_age, parse_rate,
 };
 use crate::limits::{KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
 use crate::wire::json::{Object, Scratch, Value, escape_into, is_valid, parse_object};
@@ -101,7 +103,15 @@ fn decode_subscribe(object: &Object<'_>, id: Option<OperationId>) -> Result<Subs
         Some(_) => return Err(bad_request("last is true or false")),
     };
     let policy = decode_policy(object)?;
-    Ok(Subscribe { id, targets, since, last, policy })
+    let presence = match object.get("presence") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(presence)) => presence,
+        Some(_) => return Err(bad_request("presence is true or false")),
+    };
+    if presence && targets.iter().any(|target| matches!(target, Target::Pattern(_))) {
+        return Err(bad_request("presence is told of topics, not of patterns"));
+    }
+    Ok(Subscribe { id, targets, since, last, policy, presence })
 }
 
 fn decode_policy(object: &Object<'_>) -> Result<Option<Policy>, Refusal> {
@@ -134,10 +144,29 @@ fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Pu
         Some(Value::String(key)) if key.len() <= KEY_LEN_MAX => Some(key),
         Some(_) => return Err(bad_request("a key is a string of at most 255 bytes")),
     };
-    Ok(Publish { id, topic, kind: PayloadKind::Json, payload, key })
+    let message_id = match object.get("message_id") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(id)) if is_message_id(id) => Some(id),
+        Some(_) => return Err(bad_request(MESSAGE_ID)),
+    };
+    let condition = decode_condition(object)?;
+    Ok(Publish { id, topic, kind: PayloadKind::Json, payload, key, message_id, condition })
 }
 
-/// Reads one line of `POST /publish`: `{"topic","data"[,"key"]}`.
+fn decode_condition(object: &Object<'_>) -> Result<Option<Condition>, Refusal> {
+    let at = match object.get("if_match") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(position)) => Some(Condition::At(decode_position(position)?)),
+        Some(_) => return Err(bad_request("if_match is EPOCH-OFFSET")),
+    };
+    match object.get("if_none_match") {
+        None | Some(Value::Null) => Ok(at),
+        Some(Value::String("*")) if at.is_none() => Ok(Some(Condition::Nothing)),
+        Some(_) => Err(bad_request("if_none_match is \"*\", without if_match")),
+    }
+}
+
+/// Reads one line of `POST /publish`: `{"topic","data"[,"key"][,"message_id"][,"if_match"]}`.
 ///
 /// # Errors
 /// Why the line is refused.
@@ -194,12 +223,12 @@ pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
             open(out, "ok", *id);
             out.push(b'}');
         }
-        Outbound::Published { id, topic, position } => {
+        Outbound::Published { id, topic, taken } => {
             open(out, "ok", *id);
             out.extend_from_slice(b",\"topics\":{");
             escape_into(out, topic);
             out.extend_from_slice(b":{");
-            encode_position(*position, out);
+            encode_taken(taken, out);
             out.extend_from_slice(b"}}}");
         }
         Outbound::History { id, topic, epoch, publications } => {
@@ -216,6 +245,7 @@ pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(refusal.code.as_str().as_bytes());
             out.extend_from_slice(b"\",\"message\":");
             escape_into(out, refusal.message);
+            encode_refusal_position(refusal, out);
             out.push(b'}');
         }
         Outbound::Gap { topic, skipped, offset } => {
@@ -225,6 +255,12 @@ pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
             number(out, *skipped);
             out.extend_from_slice(b",\"o\":");
             number(out, *offset);
+            out.push(b'}');
+        }
+        Outbound::Presence { topic, presence } => {
+            out.extend_from_slice(b"{\"op\":\"presence\",\"t\":");
+            escape_into(out, topic);
+            encode_presence(presence, out);
             out.push(b'}');
         }
         Outbound::Bye { retry_ms } => {
@@ -259,7 +295,9 @@ pub fn encode_messages<'a>(publications: impl Iterator<Item = &'a Publication>, 
 
 /// Writes `"epoch":"..","offset":N`.
 pub fn encode_position(position: Position, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("\"epoch\":\"{}\",\"offset\":", position.epoch).as_bytes());
+    out.extend_from_slice(b"\"epoch\":\"");
+    write!(out, "{}", position.epoch).expect("a vector takes all that is written");
+    out.extend_from_slice(b"\",\"offset\":");
     number(out, position.offset);
 }
 
@@ -288,6 +326,42 @@ pub fn encode_offset_and_data(publication: &Publication, out: &mut Vec<u8>) {
     } else {
         escape_into(out, &String::from_utf8_lossy(payload));
     }
+}
+
+/// Writes `,"readers":N,"joins":N,"leaves":N`.
+pub fn encode_presence(presence: &Presence, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"readers\":");
+    number(out, u64::from(presence.readers));
+    out.extend_from_slice(b",\"joins\":");
+    number(out, presence.joins);
+    out.extend_from_slice(b",\"leaves\":");
+    number(out, presence.leaves);
+}
+
+/// Writes the fields of a publication that was taken.
+pub fn encode_taken(taken: &Taken, out: &mut Vec<u8>) {
+    encode_position(taken.position, out);
+    if taken.is_duplicate {
+        out.extend_from_slice(b",\"duplicate\":true");
+    }
+}
+
+/// Writes where a topic stands, if that is why something was refused.
+fn encode_refusal_position(refusal: &Refusal, out: &mut Vec<u8>) {
+    if let Some(position) = refusal.position {
+        out.push(b',');
+        encode_position(position, out);
+    }
+}
+
+/// Writes a refusal as the body of an HTTP answer, or a line of one: `{"code","message"[,"epoch","offset"]}`.
+pub fn encode_refusal(refusal: &Refusal, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"code\":");
+    escape_into(out, refusal.code.as_str());
+    out.extend_from_slice(b",\"message\":");
+    escape_into(out, refusal.message);
+    encode_refusal_position(refusal, out);
+    out.extend_from_slice(b"}\n");
 }
 
 fn encode_joined(joined: &Joined, out: &mut Vec<u8>) {
@@ -332,6 +406,7 @@ const BAD_TOPIC: Refusal = Refusal::new(
     "a topic is 1 to 255 bytes: tokens of visible characters but '.', '*', '>' and space, joined by dots",
 );
 const TOO_MANY_TOPICS: Refusal = Refusal::new(ErrorCode::TooManyTopics, "an operation names at most 1024 topics");
+const MESSAGE_ID: &str = "a message_id is a string of 1 to 255 visible ASCII characters";
 const MODES: &str = "mode is queue, drop_oldest or latest";
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::limits::AGE_MAX_MS;
 use crate::time::MonoTime;
 
-/// The monotonic clock. Every copy counts from one start for the whole process, so that times compare across shards.
+/// The monotonic clock. It begins with [`AGE_MAX_MS`], so that what a snapshot brings has its age. Every copy counts from one start for the whole process, so that times compare across shards.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::driver) struct Clock {
     start: Instant,
@@ -22,13 +23,19 @@ impl Clock {
     /// The time now.
     pub(in crate::driver) fn now(self) -> MonoTime {
         let nanos = self.start.elapsed().as_nanos();
-        MonoTime::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        MonoTime::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).plus_millis(AGE_MAX_MS)
     }
 
     /// How long from now until `time`; zero if it has passed.
     pub(in crate::driver) fn until(self, time: MonoTime) -> Duration {
         time.since(self.now())
     }
+}
+
+/// The monotonic clock's time, for the composition root; shards are told it by their drivers.
+#[must_use]
+pub fn monotonic_now() -> MonoTime {
+    Clock::new().now()
 }
 
 /// The wall clock, in milliseconds since 1970. It may jump; for stamps that people read, never for deadlines.

@@ -2,9 +2,9 @@
 //! or `Instant::now`.
 //!
 //! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
-//! `epoll` is the default, `sim` is a seeded fake kernel with a virtual clock for tests, `null` takes everything at once
-//! for benches. Beside them stand what a shard is set up with (`listen`, `clock`) and the blocking side of the command
-//! line (`dial`). What this room must never know: what the bytes mean.
+//! `epoll` is the default, `uring` is io_uring for who asks for it, `sim` is a seeded fake kernel with a virtual clock for
+//! tests, `null` takes everything at once for benches. Beside them stand what a shard is set up with (`listen`, `clock`), files (`file`), and the blocking side of
+//! the command line (`dial`). What this room must never know: what the bytes mean.
 //!
 //! # Promises
 //! Each is a case in `tests/driver_contract.rs`, which runs against every driver.
@@ -30,15 +30,19 @@ mod clock;
 mod descriptors;
 mod dial;
 mod epoll;
+mod file;
 mod listen;
 pub mod null;
 pub mod sim;
+mod uring;
 
-pub use clock::{entropy_seed, wall_millis};
+pub use clock::{entropy_seed, monotonic_now, wall_millis};
 pub use descriptors::raise_descriptors_max;
 pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollSetup, EpollWaker};
+pub use file::{AsideFile, overwrite_end, read_portions, set_aside};
 pub use listen::{Listener, listen};
+pub use uring::{Uring, UringSetup, UringWaker};
 
 use std::io;
 use std::net::SocketAddr;

@@ -82,6 +82,11 @@ impl History {
         }
     }
 
+    /// All of it, the oldest first.
+    pub fn to_vec(&self) -> Vec<Arc<Publication>> {
+        self.entries.iter().cloned().collect()
+    }
+
     /// Payload bytes kept.
     pub fn len(&self) -> u64 {
         self.len

@@ -7,8 +7,8 @@ use super::history::History;
 use super::rules::TopicSettings;
 use super::topic_table::TopicId;
 use crate::command::{
-    Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal, ShardId,
-    TopicName, TopicState,
+    Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
+    ShardId, Terms, TopicImage, TopicName, TopicState,
 };
 use crate::limits::{SHED_SAMPLE, SWEEP_PER_TURN};
 use crate::time::MonoTime;
@@ -24,8 +24,12 @@ pub(super) struct Home {
     interest: u64,
     /// Readers by name in all shards.
     readers: u32,
+    /// How often one came.
+    joins: u64,
     /// What the configuration says of the topic.
     settings: TopicSettings,
+    /// Where the topic stood when earlier epochs ended without a shutdown: what was said up to there is known.
+    previous: Box<[Position]>,
 }
 
 impl Home {
@@ -37,18 +41,47 @@ impl Home {
         Position { epoch: self.epoch, offset: self.offset }
     }
 
+    /// Begins where the last run of the process, or an epoch before this one, ended.
+    pub fn begin_at(&mut self, position: Position, previous: Vec<Position>) {
+        (self.epoch, self.offset) = (position.epoch, position.offset);
+        self.previous = previous.into();
+    }
+
+    /// Readers by name, and how often one came.
+    pub fn readers(&self) -> (u32, u64) {
+        (self.readers, self.joins)
+    }
+
+    pub fn keeps_history(&self) -> bool {
+        self.settings.history > 0
+    }
+
+    /// What is kept, to be written down.
+    pub fn image(&self, topic: TopicName) -> TopicImage {
+        let mut publications = self.history.to_vec();
+        if publications.is_empty() {
+            publications.extend(self.last.clone());
+        }
+        let (position, previous) = (self.position(), self.previous.to_vec());
+        TopicImage { topic, position, previous, has_last: self.last.is_some(), publications }
+    }
+
+    /// The offset of a position of this epoch, or of an earlier one up to where that is known; `None` for any other.
+    fn offset_of(&self, position: Position) -> Option<u64> {
+        let is_in = |end: &Position| end.epoch == position.epoch && position.offset <= end.offset;
+        (position.epoch == self.epoch || self.previous.iter().any(is_in)).then_some(position.offset)
+    }
+
     /// What was said since a position, if all of it is kept.
     fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
-        if since.epoch != self.epoch {
-            return None;
-        }
+        let since = self.offset_of(since)?;
         let by_last = || {
-            let missed = self.offset.checked_sub(since.offset)?;
+            let missed = self.offset.checked_sub(since)?;
             let last = self.last.iter().filter(|_| missed == 1);
             let publications: Vec<_> = last.cloned().collect();
             (publications.len() as u64 == missed).then_some(publications)
         };
-        self.history.since(since.offset, self.offset).or_else(by_last)
+        self.history.since(since, self.offset).or_else(by_last)
     }
 
     /// Payload bytes of the history that are not those of the last value.
@@ -73,12 +106,28 @@ pub struct Published {
     pub shards: u64,
 }
 
+/// What became of a publication that was not refused.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It goes out.
+    Said(Published),
+    /// It was taken before, under this position.
+    Repeated(Position),
+}
+
+const MOVED: Refusal = Refusal::new(ErrorCode::Moved, "the topic does not stand there");
+
 impl Hub {
     /// Numbers a publication, keeps it, and says which shards must get it. This shard is the home.
     ///
     /// # Errors
-    /// `overloaded` for a new topic past the limit of topics.
-    pub fn publish(&mut self, now: MonoTime, topic: &TopicName, message: Message) -> Result<Published, Refusal> {
+    /// `overloaded` for a new topic past the limit of topics, `Moved` if the publisher's condition does not hold.
+    pub fn publish(&mut self, now: MonoTime, topic: &TopicName, message: Message) -> Result<Outcome, Refusal> {
+        let Message { kind, payload, key, origin, terms } = message;
+        let terms = terms.map(|terms| *terms).unwrap_or_default();
+        if let Some(result) = self.check_terms(now, topic, &terms) {
+            return result.map(Outcome::Repeated);
+        }
         let id = self.ensure_home(topic)?;
         let mut shards = 0;
         for index in 0..self.matching(id).len() {
@@ -89,15 +138,37 @@ impl Hub {
         let home = entry.home.as_mut().expect("ensure_home made it");
         home.offset += 1;
         shards |= home.interest;
-        let Message { kind, payload, key, origin } = message;
         let (topic, position) = (entry.name.clone(), home.position());
         let publication = Arc::new(Publication { topic, position, kind, payload, key, origin, time: now });
         self.keep(id, &publication);
-        Ok(Published { publication, shards })
+        if let Some(message_id) = terms.message_id {
+            self.message_ids.insert(now, id, message_id, position.offset);
+        }
+        Ok(Outcome::Said(Published { publication, shards }))
+    }
+
+    /// Whether a publication's terms keep it from being said: it was said before, or the topic stands elsewhere.
+    fn check_terms(&self, now: MonoTime, topic: &TopicName, terms: &Terms) -> Option<Result<Position, Refusal>> {
+        if terms.message_id.is_none() && terms.condition.is_none() {
+            return None;
+        }
+        let id = self.find(topic.as_str());
+        let position = id.and_then(|id| self.topics[id].home.as_ref()).map(|home| home.position());
+        if let (Some(id), Some(position), Some(message_id)) = (id, position, &terms.message_id)
+            && let Some(offset) = self.message_ids.find(now, id, message_id)
+        {
+            return Some(Ok(Position { offset, ..position }));
+        }
+        let holds = match terms.condition {
+            None => true,
+            Some(Condition::At(wanted)) => position == Some(wanted),
+            Some(Condition::Nothing) => position.is_none_or(|position| position.offset == 0),
+        };
+        (!holds).then_some(Err(Refusal { position, ..MOVED }))
     }
 
     /// Keeps a publication as the last value and in the history, as far as the bytes kept have room.
-    fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
+    pub(super) fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
         let home = self.topics[id].home.as_mut().expect("only a home keeps");
         let before = home.retained_len();
         home.last = None;
@@ -145,9 +216,10 @@ impl Hub {
         for id in some {
             self.expire(now, id);
         }
+        self.message_ids.forget(now);
     }
 
-    fn expire(&mut self, now: MonoTime, id: TopicId) {
+    pub(super) fn expire(&mut self, now: MonoTime, id: TopicId) {
         if let Some(home) = self.topics[id].home.as_mut() {
             let before = home.retained_len();
             home.history.expire(now, &home.settings);
@@ -161,11 +233,14 @@ impl Hub {
         self.expire(now, id);
         let home = self.topics[id].home.as_ref()?;
         let position = home.position();
+        // A position of an earlier epoch is as good as one of this.
+        let since = query.since.and_then(|since| home.offset_of(since));
+        let query = HistoryQuery { since: since.map(|offset| Position { offset, ..position }), ..query };
         let publications = if home.settings.history > 0 {
             home.history.read(query, position)
         } else {
             // A topic without a history has its last value.
-            let since = query.since.filter(|since| since.epoch == position.epoch).map_or(0, |since| since.offset);
+            let since = since.unwrap_or(0);
             let last = home.last.iter().filter(|last| last.position.offset > since);
             last.take(query.limit as usize).cloned().collect()
         };
@@ -188,6 +263,7 @@ impl Hub {
         self.expire(now, id);
         let home = self.topics[id].home.as_mut().expect("ensure_home made it");
         home.readers += 1;
+        home.joins += 1;
         home.interest |= 1 << from.0;
         let position = home.position();
         let missed = since.map(|since| home.missed(since));
@@ -212,21 +288,12 @@ impl Hub {
     /// What there is to say of a topic that has its home here; `None` if nobody reads or published it.
     pub fn state(&mut self, topic: &str) -> Option<TopicState> {
         let id = self.find(topic)?;
-        self.topics[id].home.as_ref()?;
-        let mut readers = 0_u32;
-        for index in 0..self.matching(id).len() {
-            let pattern = self.matching(id)[index];
-            readers = readers.saturating_add(self.patterns.reader_count(pattern));
-        }
+        let presence = self.presence(id)?;
         let home = self.topics[id].home.as_ref()?;
-        Some(TopicState {
-            position: home.position(),
-            readers: readers.saturating_add(home.readers),
-            last: home.last.clone(),
-        })
+        Some(TopicState { position: home.position(), presence, last: home.last.clone() })
     }
 
-    fn ensure_home(&mut self, topic: &TopicName) -> Result<TopicId, Refusal> {
+    pub(super) fn ensure_home(&mut self, topic: &TopicName) -> Result<TopicId, Refusal> {
         debug_assert_eq!(self.home_of(topic.as_str()), self.settings.shard, "a topic is asked for at its home");
         if let Some(id) = self.find(topic.as_str())
             && self.topics[id].home.is_some()
@@ -237,8 +304,7 @@ impl Hub {
             return Err(Refusal::new(ErrorCode::Overloaded, "the gateway is at its limit of topics"));
         }
         self.homes += 1;
-        self.epochs_given += 1;
-        let epoch = Epoch(epoch(self.settings.epoch_seed, self.settings.shard, self.epochs_given));
+        let epoch = self.new_epoch();
         let settings = self.settings.rules.find(topic.as_str());
         let id = self.ensure(topic);
         self.topics[id].home = Some(Box::new(Home {
@@ -248,10 +314,31 @@ impl Hub {
             history: History::default(),
             interest: 0,
             readers: 0,
+            joins: 0,
             settings,
+            previous: Box::default(),
         }));
         Ok(id)
     }
+
+    pub(super) fn new_epoch(&mut self) -> Epoch {
+        self.epochs_given += 1;
+        Epoch(epoch(self.settings.epoch_seed, self.settings.shard, self.epochs_given))
+    }
+
+    /// Keeps the history of a topic and no last value.
+    pub(super) fn forget_last(&mut self, id: TopicId) {
+        if let Some(home) = self.topics[id].home.as_mut() {
+            let before = home.retained_len();
+            home.last = None;
+            self.retained_len = self.retained_len - before + home.retained_len();
+        }
+    }
+}
+
+/// The shard of so many that a hash belongs to.
+pub(super) fn spread(hash: u32, shards: usize) -> ShardId {
+    ShardId(((u64::from(hash) * shards as u64) >> 32) as u8)
 }
 
 /// A new epoch each time, different in each shard and at each start; 32 bits, so that positions stay short.
@@ -291,7 +378,7 @@ mod tests {
         assert_eq!(say(&mut hub, "a", "x").shards, 1 << 3 | 1 << 5);
         hub.leave("a", ShardId(3), true);
         assert_eq!(say(&mut hub, "a", "x").shards, 1 << 5);
-        assert_eq!(hub.state("a").expect("the topic is there").readers, 1);
+        assert_eq!(hub.state("a").expect("the topic is there").presence.readers, 1);
     }
 
     #[test]

@@ -9,13 +9,18 @@
 
 mod history;
 mod home;
+mod images;
+mod message_ids;
 mod patterns;
+mod presence;
 mod readers;
 mod rules;
 mod topic_table;
 
-pub use home::Published;
+pub use home::{Outcome, Published};
+pub use images::home_of;
 pub use patterns::PatternId;
+pub use presence::PresenceChange;
 pub use readers::{Readers, SubscriberKey};
 pub use rules::{TopicRule, TopicRules, TopicSettings};
 pub use topic_table::TopicId;
@@ -25,7 +30,9 @@ use std::sync::Arc;
 
 use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
 use crate::limits::{PATTERN_SCAN_MAX, PATTERN_SNAPSHOT_MAX, PATTERN_TOKENS_MAX, SNAPSHOT_VISITS_MAX};
+use message_ids::MessageIds;
 use patterns::{PatternTable, token_count};
+use presence::Watches;
 use topic_table::{Topic, TopicTable};
 
 /// What a hub is told once, at the start.
@@ -45,6 +52,8 @@ pub struct HubSettings {
     pub patterns_max: usize,
     /// Payload bytes of the last values kept here, at most.
     pub retained_len_max: u64,
+    /// How long message ids are remembered, in milliseconds.
+    pub message_id_ttl_ms: u64,
     /// What the configuration says of topics.
     pub rules: Arc<TopicRules>,
 }
@@ -55,6 +64,8 @@ pub struct Hub {
     settings: HubSettings,
     topics: TopicTable,
     patterns: PatternTable,
+    message_ids: MessageIds,
+    watches: Watches,
     homes: usize,
     epochs_given: u64,
     retained_len: u64,
@@ -71,6 +82,8 @@ impl Hub {
         Self {
             topics: TopicTable::new(settings.hash_key),
             patterns: PatternTable::default(),
+            message_ids: MessageIds::new(settings.hash_key, settings.message_id_ttl_ms),
+            watches: Watches::default(),
             homes: 0,
             epochs_given: 0,
             retained_len: 0,
@@ -83,8 +96,7 @@ impl Hub {
     /// The home shard of a topic.
     #[must_use]
     pub fn home_of(&self, topic: &str) -> ShardId {
-        let spread = (u64::from(self.topics.hash(topic)) * self.settings.shards as u64) >> 32;
-        ShardId(spread as u8)
+        home::spread(self.topics.hash(topic), self.settings.shards)
     }
 
     /// The topic of this name, if this shard knows it.
@@ -252,6 +264,8 @@ impl Hub {
             retained_len: self.retained_len,
             entries: self.topics.len(),
             sheds: self.sheds,
+            message_ids: self.message_ids.sizes().0,
+            message_ids_len: self.message_ids.sizes().1,
         }
     }
 }
@@ -269,6 +283,10 @@ pub struct HubSizes {
     pub entries: usize,
     /// How often the bytes kept were past their bound and something was let go.
     pub sheds: u64,
+    /// Message ids remembered.
+    pub message_ids: usize,
+    /// Their bytes, with what keeps them.
+    pub message_ids_len: u64,
 }
 
 #[cfg(test)]
@@ -290,12 +308,17 @@ pub(crate) mod tests {
             topics_max,
             patterns_max: 100,
             retained_len_max,
+            message_id_ttl_ms: 1_000,
             rules: Arc::default(),
         })
     }
 
     pub fn say(hub: &mut Hub, name: &str, text: &str) -> Published {
-        hub.publish(MonoTime::ZERO, &topic(name), Message::text(text.as_bytes())).expect("there is room")
+        let message = Message::text(text.as_bytes());
+        match hub.publish(MonoTime::ZERO, &topic(name), message).expect("there is room") {
+            Outcome::Said(published) => published,
+            Outcome::Repeated(position) => panic!("{position} has no message id"),
+        }
     }
 
     #[test]
@@ -306,7 +329,7 @@ pub(crate) mod tests {
         hub.set_pattern_interest(&pattern, ShardId(2), 7);
         let Published { publication: last, shards } = say(&mut hub, "px.AAPL", "2");
         assert_eq!(shards, 1 << 2);
-        assert_eq!(hub.state("px.AAPL").expect("the topic is there").readers, 7);
+        assert_eq!(hub.state("px.AAPL").expect("the topic is there").presence.readers, 7);
         assert_eq!(hub.snapshots([&pattern, &pattern].into_iter()), [1, 1].map(|_| vec![last.clone()]));
         hub.set_pattern_interest(&pattern, ShardId(2), 0);
         assert_eq!(say(&mut hub, "px.AAPL", "3").shards, 0);

@@ -64,9 +64,7 @@ impl TopicTable {
 
     /// The keyed hash of a name, the same in every shard.
     pub fn hash(&self, name: &str) -> u32 {
-        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
-        hasher.write(name.as_bytes());
-        (hasher.finish() >> 32) as u32
+        hash(self.key, name)
     }
 
     pub fn find(&self, name: &str) -> Option<TopicId> {
@@ -121,6 +119,11 @@ impl TopicTable {
         at.filter(|&place| self.topics.contains(place)).map(|place| TopicId(place as u32))
     }
 
+    /// Places, taken or not.
+    pub fn places(&self) -> usize {
+        self.topics.capacity()
+    }
+
     pub fn len(&self) -> usize {
         self.topics.len()
     }
@@ -138,6 +141,13 @@ impl IndexMut<TopicId> for TopicTable {
     fn index_mut(&mut self, id: TopicId) -> &mut Topic {
         &mut self.topics[id.0 as usize]
     }
+}
+
+/// The keyed hash of a name.
+pub(super) fn hash(key: (u64, u64), name: &str) -> u32 {
+    let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
+    hasher.write(name.as_bytes());
+    (hasher.finish() >> 32) as u32
 }
 
 /// The table takes its tag from the top bits and its bucket from the low ones; both must vary.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::command::{
-    HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Publication, Refusal, ShardId, TopicName,
-    TopicState,
+    HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Presence, Publication, Refusal, ShardId,
+    Taken, TopicName, TopicState,
 };
 use crate::metrics::ShardMetrics;
 
@@ -63,6 +63,17 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
+    /// From now on the sender wants to know how many read a topic that it reads; answered by `Presence`, now and
+    /// whenever the count changes. The receiver is the topic's home.
+    Watch {
+        /// The topic.
+        topic: TopicName,
+    },
+    /// The sender wants to know it no longer; it says so before its last reader leaves.
+    Unwatch {
+        /// The topic.
+        topic: TopicName,
+    },
     /// What is there to say of a topic? Answered by `TopicState`. The receiver is the topic's home.
     AskTopic {
         /// The topic.
@@ -84,6 +95,16 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
+    /// Hand over your topics for a snapshot. Only the thread that writes it says so.
+    Snapshot {
+        /// Which one.
+        number: u64,
+    },
+    /// A snapshot was written, or could not be. Only the thread that writes it says so.
+    SnapshotEnded {
+        /// Whether it is on the disk.
+        is_written: bool,
+    },
     /// Shut down in order. Only the composition root says so.
     Drain,
     /// Everything that the sender is to deliver for what it has answered so far comes before the `Fenced` to this.
@@ -102,7 +123,7 @@ pub enum Answer {
         /// From the request.
         ticket: u32,
         /// Its number.
-        result: Result<Position, Refusal>,
+        result: Result<Taken, Refusal>,
     },
     /// A subscriber was counted or refused. What is delivered after this follows the position without a gap.
     Joined {
@@ -137,6 +158,13 @@ pub enum Answer {
         ticket: u32,
         /// `None` if nobody reads or published it.
         history: Option<HistoryAnswer>,
+    },
+    /// How many read a topic that the receiver watches.
+    Presence {
+        /// The topic.
+        topic: TopicName,
+        /// The count.
+        presence: Presence,
     },
     /// What was to be delivered has been sent.
     Fenced,

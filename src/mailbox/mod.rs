@@ -11,9 +11,11 @@
 
 mod admission;
 mod mail;
+mod portions;
 
 pub use admission::{Admission, AdmissionError};
 pub use mail::{Answer, Mail, Outgoing, Request};
+pub use portions::{Portion, PortionLane, SnapshotNumber};
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -217,6 +219,12 @@ impl Control {
     /// calls can bring about.
     pub fn tell_all(&mut self, request: impl Fn() -> Request) -> bool {
         self.lanes.iter_mut().filter_map(|lane| lane.push(request()).err()).count() == 0
+    }
+
+    /// Sends a request to every shard if all of them have read most of what they were sent; `false` if not, and then to
+    /// none. What comes again and again is sent like this, so that there is always room for what comes once.
+    pub fn offer_all(&mut self, request: impl Fn() -> Request) -> bool {
+        self.lanes.iter().all(|lane| lane.slots() > CONTROL_LEN / 2) && self.tell_all(request)
     }
 }
 

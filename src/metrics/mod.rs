@@ -56,6 +56,16 @@ pub struct ShardMetrics {
     pub compression_streams: u64,
     /// How often history or a last value was let go because of `retained_len_max`.
     pub sheds: u64,
+    /// Publications that came again with their message id and were not said again.
+    pub duplicates: u64,
+    /// Message ids remembered.
+    pub message_ids: u64,
+    /// Snapshots written; the first shard counts those of all.
+    pub snapshots: u64,
+    /// Snapshots that could not be written; likewise.
+    pub snapshot_errors: u64,
+    /// Seconds since the last snapshot, or since the start; likewise.
+    pub snapshot_age_s: u64,
     /// Pooled blocks in use.
     pub blocks_in_use: u64,
     /// Mails that wait.

@@ -28,24 +28,27 @@ struct Shards(Vec<ShardMetrics>);
 /// One family: its name, what it means, and its value in one shard.
 type Row = (&'static str, &'static str, fn(&ShardMetrics) -> u64);
 
-const COUNTERS: [Row; 12] = [
+const COUNTERS: [Row; 15] = [
     ("accepted", "Connections accepted", |m| m.accepted),
     ("refused", "Connections refused at once at the limit of connections", |m| m.refused),
     ("requests", "HTTP requests answered, upgrades included", |m| m.requests),
     ("handshakes", "Opening handshakes completed", |m| m.handshakes),
     ("messages_received", "Messages received on WebSockets", |m| m.messages_received),
     ("publications", "Publications numbered by their home shard", |m| m.publications),
+    ("duplicates", "Publications that came again with their message id and were not said again", |m| m.duplicates),
     ("deliveries", "Messages handed to readers", |m| m.deliveries),
     ("skipped", "Publications that readers behind in mode latest or drop_oldest were not sent", |m| m.skipped),
     ("sheds", "Times that history or a last value was let go because of retained_len_max", |m| m.sheds),
     ("compression_saved_bytes", "Bytes by which compression made frames to readers shorter", |m| {
         m.compression_saved_len
     }),
+    ("snapshots", "Snapshots written, told by the first shard", |m| m.snapshots),
+    ("snapshot_errors", "Snapshots that could not be written, told by the first shard", |m| m.snapshot_errors),
     ("received_bytes", "Bytes received", |m| m.received_len),
     ("sent_bytes", "Bytes that the kernel took", |m| m.sent_len),
 ];
 
-const GAUGES: [Row; 9] = [
+const GAUGES: [Row; 11] = [
     ("topics", "Topics that have their home in the shard", |m| m.topics),
     ("patterns", "Patterns that anybody reads, known to every shard", |m| m.patterns),
     ("subscriptions", "Subscriptions of live connections", |m| m.subscriptions),
@@ -53,6 +56,10 @@ const GAUGES: [Row; 9] = [
     ("outbox_bytes", "Bytes that wait for readers", |m| m.outbox_len),
     ("compression_streams", "Shared compression streams, one a topic and dialect", |m| m.compression_streams),
     ("lag_bytes", "Payload bytes kept for readers behind in mode latest or drop_oldest", |m| m.lag_len),
+    ("message_ids", "Message ids remembered", |m| m.message_ids),
+    ("snapshot_age_seconds", "Time since the last snapshot or the start, told by the first shard", |m| {
+        m.snapshot_age_s
+    }),
     ("blocks_in_use", "Pooled blocks that hold unfinished messages and requests", |m| m.blocks_in_use),
     ("mailbox_depth", "Mails between shards that wait", |m| m.mailbox_depth),
 ];

@@ -22,6 +22,8 @@ impl Shard {
         self.due = due;
         self.sound_alarms();
         self.hub.sweep(now);
+        self.step_snapshot();
+        self.step_presence();
         self.step_drain();
     }
 

@@ -1,16 +1,15 @@
 //! HTTP requests and their answers, and the upgrade to WebSocket.
 
 use super::Shard;
+use super::batch::Line;
 use super::compression::Agreed;
 use super::conn::{Flag, Session, Slot, Timer};
 use super::encoding::Encoding;
 use super::tickets::Ticket;
 use crate::close::CloseReason;
-use crate::command::{
-    ConnId, ErrorCode, HistoryAnswer, Origin, Position, Publish, Refusal, Subscribe, Target, TopicName, TopicState,
-};
+use crate::command::{ConnId, HistoryAnswer, Message, Origin, Subscribe, Target, Terms, TopicName, TopicState};
 use crate::dialect::json;
-use crate::limits::{BATCH_LINES_MAX, RETRY_AFTER_S};
+use crate::limits::RETRY_AFTER_S;
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
 use crate::transport::http::{
@@ -30,20 +29,12 @@ pub(super) struct HttpSession {
 
 /// What the request under way waits for.
 #[derive(Debug)]
-enum Waiting {
+pub(super) enum Waiting {
     PublishOne(TopicName),
     PublishMany { results: Vec<Line>, waits: usize },
     Topic(TopicName),
     History,
     Metrics { shards: Vec<ShardMetrics>, waits: usize },
-}
-
-/// What came of one line of a batch.
-#[derive(Debug)]
-enum Line {
-    Waits(TopicName),
-    Taken(TopicName, Position),
-    Refused(Refusal),
 }
 
 impl Shard {
@@ -127,12 +118,10 @@ impl Shard {
                 let error = "the body is not UTF-8: send binary as application/octet-stream";
                 self.respond(id, 400, JSON, &[], &error_body("bad_request", error));
             }
-            Route::PublishOne { topic, kind, key } => {
-                self.wait_for(id, Waiting::PublishOne(topic.clone()));
-                let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
-                let (topic, payload) = (topic.as_str(), &*request.body);
-                let publish = Publish { id: None, topic, kind, payload, key: key.as_deref() };
-                self.publish(&publish, Some(self.origin(id)), Some(ticket));
+            Route::PublishOne { topic, kind, key, terms } => {
+                let terms = (*terms != Terms::default()).then_some(terms);
+                let payload = request.body.into_boxed_slice();
+                self.serve_publish(id, topic, Message { kind, payload, key, origin: Some(self.origin(id)), terms });
             }
             Route::PublishMany => self.serve_batch(id, &request.body),
             Route::Topic(topic) => {
@@ -149,38 +138,6 @@ impl Shard {
         }
     }
 
-    fn serve_batch(&mut self, id: ConnId, body: &[u8]) {
-        let is_blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
-        let lines = || body.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
-        if lines().count() > BATCH_LINES_MAX {
-            let body = error_body("too_large", "a batch has at most 16384 lines");
-            return self.respond(id, 413, JSON, &[], &body);
-        }
-        let message_len_max = self.settings.limits.message_len_max as usize;
-        let mut scratch = self.json.take().unwrap_or_default();
-        let results = lines().map(|line| match json::decode_line(&mut scratch, line) {
-            Ok(publish) if publish.payload.len() > message_len_max => {
-                Line::Refused(Refusal::new(ErrorCode::TooLarge, "the message is longer than message_len_max"))
-            }
-            Ok(publish) => TopicName::parse(publish.topic).map_or(Line::Refused(BAD_TOPIC), Line::Waits),
-            Err(refusal) => Line::Refused(refusal),
-        });
-        let results: Vec<Line> = results.collect();
-        let takes: Vec<bool> = results.iter().map(|line| matches!(line, Line::Waits(_))).collect();
-        // One more than there are lines, so that the answer waits until all are on their way.
-        let waits = takes.iter().filter(|takes| **takes).count() + 1;
-        self.wait_for(id, Waiting::PublishMany { results, waits });
-        let origin = self.origin(id);
-        for (part, (line, takes)) in lines().zip(takes).enumerate() {
-            if takes && let Ok(publish) = json::decode_line(&mut scratch, line) {
-                let ticket = self.issue(Ticket::Http { conn: id, part: part as u32 });
-                self.publish(&publish, Some(origin), Some(ticket));
-            }
-        }
-        self.json = Some(scratch);
-        self.finish_line(id);
-    }
-
     fn serve_metrics(&mut self, id: ConnId) {
         let mut shards = vec![ShardMetrics::default(); self.settings.shards];
         shards[self.settings.shard.index()] = self.measure();
@@ -189,7 +146,7 @@ impl Shard {
             let ticket = self.issue(Ticket::Http { conn: id, part: u32::from(shard.0) });
             self.outgoing.requests.push((shard, Ask::AskMetrics { ticket }));
         }
-        self.finish_line(id);
+        self.finish_part(id);
     }
 
     pub(super) fn on_metrics(&mut self, ticket: u32, metrics: ShardMetrics) {
@@ -198,38 +155,12 @@ impl Shard {
         };
         if let Some(Waiting::Metrics { shards, .. }) = self.waiting_mut(id) {
             shards[part as usize] = metrics;
-            self.finish_line(id);
-        }
-    }
-
-    pub(super) fn on_published_for_request(&mut self, id: ConnId, part: u32, result: Result<Position, Refusal>) {
-        match self.waiting_mut(id) {
-            Some(Waiting::PublishOne(topic)) => {
-                let topic = topic.clone();
-                let line = match result {
-                    Ok(position) => Line::Taken(topic, position),
-                    Err(refusal) => Line::Refused(refusal),
-                };
-                let status = if let Line::Refused(refusal) = &line { refusal.code.row().1 } else { 200 };
-                let mut body = Vec::new();
-                line.encode(&mut body);
-                self.respond(id, status, JSON, &[], &body);
-            }
-            Some(Waiting::PublishMany { results, .. }) => {
-                let line = &mut results[part as usize];
-                *line = match (std::mem::replace(line, Line::Refused(BAD_TOPIC)), result) {
-                    (Line::Waits(topic), Ok(position)) => Line::Taken(topic, position),
-                    (_, Err(refusal)) => Line::Refused(refusal),
-                    (line, Ok(_)) => line,
-                };
-                self.finish_line(id);
-            }
-            _ => {}
+            self.finish_part(id);
         }
     }
 
     /// Notes one of the parts that a request waits for as done; answers with the last.
-    fn finish_line(&mut self, id: ConnId) {
+    pub(super) fn finish_part(&mut self, id: ConnId) {
         let Some(waiting) = self.waiting_mut(id) else { return };
         let (Waiting::PublishMany { waits, .. } | Waiting::Metrics { waits, .. }) = waiting else { return };
         *waits -= 1;
@@ -304,7 +235,7 @@ impl Shard {
                 self.conns[id.index].set(Flag::NO_ECHO, !options.echo);
                 let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
                 let (targets, policy) = (vec![Target::Topic(topic)], options.policy);
-                self.subscribe(id, Subscribe { id: None, targets, since, last: options.last, policy });
+                self.subscribe(id, Subscribe { id: None, targets, since, last: options.last, policy, presence: false });
             }
         }
         let mut rest = upgrade.rest;
@@ -313,7 +244,14 @@ impl Shard {
         }
     }
 
-    fn respond(&mut self, id: ConnId, status: u16, content_type: &str, headers: &[(&str, &str)], body: &[u8]) {
+    pub(super) fn respond(
+        &mut self,
+        id: ConnId,
+        status: u16,
+        content_type: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) {
         self.take_waiting(id);
         let is_draining = self.is_draining();
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
@@ -403,17 +341,17 @@ impl Shard {
         conn.is(Flag::PAST_LIMIT) || conn.is(Flag::PAST_ADDRESS_LIMIT)
     }
 
-    fn origin(&self, conn: ConnId) -> Origin {
+    pub(super) fn origin(&self, conn: ConnId) -> Origin {
         Origin { shard: self.settings.shard, conn }
     }
 
-    fn wait_for(&mut self, id: ConnId, waiting: Waiting) {
+    pub(super) fn wait_for(&mut self, id: ConnId, waiting: Waiting) {
         if let Some(slot) = self.conns[id.index].exchange.index() {
             self.exchanges[slot].waiting = Some(waiting);
         }
     }
 
-    fn waiting_mut(&mut self, id: ConnId) -> Option<&mut Waiting> {
+    pub(super) fn waiting_mut(&mut self, id: ConnId) -> Option<&mut Waiting> {
         let slot = self.conns.get(id)?.exchange.index()?;
         self.exchanges[slot].waiting.as_mut()
     }
@@ -424,28 +362,13 @@ impl Shard {
     }
 }
 
-impl Line {
-    fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Taken(topic, position) => {
-                out.extend_from_slice(b"{\"topic\":");
-                escape_into(out, topic.as_str());
-                out.push(b',');
-                json::encode_position(*position, out);
-                out.extend_from_slice(b"}\n");
-            }
-            Self::Refused(refusal) => out.extend_from_slice(&error_body(refusal.code.as_str(), refusal.message)),
-            Self::Waits(_) => unreachable!("a batch is answered when every line is"),
-        }
-    }
-}
-
 fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"topic\":");
     escape_into(out, topic.as_str());
     out.push(b',');
     json::encode_position(state.position, out);
-    out.extend_from_slice(format!(",\"readers\":{},\"last\":", state.readers).as_bytes());
+    json::encode_presence(&state.presence, out);
+    out.extend_from_slice(b",\"last\":");
     match &state.last {
         Some(last) => {
             out.push(b'{');
@@ -457,8 +380,7 @@ fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}\n");
 }
 
-const BAD_TOPIC: Refusal = Refusal::new(ErrorCode::BadTopic, "not a topic");
 const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

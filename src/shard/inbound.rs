@@ -4,7 +4,7 @@ use super::Shard;
 use super::conn::{Flag, Session, Slot, tick};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
-use crate::command::{Command, ConnId, ErrorCode, OperationId, Origin, Outbound, Refusal};
+use crate::command::{Command, ConnId, ErrorCode, OperationId, Outbound, Refusal};
 use crate::dialect::{Dialect, json, raw};
 use crate::limits::REPLY_BACKLOG_LEN_MAX;
 use crate::transport::websocket;
@@ -91,8 +91,7 @@ impl Shard {
             Dialect::Echo => self.echo(id, is_text, message),
             Dialect::Raw => {
                 let Some(topic) = self.raw_topic(id) else { return };
-                let origin = Origin { shard: self.settings.shard, conn: id };
-                self.publish(&raw::decode(topic.as_str(), is_text, message), Some(origin), None);
+                self.publish_raw(id, &raw::decode(topic.as_str(), is_text, message));
             }
             Dialect::Json if is_text => {
                 let mut scratch = self.json.take().unwrap_or_default();

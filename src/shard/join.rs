@@ -38,6 +38,8 @@ struct Operation {
     waits: usize,
     /// Targets that the connection did not follow before.
     made: Vec<Target>,
+    /// Whether the reader is told how many others there are.
+    presence: bool,
     refusal: Option<Refusal>,
 }
 
@@ -62,6 +64,7 @@ impl Shard {
             joined: joined.collect(),
             waits: subscribe.targets.len(),
             made,
+            presence: subscribe.presence,
             refusal: None,
         });
         for (index, target) in subscribe.targets.into_iter().enumerate() {
@@ -167,6 +170,11 @@ impl Shard {
             }
             None if is_json => {
                 self.reply_json(id, &Outbound::Subscribed { id: done.id.as_ref(), joined: &done.joined });
+                for joined in done.joined.iter().filter(|_| done.presence) {
+                    if let Target::Topic(topic) = &joined.target {
+                        self.join_presence(id, topic);
+                    }
+                }
             }
             None => {}
         }
@@ -310,6 +318,7 @@ impl Shard {
         self.policies.remove(&(conn, target));
         match target.kind() {
             TargetKind::Topic(topic_id) => {
+                self.leave_presence(conn, topic_id);
                 if let Place::Attached(place) = place {
                     let moved = self.hub.detach(topic_id, place);
                     self.note_move(moved, place);

@@ -10,17 +10,20 @@
 //! | `run` | the loop |
 //! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
 //! | `inbound` | received bytes to messages to commands |
-//! | `exchanges` | HTTP requests and their answers, upgrades |
+//! | `exchanges`, `batch` | HTTP requests and their answers, upgrades; publishing over HTTP |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
+//! | `presence` | readers that are told how many there are |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
 //! | `compression` | what is compressed once for many, and what comes compressed |
 //! | `skip`, `lag`, `alarms` | readers that are behind or asked for less, what they skip, and what waits for its time |
 //! | `post` | mail from other shards |
+//! | `snapshot` | the shard's topics on their way to the disk, and back |
 //! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
 
 mod accept;
 mod alarms;
+mod batch;
 mod catch_up;
 mod closing;
 mod compression;
@@ -37,9 +40,11 @@ mod join_pattern;
 mod lag;
 mod outbox;
 mod post;
+mod presence;
 mod publish;
 mod run;
 mod skip;
+mod snapshot;
 mod subscription;
 mod subscriptions;
 mod tickets;
@@ -58,7 +63,7 @@ use crate::command::{ConnId, Policy, ShardId, TopicName};
 use crate::driver::{Completion, Op};
 use crate::hub::{Hub, HubSettings, TopicRules, TopicSettings};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
-use crate::mailbox::{Admission, Outgoing};
+use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::ShardMetrics;
 use crate::time::{MonoTime, Wheel};
 use crate::transport::http::Page;
@@ -74,6 +79,8 @@ use join::Pending;
 use join_pattern::Search;
 use lag::Lag;
 use outbox::Outboxes;
+use presence::PresenceReaders;
+use snapshot::Taking;
 use subscription::TargetId;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
@@ -99,6 +106,8 @@ pub struct Settings {
     pub seed: u64,
     /// The count that all shards share.
     pub admission: Admission,
+    /// Where portions of snapshots go, if any are taken.
+    pub snapshots: Option<PortionLane>,
 }
 
 /// One core's share of the gateway.
@@ -118,6 +127,7 @@ pub struct Shard {
     bandwidths: HashMap<u32, u32>,
     alarms: Alarms,
     last_rule: Option<(TopicName, TopicSettings)>,
+    presence: PresenceReaders,
     tickets: Slab<Ticket>,
     /// The other ends, kept only while addresses are counted.
     addresses: HashMap<u32, IpAddr>,
@@ -129,6 +139,9 @@ pub struct Shard {
     rng: fastrand::Rng,
     metrics: ShardMetrics,
     drain: Option<Drain>,
+    taking: Option<Taking>,
+    /// When the last snapshot was written, or the shard began.
+    snapshot_time: MonoTime,
     /// The time of the last call that gave one: what happens in between is of that time.
     now: MonoTime,
     /// Connections to send to at the end of the turn.
@@ -169,6 +182,7 @@ impl Shard {
             topics_max: share(u64::from(limits.topics_max)) as usize,
             patterns_max: PATTERNS_MAX,
             retained_len_max: share(limits.retained_len_max),
+            message_id_ttl_ms: limits.message_id_ttl_ms,
             rules: Arc::clone(&settings.rules),
         });
         Self {
@@ -183,6 +197,7 @@ impl Shard {
             bandwidths: HashMap::new(),
             alarms: Alarms::default(),
             last_rule: None,
+            presence: PresenceReaders::default(),
             tickets: Slab::new(),
             addresses: HashMap::new(),
             hub,
@@ -193,6 +208,8 @@ impl Shard {
             rng: fastrand::Rng::with_seed(settings.seed),
             metrics: ShardMetrics::default(),
             drain: None,
+            taking: None,
+            snapshot_time: MonoTime::ZERO,
             now: MonoTime::ZERO,
             dirty: Vec::new(),
             congested: Vec::new(),
@@ -228,7 +245,9 @@ impl Shard {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let drain = self.drain.as_ref().map(Drain::next_step);
-        [self.wheel.next_deadline(), self.alarms.next(), drain].into_iter().flatten().min()
+        let snapshot = self.taking.as_ref().map(Taking::next_step);
+        let presence = [self.hub.next_presence(), self.presence.next_look()].into_iter().flatten().min();
+        [self.wheel.next_deadline(), self.alarms.next(), drain, snapshot, presence].into_iter().flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
@@ -249,6 +268,8 @@ impl Shard {
             compression_streams: self.compressor.streams() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
+            message_ids: hub.message_ids as u64,
+            snapshot_age_s: self.snapshot_age_s(),
             blocks_in_use: self.pool.in_use() as u64,
             ..self.metrics.clone()
         }
@@ -271,6 +292,7 @@ impl Shard {
             exchanges: self.exchanges.len(),
             pendings: self.pendings.len(),
             lags: self.lags.len() + self.policies.len() + self.bandwidths.len() + self.alarms.len(),
+            watched: self.presence.len(),
             tickets: self.tickets.len(),
             streams: self.compressor.streams(),
             deadlines: self.wheel.len(),
@@ -296,6 +318,8 @@ pub struct Census {
     pub pendings: usize,
     /// Readers that are behind, what they asked for, and what waits for the time to pass.
     pub lags: usize,
+    /// Readers that are told counts, and the topics of which.
+    pub watched: usize,
     /// Questions to other shards.
     pub tickets: usize,
     /// Shared compression streams.

@@ -37,6 +37,14 @@ impl Shard {
                 self.search(from, pattern, ticket);
                 None
             }
+            Request::Watch { topic } => {
+                let presence = self.hub.watch(self.now, topic.as_str(), from);
+                presence.map(|presence| Answer::Presence { topic, presence })
+            }
+            Request::Unwatch { topic } => {
+                self.hub.unwatch(topic.as_str(), from);
+                None
+            }
             Request::AskTopic { topic, ticket } => {
                 Some(Answer::TopicState { ticket, state: self.hub.state(topic.as_str()) })
             }
@@ -44,6 +52,14 @@ impl Shard {
                 Some(Answer::History { ticket, history: self.hub.history(self.now, topic.as_str(), query) })
             }
             Request::AskMetrics { ticket } => Some(Answer::Metrics { ticket, metrics: Box::new(self.measure()) }),
+            Request::Snapshot { number } => {
+                self.begin_snapshot(number);
+                None
+            }
+            Request::SnapshotEnded { is_written } => {
+                self.note_snapshot(is_written);
+                None
+            }
             Request::Drain => {
                 self.begin_drain();
                 None
@@ -68,6 +84,7 @@ impl Shard {
             Answer::PatternSnapshot { ticket, publications } => self.on_pattern_snapshot(ticket, publications),
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
             Answer::History { ticket, history } => self.on_history(ticket, history),
+            Answer::Presence { topic, presence } => self.on_presence(&topic, presence),
             Answer::Fenced => self.note_fenced(),
             Answer::Metrics { ticket, metrics } => self.on_metrics(ticket, *metrics),
         }

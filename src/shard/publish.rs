@@ -6,39 +6,45 @@ use super::Shard;
 use super::conn::Flag;
 use super::tickets::Ticket;
 use crate::command::{
-    ConnId, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Origin, Outbound, Position, Publish,
-    Refusal, TopicName, TopicState,
+    ConnId, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, OperationId, Origin, Outbound,
+    Position, Publish, Refusal, Taken, TopicName, TopicState,
 };
+use crate::hub::Outcome;
 use crate::mailbox::{Answer, Request};
 
 impl Shard {
-    /// Sends a publication to its home, which may be here. With a ticket, the answer comes through `on_published`.
-    pub(super) fn publish(&mut self, publish: &Publish<'_>, origin: Option<Origin>, ticket: Option<u32>) {
-        let known = self.hub.find(publish.topic).map(|id| self.hub.name(id).clone());
-        let Some(topic) = known.or_else(|| TopicName::parse(publish.topic).ok()) else {
-            debug_assert!(false, "dialects and routes check the name");
-            return;
-        };
-        let message = Message {
-            kind: publish.kind,
-            payload: Box::from(publish.payload),
-            key: publish.key.map(Box::from),
-            origin,
-        };
+    /// A topic's name, the one that this shard keeps if it knows the topic.
+    pub(super) fn topic_name(&self, topic: &str) -> Option<TopicName> {
+        let known = self.hub.find(topic).map(|id| self.hub.name(id).clone());
+        known.or_else(|| TopicName::parse(topic).ok())
+    }
+
+    /// Sends a publication to its home. If that is here, what became of it is known at once; if not, it comes through
+    /// `on_published`, should there be a ticket for it.
+    pub(super) fn publish(
+        &mut self,
+        topic: &TopicName,
+        message: Message,
+        ticket: impl FnOnce(&mut Self) -> Option<u32>,
+    ) -> Option<Result<Taken, Refusal>> {
         let home = self.hub.home_of(topic.as_str());
         if home == self.settings.shard {
-            let result = self.publish_here(&topic, message);
-            if let Some(ticket) = ticket {
-                self.on_published(ticket, result);
-            }
-            return;
+            return Some(self.publish_here(topic, message));
         }
-        self.outgoing.requests.push((home, Request::Publish { topic, message, ticket }));
+        let ticket = ticket(self);
+        self.outgoing.requests.push((home, Request::Publish { topic: topic.clone(), message, ticket }));
+        None
     }
 
     /// Numbers a publication whose home is here, and sends it to every shard with readers.
-    pub(super) fn publish_here(&mut self, topic: &TopicName, message: Message) -> Result<Position, Refusal> {
-        let published = self.hub.publish(self.now, topic, message)?;
+    pub(super) fn publish_here(&mut self, topic: &TopicName, message: Message) -> Result<Taken, Refusal> {
+        let published = match self.hub.publish(self.now, topic, message)? {
+            Outcome::Said(published) => published,
+            Outcome::Repeated(position) => {
+                self.metrics.duplicates += 1;
+                return Ok(Taken { position, is_duplicate: true });
+            }
+        };
         self.metrics.publications += 1;
         let position = published.publication.position;
         let mut shards = published.shards;
@@ -52,30 +58,48 @@ impl Shard {
                 self.outgoing.answers.push((shard, Answer::Deliver(publication)));
             }
         }
-        Ok(position)
+        Ok(Taken { position, is_duplicate: false })
     }
 
     /// A publication that this shard sent has its number, or was refused.
-    pub(super) fn on_published(&mut self, ticket: u32, result: Result<Position, Refusal>) {
+    pub(super) fn on_published(&mut self, ticket: u32, result: Result<Taken, Refusal>) {
         match self.tickets.remove(ticket as usize) {
-            Ticket::Publish { conn, id, topic } => match result {
-                Ok(position) => {
-                    let outbound = Outbound::Published { id: id.as_ref(), topic: topic.as_str(), position };
-                    self.reply_json(conn, &outbound);
-                }
-                Err(refusal) => self.refuse(conn, id.as_ref(), refusal),
-            },
+            Ticket::Publish { conn, id, topic } => self.answer_publish(conn, id.as_ref(), &topic, result),
             Ticket::Http { conn, part } => self.on_published_for_request(conn, part, result),
             other => unreachable!("a publication does not answer {other:?}"),
         }
     }
 
+    /// A message of a raw connection: nobody is told what became of it.
+    pub(super) fn publish_raw(&mut self, conn: ConnId, publish: &Publish<'_>) {
+        if let Some(topic) = self.topic_name(publish.topic) {
+            let message = publish.message(Origin { shard: self.settings.shard, conn });
+            let _ = self.publish(&topic, message, |_| None);
+        }
+    }
+
     pub(super) fn publish_json(&mut self, conn: ConnId, publish: &mut Publish<'_>) {
-        let Ok(topic) = TopicName::parse(publish.topic) else { return };
-        let id = publish.id.take();
-        let ticket = self.issue(Ticket::Publish { conn, id, topic });
-        let origin = Origin { shard: self.settings.shard, conn };
-        self.publish(publish, Some(origin), Some(ticket));
+        let Some(topic) = self.topic_name(publish.topic) else { return };
+        let message = publish.message(Origin { shard: self.settings.shard, conn });
+        let id = &mut publish.id;
+        let ticket =
+            |shard: &mut Self| Some(shard.issue(Ticket::Publish { conn, id: id.take(), topic: topic.clone() }));
+        if let Some(result) = self.publish(&topic, message, ticket) {
+            self.answer_publish(conn, publish.id.as_ref(), &topic, result);
+        }
+    }
+
+    fn answer_publish(
+        &mut self,
+        conn: ConnId,
+        id: Option<&OperationId>,
+        topic: &TopicName,
+        result: Result<Taken, Refusal>,
+    ) {
+        match result {
+            Ok(taken) => self.reply_json(conn, &Outbound::Published { id, topic: topic.as_str(), taken }),
+            Err(refusal) => self.refuse(conn, id, refusal),
+        }
     }
 
     /// Asks the home of a topic for what it keeps; the answer comes through `on_history`.

@@ -13,7 +13,12 @@ use crate::time::MonoTime;
 ///
 /// # Errors
 /// What the driver cannot go on after.
-pub fn run<D: Driver>(driver: &mut D, shard: &mut Shard, mailbox: &mut Mailbox, wakers: &[D::Waker]) -> io::Result<()> {
+pub fn run<D: Driver>(
+    driver: &mut D,
+    shard: &mut Shard,
+    mailbox: &mut Mailbox,
+    wakers: &[impl Wake],
+) -> io::Result<()> {
     while !shard.is_drained() {
         turn(driver, shard, mailbox, |peer| wakers[peer].wake())?;
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use fanwire::driver::sim::{Faults, Holdings, PeerEnd, PeerId, SimDriver, SimNet};
-use fanwire::driver::{Driver, Epoll, listen};
+use fanwire::driver::{Completion, Driver, Epoll, Listener, Op, Uring, UringWaker, listen};
 use fanwire::time::MonoTime;
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -71,9 +71,96 @@ pub enum Isolation {
     Elsewhere,
 }
 
+/// A driver of the real kernel.
+pub trait RealDriver: Driver + Sized {
+    /// Its name among the modules of the test.
+    const NAME: &'static str;
+    /// Whether it takes its descriptors from the process's own.
+    const USES_OPEN_FILES: bool;
+
+    fn open(listeners: Vec<Listener>, connections_capacity: u32) -> Self;
+    /// Bounds its own descriptors, where it has any.
+    fn set_files_max(&mut self, files_max: u32);
+    fn is_empty(&self) -> bool;
+}
+
+impl RealDriver for Epoll {
+    const NAME: &'static str = "epoll";
+    const USES_OPEN_FILES: bool = true;
+
+    fn open(listeners: Vec<Listener>, connections_capacity: u32) -> Self {
+        Self::new(listeners, connections_capacity).expect("there are descriptors for a driver")
+    }
+
+    fn set_files_max(&mut self, _files_max: u32) {}
+
+    fn is_empty(&self) -> bool {
+        self.connections() == 0
+    }
+}
+
+impl RealDriver for Uring {
+    const NAME: &'static str = "uring";
+    const USES_OPEN_FILES: bool = false;
+
+    fn open(listeners: Vec<Listener>, connections_capacity: u32) -> Self {
+        Self::new(listeners, connections_capacity).expect("this kernel has io_uring")
+    }
+
+    fn set_files_max(&mut self, files_max: u32) {
+        Uring::set_files_max(self, files_max);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.holdings() == [0; 3]
+    }
+}
+
+/// The driver over io_uring that arms a receive for whoever was readable once.
+pub struct EagerUring(Uring);
+
+impl Driver for EagerUring {
+    type Waker = UringWaker;
+
+    fn waker(&self) -> UringWaker {
+        self.0.waker()
+    }
+
+    fn now(&self) -> MonoTime {
+        self.0.now()
+    }
+
+    fn submit(&mut self, ops: &mut Vec<Op>) -> std::io::Result<()> {
+        self.0.submit(ops)
+    }
+
+    fn wait(&mut self, until: Option<MonoTime>, sink: impl FnMut(MonoTime, Completion<'_>)) -> std::io::Result<()> {
+        self.0.wait(until, sink)
+    }
+}
+
+impl RealDriver for EagerUring {
+    const NAME: &'static str = "uring_eager";
+    const USES_OPEN_FILES: bool = false;
+
+    fn open(listeners: Vec<Listener>, connections_capacity: u32) -> Self {
+        let mut driver = Uring::open(listeners, connections_capacity);
+        driver.set_arm_after(1);
+        Self(driver)
+    }
+
+    fn set_files_max(&mut self, files_max: u32) {
+        self.0.set_files_max(files_max);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// The real kernel, over loopback.
-pub struct EpollHarness {
-    driver: Epoll,
+pub struct RealHarness<D> {
+    driver: D,
     addr: SocketAddr,
     peers: Vec<Peer>,
     reachable: Option<TcpListener>,
@@ -86,7 +173,7 @@ struct Peer {
     end: Option<PeerEnd>,
 }
 
-impl EpollHarness {
+impl<D> RealHarness<D> {
     fn add(&mut self, stream: TcpStream) -> usize {
         stream.set_nonblocking(true).expect("a socket can be made non-blocking");
         stream.set_nodelay(true).expect("TCP has the option");
@@ -95,8 +182,8 @@ impl EpollHarness {
     }
 }
 
-impl Harness for EpollHarness {
-    type Driver = Epoll;
+impl<D: RealDriver> Harness for RealHarness<D> {
+    type Driver = D;
 
     // What the socket buffers may grow to, both ends together, with room to spare.
     const BULK_LEN: usize = 8 * 1024 * 1024;
@@ -107,11 +194,11 @@ impl Harness for EpollHarness {
     fn open(_seed: u64) -> Self {
         let listeners = listen((Ipv4Addr::LOCALHOST, 0).into(), 1).expect("loopback has a free port");
         let addr = listeners[0].local_addr().expect("it is bound");
-        let driver = Epoll::new(listeners, 1024).expect("there are descriptors for a driver");
+        let driver = D::open(listeners, CAPACITY);
         Self { driver, addr, peers: Vec::new(), reachable: None, refusing: None, hoard: Vec::new() }
     }
 
-    fn driver(&mut self) -> &mut Epoll {
+    fn driver(&mut self) -> &mut D {
         &mut self.driver
     }
 
@@ -180,14 +267,14 @@ impl Harness for EpollHarness {
 
     fn isolate(case: &str) -> Isolation {
         const IS_CHILD: &str = "FANWIRE_CONTRACT_CHILD";
-        if std::env::var_os(IS_CHILD).is_some() {
+        if !D::USES_OPEN_FILES || std::env::var_os(IS_CHILD).is_some() {
             return Isolation::Here;
         }
         // Other tests of this process need descriptors too, so the case runs in a process with a limit of its own.
         let output = Command::new("sh")
             .args(["-c", r#"ulimit -n 256 && exec "$0" "$@""#])
             .arg(std::env::current_exe().expect("a test knows its binary"))
-            .args(["--exact", "--nocapture", &format!("epoll::{case}")])
+            .args(["--exact", "--nocapture", &format!("{}::{case}", D::NAME)])
             .env(IS_CHILD, "1")
             .output()
             .expect("there is a shell");
@@ -198,21 +285,28 @@ impl Harness for EpollHarness {
     }
 
     fn exhaust_descriptors(&mut self) {
+        if !D::USES_OPEN_FILES {
+            return self.driver.set_files_max(0);
+        }
         while let Ok(file) = File::open("/dev/null") {
             self.hoard.push(file);
         }
     }
 
     fn restore_descriptors(&mut self) {
+        self.driver.set_files_max(CAPACITY);
         self.hoard.clear();
     }
 
     fn pass_until(&mut self, _time: MonoTime) {}
 
     fn audit(&mut self) {
-        assert_eq!(self.driver.connections(), 0, "every connection was closed");
+        assert!(self.driver.is_empty(), "every connection was closed");
     }
 }
+
+/// Connections that a driver has room for.
+const CAPACITY: u32 = 1024;
 
 /// The simulated kernel, on a good day or on a bad one: then everything is divided and delayed, but nothing is lost.
 pub struct SimHarness<const FAULTY: bool> {

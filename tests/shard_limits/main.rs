@@ -6,6 +6,8 @@ mod congestion;
 mod deadlines;
 mod fanout;
 mod pace;
+mod presence;
 mod requests;
+mod snapshots;
 mod subscriptions;
 mod world;

@@ -1,12 +1,13 @@
 //! A gateway of a few shards on the simulated kernel, with peers that say bytes: as a conversation reads.
 
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use fanwire::command::ShardId;
 use fanwire::driver::sim::{Faults, PeerEnd, PeerId, SimDriver, SimNet};
 use fanwire::hub::{Hub, HubSettings};
 use fanwire::limits::Limits;
-use fanwire::mailbox::{Admission, Control, Mailbox, Request};
+use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Request};
 use fanwire::metrics::ShardMetrics;
 use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
@@ -15,7 +16,9 @@ use fanwire::wire::ws::{Opcode, encode_client_frame};
 pub struct World {
     pub net: SimNet,
     cores: Vec<(SimDriver, Shard, Mailbox)>,
-    control: Control,
+    pub control: Control,
+    /// Portions of snapshots.
+    pub portions: Receiver<Portion>,
     hub: Hub,
 }
 
@@ -27,6 +30,7 @@ impl World {
         let (mailboxes, control) = Mailbox::mesh(shards);
         let hash_key = (1, 2);
         let admission = Admission::new(limits.connections_max, limits.connections_per_ip_max);
+        let (lane, portions) = PortionLane::new();
         let settings = |index: usize| Settings {
             shard: ShardId(index as u8),
             shards,
@@ -36,6 +40,7 @@ impl World {
             hash_key,
             seed: 3,
             admission: admission.clone(),
+            snapshots: Some(lane.clone()),
             limits: limits.clone(),
         };
         let hub = Hub::new(HubSettings {
@@ -46,11 +51,12 @@ impl World {
             topics_max: 1,
             patterns_max: 1,
             retained_len_max: 0,
+            message_id_ttl_ms: 0,
             rules: Arc::default(),
         });
         let cores = mailboxes.into_iter().enumerate();
         let cores = cores.map(|(index, mailbox)| (net.driver(index), Shard::new(settings(index)), mailbox)).collect();
-        Self { net, cores, control, hub }
+        Self { net, cores, control, portions, hub }
     }
 
     /// Names that have their home at a shard.

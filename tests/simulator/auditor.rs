@@ -21,6 +21,7 @@ pub struct Auditor {
     pub complete_readers: u64,
     pub goodbyes: u64,
     pub resumed: u64,
+    pub presences: u64,
 }
 
 /// What is known of one peer.
@@ -124,18 +125,25 @@ impl Auditor {
             let payload = self.payload(peer);
             let topic = format!("t.{}", rng.u8(0..3));
             self.ask(peer, Asked::Publish { topic: topic.clone(), payload: payload.clone() });
-            let head = format!("POST /publish/{topic} HTTP/1.1\r\nHost: sim\r\n");
+            // Some come twice under one id, and must be said once.
+            let repeats = rng.u8(0..6) == 0;
+            let id = if repeats { format!("Fanwire-Id: {}\r\n", self.numbers) } else { String::new() };
+            let head = format!("POST /publish/{topic} HTTP/1.1\r\nHost: sim\r\n{id}");
             let request = if rng.bool() {
                 format!("{head}Content-Length: {}\r\n\r\n{payload}", payload.len())
             } else {
                 format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{payload}\r\n0\r\n\r\n", payload.len())
             };
             peer.say_bytes(request.as_bytes());
+            if repeats {
+                self.ask(peer, Asked::Publish { topic, payload });
+                peer.say_bytes(request.as_bytes());
+            }
         }
     }
 
     fn publish_batch(&mut self, peer: &mut Peer, rng: &mut fastrand::Rng) {
-        let count = rng.usize(0..6);
+        let count = if rng.u8(0..8) == 0 { rng.usize(0..100) } else { rng.usize(0..6) };
         let line = |_| (format!("t.{}", rng.u8(0..3)), self.payload(peer));
         let lines: Vec<(String, String)> = (0..count).map(line).collect();
         let line = |(topic, data): &(String, String)| format!("{{\"topic\":\"{topic}\",\"data\":{data}}}\n");
@@ -183,9 +191,15 @@ impl Auditor {
         if pace.max_age_ms > 0 {
             mode += &format!(",\"max_age_ms\":{}", pace.max_age_ms);
         }
+        let is_name = TARGETS[..NAMES].contains(&target.as_str());
+        let presence = if is_name && rng.u8(0..3) == 0 { ",\"presence\":true" } else { "" };
         let since =
             since.map_or(String::new(), |(epoch, offset)| format!(",\"since\":{{\"{target}\":\"{epoch}-{offset}\"}}"));
-        peer.say(&format!("{{\"op\":\"sub\",\"topics\":[\"{target}\"]{since}{mode},\"id\":{id}}}"), rng, pieces);
+        peer.say(
+            &format!("{{\"op\":\"sub\",\"topics\":[\"{target}\"]{since}{mode}{presence},\"id\":{id}}}"),
+            rng,
+            pieces,
+        );
     }
 
     fn ask(&mut self, peer: &Peer, asked: Asked) -> u64 {
@@ -264,6 +278,14 @@ impl Auditor {
                 assert_eq!(next, before + 1 + skipped, "{peer:?} {topic}: the gap is counted wrong: {text}");
                 notes.heard.insert(topic.clone(), next - 1);
                 notes.told.insert(topic, next - 1);
+            }
+            Some("presence") => {
+                let topic = message["t"].as_str().expect("a count names its topic");
+                let number = |field: &str| message[field].as_u64().expect("a count has numbers");
+                let by_name = number("joins").checked_sub(number("leaves")).expect("who leaves has joined");
+                assert!((1..=number("readers")).contains(&by_name), "{text}");
+                assert!(notes.targets.contains(topic), "{text} comes to who follows the topic, behind its reply");
+                self.presences += 1;
             }
             Some("bye") => {
                 assert!(message["retry_ms"].as_u64().is_some_and(|retry| retry >= 1_000), "{text}");

@@ -38,6 +38,7 @@ pub struct Totals {
     pub goodbyes: u64,
     pub resumed: u64,
     pub skipped: u64,
+    pub presences: u64,
     pub zipped_alone: u64,
     pub zipped_streamed: u64,
     pub zipped_between: u64,
@@ -53,6 +54,7 @@ impl Totals {
         self.goodbyes += other.goodbyes;
         self.resumed += other.resumed;
         self.skipped += other.skipped;
+        self.presences += other.presences;
         self.zipped_alone += other.zipped_alone;
         self.zipped_streamed += other.zipped_streamed;
         self.zipped_between += other.zipped_between;
@@ -62,6 +64,7 @@ impl Totals {
     pub fn assert_that_enough_happened(&self, under_faults: bool) {
         assert!(self.publications > 1_000 && self.deliveries > 5_000, "{self:?}");
         assert!(self.complete_readers + self.goodbyes > 100 && self.resumed > 10, "{self:?}");
+        assert!(self.presences > 100, "{self:?}");
         assert!(self.zipped_alone > 1_000 && self.zipped_streamed > 1_000 && self.zipped_between > 100, "{self:?}");
         if under_faults {
             assert!(self.slow_closes > 0 && self.resets > 0 && self.skipped > 100, "{self:?}");
@@ -137,6 +140,7 @@ impl World {
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
             admission: Admission::new(limits.connections_max, 0),
+            snapshots: None,
             limits,
         };
         let cores = mailboxes.into_iter().enumerate().map(|(index, mailbox)| Core {
@@ -334,6 +338,7 @@ impl World {
             resets: sum(|metrics| metrics.closes[fanwire::close::CloseReason::Reset.index()]),
             goodbyes: self.auditor.goodbyes,
             resumed: self.auditor.resumed,
+            presences: self.auditor.presences,
             skipped: sum(|metrics| metrics.skipped),
             zipped_alone: self.peers.iter().map(|peer| peer.zipped.alone).sum(),
             zipped_streamed: self.peers.iter().map(|peer| peer.zipped.streamed).sum(),

@@ -99,7 +99,7 @@ impl Acceptor {
 
 /// Whether `accept` failed because of the connection that it was about, and the next may succeed. Linux passes
 /// on what the network said of a connection that was not accepted yet.
-fn is_of_one_connection(error: &io::Error) -> bool {
+pub(in crate::driver) fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(

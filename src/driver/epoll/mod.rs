@@ -25,6 +25,7 @@ use mio::{Events, Interest, Poll, Registry};
 use socket2::SockRef;
 
 use self::accept::Acceptor;
+pub(in crate::driver) use self::accept::is_of_one_connection;
 use self::receive::Receiver;
 use self::send::Sender;
 use self::sockets::{Flags, NOT_HELD, Sockets, WAKER, conn_of, listener_of, token_of};
@@ -357,7 +358,7 @@ fn reregister(registry: &Registry, stream: &TcpStream, conn: ConnId, interest: I
 }
 
 /// What the rest of the program may know of an error.
-fn net_error(error: &io::Error) -> NetError {
+pub(in crate::driver) fn net_error(error: &io::Error) -> NetError {
     use io::ErrorKind::{
         AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
         NetworkDown, NetworkUnreachable, NotConnected, TimedOut,

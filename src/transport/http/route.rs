@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::command::{HistoryQuery, Mode, PayloadKind, Policy, Position, TopicName, parse_age, parse_rate};
+use crate::command::{
+    Condition, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName, is_message_id, parse_age,
+    parse_rate,
+};
 use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX};
 use crate::wire::http1::{HttpError, RequestHead, percent_decode, query_pairs};
 
@@ -19,6 +22,8 @@ pub enum Route {
         kind: PayloadKind,
         /// `Fanwire-Key`.
         key: Option<Box<str>>,
+        /// `Fanwire-Id`, `If-Match` and `If-None-Match`.
+        terms: Box<Terms>,
     },
     /// `POST /publish`.
     PublishMany,
@@ -152,7 +157,36 @@ fn decode_publish(head: &RequestHead<'_>, topic: TopicName) -> Result<Route, Rou
         Some(_) => return Err(bad_request("Fanwire-Key has at most 255 bytes")),
     };
     let kind = if is_binary { PayloadKind::Binary } else { PayloadKind::Text };
-    Ok(Route::PublishOne { topic, kind, key })
+    let id = only_header(head, "fanwire-id").ok().filter(|id| id.is_none_or(is_message_id));
+    let message_id = id.ok_or(bad_request("Fanwire-Id is 1 to 255 visible ASCII characters"))?.map(Box::from);
+    let terms = Box::new(Terms { message_id, condition: decode_condition(head)? });
+    Ok(Route::PublishOne { topic, kind, key, terms })
+}
+
+/// `If-Match: EPOCH-OFFSET`, in quotes or not; `If-None-Match: *`.
+fn decode_condition(head: &RequestHead<'_>) -> Result<Option<Condition>, RouteError> {
+    let bad = bad_request("If-Match is one \"EPOCH-OFFSET\", or If-None-Match is *");
+    let fields = only_header(head, "if-match").and_then(|at| Ok((at, only_header(head, "if-none-match")?)));
+    match fields.map_err(|()| bad)? {
+        (None, None) => Ok(None),
+        (None, Some("*")) => Ok(Some(Condition::Nothing)),
+        (Some(tag), None) => {
+            let unquoted = tag.strip_prefix('"').map_or(Some(tag), |rest| rest.strip_suffix('"'));
+            let position = unquoted.and_then(|text| text.parse().ok());
+            position.map(|position| Some(Condition::At(position))).ok_or(bad)
+        }
+        _ => Err(bad),
+    }
+}
+
+/// A header field that changes whether something is published: nobody may overlook it, so it is there once and is text,
+/// or the request is refused.
+fn only_header<'a>(head: &RequestHead<'a>, name: &str) -> Result<Option<&'a str>, ()> {
+    let mut values = head.raw_values(name);
+    match (values.next().map(std::str::from_utf8).transpose(), values.next()) {
+        (Ok(value), None) => Ok(value),
+        _ => Err(()),
+    }
 }
 
 fn decode_raw_options(query: Option<&str>) -> Result<RawOptions, RouteError> {

@@ -144,7 +144,7 @@ impl<'a> RequestHead<'a> {
     }
 
     /// The values of all fields of this name, as bytes: what nobody may overlook is counted here.
-    pub(in crate::wire) fn raw_values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'_, 'a, 'n> {
+    pub fn raw_values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'_, 'a, 'n> {
         let headers = self.headers.iter().take(self.header_count);
         headers.filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }

@@ -1,0 +1,216 @@
+//! Topics as they are written down, and as they come back after a restart.
+
+use std::sync::Arc;
+
+use super::topic_table::TopicId;
+use super::{Hub, home};
+use crate::command::{Position, TopicImage};
+use crate::limits::{EPOCHS_KEPT, SNAPSHOT_PUBLICATIONS_PER_TURN, SNAPSHOT_TOPICS_PER_TURN};
+use crate::time::MonoTime;
+
+impl Hub {
+    /// The topics at home here from a place in the table on, as many as a turn may take, and the place to go on from,
+    /// if there are more. Each is as it is now; between two portions others may change, come and go.
+    #[must_use]
+    pub fn images(&self, from: usize) -> (Vec<TopicImage>, Option<usize>) {
+        let (mut images, mut publications) = (Vec::new(), 0);
+        let end = self.topics.places();
+        let mut place = from;
+        while place < end.min(from + SNAPSHOT_TOPICS_PER_TURN) && publications < SNAPSHOT_PUBLICATIONS_PER_TURN {
+            if let Some(image) = self.image(TopicId(place as u32)) {
+                publications += image.publications.len();
+                images.push(image);
+            }
+            place += 1;
+        }
+        (images, (place < end).then_some(place))
+    }
+
+    fn image(&self, id: TopicId) -> Option<TopicImage> {
+        let topic = self.topics.get(id)?;
+        let image = topic.home.as_ref()?.image(topic.name.clone());
+        // What nobody has said anything in has nothing to remember.
+        (image.position.offset > 0).then_some(image)
+    }
+
+    /// Takes back a topic that is at home here, within today's limits and rules; `false` if there is no room for it.
+    /// Where the last run did not end in order, what it said after the image is not known: the topic goes on under a
+    /// new epoch, and positions up to the image's still resume.
+    pub fn restore(&mut self, now: MonoTime, mut image: TopicImage, is_clean: bool) -> bool {
+        let Ok(id) = self.ensure_home(&image.topic) else { return false };
+        let mut position = image.position;
+        if !is_clean {
+            image.previous.push(image.position);
+            while image.previous.iter().any(|end| end.epoch == position.epoch) {
+                position.epoch = self.new_epoch();
+            }
+        }
+        let surplus = image.previous.len().saturating_sub(EPOCHS_KEPT);
+        image.previous.drain(..surplus);
+        let home = self.topics[id].home.as_mut().expect("ensure_home made it");
+        home.begin_at(position, std::mem::take(&mut image.previous));
+        let keeps_all = home.keeps_history();
+        let skip = if keeps_all { 0 } else { image.publications.len().saturating_sub(1) };
+        let has_last = image.has_last;
+        for mut publication in image.publications.into_iter().skip(skip) {
+            if let Some(publication) = Arc::get_mut(&mut publication) {
+                publication.position = Position { epoch: position.epoch, ..publication.position };
+            }
+            self.keep(id, &publication);
+        }
+        if !has_last {
+            self.forget_last(id);
+        }
+        self.expire(now, id);
+        true
+    }
+}
+
+/// The home shard of a topic, before there is a hub to ask.
+#[must_use]
+pub fn home_of(hash_key: (u64, u64), shards: usize, topic: &str) -> crate::command::ShardId {
+    home::spread(super::topic_table::hash(hash_key, topic), shards)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::{TopicRule, TopicRules, TopicSettings};
+    use super::super::tests::{hub, say, topic};
+    use super::*;
+    use crate::command::{HistoryQuery, ShardId, Target};
+
+    fn with_history(history: u32, topics_max: usize, retained_len_max: u64) -> Hub {
+        let mut hub = hub(1, topics_max, retained_len_max);
+        let settings = TopicSettings { history, history_ttl_ms: 10_000, ..TopicSettings::default() };
+        let pattern = Target::parse("t.>").expect("a pattern");
+        hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
+        hub
+    }
+
+    fn all(hub: &Hub) -> Vec<TopicImage> {
+        let (mut all, mut from) = (Vec::new(), Some(0));
+        while let Some(place) = from {
+            let (images, next) = hub.images(place);
+            assert!(images.len() <= SNAPSHOT_TOPICS_PER_TURN);
+            all.extend(images);
+            from = next;
+        }
+        all
+    }
+
+    /// As it comes from a file: nobody else holds the publications.
+    fn read_back(images: &[TopicImage]) -> Vec<TopicImage> {
+        let copy = |image: &TopicImage| TopicImage {
+            publications: image.publications.iter().map(|p| Arc::new((**p).clone())).collect(),
+            ..image.clone()
+        };
+        images.iter().map(copy).collect()
+    }
+
+    fn recovered(hub: &mut Hub, name: &str, since: Position) -> (Option<bool>, Vec<String>) {
+        let answer = hub.join(MonoTime::ZERO, &topic(name), ShardId(0), Some(since), true).expect("there is room");
+        let text = |p: &Arc<crate::command::Publication>| String::from_utf8_lossy(&p.payload).into_owned();
+        (answer.recovered, answer.publications.iter().map(text).collect())
+    }
+
+    #[test]
+    fn after_an_orderly_end_everything_is_as_it_was() {
+        let mut first = with_history(10, 10_000, 1 << 20);
+        for n in 0..2_000 {
+            say(&mut first, &format!("t.{}", n % 700), &n.to_string());
+        }
+        say(&mut first, "plain", "x");
+        first.join(MonoTime::ZERO, &topic("t.only-read"), ShardId(0), None, true).expect("there is room");
+        let images = all(&first);
+        assert_eq!(images.len(), 701);
+        let mut second = with_history(10, 10_000, 1 << 20);
+        for image in read_back(&images) {
+            assert!(second.restore(MonoTime::ZERO, image, true));
+        }
+        assert_eq!(second.sizes().retained_len, first.sizes().retained_len);
+        let mut again = all(&second);
+        let by_name = |a: &TopicImage, b: &TopicImage| a.topic.cmp(&b.topic);
+        again.sort_by(by_name);
+        let mut images = images;
+        images.sort_by(by_name);
+        assert_eq!(again, images);
+        assert_eq!(say(&mut second, "t.0", "next").publication.position.offset, 4);
+    }
+
+    #[test]
+    fn after_a_death_known_positions_resume_and_what_came_later_does_not() {
+        let mut before = with_history(10, 100, 1 << 20);
+        for n in 1..=3 {
+            say(&mut before, "t.a", &n.to_string());
+        }
+        let images = read_back(&all(&before));
+        let old = images[0].position;
+        // Said, heard by readers, and in no snapshot.
+        say(&mut before, "t.a", "lost");
+        let mut after = with_history(10, 100, 1 << 20);
+        assert!(after.restore(MonoTime::ZERO, images[0].clone(), false));
+        let next = say(&mut after, "t.a", "4").publication.position;
+        assert_eq!(next.offset, 4);
+        assert_ne!(next.epoch, old.epoch);
+        let at = |offset| Position { offset, ..old };
+        assert_eq!(recovered(&mut after, "t.a", at(2)), (Some(true), vec!["3".to_owned(), "4".to_owned()]));
+        assert_eq!(recovered(&mut after, "t.a", at(3)), (Some(true), vec!["4".to_owned()]));
+        assert_eq!(recovered(&mut after, "t.a", at(4)), (Some(false), vec!["4".to_owned()]));
+        let history = |since| HistoryQuery { since: Some(since), ..HistoryQuery::ALL };
+        let read = after.history(MonoTime::ZERO, "t.a", history(at(3))).expect("it is there");
+        assert_eq!(read.publications.len(), 1);
+        assert!(read.publications.iter().all(|publication| publication.position.epoch == next.epoch));
+    }
+
+    #[test]
+    fn several_deaths_in_a_row_keep_the_latest_epochs() {
+        let mut hub = with_history(100, 100, 1 << 20);
+        say(&mut hub, "t.a", "first");
+        let mut ends = Vec::new();
+        for n in 0..EPOCHS_KEPT + 2 {
+            let images = read_back(&all(&hub));
+            ends.push(images[0].position);
+            // The same seed, and so the same epochs to choose from.
+            hub = with_history(100, 100, 1 << 20);
+            assert!(hub.restore(MonoTime::ZERO, images[0].clone(), false));
+            say(&mut hub, "t.a", &n.to_string());
+        }
+        let (old, kept) = ends.split_at(2);
+        for (since, expected) in old.iter().map(|p| (p, false)).chain(kept.iter().map(|p| (p, true))) {
+            assert_eq!(recovered(&mut hub, "t.a", *since).0, Some(expected), "{since}");
+        }
+        let mut epochs: Vec<_> = ends.iter().map(|end| end.epoch.0).collect();
+        epochs.sort_unstable();
+        epochs.dedup();
+        assert_eq!(epochs.len(), ends.len(), "no epoch comes twice");
+    }
+
+    #[test]
+    fn todays_limits_and_rules_hold_for_what_comes_back() {
+        let mut before = with_history(10, 100, 1 << 20);
+        for n in 0..10 {
+            say(&mut before, "t.a", &n.to_string());
+            say(&mut before, "t.b", &n.to_string());
+        }
+        let images = all(&before);
+        let mut shorter = with_history(3, 1, 1 << 20);
+        let mut back = read_back(&images).into_iter();
+        assert!(shorter.restore(MonoTime::ZERO, back.next().expect("two"), true));
+        assert!(!shorter.restore(MonoTime::ZERO, back.next().expect("two"), true), "one topic too many");
+        assert_eq!(all(&shorter)[0].publications.len(), 3);
+        let mut none = with_history(0, 100, 1 << 20);
+        assert!(none.restore(MonoTime::ZERO, read_back(&images).remove(0), true));
+        assert_eq!(none.state("t.a").expect("it is there").last.expect("a last value").position.offset, 10);
+        assert_eq!(none.sizes().retained_len, 1);
+        let mut small = with_history(10, 100, 4);
+        for image in read_back(&images) {
+            assert!(small.restore(MonoTime::ZERO, image, true));
+            assert!(small.sizes().retained_len <= 4);
+        }
+        let mut late = with_history(10, 100, 1 << 20);
+        assert!(late.restore(MonoTime::ZERO.plus_millis(10_000), read_back(&images).remove(0), true));
+        let kept = late.history(MonoTime::ZERO.plus_millis(10_000), "t.a", HistoryQuery::ALL).expect("it is there");
+        assert!(kept.publications.is_empty(), "it is too old");
+        assert!(late.state("t.a").expect("it is there").last.is_some(), "a last value does not age");
+    }
+}

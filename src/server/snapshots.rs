@@ -1,0 +1,213 @@
+//! Snapshots on the disk: read once before the shards run, written by a thread of its own.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use super::{Drainer, StartError};
+use crate::command::{ShardId, TopicImage};
+use crate::driver::{AsideFile, monotonic_now, overwrite_end, read_portions, set_aside, wall_millis};
+use crate::hub;
+use crate::mailbox::{Portion, Request, SnapshotNumber};
+use crate::snapshot::{Decoder, Encoder, Snapshot, SnapshotError};
+
+/// Where snapshots are kept, and how often one is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotSettings {
+    /// The file.
+    pub path: PathBuf,
+    /// From the end of one to the beginning of the next, in milliseconds.
+    pub interval_ms: u64,
+}
+
+/// What a file brought, by home shard.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub by_shard: Vec<Vec<TopicImage>>,
+    pub is_clean: bool,
+}
+
+enum ReadError {
+    Io(io::Error),
+    Refused(SnapshotError),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl SnapshotSettings {
+    /// Reads the file. One that is not what it should be is set aside, and the gateway starts empty.
+    ///
+    /// # Errors
+    /// If no snapshot could be written, or the file is there and cannot be read or set aside.
+    pub(super) fn load(&self, hash_key: (u64, u64), shards: usize) -> Result<Loaded, StartError> {
+        let fail = |what: &str, error| StartError(format!("cannot {what} {}: {error}", self.path.display()));
+        // Nobody should learn at the first snapshot that there will be none.
+        AsideFile::create(&self.path).map_err(|error| fail("write the snapshot", error))?;
+        let empty = Loaded { by_shard: vec![Vec::new(); shards], is_clean: true };
+        let snapshot = match self.read() {
+            Ok(Some(snapshot)) => snapshot,
+            Ok(None) => return Ok(empty),
+            Err(ReadError::Io(error)) => return Err(fail("read the snapshot", error)),
+            Err(ReadError::Refused(reason)) => {
+                let aside = set_aside(&self.path).map_err(|error| fail("set aside the snapshot", error))?;
+                let (file, aside) = (self.path.display(), aside.display());
+                tracing::error!(
+                    "the snapshot {file} is refused: {reason}; it is kept as {aside}, and nothing is restored"
+                );
+                return Ok(empty);
+            }
+        };
+        let mut is_clean = snapshot.is_clean;
+        if is_clean && let Err(error) = overwrite_end(&self.path, &snapshot.unclean_tail) {
+            let file = self.path.display();
+            tracing::warn!(%error, "cannot write to the snapshot {file}; topics go on under new epochs");
+            is_clean = false;
+        }
+        let Loaded { mut by_shard, .. } = empty;
+        tracing::info!(topics = snapshot.topics.len(), is_clean, "restored from {}", self.path.display());
+        for image in snapshot.topics {
+            by_shard[hub::home_of(hash_key, shards, image.topic.as_str()).index()].push(image);
+        }
+        Ok(Loaded { by_shard, is_clean })
+    }
+
+    fn read(&self) -> Result<Option<Snapshot>, ReadError> {
+        let mut decoder = Decoder::new(monotonic_now(), wall_millis());
+        let left = read_portions(&self.path, |bytes| {
+            let mut done = 0;
+            while let Some(len) = decoder.take(&bytes[done..]).map_err(ReadError::Refused)? {
+                done += len;
+            }
+            Ok::<_, ReadError>(done)
+        })?;
+        match left {
+            None => Ok(None),
+            Some(0) => decoder.finish().map(Some).map_err(ReadError::Refused),
+            Some(_) => Err(ReadError::Refused(SnapshotError::Torn)),
+        }
+    }
+}
+
+/// Asks for snapshots now and then, and writes what comes; the body of a thread.
+pub(super) struct Writer {
+    settings: SnapshotSettings,
+    portions: Receiver<Portion>,
+    drainer: Drainer,
+    shards: usize,
+    /// Snapshots asked for.
+    count: u64,
+    is_last_begun: bool,
+    open: Option<Open>,
+}
+
+/// A snapshot that is being written.
+struct Open {
+    number: SnapshotNumber,
+    file: AsideFile,
+    encoder: Encoder,
+    /// One bit a shard that has more.
+    waits: u64,
+}
+
+impl Writer {
+    pub fn new(settings: SnapshotSettings, portions: Receiver<Portion>, drainer: Drainer, shards: usize) -> Self {
+        Self { settings, portions, drainer, shards, count: 0, is_last_begun: false, open: None }
+    }
+
+    /// Ends when every shard has.
+    pub fn run(mut self) {
+        let interval = Duration::from_millis(self.settings.interval_ms);
+        loop {
+            match self.portions.recv_timeout(interval) {
+                Ok(portion) => self.take(portion),
+                Err(RecvTimeoutError::Timeout) => self.ask(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn ask(&mut self) {
+        // One that takes longer than the interval is waited for.
+        if self.open.is_some() || self.is_last_begun {
+            return;
+        }
+        self.count += 1;
+        let number = self.count;
+        self.open(SnapshotNumber::Running(number));
+        if self.open.is_some() && !self.drainer.offer_all(|| Request::Snapshot { number }) {
+            self.open = None;
+            self.fail(&io::Error::other("a shard is too far behind to be asked"));
+        }
+    }
+
+    fn open(&mut self, number: SnapshotNumber) {
+        let mut bytes = Vec::new();
+        let encoder = Encoder::new(wall_millis(), &mut bytes);
+        // What was under way is given up before its file is begun anew.
+        self.open = None;
+        let file = AsideFile::create(&self.settings.path).and_then(|mut file| file.write(&bytes).map(|()| file));
+        match file {
+            Ok(file) => {
+                let waits = u64::MAX >> (64 - self.shards);
+                self.open = Some(Open { number, file, encoder, waits });
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn take(&mut self, portion: Portion) {
+        let is_of_open = self.open.as_ref().is_some_and(|open| open.number == portion.number);
+        if !is_of_open && portion.number == SnapshotNumber::Last && !self.is_last_begun {
+            // If it fails it is not begun again in its middle.
+            self.is_last_begun = true;
+            self.open(SnapshotNumber::Last);
+        }
+        let Some(open) = self.open.as_mut().filter(|open| open.number == portion.number) else { return };
+        let mut bytes = Vec::new();
+        for image in &portion.topics {
+            open.encoder.topic(image, portion.time, &mut bytes);
+        }
+        if portion.is_last {
+            open.waits &= !(1 << portion.shard.0);
+        }
+        if let Err(error) = open.file.write(&bytes) {
+            self.open = None;
+            return self.fail(&error);
+        }
+        if let Some(done) = self.open.take_if(|open| open.waits == 0) {
+            self.finish(done);
+        }
+    }
+
+    fn finish(&mut self, mut done: Open) {
+        let mut bytes = Vec::new();
+        done.encoder.end(done.number == SnapshotNumber::Last, &mut bytes);
+        match done.file.write(&bytes).and_then(|()| done.file.put_in_place()) {
+            Ok(()) => self.tell(true),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&self, error: &io::Error) {
+        tracing::error!("cannot write the snapshot {}: {error}", self.settings.path.display());
+        self.tell(false);
+    }
+
+    fn tell(&self, is_written: bool) {
+        // It is counted; a shard that cannot be told is too busy to be asked for its counters.
+        let _ = self.drainer.offer_all(|| Request::SnapshotEnded { is_written });
+    }
+}
+
+/// The topics that a shard takes back on its own thread.
+pub(super) fn restore(shard: &mut crate::shard::Shard, index: ShardId, topics: Vec<TopicImage>, is_clean: bool) {
+    let left_out = shard.restore(monotonic_now(), topics, is_clean);
+    if left_out > 0 {
+        tracing::warn!(shard = index.0, left_out, "topics_max leaves no room for all topics of the snapshot");
+    }
+}

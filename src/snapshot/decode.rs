@@ -1,0 +1,369 @@
+//! Bytes to images of topics.
+
+use std::sync::Arc;
+
+use super::{END, HEADER_LEN, MAGIC, PUBLICATION, SnapshotError, TAIL_LEN, TOPIC, VERSION, check, tail};
+use crate::command::{Epoch, PayloadKind, Position, Publication, TopicImage, TopicName};
+use crate::limits::{EPOCHS_KEPT, HISTORY_MAX, MESSAGE_LEN_BOUND};
+use crate::time::MonoTime;
+
+/// Takes a file in, in portions of any size.
+#[derive(Debug)]
+pub struct Decoder {
+    now: MonoTime,
+    wall_ms: u64,
+    /// How long ago the file was written.
+    age_ms: u64,
+    records: u64,
+    topics: Vec<TopicImage>,
+    /// Publications that the last topic still lacks.
+    missing: u32,
+    publications: u64,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Header,
+    Records,
+    Tail { end_check: u64 },
+    Done { is_clean: bool, unclean_tail: [u8; TAIL_LEN] },
+}
+
+/// A whole file, found right.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The topics; their publications have the times at which they were said, as far as this process's clock goes back.
+    pub topics: Vec<TopicImage>,
+    /// Whether nothing was said after it was written.
+    pub is_clean: bool,
+    /// What to write over the last bytes of a clean file before anything is said, so that it counts as unclean.
+    pub unclean_tail: [u8; TAIL_LEN],
+}
+
+impl Decoder {
+    /// A decoder of a file that is read at `now`, which is `wall_ms` on the wall clock.
+    #[must_use]
+    pub fn new(now: MonoTime, wall_ms: u64) -> Self {
+        let (age_ms, records, missing, publications) = (0, 0, 0, 0);
+        Self { now, wall_ms, age_ms, records, topics: Vec::new(), missing, publications, phase: Phase::Header }
+    }
+
+    /// Takes the next record at the start of `bytes`; says how long it is, or `None` if not all of it is there.
+    ///
+    /// # Errors
+    /// Why this is no snapshot.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<Option<usize>, SnapshotError> {
+        match self.phase {
+            Phase::Header => self.take_header(bytes),
+            Phase::Records => self.take_record(bytes),
+            Phase::Tail { end_check } => {
+                let Some(&told) = bytes.first_chunk::<TAIL_LEN>() else { return Ok(None) };
+                let unclean_tail = tail(end_check, false);
+                let is_clean = told == tail(end_check, true);
+                if !is_clean && told != unclean_tail {
+                    return Err(SnapshotError::Damaged(self.records + 1));
+                }
+                self.phase = Phase::Done { is_clean, unclean_tail };
+                Ok(Some(TAIL_LEN))
+            }
+            Phase::Done { .. } if bytes.is_empty() => Ok(None),
+            Phase::Done { .. } => Err(SnapshotError::Overlong),
+        }
+    }
+
+    /// The file ends here.
+    ///
+    /// # Errors
+    /// It should not.
+    pub fn finish(self) -> Result<Snapshot, SnapshotError> {
+        let Phase::Done { is_clean, unclean_tail } = self.phase else { return Err(SnapshotError::Torn) };
+        Ok(Snapshot { topics: self.topics, is_clean, unclean_tail })
+    }
+
+    fn take_header(&mut self, bytes: &[u8]) -> Result<Option<usize>, SnapshotError> {
+        if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
+            return Err(SnapshotError::Foreign);
+        }
+        let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+        let mut fields = Fields(&header[MAGIC.len()..]);
+        let (version, written_ms, told) = (fields.u32(), fields.u64(), fields.u64());
+        let is_right = told == Some(check(0, &[&header[..HEADER_LEN - 8]]));
+        match version {
+            // What a later version's header looks like behind the number is not known.
+            Some(version) if version > VERSION => return Err(SnapshotError::TooNew(version)),
+            Some(VERSION) if is_right => {}
+            _ => return Err(SnapshotError::Damaged(0)),
+        }
+        self.age_ms = self.wall_ms.saturating_sub(written_ms.unwrap_or_default());
+        self.phase = Phase::Records;
+        Ok(Some(HEADER_LEN))
+    }
+
+    fn take_record(&mut self, bytes: &[u8]) -> Result<Option<usize>, SnapshotError> {
+        let damaged = SnapshotError::Damaged(self.records + 1);
+        let Some(&len) = bytes.first_chunk::<4>() else { return Ok(None) };
+        let len = u32::from_le_bytes(len) as usize;
+        // A length is believed only as far as a record can be long, so that a damaged one is not waited for.
+        if len > RECORD_LEN_MAX {
+            return Err(damaged);
+        }
+        let (Some(body), Some(told)) = (bytes.get(..5 + len), bytes.get(5 + len..5 + len + 8)) else { return Ok(None) };
+        self.records += 1;
+        let right = check(self.records, &[body]);
+        if told != right.to_le_bytes() {
+            return Err(damaged);
+        }
+        let mut fields = Fields(&body[5..]);
+        let taken = match (body[4], self.missing) {
+            (TOPIC, 0) => self.take_topic(&mut fields),
+            (PUBLICATION, 1..) => self.take_publication(&mut fields),
+            (END, 0) => {
+                let counts = (fields.u64(), fields.u64());
+                (counts == (Some(self.topics.len() as u64), Some(self.publications))).then(|| {
+                    self.phase = Phase::Tail { end_check: right };
+                })
+            }
+            _ => None,
+        };
+        taken.map(|()| Some(5 + len + 8)).ok_or(damaged)
+    }
+
+    fn take_topic(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        let position = fields.position()?;
+        let (has_last, count) = (fields.u8()? != 0, fields.u32()?);
+        let previous_count = usize::from(fields.u8()?);
+        if count > HISTORY_MAX || u64::from(count) > position.offset || previous_count > EPOCHS_KEPT {
+            return None;
+        }
+        let previous = (0..previous_count).map(|_| fields.position()).collect::<Option<Vec<_>>>()?;
+        let topic = TopicName::parse(std::str::from_utf8(fields.0).ok()?).ok()?;
+        self.missing = count;
+        self.topics.push(TopicImage { topic, position, previous, has_last, publications: Vec::new() });
+        Some(())
+    }
+
+    fn take_publication(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        let image = self.topics.last_mut()?;
+        let offset = fields.u64()?;
+        // They follow each other up to the topic's newest.
+        if offset + u64::from(self.missing) != image.position.offset + 1 {
+            return None;
+        }
+        let age_ms = fields.u64()?.saturating_add(self.age_ms);
+        let kind = match fields.u8()? {
+            0 => PayloadKind::Json,
+            1 => PayloadKind::Text,
+            2 => PayloadKind::Binary,
+            _ => return None,
+        };
+        let (has_key, key_len) = (fields.u8()? != 0, usize::from(fields.u8()?));
+        let (key, payload) = fields.0.split_at_checked(key_len)?;
+        let key = std::str::from_utf8(key).ok()?;
+        if !kind.allows(payload) {
+            return None;
+        }
+        image.publications.push(Arc::new(Publication {
+            topic: image.topic.clone(),
+            position: Position { offset, ..image.position },
+            kind,
+            payload: payload.into(),
+            key: has_key.then(|| key.into()),
+            origin: None,
+            time: self.now.minus_millis(age_ms),
+        }));
+        self.missing -= 1;
+        self.publications += 1;
+        Some(())
+    }
+}
+
+/// The fields of a record's body, from its start.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (&bytes, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.bytes::<1>().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.bytes().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.bytes().map(u64::from_le_bytes)
+    }
+
+    fn position(&mut self) -> Option<Position> {
+        Some(Position { epoch: Epoch(self.u64()?), offset: self.u64()? })
+    }
+}
+
+/// Bytes of a record's body: a payload, a key and some numbers.
+const RECORD_LEN_MAX: usize = MESSAGE_LEN_BOUND as usize + 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Encoder;
+
+    fn after(ms: u64) -> MonoTime {
+        MonoTime::ZERO.plus_millis(ms)
+    }
+
+    fn publication(offset: u64, kind: PayloadKind, payload: &[u8], key: Option<&str>) -> Arc<Publication> {
+        Arc::new(Publication {
+            topic: TopicName::parse("px.A").expect("a valid name"),
+            position: Position { epoch: Epoch(7), offset },
+            kind,
+            payload: payload.into(),
+            key: key.map(Box::from),
+            origin: None,
+            time: after(offset * 100),
+        })
+    }
+
+    fn images() -> Vec<TopicImage> {
+        let topic = |name: &str| TopicName::parse(name).expect("a valid name");
+        vec![
+            TopicImage {
+                topic: topic("px.A"),
+                position: Position { epoch: Epoch(7), offset: 9 },
+                previous: vec![Position { epoch: Epoch(5), offset: 3 }, Position { epoch: Epoch(6), offset: 3 }],
+                has_last: true,
+                publications: vec![
+                    publication(7, PayloadKind::Json, b"[1]", None),
+                    publication(8, PayloadKind::Text, "größe".as_bytes(), Some("k")),
+                    publication(9, PayloadKind::Binary, &[0, 255], Some("")),
+                ],
+            },
+            TopicImage {
+                topic: topic("größe"),
+                position: Position { epoch: Epoch(u64::MAX), offset: 1 },
+                previous: Vec::new(),
+                has_last: false,
+                publications: Vec::new(),
+            },
+        ]
+    }
+
+    fn encode(images: &[TopicImage], is_clean: bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(5_000, &mut bytes);
+        images.iter().for_each(|image| encoder.topic(image, after(1_000), &mut bytes));
+        encoder.end(is_clean, &mut bytes);
+        bytes
+    }
+
+    /// Reads at 2,000 ms of the process's time, `gap_ms` after it was written.
+    fn decode(bytes: &[u8], gap_ms: u64) -> Result<Snapshot, SnapshotError> {
+        let mut decoder = Decoder::new(after(2_000), 5_000 + gap_ms);
+        let mut at = 0;
+        while let Some(len) = decoder.take(&bytes[at..])? {
+            at += len;
+        }
+        if at < bytes.len() { Err(SnapshotError::Torn) } else { decoder.finish() }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_and_has_aged_meanwhile() {
+        for is_clean in [true, false] {
+            let snapshot = decode(&encode(&images(), is_clean), 500).expect("it is right");
+            assert_eq!(snapshot.is_clean, is_clean);
+            let mut topics = snapshot.topics;
+            // 900 ms were over when it was written, 500 since; it is 2,000 now.
+            assert_eq!(topics[0].publications[2].time, after(2_000 - 100 - 500));
+            assert_eq!(topics[0].publications[0].time, after(2_000 - 300 - 500));
+            for (image, written) in topics.iter_mut().zip(images()) {
+                for (read, written) in image.publications.iter_mut().zip(written.publications) {
+                    Arc::make_mut(read).time = written.time;
+                }
+            }
+            assert_eq!(topics, images());
+        }
+        assert_eq!(decode(&encode(&[], true), 0).expect("it is right").topics, []);
+    }
+
+    #[test]
+    fn what_is_older_than_the_clock_is_as_old_as_the_clock() {
+        let snapshot = decode(&encode(&images(), true), 1_000_000).expect("it is right");
+        assert_eq!(snapshot.topics[0].publications[0].time, MonoTime::ZERO);
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let bytes = encode(&images(), true);
+        for len in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..len], 0).map(|_| ()), Err(SnapshotError::Torn), "{len} of {}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_refused() {
+        let right = encode(&images(), true);
+        for at in 0..right.len() {
+            for bit in 0..8 {
+                let mut bytes = right.clone();
+                bytes[at] ^= 1 << bit;
+                let refused = decode(&bytes, 0);
+                assert!(refused.is_err(), "bit {bit} of byte {at}");
+                if at < MAGIC.len() {
+                    assert_eq!(refused.map(|_| ()), Err(SnapshotError::Foreign));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn records_that_change_places_or_come_twice_are_refused() {
+        let bytes = encode(&images(), true);
+        let first = HEADER_LEN + record_len(&bytes[HEADER_LEN..]);
+        let second = first + record_len(&bytes[first..]);
+        let third = second + record_len(&bytes[second..]);
+        let (head, a, b) = (&bytes[..first], &bytes[first..second], &bytes[second..third]);
+        for order in [[b, a].concat(), [a, a].concat(), b.to_vec(), Vec::new()] {
+            let changed = [head, &order, &bytes[third..]].concat();
+            assert!(matches!(decode(&changed, 0), Err(SnapshotError::Damaged(_))), "{} bytes", order.len());
+        }
+    }
+
+    fn record_len(bytes: &[u8]) -> usize {
+        let len = bytes.first_chunk::<4>().expect("a record");
+        u32::from_le_bytes(*len) as usize + 13
+    }
+
+    #[test]
+    fn a_later_version_a_foreign_file_and_one_that_goes_on_are_told_apart() {
+        let mut bytes = encode(&images(), true);
+        bytes.push(0);
+        assert_eq!(decode(&bytes, 0).map(|_| ()), Err(SnapshotError::Overlong));
+        bytes.pop();
+        bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
+        assert_eq!(decode(&bytes, 0).map(|_| ()), Err(SnapshotError::TooNew(2)));
+        assert_eq!(decode(b"{\"topics\":[]}", 0).map(|_| ()), Err(SnapshotError::Foreign));
+        assert_eq!(decode(b"", 0).map(|_| ()), Err(SnapshotError::Torn));
+    }
+
+    #[test]
+    fn a_length_that_no_record_has_is_not_waited_for() {
+        let mut bytes = encode(&images(), true);
+        bytes[HEADER_LEN..HEADER_LEN + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(decode(&bytes, 0).map(|_| ()), Err(SnapshotError::Damaged(1)));
+    }
+
+    #[test]
+    fn a_clean_file_becomes_unclean_by_its_tail() {
+        let mut bytes = encode(&images(), true);
+        let snapshot = decode(&bytes, 0).expect("it is right");
+        let at = bytes.len() - TAIL_LEN;
+        assert!(at.is_multiple_of(TAIL_LEN), "one aligned write");
+        bytes[at..].copy_from_slice(&snapshot.unclean_tail);
+        assert!(!decode(&bytes, 0).expect("it is right").is_clean);
+    }
+}
