@@ -314,6 +314,10 @@ pub struct TopicState {
     pub presence: Presence,
     /// Its last value, if it is kept.
     pub last: Option<Arc<Publication>>,
+    /// Payload bytes of the last value.
+    pub last_len: u64,
+    /// Payload bytes of the history beside it.
+    pub history_len: u64,
 }
 
 /// What a peer is told, to be encoded by its dialect.

@@ -276,6 +276,7 @@ const LIMITS: &[LimitRow] = &[
     LimitRow { key: "outbox_len_max", unit: Unit::Bytes, min: 1024, max: GIB, set: |l, v| l.outbox_len_max = v as u32 },
     LimitRow { key: "reader_bandwidth_max", unit: Unit::Bytes, min: 0, max: GIB, set: |l, v| l.reader_bandwidth_max = v as u32 },
     LimitRow { key: "retained_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.retained_len_max = v },
+    LimitRow { key: "memory_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.memory_len_max = v },
     LimitRow { key: "message_id_ttl", unit: Unit::Millis, min: 0, max: DAY_MS, set: |l, v| l.message_id_ttl_ms = v },
     LimitRow { key: "handshake_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.handshake_timeout_ms = v },
     LimitRow { key: "body_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.body_timeout_ms = v },

@@ -225,11 +225,12 @@ pub const PATTERNS_MAX: usize = 64 * 1024;
 /// held against all of them.
 pub const PATTERN_TOKENS_MAX: usize = 256 * 1024;
 
-/// Topics that a shard looks at when somebody subscribes to a pattern and wants the last values.
+/// Topics that a shard looks at in one turn for the last values that a new reader of a pattern wants; then it answers
+/// with what it has, and goes on when it is asked again.
 pub const PATTERN_SCAN_MAX: usize = 64 * 1024;
 
-/// Last values that one shard sends to a new reader of a pattern.
-pub const PATTERN_SNAPSHOT_MAX: usize = 1024;
+/// Last values in one such answer. The next is asked for when the reader has taken most of what it got.
+pub const PATTERN_PAGE_MAX: usize = 256;
 
 /// Searches for last values that a shard answers in one turn, all by one pass over its topics; the others wait for the
 /// next turn.
@@ -265,6 +266,13 @@ pub const HISTORY_ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
 
 /// Topics looked at for the largest history when the bytes kept are at their bound.
 pub const SHED_SAMPLE: usize = 64;
+
+/// Histories halved at a time because of `memory_len_max`; what is still too much is looked at the next time.
+pub const HISTORIES_HALVED_MAX: u64 = 256;
+
+/// How often a shard looks whether it holds more than its share of `memory_len_max`, in milliseconds. What comes in
+/// between may go past it.
+pub const MEMORY_INTERVAL_MS: u64 = 100;
 
 /// Topics looked at per turn for history that has grown too old.
 pub const SWEEP_PER_TURN: usize = 16;
@@ -356,6 +364,9 @@ pub struct Limits {
     pub reader_bandwidth_max: u32,
     /// Payload bytes of all last values together, in the process. Past it a topic's value is delivered, not kept.
     pub retained_len_max: u64,
+    /// Bytes of histories, outboxes, lags and unfinished messages together, in the process; 0 for no limit. Past it the
+    /// largest are let go.
+    pub memory_len_max: u64,
     /// How long a message id is remembered, in milliseconds; 0 for not at all.
     pub message_id_ttl_ms: u64,
     /// From accepting to a complete opening handshake or request head, in milliseconds.
@@ -385,6 +396,7 @@ impl Default for Limits {
             outbox_len_max: 1024 * 1024,
             reader_bandwidth_max: 0,
             retained_len_max: 1024 * 1024 * 1024,
+            memory_len_max: 0,
             message_id_ttl_ms: 300_000,
             handshake_timeout_ms: 10_000,
             body_timeout_ms: 30_000,

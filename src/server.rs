@@ -96,20 +96,26 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let (mut by_shard, is_clean) = loaded.map_or((Vec::new(), true), |loaded| (loaded.by_shard, loaded.is_clean));
     by_shard.resize_with(config.shards, Vec::new);
     let mut by_shard = by_shard.into_iter();
+    let (has_restored, all_restored) = mpsc::channel::<()>();
     for (index, (driver, mailbox)) in drivers.into_iter().zip(mailboxes).enumerate() {
         // Each shard has random numbers of its own: delays that are spread would come in equal pairs otherwise.
         let seed = settings.seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let settings = Settings { shard: ShardId(index as u8), seed, ..settings.clone() };
         let (wakers, report) = (Arc::clone(&wakers), report.clone());
         let topics = by_shard.next().unwrap_or_default();
+        let has_restored = has_restored.clone();
         let run = move || {
             let mut shard = Shard::new(settings);
             snapshots::restore(&mut shard, ShardId(index as u8), topics, is_clean);
+            drop(has_restored);
             run_shard(shard, index, driver, mailbox, &wakers, &report);
         };
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(run);
         shards.push(thread.map_err(|error| StartError(format!("cannot start a thread: {error}")))?);
     }
+    // It is ready when every shard has its topics back.
+    drop(has_restored);
+    let _ = all_restored.recv();
     let write = |snapshot: &SnapshotSettings| {
         let writer = snapshots::Writer::new(snapshot.clone(), portions, drainer.clone(), config.shards);
         thread::Builder::new().name("snapshot".to_owned()).spawn(move || writer.run())

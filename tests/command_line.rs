@@ -68,6 +68,7 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
         (&["serve", "--config", "/nonexistent/fanwire.toml"], "--config: cannot read /nonexistent/fanwire.toml"),
         (&["serve", "--unknown"], "unexpected argument '--unknown' found"),
         (&["publish", "a b", "x"], "a b: a topic is 1 to 255 bytes"),
+        (&["publish", "a", "x", "--message-id", "a b"], "\"a b\" is not an id: 1 to 255 visible"),
         (&["subscribe", "--url", "https://localhost", "a"], "TLS is not in this version yet"),
         (&["replay", "/nonexistent/file.csv"], "/nonexistent/file.csv: No such file"),
         (&["serve", "--listen", &taken], &taken),
@@ -108,6 +109,18 @@ fn a_gateway_says_where_it_listens_and_ends_in_order_by_a_signal() {
         }
         gateway.signal(signal);
         assert_eq!(gateway.end().code(), Some(0), "SIG{signal}");
+    }
+}
+
+#[test]
+fn a_message_with_an_id_is_said_once_however_often_it_is_published() {
+    let gateway = Gateway::start(&["serve", "--listen", "127.0.0.1:0", "--shards", "2"]);
+    let url = gateway.said[0].strip_prefix("listening on ").expect("an address");
+    let arguments = ["publish", "-v", "orders.new", "{\"total\":12}", "--message-id", "order-7713"];
+    for repeat in [false, true] {
+        let (code, out, err) = run(fanwire(&arguments).env("FANWIRE_URL", url));
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.contains("\"offset\":1") && out.contains("\"duplicate\":true") == repeat, "{out}");
     }
 }
 

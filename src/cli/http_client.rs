@@ -16,6 +16,8 @@ pub(super) struct Request<'a> {
     pub(super) content_type: &'static str,
     /// `Fanwire-Key`; visible ASCII and spaces, which whoever makes it has checked.
     pub(super) key: Option<&'a str>,
+    /// `Fanwire-Id`, likewise.
+    pub(super) id: Option<&'a str>,
     pub(super) body: std::borrow::Cow<'a, [u8]>,
 }
 
@@ -116,6 +118,9 @@ impl<S: Read + Write, D: FnMut() -> io::Result<S>> HttpClient<S, D> {
         bytes.extend_from_slice(head.as_bytes());
         if let Some(key) = request.key {
             bytes.extend_from_slice(format!("Fanwire-Key: {key}\r\n").as_bytes());
+        }
+        if let Some(id) = request.id {
+            bytes.extend_from_slice(format!("Fanwire-Id: {id}\r\n").as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(&request.body);
@@ -283,7 +288,13 @@ mod tests {
     }
 
     fn post(body: &'static str) -> Request<'static> {
-        Request { path: "/publish/t".to_owned(), content_type: "text/plain", key: None, body: body.as_bytes().into() }
+        Request {
+            path: "/publish/t".to_owned(),
+            content_type: "text/plain",
+            key: None,
+            id: None,
+            body: body.as_bytes().into(),
+        }
     }
 
     const OK_A: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";

@@ -10,8 +10,10 @@ use super::End;
 use super::output::{self, Refusals};
 use super::publisher::{self, Kind, Message, Publisher, kind_of};
 use super::server_url::ServerFlags;
-use crate::command::TopicName;
-use crate::limits::{CLIENT_BATCH_LEN_MAX, CLIENT_BATCH_LINES_MAX, INPUT_LINE_LEN_MAX, KEY_LEN_MAX};
+use crate::command::{TopicName, is_message_id};
+use crate::limits::{
+    CLIENT_BATCH_LEN_MAX, CLIENT_BATCH_LINES_MAX, INPUT_LINE_LEN_MAX, KEY_LEN_MAX, MESSAGE_ID_LEN_MAX,
+};
 
 /// Publish one message, or each line of standard input
 ///
@@ -28,6 +30,9 @@ pub(super) struct Arguments {
     /// The conflation key of the messages
     #[arg(long)]
     key: Option<String>,
+    /// What names MESSAGE, so that publishing it again within minutes says it once
+    #[arg(long, value_name = "ID", requires = "message")]
+    message_id: Option<String>,
     /// Publish as binary; a line then keeps every byte before its line feed
     #[arg(long)]
     binary: bool,
@@ -42,6 +47,7 @@ const EXAMPLES: &str = "\
 Examples:
   fanwire publish px.AAPL '{\"last\":430.47}'
   fanwire publish -v chat.lobby 'hello, all'
+  fanwire publish orders.new '{\"total\":12}' --message-id order-7713
   ping example.com | fanwire publish net.ping
   tail -f access.log | fanwire publish log.web --url http://127.0.0.1:9000";
 
@@ -51,6 +57,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     }
     if let Some(key) = arguments.key.as_deref().filter(|key| !is_key(key)) {
         return Err(End::Usage(format!("\"{key}\" is not a key: 1 to {KEY_LEN_MAX} visible ASCII characters")));
+    }
+    if let Some(id) = arguments.message_id.as_deref().filter(|id| !is_message_id(id)) {
+        return Err(End::Usage(format!("\"{id}\" is not an id: 1 to {MESSAGE_ID_LEN_MAX} visible ASCII characters")));
     }
     let mut publisher = publisher::to(&arguments.server.url);
     let mut session = Session { arguments, refusals: Refusals::default(), count: 0 };
@@ -94,7 +103,8 @@ impl Session<'_> {
             match kind {
                 Some(kind) => {
                     let (topic, key) = (self.arguments.topic.as_str(), self.arguments.key.as_deref());
-                    messages.push(Message { topic, key, kind: single_kind(kind, lines.len()), payload: line });
+                    let (id, kind) = (self.arguments.message_id.as_deref(), single_kind(kind, lines.len()));
+                    messages.push(Message { topic, key, id, kind, payload: line });
                     numbers.push(number);
                 }
                 None => self.refusals.tell(&self.name(number), "it is not UTF-8; --binary publishes any bytes"),

@@ -28,6 +28,8 @@ pub(super) enum Kind {
 pub(super) struct Message<'a> {
     pub(super) topic: &'a str,
     pub(super) key: Option<&'a str>,
+    /// What names it; of a message that goes alone.
+    pub(super) id: Option<&'a str>,
     pub(super) kind: Kind,
     pub(super) payload: &'a [u8],
 }
@@ -92,12 +94,14 @@ fn request<'a>(run: &[Message<'a>]) -> Request<'a> {
                 _ => "text/plain; charset=utf-8",
             },
             key: message.key,
+            id: message.id,
             body: message.payload.into(),
         },
         _ => Request {
             path: "/publish".to_owned(),
             content_type: "application/x-ndjson",
             key: None,
+            id: None,
             body: Cow::Owned(ndjson(run)),
         },
     }
@@ -179,7 +183,7 @@ mod tests {
     use super::*;
 
     fn message<'a>(kind: Kind, payload: &'a str) -> Message<'a> {
-        Message { topic: "a/b", key: None, kind, payload: payload.as_bytes() }
+        Message { topic: "a/b", key: None, id: None, kind, payload: payload.as_bytes() }
     }
 
     #[test]

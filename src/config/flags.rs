@@ -77,6 +77,9 @@ pub struct ConfigFlags {
     /// Last values of all topics together [default: 1GiB]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub retained_len_max: Option<String>,
+    /// Histories, outboxes and unfinished messages together, 0 for no limit [default: 0]
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
+    pub memory_len_max: Option<String>,
     /// How long a repeat is known by its message id, 0s for not at all [default: 5m]
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub message_id_ttl: Option<String>,
@@ -124,7 +127,7 @@ impl ConfigFlags {
     }
 
     #[rustfmt::skip]
-    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 28] {
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 29] {
         [
             ("shards", "--shards", &self.shards),
             ("driver", "--driver", &self.driver),
@@ -146,6 +149,7 @@ impl ConfigFlags {
             ("outbox_len_max", "--outbox-len-max", &self.outbox_len_max),
             ("reader_bandwidth_max", "--reader-bandwidth-max", &self.reader_bandwidth_max),
             ("retained_len_max", "--retained-len-max", &self.retained_len_max),
+            ("memory_len_max", "--memory-len-max", &self.memory_len_max),
             ("message_id_ttl", "--message-id-ttl", &self.message_id_ttl),
             ("handshake_timeout", "--handshake-timeout", &self.handshake_timeout),
             ("body_timeout", "--body-timeout", &self.body_timeout),

@@ -10,7 +10,7 @@ use crate::command::{
     Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
     ShardId, Terms, TopicImage, TopicName, TopicState,
 };
-use crate::limits::{SHED_SAMPLE, SWEEP_PER_TURN};
+use crate::limits::{HISTORIES_HALVED_MAX, SHED_SAMPLE, SWEEP_PER_TURN};
 use crate::time::MonoTime;
 
 /// What only the home shard knows of a topic.
@@ -84,16 +84,32 @@ impl Home {
         self.history.since(since, self.offset).or_else(by_last)
     }
 
-    /// Payload bytes of the history that are not those of the last value.
-    fn past_len(&self) -> u64 {
-        let last_len = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
-        self.history.len().saturating_sub(last_len)
+    /// Payload bytes kept. What stands in the history and is the last value counts as the last value.
+    pub fn kept(&self) -> Kept {
+        let last = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
+        Kept { last, history: self.history.len().saturating_sub(last) }
+    }
+}
+
+/// Payload bytes kept, each once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Last values.
+    pub last: u64,
+    /// Histories, without the last values in them.
+    pub history: u64,
+}
+
+impl Kept {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.last + self.history
     }
 
-    /// Payload bytes kept; the last value counts by itself only where it does not stand in the history.
-    fn retained_len(&self) -> u64 {
-        let last_len = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
-        if self.history.is_empty() { last_len } else { self.history.len() }
+    pub(super) fn change(&mut self, before: Self, after: Self) {
+        self.last = self.last - before.last + after.last;
+        self.history = self.history - before.history + after.history;
     }
 }
 
@@ -170,13 +186,13 @@ impl Hub {
     /// Keeps a publication as the last value and in the history, as far as the bytes kept have room.
     pub(super) fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
         let home = self.topics[id].home.as_mut().expect("only a home keeps");
-        let before = home.retained_len();
+        let before = home.kept();
         home.last = None;
         home.history.push(publication, &home.settings);
         home.last = home.settings.last.then(|| Arc::clone(publication));
-        let after = home.retained_len();
-        self.retained_len = self.retained_len - before + after;
-        while self.retained_len > self.settings.retained_len_max {
+        let after = home.kept();
+        self.kept.change(before, after);
+        while self.kept.total() > self.settings.retained_len_max {
             if !self.shed(id) {
                 self.forget(id);
                 break;
@@ -186,23 +202,41 @@ impl Hub {
 
     /// Frees half of the history that is the largest among some, beside the last values; `false` if that is nothing.
     fn shed(&mut self, newest: TopicId) -> bool {
+        self.shed_sample(Some(newest))
+    }
+
+    /// Frees histories, the largest among some by its older half again and again, until so many bytes are free or none
+    /// is found; returns how many were halved.
+    pub fn shed_history(&mut self, len: u64) -> u64 {
+        let (end, mut halved, mut found_nothing) = (self.kept.history.saturating_sub(len), 0, 0);
+        // Samples go round the table: none is left where a whole round finds nothing.
+        let samples = self.topics.places().div_ceil(SHED_SAMPLE);
+        while self.kept.history > end && halved < HISTORIES_HALVED_MAX && found_nothing < samples {
+            let has_shed = self.shed_sample(None);
+            halved += u64::from(has_shed);
+            found_nothing = if has_shed { 0 } else { found_nothing + 1 };
+        }
+        halved
+    }
+
+    fn shed_sample(&mut self, newest: Option<TopicId>) -> bool {
         let sample = self.topics.sample(self.sweep_at, SHED_SAMPLE);
-        let past_len = |id: &TopicId| self.topics[*id].home.as_ref().map_or(0, |home| home.past_len());
-        let largest = sample.chain([newest]).max_by_key(past_len).filter(|id| past_len(id) > 0);
+        let past_len = |id: &TopicId| self.topics[*id].home.as_ref().map_or(0, |home| home.kept().history);
+        let largest = sample.chain(newest).max_by_key(past_len).filter(|id| past_len(id) > 0);
         self.sweep_at = self.sweep_at.wrapping_add(SHED_SAMPLE);
         let Some(home) = largest.and_then(|id| self.topics[id].home.as_mut()) else { return false };
-        let before = home.retained_len();
+        let before = home.kept();
         home.history.drop_half();
-        let after = home.retained_len();
-        self.retained_len = self.retained_len - before + after;
+        let after = home.kept();
+        self.kept.change(before, after);
         self.sheds += 1;
-        after < before
+        after.total() < before.total()
     }
 
     /// Keeps nothing of a topic, so that its value is delivered and the bytes kept are what they were before it.
     fn forget(&mut self, id: TopicId) {
         if let Some(home) = self.topics[id].home.as_mut() {
-            self.retained_len -= home.retained_len();
+            self.kept.change(home.kept(), Kept::default());
             home.history = History::default();
             home.last = None;
             self.sheds += 1;
@@ -221,9 +255,9 @@ impl Hub {
 
     pub(super) fn expire(&mut self, now: MonoTime, id: TopicId) {
         if let Some(home) = self.topics[id].home.as_mut() {
-            let before = home.retained_len();
+            let before = home.kept();
             home.history.expire(now, &home.settings);
-            self.retained_len = self.retained_len - before + home.retained_len();
+            self.kept.change(before, home.kept());
         }
     }
 
@@ -290,7 +324,8 @@ impl Hub {
         let id = self.find(topic)?;
         let presence = self.presence(id)?;
         let home = self.topics[id].home.as_ref()?;
-        Some(TopicState { position: home.position(), presence, last: home.last.clone() })
+        let Kept { last: last_len, history: history_len } = home.kept();
+        Some(TopicState { position: home.position(), presence, last: home.last.clone(), last_len, history_len })
     }
 
     pub(super) fn ensure_home(&mut self, topic: &TopicName) -> Result<TopicId, Refusal> {
@@ -329,9 +364,9 @@ impl Hub {
     /// Keeps the history of a topic and no last value.
     pub(super) fn forget_last(&mut self, id: TopicId) {
         if let Some(home) = self.topics[id].home.as_mut() {
-            let before = home.retained_len();
+            let before = home.kept();
             home.last = None;
-            self.retained_len = self.retained_len - before + home.retained_len();
+            self.kept.change(before, home.kept());
         }
     }
 }
@@ -440,8 +475,31 @@ mod tests {
         }
         say(&mut hub, "big", &"x".repeat(2_000));
         assert!(hub.sizes().retained_len <= 1_000);
-        let summed: u64 =
-            hub.topics.iter_mut().map(|topic| topic.home.as_ref().map_or(0, |home| home.retained_len())).sum();
+        let summed: u64 = (0..hub.topics.places())
+            .filter_map(|place| hub.topics.get(TopicId(place as u32)))
+            .map(|topic| topic.home.as_ref().map_or(0, |home| home.kept().total()))
+            .sum();
         assert_eq!(hub.sizes().retained_len, summed);
+    }
+
+    #[test]
+    fn histories_are_halved_the_largest_first_until_enough_is_free() {
+        let mut hub = hub(1, 1_000, 1 << 30);
+        let settings = TopicSettings { history: 1_000, ..TopicSettings::default() };
+        let pattern = crate::command::Target::parse(">").expect("a pattern");
+        hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
+        for n in 0..20 {
+            let count = if n == 7 { 100 } else { 3 };
+            (0..count).for_each(|_| drop(say(&mut hub, &format!("t.{n}"), &"x".repeat(100))));
+        }
+        let before = hub.sizes().kept;
+        assert_eq!((before.last, before.history), (2_000, 9_900 + 19 * 200));
+        assert_eq!(hub.shed_history(4_000), 1);
+        let kept = |hub: &mut Hub, topic: &str| hub.state(topic).expect("the topic is there").history_len;
+        assert_eq!((kept(&mut hub, "t.7"), kept(&mut hub, "t.8")), (4_900, 200));
+        hub.shed_history(u64::MAX);
+        let after = hub.sizes().kept;
+        assert_eq!((after.last, after.history), (2_000, 0), "last values stay");
+        assert_eq!(hub.shed_history(1), 0);
     }
 }

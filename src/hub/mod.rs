@@ -17,7 +17,7 @@ mod readers;
 mod rules;
 mod topic_table;
 
-pub use home::{Outcome, Published};
+pub use home::{Kept, Outcome, Published};
 pub use images::home_of;
 pub use patterns::PatternId;
 pub use presence::PresenceChange;
@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
-use crate::limits::{PATTERN_SCAN_MAX, PATTERN_SNAPSHOT_MAX, PATTERN_TOKENS_MAX, SNAPSHOT_VISITS_MAX};
+use crate::limits::{PATTERN_PAGE_MAX, PATTERN_SCAN_MAX, PATTERN_TOKENS_MAX, SNAPSHOT_VISITS_MAX};
 use message_ids::MessageIds;
 use patterns::{PatternTable, token_count};
 use presence::Watches;
@@ -68,7 +68,8 @@ pub struct Hub {
     watches: Watches,
     homes: usize,
     epochs_given: u64,
-    retained_len: u64,
+    /// Payload bytes of last values and histories.
+    kept: Kept,
     /// How often the bytes kept were past their bound.
     sheds: u64,
     /// The next topic to look at, by slab place.
@@ -86,7 +87,7 @@ impl Hub {
             watches: Watches::default(),
             homes: 0,
             epochs_given: 0,
-            retained_len: 0,
+            kept: Kept::default(),
             sheds: 0,
             sweep_at: 0,
             settings,
@@ -224,35 +225,51 @@ impl Hub {
         self.patterns.set_interest(pattern, shard, readers);
     }
 
-    /// For each of `patterns` the last values of the topics that have their home here and match it: at most
-    /// [`PATTERN_SNAPSHOT_MAX`], found among the first [`PATTERN_SCAN_MAX`] topics. One pass for all of them, bounded
-    /// by [`SNAPSHOT_VISITS_MAX`]. A pattern that nobody reads any more has none.
-    pub fn snapshots<'a>(&mut self, patterns: impl Iterator<Item = &'a Pattern>) -> Vec<Vec<Arc<Publication>>> {
-        let mut found = Vec::new();
+    /// For each of `patterns` the last values of the topics that have their home here and match it, from a place in the
+    /// table on: at most [`PATTERN_PAGE_MAX`], found among [`PATTERN_SCAN_MAX`] topics, in one pass for all of them that
+    /// is bounded by [`SNAPSHOT_VISITS_MAX`]. A pattern that nobody reads any more has none.
+    pub fn snapshots<'a>(&mut self, patterns: impl Iterator<Item = &'a Pattern>, place: u32) -> Vec<SnapshotPage> {
+        let mut pages = Vec::new();
         let mut wanted: BTreeMap<PatternId, Vec<usize>> = BTreeMap::new();
         for pattern in patterns {
             if let Some(id) = self.patterns.find(pattern) {
-                wanted.entry(id).or_default().push(found.len());
+                wanted.entry(id).or_default().push(pages.len());
             }
-            found.push(Vec::new());
+            pages.push(SnapshotPage::default());
         }
-        let mut visits = 0;
-        for topic in self.topics.iter_mut().take(PATTERN_SCAN_MAX) {
-            if visits > SNAPSHOT_VISITS_MAX || wanted.is_empty() {
-                break;
-            }
+        let (mut place, mut visits, mut scanned) = (place as usize, 0, 0);
+        let end = self.topics.places();
+        while place < end && !wanted.is_empty() && visits <= SNAPSHOT_VISITS_MAX && scanned < PATTERN_SCAN_MAX {
+            let id = TopicId(place as u32);
+            place += 1;
+            scanned += 1;
+            let Some(topic) = self.topics.get_mut(id) else { continue };
             if topic.home.as_ref().is_none_or(|home| home.last.is_none()) {
                 continue;
             }
             topic.match_patterns(&self.patterns, &mut visits);
             let Some(last) = topic.home.as_ref().and_then(|home| home.last.as_ref()) else { continue };
+            let mut has_full = false;
             for index in topic.matched.iter().filter_map(|id| wanted.get(id)).flatten() {
-                if found[*index].len() < PATTERN_SNAPSHOT_MAX {
-                    found[*index].push(Arc::clone(last));
+                pages[*index].publications.push(Arc::clone(last));
+                has_full |= pages[*index].publications.len() >= PATTERN_PAGE_MAX;
+            }
+            if has_full {
+                for index in
+                    wanted.values().flatten().filter(|index| pages[**index].is_full()).copied().collect::<Vec<_>>()
+                {
+                    pages[index].next = Some(place as u32);
                 }
+                wanted.retain(|_, indices| {
+                    indices.retain(|index| !pages[*index].is_full());
+                    !indices.is_empty()
+                });
             }
         }
-        found
+        if place < end {
+            wanted.values().flatten().for_each(|index| pages[*index].next = Some(place as u32));
+        }
+        pages
     }
 
     /// Topics that this shard knows, patterns that any shard reads, and payload bytes of last values: for the metrics.
@@ -261,12 +278,28 @@ impl Hub {
         HubSizes {
             topics: self.homes,
             patterns: self.patterns.len(),
-            retained_len: self.retained_len,
+            retained_len: self.kept.total(),
+            kept: self.kept,
             entries: self.topics.len(),
             sheds: self.sheds,
             message_ids: self.message_ids.sizes().0,
             message_ids_len: self.message_ids.sizes().1,
         }
+    }
+}
+
+/// Some of the last values that a new reader of a pattern gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotPage {
+    /// Of topics that have their home here.
+    pub publications: Vec<Arc<Publication>>,
+    /// Where to go on, if there may be more.
+    pub next: Option<u32>,
+}
+
+impl SnapshotPage {
+    fn is_full(&self) -> bool {
+        self.publications.len() >= PATTERN_PAGE_MAX
     }
 }
 
@@ -277,8 +310,10 @@ pub struct HubSizes {
     pub topics: usize,
     /// Patterns.
     pub patterns: usize,
-    /// Payload bytes of the last values.
+    /// Payload bytes of last values and histories.
     pub retained_len: u64,
+    /// The same by class.
+    pub kept: Kept,
     /// Topics in the table, home or not.
     pub entries: usize,
     /// How often the bytes kept were past their bound and something was let go.
@@ -330,7 +365,8 @@ pub(crate) mod tests {
         let Published { publication: last, shards } = say(&mut hub, "px.AAPL", "2");
         assert_eq!(shards, 1 << 2);
         assert_eq!(hub.state("px.AAPL").expect("the topic is there").presence.readers, 7);
-        assert_eq!(hub.snapshots([&pattern, &pattern].into_iter()), [1, 1].map(|_| vec![last.clone()]));
+        let page = SnapshotPage { publications: vec![last.clone()], next: None };
+        assert_eq!(hub.snapshots([&pattern, &pattern].into_iter(), 0), [page.clone(), page]);
         hub.set_pattern_interest(&pattern, ShardId(2), 0);
         assert_eq!(say(&mut hub, "px.AAPL", "3").shards, 0);
     }

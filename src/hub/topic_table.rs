@@ -108,8 +108,8 @@ impl TopicTable {
         self.topics.get(id.0 as usize)
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
-        self.topics.iter_mut().map(|(_, topic)| topic)
+    pub fn get_mut(&mut self, id: TopicId) -> Option<&mut Topic> {
+        self.topics.get_mut(id.0 as usize)
     }
 
     /// Some topics from a place on, round the table.

@@ -58,6 +58,8 @@ pub enum Request {
     },
     /// The last values of the topics at home here that match a pattern; answered by `PatternSnapshot`.
     AskPattern {
+        /// Where in the table of topics to begin.
+        place: u32,
         /// The pattern, in which the sender's interest is noted.
         pattern: Pattern,
         /// Comes back.
@@ -140,6 +142,8 @@ pub enum Answer {
     /// The last values of a pattern's topics. What was delivered before this includes each of them, or nothing of its
     /// topic.
     PatternSnapshot {
+        /// Where to go on, if there is more.
+        next: Option<u32>,
         /// From the request.
         ticket: u32,
         /// The last values of the sender's topics.

@@ -66,6 +66,10 @@ pub struct ShardMetrics {
     pub snapshot_errors: u64,
     /// Seconds since the last snapshot, or since the start; likewise.
     pub snapshot_age_s: u64,
+    /// Bytes held, by [`MemoryClass`].
+    pub memory: [u64; MemoryClass::ALL.len()],
+    /// How often some were let go because of `memory_len_max`, likewise.
+    pub shed: [u64; MemoryClass::ALL.len()],
     /// Pooled blocks in use.
     pub blocks_in_use: u64,
     /// Mails that wait.
@@ -78,6 +82,45 @@ impl ShardMetrics {
     /// Counts an end.
     pub fn count_close(&mut self, reason: CloseReason) {
         self.closes[reason.index()] += 1;
+    }
+}
+
+/// What a shard holds bytes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryClass {
+    /// Last values.
+    LastValues,
+    /// Histories, without the last values in them.
+    History,
+    /// What waits for readers.
+    Outboxes,
+    /// What readers would rather skip than wait for, and what is held for subscriptions under way.
+    Lag,
+    /// Unfinished messages and requests.
+    Reassembly,
+    /// Message ids remembered.
+    MessageIds,
+    /// The windows of shared compression streams.
+    Streams,
+}
+
+impl MemoryClass {
+    /// Each of them, by discriminant.
+    pub const ALL: [Self; 7] =
+        [Self::LastValues, Self::History, Self::Outboxes, Self::Lag, Self::Reassembly, Self::MessageIds, Self::Streams];
+
+    /// Its label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::LastValues => "last_values",
+            Self::History => "history",
+            Self::Outboxes => "outboxes",
+            Self::Lag => "lag",
+            Self::Reassembly => "reassembly",
+            Self::MessageIds => "message_ids",
+            Self::Streams => "streams",
+        }
     }
 }
 

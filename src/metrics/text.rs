@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{ShardMetrics, TurnTimes};
+use super::{MemoryClass, ShardMetrics, TurnTimes};
 use crate::close::CloseReason;
 
 /// The metrics of all shards as OpenMetrics text, each with a `shard` label.
@@ -84,6 +84,22 @@ impl Collector for Shards {
             for (transport, value) in values {
                 let labels = [("shard", shard.as_str()), ("transport", transport)];
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor("memory_bytes", "Bytes held, by class", None, MetricType::Gauge)?;
+        for (shard, metrics) in self.numbered() {
+            for class in MemoryClass::ALL {
+                let labels = [("shard", shard.as_str()), ("class", class.label())];
+                ConstGauge::new(metrics.memory[class as usize]).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Times that something was let go because of memory_len_max";
+        let mut family = encoder.encode_descriptor("shed", help, None, MetricType::Counter)?;
+        for (shard, metrics) in self.numbered() {
+            // Last values and message ids have bounds of their own.
+            for class in [MemoryClass::History, MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly] {
+                let labels = [("shard", shard.as_str()), ("class", class.label())];
+                ConstCounter::new(metrics.shed[class as usize]).encode(family.encode_family(&labels)?)?;
             }
         }
         let mut family = encoder.encode_descriptor("closes", "Connections ended", None, MetricType::Counter)?;

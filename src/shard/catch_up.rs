@@ -9,74 +9,114 @@ use crate::command::{Publication, TopicName};
 
 #[derive(Debug, Default)]
 pub(super) struct CatchUp {
-    publications: BTreeMap<(TopicName, u64), Kept>,
-    /// What counts of what was said meanwhile.
+    /// What shards answered.
+    kept: Publications,
+    /// What was said meanwhile.
+    held: Publications,
+    /// What counts of that.
     held_len: usize,
 }
 
-#[derive(Debug)]
-struct Kept {
-    publication: Arc<Publication>,
-    /// It was said meanwhile, so that it counts as what waits for a reader.
-    is_held: bool,
-}
+/// By topic and offset.
+type Publications = BTreeMap<(TopicName, u64), Arc<Publication>>;
 
 impl CatchUp {
     /// Keeps what a shard answered.
     pub fn keep(&mut self, publications: Vec<Arc<Publication>>) {
         for publication in publications {
-            self.insert(publication, false);
+            let key = key(&publication);
+            if self.held.contains_key(&key) || self.kept.contains_key(&key) {
+                continue;
+            }
+            // Behind what was said meanwhile in its topic it waits like that.
+            if self.held.range((key.0.clone(), 0)..key.clone()).next().is_some() {
+                self.hold_one(key, &publication);
+            } else {
+                self.kept.insert(key, publication);
+            }
         }
     }
 
     /// Keeps what was said meanwhile; `false` if more of that waits than `len_max`.
     pub fn hold(&mut self, publications: &[Arc<Publication>], len_max: usize) -> bool {
         for publication in publications {
-            self.insert(Arc::clone(publication), true);
+            let key = key(publication);
+            if self.kept.contains_key(&key) {
+                continue;
+            }
+            // An answer of the same turn may be there already: it comes behind.
+            let behind = (key.0.clone(), key.1 + 1)..=(key.0.clone(), u64::MAX);
+            let behind: Vec<_> = self.kept.range(behind).map(|(key, _)| key.clone()).collect();
+            for key in behind {
+                if let Some(publication) = self.kept.remove(&key) {
+                    self.hold_one(key, &publication);
+                }
+            }
+            self.hold_one(key, publication);
         }
         self.held_len <= len_max
     }
 
-    fn insert(&mut self, publication: Arc<Publication>, is_held: bool) {
-        let key = (publication.topic.clone(), publication.position.offset);
-        let len = if is_held { held_len(&publication) } else { 0 };
-        self.publications.entry(key).or_insert_with(|| {
-            self.held_len += len;
-            Kept { publication, is_held }
+    fn hold_one(&mut self, key: (TopicName, u64), publication: &Arc<Publication>) {
+        self.held.entry(key).or_insert_with(|| {
+            self.held_len += held_len(publication);
+            Arc::clone(publication)
         });
     }
 
-    /// The next publication, and whether it was said meanwhile.
-    pub fn pop(&mut self) -> Option<(Arc<Publication>, bool)> {
-        let (_, kept) = self.publications.pop_first()?;
-        self.held_len -= kept.held_len();
-        Some((kept.publication, kept.is_held))
+    /// The next publication, and whether it was said meanwhile. While more answers are to come, nothing of that: one of
+    /// them may bring what was said before it.
+    pub fn pop(&mut self, waits_for_more: bool) -> Option<(Arc<Publication>, bool)> {
+        let is_kept_first = match (self.kept.first_key_value(), self.held.first_key_value()) {
+            (Some((kept, _)), Some((held, _))) => waits_for_more || kept < held,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if is_kept_first {
+            return self.kept.pop_first().map(|(_, publication)| (publication, false));
+        }
+        if waits_for_more {
+            return None;
+        }
+        let (_, publication) = self.held.pop_first()?;
+        self.held_len -= held_len(&publication);
+        Some((publication, true))
+    }
+
+    /// Publications that shards answered and that wait.
+    pub fn kept_count(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Bytes of what was said meanwhile.
+    pub fn len(&self) -> usize {
+        self.held_len
     }
 
     /// Forgets what was said in a topic.
     pub fn forget_topic(&mut self, topic: &TopicName) {
-        let offsets = self.publications.range((topic.clone(), 0)..=(topic.clone(), u64::MAX)).map(|(key, _)| key.1);
-        for offset in offsets.collect::<Vec<_>>() {
-            if let Some(kept) = self.publications.remove(&(topic.clone(), offset)) {
-                self.held_len -= kept.held_len();
-            }
-        }
+        let forget = |publications: &mut Publications| {
+            let range = (topic.clone(), 0)..=(topic.clone(), u64::MAX);
+            let keys: Vec<_> = publications.range(range).map(|(key, _)| key.clone()).collect();
+            keys.iter().filter_map(|key| publications.remove(key)).map(|gone| held_len(&gone)).sum::<usize>()
+        };
+        forget(&mut self.kept);
+        self.held_len -= forget(&mut self.held);
     }
 
     /// Forgets what was said in every topic that `is_wanted` does not want.
     pub fn retain(&mut self, is_wanted: impl Fn(&TopicName) -> bool) {
-        self.publications.retain(|(topic, _), kept| {
+        self.kept.retain(|(topic, _), _| is_wanted(topic));
+        self.held.retain(|(topic, _), publication| {
             let stays = is_wanted(topic);
-            self.held_len -= if stays { 0 } else { kept.held_len() };
+            self.held_len -= if stays { 0 } else { held_len(publication) };
             stays
         });
     }
 }
 
-impl Kept {
-    fn held_len(&self) -> usize {
-        if self.is_held { held_len(&self.publication) } else { 0 }
-    }
+fn key(publication: &Publication) -> (TopicName, u64) {
+    (publication.topic.clone(), publication.position.offset)
 }
 
 fn held_len(publication: &Publication) -> usize {
@@ -105,7 +145,7 @@ mod tests {
     }
 
     fn rest(catch_up: &mut CatchUp) -> Vec<(String, u64)> {
-        let next = || catch_up.pop().map(|(next, _)| (next.topic.as_str().to_owned(), next.position.offset));
+        let next = || catch_up.pop(false).map(|(next, _)| (next.topic.as_str().to_owned(), next.position.offset));
         std::iter::from_fn(next).collect()
     }
 
@@ -126,7 +166,7 @@ mod tests {
         catch_up.keep((0..100).map(|offset| said("a", offset)).collect());
         for offset in 100..300 {
             assert!(catch_up.hold(&[said("a", offset)], 10_100), "{offset}: as much is read as is said");
-            catch_up.pop();
+            catch_up.pop(false);
         }
         assert!(catch_up.hold(&[said("a", 300)], 10_100), "a hundred wait and one is said");
         assert!(!catch_up.hold(&[said("a", 301)], 10_100), "one too many");
@@ -141,5 +181,20 @@ mod tests {
         catch_up.forget_topic(&said("a", 0).topic);
         catch_up.retain(|topic| topic.as_str() != "b");
         assert_eq!(rest(&mut catch_up), [("a.b".to_owned(), 1), ("c".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn while_answers_are_to_come_only_they_are_given_out() {
+        let mut catch_up = CatchUp::default();
+        assert!(catch_up.hold(&[said("a", 4), said("a", 5), said("c", 2)], 10_000));
+        catch_up.keep(vec![said("a", 6), said("b", 1), said("c", 1), said("d", 3)]);
+        catch_up.keep(vec![said("a", 6), said("b", 1)]);
+        assert!(catch_up.hold(&[said("d", 2), said("d", 3)], 10_000), "of the same turn");
+        let mut next = || catch_up.pop(true).map(|(next, is_held)| (next.position.offset, is_held));
+        assert_eq!((next(), next(), next()), (Some((1, false)), Some((1, false)), None));
+        assert_eq!(catch_up.kept_count(), 0);
+        let expected = [("a", 4), ("a", 5), ("a", 6), ("c", 2), ("d", 2), ("d", 3)];
+        assert_eq!(rest(&mut catch_up), expected.map(|(topic, offset)| (topic.to_owned(), offset)));
+        assert_eq!(catch_up.held_len, 0);
     }
 }

@@ -253,6 +253,11 @@ impl Compressor {
         self.streams.len()
     }
 
+    /// Bytes that they keep.
+    pub fn streams_len(&self) -> usize {
+        self.streams.values().map(|stream| stream.history.len()).sum()
+    }
+
     fn join(&self, topic: TopicId, encoding: Encoding, count: usize) -> Join {
         match self.streams.get(&(topic, encoding)) {
             Some(stream) if (stream.until_join as usize) < count => Join::At(stream.until_join as usize),

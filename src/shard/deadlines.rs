@@ -24,6 +24,7 @@ impl Shard {
         self.hub.sweep(now);
         self.step_snapshot();
         self.step_presence();
+        self.step_memory();
         self.step_drain();
     }
 

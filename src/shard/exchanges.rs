@@ -37,6 +37,13 @@ pub(super) enum Waiting {
     Metrics { shards: Vec<ShardMetrics>, waits: usize },
 }
 
+impl HttpSession {
+    /// Bytes of an unfinished request.
+    pub fn held_len(&self) -> usize {
+        self.exchange.held_len()
+    }
+}
+
 impl Shard {
     pub(super) fn receive_requests(&mut self, id: ConnId, bytes: &[u8]) {
         let conn = &mut self.conns[id.index];
@@ -235,7 +242,8 @@ impl Shard {
                 self.conns[id.index].set(Flag::NO_ECHO, !options.echo);
                 let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
                 let (targets, policy) = (vec![Target::Topic(topic)], options.policy);
-                self.subscribe(id, Subscribe { id: None, targets, since, last: options.last, policy, presence: false });
+                let last = options.last;
+                self.subscribe(id, Subscribe { id: None, targets, since, last, policy, presence: false });
             }
         }
         let mut rest = upgrade.rest;
@@ -377,7 +385,8 @@ fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
         }
         None => out.extend_from_slice(b"null"),
     }
-    out.extend_from_slice(b"}\n");
+    let bytes = format!(",\"bytes\":{{\"last\":{},\"history\":{}}}}}\n", state.last_len, state.history_len);
+    out.extend_from_slice(bytes.as_bytes());
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -11,14 +11,15 @@ use super::catch_up::CatchUp;
 use super::conn::{Flag, Slot};
 use super::conns::Conns;
 use super::encoding::Encoding;
+use super::join_pattern::Page;
 use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Position, Publication, Refusal, ShardId,
-    Subscribe, Target, TopicName,
+    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Pattern, Position, Publication, Refusal,
+    ShardId, Subscribe, Target, TopicName,
 };
-use crate::hub::{PatternId, SubscriberKey};
+use crate::hub::{PatternId, SnapshotPage, SubscriberKey};
 use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
 use crate::mailbox::Request;
 
@@ -28,6 +29,10 @@ pub(super) struct Pending {
     operations: Slab<Operation>,
     /// What it gets once the operations are done.
     pub catch_up: CatchUp,
+    /// Last values of patterns that are still to be asked for.
+    pub pages: Vec<Page>,
+    /// The ticket of those that are asked for, one at a time, and their pattern.
+    pub page_asked: Option<(u32, Pattern)>,
 }
 
 #[derive(Debug)]
@@ -85,7 +90,7 @@ impl Shard {
                 Target::Topic(topic) if is_new => self.join_topic(id, topic, since, subscribe.last, ticket),
                 Target::Topic(topic) => self.ask_state(topic, ticket),
                 Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
-                Target::Pattern(_) => self.on_pattern_snapshot(ticket, Vec::new()),
+                Target::Pattern(_) => self.on_pattern_page(self.settings.shard, ticket, SnapshotPage::default()),
             }
             if is_new || subscribe.policy.is_some() {
                 self.note_policy(id, &wanted, subscribe.policy.unwrap_or_default());
@@ -190,8 +195,11 @@ impl Shard {
         while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
             && self.outboxes.ensure(&mut self.conns[id.index].outbox).len() < CATCH_UP_LEN_MAX
         {
-            let Some((publication, is_held)) = pending.catch_up.pop() else {
-                self.release_pending(id);
+            let waits_for_more = pending.page_asked.is_some() || !pending.pages.is_empty();
+            let Some((publication, is_held)) = pending.catch_up.pop(waits_for_more) else {
+                if !waits_for_more {
+                    self.release_pending(id);
+                }
                 break;
             };
             // What this turn's run brings anyway is not said twice.
@@ -199,6 +207,7 @@ impl Shard {
                 self.send_alone(id, &publication);
             }
         }
+        self.ask_pages(id);
         self.mark_dirty(id);
     }
 
@@ -259,7 +268,10 @@ impl Shard {
                     skipping.forget_topic(topic);
                 }
                 Target::Topic(_) => {}
-                Target::Pattern(_) => has_pattern = true,
+                Target::Pattern(pattern) => {
+                    has_pattern = true;
+                    self.forget_pages(id, pattern);
+                }
             }
         }
         if has_pattern {
@@ -272,6 +284,10 @@ impl Shard {
         if let Some(slot) = lag {
             self.lags[slot] = skipping;
             self.mark_dirty(id);
+        }
+        if has_pattern {
+            // It may have waited for last values that are not wanted any more.
+            self.catch_up(id);
         }
     }
 

@@ -6,16 +6,18 @@
 //! ```
 //! Only with the interest noted everywhere is what the reader gets without a gap. It joins behind the runs of its
 //! turn, which are in the last values. Those are looked for once a turn for all who asked, because the search goes
-//! through all topics.
+//! through all topics, and come in pages: the next when the reader has taken the one before. Until the last is there, what
+//! is said meanwhile waits.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 use super::Shard;
 use super::join::pending_mut;
 use super::subscription::{Place, TargetId};
 use super::tickets::Ticket;
-use crate::command::{ConnId, Pattern, Publication, ShardId, Target};
-use crate::limits::SNAPSHOTS_PER_TURN_MAX;
+use crate::command::{ConnId, Pattern, ShardId, Target};
+use crate::hub::SnapshotPage;
+use crate::limits::{PATTERN_PAGE_MAX, SNAPSHOTS_PER_TURN_MAX};
 use crate::mailbox::{Answer, Request};
 
 /// A search for the last values of a pattern's topics.
@@ -25,6 +27,15 @@ pub(super) struct Search {
     from: ShardId,
     ticket: u32,
     pattern: Pattern,
+    place: u32,
+}
+
+/// Last values that are still to be asked for.
+#[derive(Debug)]
+pub(super) struct Page {
+    shard: ShardId,
+    pattern: Pattern,
+    place: u32,
 }
 
 impl Shard {
@@ -67,49 +78,99 @@ impl Shard {
             }
             if last && waiting.is_some() {
                 self.set_waits(ticket, self.settings.shards);
-                self.ask_others(|| Request::AskPattern { pattern: pattern.clone(), ticket });
-                self.search(self.settings.shard, pattern.clone(), ticket);
+                self.ask_others(|| Request::AskPattern { pattern: pattern.clone(), place: 0, ticket });
+                self.search(self.settings.shard, pattern.clone(), 0, ticket);
             } else {
                 self.set_waits(ticket, 1);
-                self.on_pattern_snapshot(ticket, Vec::new());
+                self.on_pattern_page(self.settings.shard, ticket, SnapshotPage::default());
             }
         }
     }
 
-    /// Notes that a shard wants the last values of a pattern's topics.
-    pub(super) fn search(&mut self, from: ShardId, pattern: Pattern, ticket: u32) {
-        self.searches.push_back(Search { from, ticket, pattern });
+    /// Notes that a shard wants the last values of a pattern's topics, from a place in the table on.
+    pub(super) fn search(&mut self, from: ShardId, pattern: Pattern, place: u32, ticket: u32) {
+        self.searches.push_back(Search { from, ticket, pattern, place });
     }
 
-    /// Looks for last values, for as many as one turn serves.
+    /// Looks for last values, for as many as one turn serves: those who begin at the same place go together.
     pub(super) fn take_snapshots(&mut self) {
-        let count = self.searches.len().min(SNAPSHOTS_PER_TURN_MAX);
-        if count == 0 {
+        let Some(place) = self.searches.front().map(|search| search.place) else { return };
+        let (mut searches, mut others) = (Vec::new(), VecDeque::new());
+        for search in self.searches.drain(..) {
+            if search.place == place && searches.len() < SNAPSHOTS_PER_TURN_MAX {
+                searches.push(search);
+            } else {
+                others.push_back(search);
+            }
+        }
+        self.searches = others;
+        let pages = self.hub.snapshots(searches.iter().map(|search| &search.pattern), place);
+        for (Search { from, ticket, .. }, page) in searches.into_iter().zip(pages) {
+            if from == self.settings.shard {
+                self.on_pattern_page(from, ticket, page);
+            } else {
+                let SnapshotPage { publications, next } = page;
+                self.outgoing.answers.push((from, Answer::PatternSnapshot { ticket, publications, next }));
+            }
+        }
+    }
+
+    /// A shard has sent some of its last values of a pattern's topics.
+    pub(super) fn on_pattern_page(&mut self, from: ShardId, ticket: u32, page: SnapshotPage) {
+        let (id, target, operation) = match self.tickets.get(ticket as usize) {
+            Some(Ticket::Join { conn, operation, target, .. }) => (*conn, target.clone(), Some(*operation)),
+            Some(Ticket::Page { conn, pattern }) => (*conn, Target::Pattern(pattern.clone()), None),
+            _ => unreachable!("the ticket of a join comes back with its answer"),
+        };
+        if operation.is_none() {
+            self.tickets.remove(ticket as usize);
+        }
+        if let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) {
+            let is_asked = pending.page_asked.as_ref().is_some_and(|(asked, _)| *asked == ticket);
+            if operation.is_some() || is_asked {
+                pending.catch_up.keep(page.publications);
+                if let (Some(place), Target::Pattern(pattern)) = (page.next, target) {
+                    pending.pages.push(Page { shard: from, pattern, place });
+                }
+            }
+            if is_asked {
+                pending.page_asked = None;
+            }
+        }
+        match operation {
+            Some(operation) if self.count_answer(ticket) => {
+                self.tickets.remove(ticket as usize);
+                self.advance_operation(id, operation);
+            }
+            Some(_) => {}
+            None if self.conns.get(id).is_some() => self.catch_up(id),
+            None => {}
+        }
+    }
+
+    /// Asks for the next last values, once the reader has taken most of those before.
+    pub(super) fn ask_pages(&mut self, id: ConnId) {
+        let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
+        if pending.catch_up.kept_count() >= PATTERN_PAGE_MAX || pending.page_asked.is_some() {
             return;
         }
-        let searches: Vec<Search> = self.searches.drain(..count).collect();
-        let found = self.hub.snapshots(searches.iter().map(|search| &search.pattern));
-        for (Search { from, ticket, .. }, publications) in searches.into_iter().zip(found) {
-            if from == self.settings.shard {
-                self.on_pattern_snapshot(ticket, publications);
-            } else {
-                self.outgoing.answers.push((from, Answer::PatternSnapshot { ticket, publications }));
-            }
+        let Some(Page { shard, pattern, place }) = pending.pages.pop() else { return };
+        let ticket = self.issue(Ticket::Page { conn: id, pattern: pattern.clone() });
+        if let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) {
+            pending.page_asked = Some((ticket, pattern.clone()));
+        }
+        if shard == self.settings.shard {
+            self.search(shard, pattern, place, ticket);
+        } else {
+            self.outgoing.requests.push((shard, Request::AskPattern { pattern, place, ticket }));
         }
     }
 
-    /// A shard has sent its last values of a pattern's topics.
-    pub(super) fn on_pattern_snapshot(&mut self, ticket: u32, publications: Vec<Arc<Publication>>) {
-        let Some(Ticket::Join { conn: id, operation, .. }) = self.tickets.get(ticket as usize) else {
-            unreachable!("the ticket of a join comes back with its answer");
-        };
-        let (id, operation) = (*id, *operation);
+    /// What is left of a pattern's last values is not wanted any more.
+    pub(super) fn forget_pages(&mut self, id: ConnId, pattern: &Pattern) {
         if let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) {
-            pending.catch_up.keep(publications);
-        }
-        if self.count_answer(ticket) {
-            self.tickets.remove(ticket as usize);
-            self.advance_operation(id, operation);
+            pending.pages.retain(|page| page.pattern != *pattern);
+            pending.page_asked.take_if(|(_, asked)| asked == pattern);
         }
     }
 

@@ -138,12 +138,24 @@ impl Lag {
         if terms.mode == Mode::Queue && self.len + cost(publication) > len_max {
             return Err(Full);
         }
-        if !self.topics.contains_key(topic) {
-            let lane = terms.rate.as_ref().map(|(lane, _)| lane.clone());
-            let next_offset = publication.position.offset;
-            let max_age_ms = terms.max_age_ms;
-            let lag = TopicLag { next_offset, items: VecDeque::new(), len: 0, lane, max_age_ms };
-            self.topics.insert(topic.clone(), lag);
+        let key = terms.rate.as_ref().map(|(key, _)| key);
+        let is_in_line = match self.topics.get_mut(topic) {
+            Some(lag) => {
+                // What the reader asks for may have changed since.
+                lag.max_age_ms = terms.max_age_ms;
+                let is_in_line = lag.lane.as_ref() == key;
+                lag.lane = key.cloned();
+                is_in_line
+            }
+            None => {
+                let next_offset = publication.position.offset;
+                let (lane, max_age_ms) = (key.cloned(), terms.max_age_ms);
+                let lag = TopicLag { next_offset, items: VecDeque::new(), len: 0, lane, max_age_ms };
+                self.topics.insert(topic.clone(), lag);
+                false
+            }
+        };
+        if !is_in_line {
             self.line_up(topic, terms);
             self.tidy_turns();
         }
@@ -334,6 +346,19 @@ impl Lag {
         unwanted.iter().for_each(|topic| self.forget_topic(topic));
     }
 
+    /// Lets go all but the newest of each topic; returns how many that were.
+    pub fn keep_newest(&mut self) -> u64 {
+        let mut dropped = 0;
+        while let Some((_, topic)) = self.crowded.last().cloned() {
+            self.change(&topic, |lag| {
+                while lag.items.len() > 1 {
+                    dropped += u64::from(lag.take(0).is_some());
+                }
+            });
+        }
+        dropped
+    }
+
     /// Whether the reader has caught up, and no rate has to be remembered.
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty() && self.lanes.is_empty()
@@ -498,6 +523,18 @@ mod tests {
         assert_eq!(pops(&mut lag, 100, 20).into_iter().filter(|count| *count > 0).count(), 4, "one each four");
         assert!(pops(&mut lag, 120, 10).iter().all(|count| *count == 0));
         assert!(lag.is_empty());
+    }
+
+    #[test]
+    fn a_topic_whose_rate_is_lifted_goes_on_at_once_and_in_order() {
+        let mut lag = Lag::default();
+        let terms = Terms { mode: Mode::DropOldest, rate: rated(1, 1.0), ..Terms::default() };
+        for offset in 1..=3 {
+            lag.push(&publication("a", offset, None), &terms, 1_000).expect("it drops");
+        }
+        assert_eq!(pops(&mut lag, 100, 3), [1, 0, 0]);
+        lag.push(&publication("a", 4, None), &Terms::default(), 1_000).expect("there is room");
+        assert_eq!(pops(&mut lag, 103, 1), [3]);
     }
 
     #[test]

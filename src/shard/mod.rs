@@ -12,6 +12,7 @@
 //! | `inbound` | received bytes to messages to commands |
 //! | `exchanges`, `batch` | HTTP requests and their answers, upgrades; publishing over HTTP |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
+//! | `memory` | how much is held for others, and what goes when it is too much |
 //! | `presence` | readers that are told how many there are |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
@@ -38,6 +39,7 @@ mod inbound;
 mod join;
 mod join_pattern;
 mod lag;
+mod memory;
 mod outbox;
 mod post;
 mod presence;
@@ -142,6 +144,8 @@ pub struct Shard {
     taking: Option<Taking>,
     /// When the last snapshot was written, or the shard began.
     snapshot_time: MonoTime,
+    /// When it is next looked at how much is held.
+    memory_look: MonoTime,
     /// The time of the last call that gave one: what happens in between is of that time.
     now: MonoTime,
     /// Connections to send to at the end of the turn.
@@ -210,6 +214,7 @@ impl Shard {
             drain: None,
             taking: None,
             snapshot_time: MonoTime::ZERO,
+            memory_look: MonoTime::ZERO,
             now: MonoTime::ZERO,
             dirty: Vec::new(),
             congested: Vec::new(),
@@ -247,7 +252,8 @@ impl Shard {
         let drain = self.drain.as_ref().map(Drain::next_step);
         let snapshot = self.taking.as_ref().map(Taking::next_step);
         let presence = [self.hub.next_presence(), self.presence.next_look()].into_iter().flatten().min();
-        [self.wheel.next_deadline(), self.alarms.next(), drain, snapshot, presence].into_iter().flatten().min()
+        let others = [drain, snapshot, presence, self.next_memory_look()];
+        [self.wheel.next_deadline(), self.alarms.next()].into_iter().chain(others).flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
@@ -269,6 +275,7 @@ impl Shard {
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
             message_ids: hub.message_ids as u64,
+            memory: self.memory(),
             snapshot_age_s: self.snapshot_age_s(),
             blocks_in_use: self.pool.in_use() as u64,
             ..self.metrics.clone()

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use crate::command::ShardId;
+use crate::hub::SnapshotPage;
 use crate::mailbox::{Answer, Mail, Request};
 use crate::time::MonoTime;
 
@@ -11,7 +12,7 @@ impl Shard {
         self.now = now;
         match mail {
             Mail::Request(request) => self.handle_request(from, request),
-            Mail::Answer(answer) => self.handle_answer(answer),
+            Mail::Answer(answer) => self.handle_answer(from, answer),
         }
     }
 
@@ -33,8 +34,8 @@ impl Shard {
                 self.hub.set_pattern_interest(&pattern, from, readers);
                 ticket.map(|ticket| Answer::PatternNoted { ticket })
             }
-            Request::AskPattern { pattern, ticket } => {
-                self.search(from, pattern, ticket);
+            Request::AskPattern { pattern, place, ticket } => {
+                self.search(from, pattern, place, ticket);
                 None
             }
             Request::Watch { topic } => {
@@ -75,13 +76,15 @@ impl Shard {
         }
     }
 
-    fn handle_answer(&mut self, answer: Answer) {
+    fn handle_answer(&mut self, from: ShardId, answer: Answer) {
         match answer {
             Answer::Deliver(publication) => self.deliver(publication),
             Answer::Published { ticket, result } => self.on_published(ticket, result),
             Answer::Joined { ticket, result } => self.on_joined(ticket, result),
             Answer::PatternNoted { ticket } => self.on_pattern_noted(ticket),
-            Answer::PatternSnapshot { ticket, publications } => self.on_pattern_snapshot(ticket, publications),
+            Answer::PatternSnapshot { ticket, publications, next } => {
+                self.on_pattern_page(from, ticket, SnapshotPage { publications, next });
+            }
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
             Answer::History { ticket, history } => self.on_history(ticket, history),
             Answer::Presence { topic, presence } => self.on_presence(&topic, presence),

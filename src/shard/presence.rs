@@ -158,7 +158,7 @@ impl Shard {
                 continue;
             }
             let id = conn.id(index);
-            if self.outboxes.get(conn.outbox).is_some_and(Outbox::is_behind) || !conn.lag.is_none() {
+            if self.outboxes.get(conn.outbox).is_some_and(Outbox::is_behind) {
                 self.presence.note_late(self.now, index, topic_id);
                 continue;
             }

@@ -122,7 +122,7 @@ impl Shard {
     pub(super) fn stop_holding(&mut self, index: u32) -> bool {
         let id = self.conns[index].id(index);
         let Some(mut held) = self.take_catch_up(id) else { return false };
-        while let Some((publication, _)) = held.pop() {
+        while let Some((publication, _)) = held.pop(false) {
             let terms = self.terms_by_name(index, &publication);
             if !terms.skips() || self.fall_behind(index, &terms, &[publication]).is_err() {
                 return false;

@@ -2,7 +2,7 @@
 //! exactly once by each shard it was sent to, whether or not the connection is still there.
 
 use super::Shard;
-use crate::command::{ConnId, OperationId, Target, TopicName};
+use crate::command::{ConnId, OperationId, Pattern, Target, TopicName};
 
 #[derive(Debug)]
 pub(super) enum Ticket {
@@ -19,6 +19,8 @@ pub(super) enum Ticket {
         /// Answers that are still to come: a pattern asks every shard.
         waits: usize,
     },
+    /// More of the last values of a pattern's topics.
+    Page { conn: ConnId, pattern: Pattern },
     /// A publication of the JSON dialect.
     Publish { conn: ConnId, id: Option<OperationId>, topic: TopicName },
     /// What was said in a topic, for the JSON dialect.

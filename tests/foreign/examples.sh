@@ -19,7 +19,7 @@ fail() {
 }
 
 # Every program has its place below, so that none is forgotten.
-known="README.md chat.html many_topics.py progress.html progress.sh python/publisher.py python/reader.py"
+known="README.md chat.html many_topics.py progress.html progress.sh publish_batches.rs python/publisher.py python/reader.py"
 found=$(cd "$examples" && find . -type f -not -path '*/__pycache__/*' | sed 's|^\./||' | LC_ALL=C sort | xargs)
 [[ $found == "$known" ]] || fail "examples/ holds [$found], this script knows [$known]"
 
@@ -39,6 +39,10 @@ ok "python/publisher.py and python/reader.py"
 
 timeout 120 "$PYTHON" "$examples/many_topics.py" --devices 2000 --rounds 3 || fail "many_topics.py"
 ok "many_topics.py"
+
+timeout 600 cargo run --quiet --locked --example publish_batches -- "${GATEWAY#http://}" 20000 1000 100 ||
+    fail "publish_batches.rs"
+ok "publish_batches.rs"
 
 STEPS=5 PAUSE=0.01 timeout 60 "$examples/progress.sh" >/dev/null || fail "progress.sh"
 last=$(timeout 60 "$FANWIRE" subscribe --quiet --count 1 progress.build) || fail "the last value of progress.sh"

@@ -5,7 +5,9 @@
 mod congestion;
 mod deadlines;
 mod fanout;
+mod memory;
 mod pace;
+mod pages;
 mod presence;
 mod requests;
 mod snapshots;

@@ -122,6 +122,13 @@ impl Exchange {
         matches!(self.phase, Phase::Waiting)
     }
 
+    /// Bytes of an unfinished request that it holds.
+    #[must_use]
+    pub fn held_len(&self) -> usize {
+        let body = if let Phase::Body { request, .. } = &self.phase { request.body.capacity() } else { 0 };
+        self.buffer.capacity() + body
+    }
+
     /// Whether a body is on its way.
     #[must_use]
     pub fn is_in_body(&self) -> bool {

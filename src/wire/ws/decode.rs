@@ -106,6 +106,12 @@ impl Decoder {
         self.header_len == 0 && self.frame.is_none() && self.message == Message::None && !self.has_ended
     }
 
+    /// Bytes of an unfinished message that it holds.
+    #[must_use]
+    pub fn held_len(&self) -> usize {
+        self.block.as_ref().map_or(0, Vec::capacity)
+    }
+
     /// Decodes all of `bytes`, unmasking them in place, and appends what is complete to `inbox`. Ranges in it count
     /// from the start of `bytes` and are valid as long as those are. After a close frame, or an error, what follows
     /// is ignored.

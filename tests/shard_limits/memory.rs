@@ -1,0 +1,123 @@
+//! More than `memory_len_max`: the largest is let go, the others do not notice.
+
+use fanwire::close::CloseReason;
+use fanwire::driver::sim::PeerId;
+use fanwire::limits::{Limits, MEMORY_INTERVAL_MS};
+use fanwire::metrics::MemoryClass;
+
+use crate::world::{World, post};
+
+const KIB: u64 = 1024;
+
+fn world(memory_len_max: u64) -> World {
+    World::new(1, 4 * KIB as usize, Limits { memory_len_max, ..Limits::default() })
+}
+
+fn publish(world: &mut World, publisher: PeerId, count: usize) {
+    for n in 0..count {
+        world.say(publisher, post("t", &format!("{n:04}{}", "x".repeat(4_092))).as_bytes());
+        world.turns(2);
+        assert!(world.hear(publisher).contains("200 OK"));
+    }
+}
+
+fn held(world: &World) -> u64 {
+    let memory = world.measure(0).memory;
+    let bounded = [MemoryClass::History, MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly];
+    bounded.iter().map(|&class| memory[class as usize]).sum()
+}
+
+#[test]
+fn readers_that_wait_for_most_are_closed_first_and_the_others_go_on() {
+    let mut world = world(300 * KIB);
+    let publisher = world.connect(0);
+    for _ in 0..3 {
+        world.upgrade(0, "/raw/t?last=0");
+    }
+    publish(&mut world, publisher, 20);
+    let later = world.upgrade(0, "/raw/t?last=0");
+    publish(&mut world, publisher, 20);
+    // Three readers of forty messages and one of twenty: about 560 KiB.
+    assert!(held(&world) > 300 * KIB);
+    world.pass_ms(MEMORY_INTERVAL_MS * 2);
+    let metrics = world.measure(0);
+    assert_eq!(metrics.shed[MemoryClass::Outboxes as usize], 2, "{metrics:?}");
+    assert!(held(&world) <= 300 * KIB, "{metrics:?}");
+    world.pass_ms(5_000);
+    assert_eq!(world.measure(0).closes[CloseReason::Overloaded.index()], 2);
+    assert_eq!(world.measure(0).websocket_connections, 2);
+    let mut heard = String::new();
+    for _ in 0..100 {
+        world.pass_ms(10);
+        heard.push_str(&world.hear(later));
+    }
+    for n in 0..20 {
+        assert!(heard.contains(&format!("{n:04}xxxx")), "message {n}");
+    }
+}
+
+#[test]
+fn a_reader_that_would_rather_skip_keeps_the_newest_and_lives() {
+    let mut world = world(64 * KIB);
+    let publisher = world.connect(0);
+    let reader = world.upgrade(0, "/ws");
+    world.say_text(reader, r#"{"op":"sub","topics":["t"],"mode":"drop_oldest","id":1}"#);
+    world.turns(4);
+    publish(&mut world, publisher, 40);
+    assert!(held(&world) > 64 * KIB);
+    world.pass_ms(MEMORY_INTERVAL_MS * 2);
+    let metrics = world.measure(0);
+    assert!(held(&world) <= 64 * KIB && metrics.shed[MemoryClass::Lag as usize] == 1, "{metrics:?}");
+    assert_eq!(world.end(reader), None);
+    let mut heard = String::new();
+    for _ in 0..100 {
+        world.pass_ms(10);
+        heard.push_str(&world.hear(reader));
+    }
+    assert!(heard.contains(r#""op":"gap""#) && heard.contains("0039xxxx"), "what was skipped is told");
+}
+
+#[test]
+fn unfinished_messages_go_with_their_senders_the_largest_first() {
+    let mut world = world(300 * KIB);
+    let begin = |len: usize| {
+        // The header of a masked text frame, and a part of what it announces.
+        let mut bytes = vec![0x81, 0xff];
+        bytes.extend_from_slice(&500_000_u64.to_be_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.resize(bytes.len() + len, b'x');
+        bytes
+    };
+    let large: Vec<_> = (0..4).map(|_| world.upgrade(0, "/echo")).collect();
+    let small = world.upgrade(0, "/echo");
+    for &peer in &large {
+        world.say(peer, &begin(120_000));
+        world.turns(2);
+    }
+    world.say(small, &begin(1_000));
+    world.turns(2);
+    world.pass_ms(5_000);
+    let metrics = world.measure(0);
+    assert!(metrics.shed[MemoryClass::Reassembly as usize] >= 1 && held(&world) <= 300 * KIB, "{metrics:?}");
+    assert_eq!(world.end(small), None);
+    world.net.set_reading(small, true);
+    world.say(small, &vec![b'x'; 499_000]);
+    let mut heard = 0;
+    for _ in 0..1_000 {
+        world.pass_ms(10);
+        heard += world.hear(small).len();
+    }
+    assert!(heard >= 500_000, "{heard}");
+}
+
+#[test]
+fn without_a_limit_nothing_is_let_go_and_the_shard_sleeps() {
+    let mut world = world(0);
+    let publisher = world.connect(0);
+    let reader = world.upgrade(0, "/raw/t?last=0");
+    publish(&mut world, publisher, 60);
+    world.pass_ms(2_000);
+    assert_eq!((world.measure(0).shed, world.end(reader)), ([0; MemoryClass::ALL.len()], None));
+    assert!(world.measure(0).memory[MemoryClass::Outboxes as usize] > 100 * KIB);
+    assert_eq!(world.measure(0).memory[MemoryClass::LastValues as usize], 4 * KIB);
+}
