@@ -49,7 +49,7 @@ await judge.check('/echo takes compressed messages and sends them back compresse
       it.socket.send(message);
       equal(await it.next(), message, JSON.stringify(offer));
     }
-    if (it.received() > 100_000) throw new Error(`${it.received()} octets came`);
+    if (it.received() > 400_000) throw new Error(`${it.received()} octets came`);
     const octets = randomBytes(1024 * 1024);
     it.socket.send(octets);
     if (!octets.equals(await it.next())) throw new Error('octets come back');
