@@ -31,6 +31,7 @@ impl Bench {
             rules: Arc::default(),
             compression: CompressionSettings::default(),
             pages: Arc::default(),
+            origins: Arc::default(),
             hash_key: (1, 2),
             seed: 3,
             admission: Admission::new(limits.connections_max, 0),

@@ -23,12 +23,12 @@ pub use raw::{RawConfig, Source, Typed};
 use crate::command::{Compression, Mode, Target, parse_age, parse_rate};
 use crate::hub::{TopicRule, TopicSettings};
 use crate::limits::{
-    CONFIG_LEN_MAX, HISTORY_MAX, JOIN_EVERY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX, TOPIC_RULES_MAX,
-    TOPICS_PER_CONNECTION_BOUND,
+    ALLOWED_ORIGINS_MAX, CONFIG_LEN_MAX, HISTORY_MAX, JOIN_EVERY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX,
+    TOPIC_RULES_MAX, TOPICS_PER_CONNECTION_BOUND,
 };
 use crate::server::SnapshotSettings;
 use crate::shard::CompressionSettings;
-use crate::transport::http::Page;
+use crate::transport::http::{Origins, Page, is_origin};
 use crate::wire::ws::extension::WINDOW_BITS_MIN;
 use raw::RawTopicRule;
 
@@ -51,6 +51,8 @@ pub struct Config {
     pub topics: Vec<TopicRule>,
     /// What is compressed, and how.
     pub compression: CompressionSettings,
+    /// Whose pages may use the gateway from a browser.
+    pub origins: Origins,
     /// Where topics are written down, if they are.
     pub snapshot: Option<SnapshotSettings>,
     /// Pages of the program's own; only `demo` has any.
@@ -144,8 +146,10 @@ impl Config {
         }
         let insecure = raw.one("insecure", value::boolean)?.unwrap_or(false);
         let (driver, log) = (raw.one("driver", driver)?, raw.one("log", log_level)?);
+        let listen = listen(&mut raw, insecure)?;
         Ok(Self {
-            listen: listen(&mut raw, insecure)?,
+            origins: origins(&mut raw, &listen)?,
+            listen,
             shards: raw.one("shards", shards)?.unwrap_or_else(|| cores.clamp(1, SHARDS_MAX)),
             driver: driver.unwrap_or_default(),
             insecure,
@@ -201,6 +205,22 @@ fn listen(raw: &mut RawConfig, insecure: bool) -> Result<Vec<SocketAddr>, Config
         return Err(ConfigError::new(&typed.source, "listen needs an address, such as \"127.0.0.1:8080\""));
     }
     Ok(addrs)
+}
+
+/// Who listens for this machine alone takes pages of this machine alone, unless a list says otherwise.
+fn origins(raw: &mut RawConfig, listen: &[SocketAddr]) -> Result<Origins, ConfigError> {
+    let Some(typed) = raw.take("allowed_origins") else {
+        let is_local = listen.iter().all(|addr| addr.ip().to_canonical().is_loopback());
+        return Ok(if is_local { Origins::Local } else { Origins::Unchecked });
+    };
+    let refuse = |message: String| Err(ConfigError::new(&typed.source, message));
+    if typed.words.len() > ALLOWED_ORIGINS_MAX {
+        return refuse(format!("there are more than {ALLOWED_ORIGINS_MAX} allowed_origins"));
+    }
+    match typed.words.iter().find(|word| *word != "*" && !is_origin(word)) {
+        Some(word) => refuse(format!("\"{word}\" is not an origin, such as \"https://example.com\", or \"*\" for all")),
+        None => Ok(Origins::Listed(typed.words.iter().map(|word| word.as_str().into()).collect())),
+    }
 }
 
 fn snapshot(raw: &mut RawConfig) -> Result<Option<SnapshotSettings>, ConfigError> {

@@ -54,6 +54,29 @@ pub const MESSAGE_IDS_FORGOTTEN_PER_TURN: usize = 64;
 /// Topics and patterns named in one `sub`, `unsub` or `history` operation.
 pub const TOPICS_PER_OPERATION_MAX: usize = 1024;
 
+/// Topics and patterns that one request for events, lines or a poll may name: every event of a reader of several topics
+/// carries a position of each. Memory: 32 bytes each, for as long as such a reader stays.
+pub const TOPICS_PER_REQUEST_MAX: usize = 128;
+
+/// How long a poll waits unless its request says otherwise, in milliseconds: shorter than most proxies wait.
+pub const POLL_TIMEOUT_MS: u64 = 25_000;
+
+/// How long a poll may wait, in milliseconds. One that asks for more waits this long.
+pub const POLL_TIMEOUT_MS_MAX: u64 = 60_000;
+
+/// How long a topic without a history is kept as polled, from the beginning of a poll, in milliseconds: the longest wait
+/// and a minute to come back.
+pub const POLL_KEPT_MS: u64 = 120_000;
+
+/// Publications that a topic without a history keeps while it is polled, so that nothing is lost between two polls.
+pub const POLL_KEPT_MAX: u32 = 256;
+
+/// Payload bytes of them.
+pub const POLL_KEPT_LEN_MAX: u64 = 1024 * 1024;
+
+/// Payload bytes in one answer to a poll, the first publication aside; the next poll gets the rest.
+pub const POLL_ANSWER_LEN_MAX: usize = 1024 * 1024;
+
 /// Bytes of an `id` in the JSON dialect, as it is echoed.
 pub const ID_LEN_MAX: usize = 128;
 
@@ -325,6 +348,9 @@ pub const INPUT_LINE_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes of the configuration file.
 pub const CONFIG_LEN_MAX: u64 = 1024 * 1024;
+
+/// Origins in `allowed_origins`: each is compared with that of a request.
+pub const ALLOWED_ORIGINS_MAX: usize = 256;
 
 /// `[[topics]]` rules in a configuration: each is looked at when a topic comes to be.
 pub const TOPIC_RULES_MAX: usize = 1024;

@@ -200,6 +200,7 @@ fn settings(config: &Config, seed: u64) -> Settings {
         rules: Arc::new(TopicRules::new(config.topics.clone())),
         compression: config.compression,
         pages: config.pages.clone().into(),
+        origins: Arc::new(config.origins.clone()),
         hash_key: (rng.u64(..), rng.u64(..)),
         seed: rng.u64(..),
         admission: Admission::new(config.limits.connections_max, config.limits.connections_per_ip_max),

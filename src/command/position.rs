@@ -22,6 +22,16 @@ pub struct Position {
     pub offset: u64,
 }
 
+impl Position {
+    /// Appends the text form.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let digits = (u64::BITS - self.epoch.0.leading_zeros()).div_ceil(4).max(1);
+        out.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(self.epoch.0 >> (4 * digit) & 0xf) as usize]));
+        out.push(b'-');
+        out.extend_from_slice(itoa::Buffer::new().format(self.offset).as_bytes());
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.epoch, self.offset)
@@ -57,6 +67,12 @@ mod tests {
         let position = Position { epoch: Epoch(0xdead_beef), offset: 123 };
         assert_eq!(position.to_string(), "deadbeef-123");
         assert_eq!("deadbeef-123".parse(), Ok(position));
+        for epoch in [0, 1, 0xf, 0x10, 0xdead_beef, u64::MAX] {
+            let position = Position { epoch: Epoch(epoch), offset: u64::MAX - 1 };
+            let mut text = Vec::new();
+            position.write(&mut text);
+            assert_eq!(text, position.to_string().as_bytes());
+        }
         for bad in ["", "-", "1", "1-", "-1", "x-1", "1-x", "1-f", "+1-1", "1-+1", "11111111111111111-1", "1-1-1"] {
             assert_eq!(bad.parse::<Position>(), Err(BadPosition), "{bad}");
         }

@@ -29,6 +29,10 @@ pub struct ConfigFlags {
     /// Make randomness repeatable, hashing included: for tests
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<String>,
+    /// A web origin whose pages may use the gateway from a browser, * for all; again for more [default: all, but only
+    /// those of this machine where it listens on loopback alone]
+    #[arg(long, value_name = "ORIGIN")]
+    pub allowed_origins: Vec<String>,
     /// Write topics to this file now and then and at the end, and read it at the start
     #[arg(long, value_name = "FILE")]
     pub snapshot: Option<String>,
@@ -116,6 +120,10 @@ impl ConfigFlags {
         if !self.listen.is_empty() {
             let words = self.listen.iter().flat_map(|value| value.split(',')).map(str::to_owned).collect();
             raw.put("listen", Typed { words, source: Source::Flag("--listen") });
+        }
+        if !self.allowed_origins.is_empty() {
+            let words = self.allowed_origins.iter().flat_map(|value| value.split(',')).map(str::to_owned).collect();
+            raw.put("allowed_origins", Typed { words, source: Source::Flag("--allowed-origins") });
         }
         for (key, flag, value) in self.single() {
             if let Some(value) = value {

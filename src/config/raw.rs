@@ -71,7 +71,7 @@ pub struct RawConfig {
     pub(super) warnings: Vec<String>,
 }
 
-/// Keys outside of `[limits]` with a single value; `listen` and `topics` are lists.
+/// Keys outside of `[limits]` and `[auth]`; `topics` is a list of tables.
 const KEYS: [&str; 13] = [
     "listen",
     "shards",
@@ -88,12 +88,21 @@ const KEYS: [&str; 13] = [
     "snapshot_interval",
 ];
 
+/// Keys of `[auth]`.
+const AUTH_KEYS: [&str; 1] = ["allowed_origins"];
+
+/// Keys whose value is a list.
+const LISTS: [&str; 2] = ["listen", "allowed_origins"];
+
 /// Keys of a topic rule.
 const TOPIC_KEYS: [&str; 9] =
     ["match", "last", "mode", "max_rate", "max_age", "history", "history_ttl", "history_len_max", "compression"];
 
 /// Sections that a later version will have.
 const LATER: [&str; 2] = ["tls", "auth"];
+
+/// Keys of `[auth]` that a later version will have.
+const LATER_AUTH: [&str; 4] = ["hmac_secret_file", "jwks_file", "publish_keys_file", "anonymous"];
 
 /// Variables that belong to other commands.
 const OTHER_VARIABLES: [&str; 2] = [CONFIG_VARIABLE, "FANWIRE_URL"];
@@ -119,7 +128,7 @@ impl RawConfig {
                 raw.topics = topic_words([value.as_str()], &source)?;
             } else if let Some(key) = known(&key) {
                 let words = match key {
-                    "listen" => value.split(',').map(|word| word.trim().to_owned()).collect(),
+                    key if LISTS.contains(&key) => value.split(',').map(|word| word.trim().to_owned()).collect(),
                     _ => vec![value.clone()],
                 };
                 raw.values.insert(key, Typed { words, source });
@@ -167,7 +176,7 @@ impl RawConfig {
 
 /// The key's own spelling, if it is one of a single value, of the top level or of `[limits]`.
 fn known(key: &str) -> Option<&'static str> {
-    KEYS.into_iter().find(|known| *known == key).or_else(|| known_limit(key))
+    KEYS.into_iter().chain(AUTH_KEYS).find(|known| *known == key).or_else(|| known_limit(key))
 }
 
 fn known_limit(key: &str) -> Option<&'static str> {
@@ -236,6 +245,17 @@ impl FileReader<'_> {
                     raw.values.insert(known, self.typed(known, value)?);
                 }
             }
+            ("auth", DeValue::Table(table)) => {
+                for (key, value) in table {
+                    if let Some(known) = AUTH_KEYS.into_iter().find(|known| *known == key.get_ref()) {
+                        raw.values.insert(known, self.typed(known, value)?);
+                    } else if LATER_AUTH.contains(&key.get_ref().as_ref()) {
+                        raw.not_yet.push((format!("{} of [auth]", key.get_ref()), self.at(key.span())));
+                    } else {
+                        return Err(self.unknown(key.get_ref(), "[auth]", &AUTH_KEYS.join(", "), key.span()));
+                    }
+                }
+            }
             ("topics", DeValue::Array(rules)) => {
                 raw.topics = rules.iter().map(|rule| self.topic_rule(rule)).collect::<Result<_, _>>()?;
             }
@@ -271,7 +291,9 @@ impl FileReader<'_> {
     fn typed(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Typed, ConfigError> {
         let source = self.at(value.span());
         let words = match value.get_ref() {
-            DeValue::Array(values) if key == "listen" => values.iter().map(|value| word(value.get_ref())).collect(),
+            DeValue::Array(values) if LISTS.contains(&key) => {
+                values.iter().map(|value| word(value.get_ref())).collect()
+            }
             value => word(value).map(|word| vec![word]),
         };
         match words {

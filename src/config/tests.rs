@@ -87,7 +87,11 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
         assert_eq!(show(&by_file), show(&by_flag), "{key}");
         assert_ne!(show(&by_file), show(&default), "{key} has no effect");
     }
-    assert_eq!(flags.len(), plain.len() + LIMITS.len() + ["config", "listen", "topics"].len(), "{flags:?}");
+    assert_eq!(
+        flags.len(),
+        plain.len() + LIMITS.len() + ["config", "listen", "allowed-origins", "topics"].len(),
+        "{flags:?}"
+    );
 }
 
 #[test]
@@ -117,6 +121,18 @@ fn addresses_come_as_a_list_a_string_or_several_flags() {
         [6, 7]
     );
     assert_eq!(ports(good("", &[], &["--listen", "0.0.0.0:8", "--insecure"])), [8]);
+}
+
+#[test]
+fn allowed_origins_are_a_list_and_default_to_what_reaches_the_gateway() {
+    let list = |origins: &[&str]| Origins::Listed(origins.iter().map(|origin| Box::from(*origin)).collect());
+    let file = "[auth]\nallowed_origins = [\"https://a.b\", \"null\"]";
+    assert_eq!(good(file, &[], &[]).origins, list(&["https://a.b", "null"]));
+    assert_eq!(good(file, &[("FANWIRE_ALLOWED_ORIGINS", "http://c, *")], &[]).origins, list(&["http://c", "*"]));
+    assert_eq!(good(file, &[], &["--allowed-origins", "http://d:1"]).origins, list(&["http://d:1"]));
+    assert_eq!(good("[auth]\nallowed_origins = []", &[], &[]).origins, list(&[]));
+    assert_eq!(good("listen = [\"[::1]:1\", \"127.9.9.9:1\"]", &[], &[]).origins, Origins::Local);
+    assert_eq!(good("listen = \"0.0.0.0:1\"\ninsecure = true", &[], &[]).origins, Origins::Unchecked);
 }
 
 #[test]
@@ -175,7 +191,10 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
         ("[[topics]]\nmatch = \"a\"\nhistory_ttl = 5", "f.toml:3: topics: history_ttl: is a duration with its unit "),
         ("[[topics]]\nmatch = \"a\"\nhistory_len_max = \"x\"", "f.toml:3: topics: history_len_max: is a size such as "),
         ("shards = 2\n[tls]\ncert = \"c\"", "f.toml:2: [tls] is not in this version yet"),
-        ("[auth]\nhmac_secret_file = \"s\"", "f.toml:1: [auth] is not in this version yet"),
+        ("[auth]\nhmac_secret_file = \"s\"", "f.toml:2: hmac_secret_file of [auth] is not in this version yet"),
+        ("[auth]\norigins = []", "f.toml:2: unknown key \"origins\"; [auth] has allowed_origins"),
+        ("[auth]\nallowed_origins = [\"a.b\"]", "f.toml:2: \"a.b\" is not an origin, such as "),
+        ("auth = 1", "f.toml:1: [auth] is not in this version yet"),
     ];
     for (file, line) in cases {
         let error = load(file, &[], &[]).expect_err(file);

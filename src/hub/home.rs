@@ -10,7 +10,9 @@ use crate::command::{
     Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
     ShardId, Terms, TopicImage, TopicName, TopicState,
 };
-use crate::limits::{HISTORIES_HALVED_MAX, SHED_SAMPLE, SWEEP_PER_TURN};
+use crate::limits::{
+    HISTORIES_HALVED_MAX, POLL_KEPT_LEN_MAX, POLL_KEPT_MAX, POLL_KEPT_MS, SHED_SAMPLE, SWEEP_PER_TURN,
+};
 use crate::time::MonoTime;
 
 /// What only the home shard knows of a topic.
@@ -28,13 +30,38 @@ pub(super) struct Home {
     joins: u64,
     /// What the configuration says of the topic.
     settings: TopicSettings,
+    /// Until when it is kept for those who poll it.
+    polled_until: Option<MonoTime>,
     /// Where the topic stood when earlier epochs ended without a shutdown: what was said up to there is known.
     previous: Box<[Position]>,
 }
 
 impl Home {
     pub fn is_unused(&self) -> bool {
-        self.readers == 0 && self.interest == 0 && self.offset == 0
+        self.readers == 0 && self.interest == 0 && self.offset == 0 && self.polled_until.is_none()
+    }
+
+    /// What is kept of the topic: what the configuration says, and something if it says nothing and the topic is polled.
+    fn keeps(&self) -> TopicSettings {
+        match self.polled_until {
+            Some(_) if self.settings.history == 0 => TopicSettings {
+                history: POLL_KEPT_MAX,
+                history_ttl_ms: POLL_KEPT_MS,
+                history_len_max: POLL_KEPT_LEN_MAX,
+                ..self.settings
+            },
+            _ => self.settings,
+        }
+    }
+
+    /// Forgets what is too old, and that the topic was polled if that is long ago.
+    fn expire(&mut self, now: MonoTime) {
+        self.polled_until = self.polled_until.filter(|until| now < *until);
+        let kept = self.keeps();
+        if kept.history == 0 {
+            self.history = History::default();
+        }
+        self.history.expire(now, &kept);
     }
 
     fn position(&self) -> Position {
@@ -188,7 +215,8 @@ impl Hub {
         let home = self.topics[id].home.as_mut().expect("only a home keeps");
         let before = home.kept();
         home.last = None;
-        home.history.push(publication, &home.settings);
+        let kept = home.keeps();
+        home.history.push(publication, &kept);
         home.last = home.settings.last.then(|| Arc::clone(publication));
         let after = home.kept();
         self.kept.change(before, after);
@@ -249,6 +277,14 @@ impl Hub {
         self.sweep_at = self.sweep_at.wrapping_add(SWEEP_PER_TURN);
         for id in some {
             self.expire(now, id);
+            self.release(id);
+        }
+    }
+
+    /// Notes that a topic that has its home here is polled: it is kept for a while, and what is said in it.
+    pub fn note_poll(&mut self, now: MonoTime, topic: &str) {
+        if let Some(home) = self.find(topic).and_then(|id| self.topics[id].home.as_mut()) {
+            home.polled_until = Some(now.plus_millis(POLL_KEPT_MS));
         }
         self.message_ids.forget(now);
     }
@@ -256,7 +292,7 @@ impl Hub {
     pub(super) fn expire(&mut self, now: MonoTime, id: TopicId) {
         if let Some(home) = self.topics[id].home.as_mut() {
             let before = home.kept();
-            home.history.expire(now, &home.settings);
+            home.expire(now);
             self.kept.change(before, home.kept());
         }
     }
@@ -351,6 +387,7 @@ impl Hub {
             readers: 0,
             joins: 0,
             settings,
+            polled_until: None,
             previous: Box::default(),
         }));
         Ok(id)

@@ -37,6 +37,8 @@ pub enum Request {
         since: Option<Position>,
         /// Whether it wants the last value.
         last: bool,
+        /// Whether it leaves with the first message and comes back for the next.
+        polls: bool,
         /// Comes back.
         ticket: u32,
     },

@@ -20,6 +20,12 @@ pub struct ShardMetrics {
     pub http_connections: u64,
     /// Live connections that speak WebSocket.
     pub websocket_connections: u64,
+    /// Live connections that read server-sent events.
+    pub event_connections: u64,
+    /// Live connections that read lines.
+    pub line_connections: u64,
+    /// Live connections whose poll waits; they count as HTTP too.
+    pub poll_connections: u64,
     /// HTTP requests answered, upgrades included.
     pub requests: u64,
     /// Opening handshakes completed.

@@ -80,7 +80,13 @@ impl Collector for Shards {
         }
         let mut family = encoder.encode_descriptor("connections", "Live connections", None, MetricType::Gauge)?;
         for (shard, metrics) in self.numbered() {
-            let values = [("http", metrics.http_connections), ("websocket", metrics.websocket_connections)];
+            let values = [
+                ("http", metrics.http_connections - metrics.poll_connections),
+                ("websocket", metrics.websocket_connections),
+                ("sse", metrics.event_connections),
+                ("stream", metrics.line_connections),
+                ("poll", metrics.poll_connections),
+            ];
             for (transport, value) in values {
                 let labels = [("shard", shard.as_str()), ("transport", transport)];
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;

@@ -93,6 +93,19 @@ impl CatchUp {
         self.held_len
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.held.is_empty()
+    }
+
+    /// The offset of the first publication of a topic.
+    pub fn first_offset(&self, topic: &TopicName) -> Option<u64> {
+        let first = |publications: &Publications| {
+            let mut of_topic = publications.range((topic.clone(), 0)..=(topic.clone(), u64::MAX));
+            of_topic.next().map(|((_, offset), _)| *offset)
+        };
+        [first(&self.kept), first(&self.held)].into_iter().flatten().min()
+    }
+
     /// Forgets what was said in a topic.
     pub fn forget_topic(&mut self, topic: &TopicName) {
         let forget = |publications: &mut Publications| {

@@ -12,8 +12,9 @@
 //! to a reset.
 
 use super::Shard;
-use super::conn::{Flag, Session, Slot, Timer};
+use super::conn::{Flag, Session, Slot, Timer, tick};
 use super::skip::duration_ms;
+use super::streams::TOO_SLOW;
 use crate::buf::Segment;
 use crate::close::{CloseReason, Loudness};
 use crate::command::ConnId;
@@ -22,18 +23,27 @@ use crate::limits::REPLY_BACKLOG_LEN_MAX;
 use crate::transport::websocket;
 
 impl Shard {
-    /// Begins the closing handshake of a WebSocket. What is queued for a reader that is too slow is dropped.
+    /// Begins the closing handshake of a WebSocket, or the end of a stream. What is queued for a reader that is too slow
+    /// is dropped.
     pub(super) fn close(&mut self, id: ConnId, reason: CloseReason, text: &str) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if !conn.is_open_websocket() {
+        if !conn.is_reader() {
             return;
+        }
+        if conn.session == Session::Http {
+            return self.refuse_request(id, TOO_SLOW);
         }
         if reason == CloseReason::SlowReader
             && let Some(outbox) = self.outboxes.get_mut(conn.outbox)
         {
             outbox.drop_queued();
         }
-        self.reply(id, |_, out| websocket::close(reason, text, out));
+        match (conn.session, conn.encoding) {
+            // What was dropped leaves it without an end, which tells the peer that something is missing.
+            (Session::Stream, _) if reason == CloseReason::SlowReader => {}
+            (Session::Stream, encoding) => self.reply(id, |_, out| encoding.end(out)),
+            _ => self.reply(id, |_, out| websocket::close(reason, text, out)),
+        }
         self.begin_end(id, reason);
     }
 
@@ -83,7 +93,7 @@ impl Shard {
         }
         if conn.is(Flag::PEER_DONE) {
             self.terminate(id, CloseReason::Normal, false);
-        } else if !conn.is(Flag::FINISHED) && (conn.session == Session::Http || conn.is(Flag::DEAF)) {
+        } else if !conn.is(Flag::FINISHED) && (conn.session != Session::WebSocket || conn.is(Flag::DEAF)) {
             conn.set(Flag::FINISHED, true);
             conn.set(Flag::DEAF, true);
             self.ops.push(Op::Finish { conn: id });
@@ -103,7 +113,10 @@ impl Shard {
         if conn.is(Flag::CLOSING) {
             self.mark_dirty(id);
         } else if conn.session == Session::Http {
-            self.end_after_answers(id);
+            // A poll is answered now; what was asked behind it comes after.
+            if !self.answer_poll(id) {
+                self.end_after_answers(id);
+            }
         } else {
             // Without a close frame, but it may still read what it was answered.
             self.begin_end(id, CloseReason::PeerGone);
@@ -120,6 +133,10 @@ impl Shard {
         let outbox = self.outboxes.ensure(&mut conn.outbox);
         if outbox.is_in_flight() {
             self.metrics.sent_len += sent_len as u64;
+            if conn.session == Session::Stream && sent_len > 0 {
+                // It says nothing itself: that it takes something is its sign of life.
+                conn.active_tick = tick(self.now);
+            }
             outbox.sent(sent_len, &mut rest);
             if bandwidth > 0 {
                 outbox.free_at = self.now.plus_millis(duration_ms(sent_len, bandwidth));
@@ -152,6 +169,8 @@ impl Shard {
         let reason = *conn.end.get_or_insert(reason);
         match std::mem::replace(&mut conn.session, Session::Gone) {
             Session::Http => self.metrics.http_connections -= 1,
+            Session::Stream if conn.encoding.is_events() => self.metrics.event_connections -= 1,
+            Session::Stream => self.metrics.line_connections -= 1,
             _ => self.metrics.websocket_connections -= 1,
         }
         self.outboxes.release(&mut conn.outbox);

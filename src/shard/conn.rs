@@ -56,6 +56,8 @@ const _: () = assert!(TOPICS_PER_CONNECTION_BOUND <= u16::MAX as u32);
 pub(super) enum Session {
     Http,
     WebSocket,
+    /// A response that does not end.
+    Stream,
     /// The driver was told to close it; what is left is to wait for `Closed`.
     Gone,
 }
@@ -72,9 +74,11 @@ pub(super) enum Timer {
     Idle,
     /// The reader of a response.
     Answer,
-    /// The next ping.
+    /// Something to answer a poll with.
+    Poll,
+    /// The next ping, or heartbeat.
     Ping,
-    /// A sign of life after a ping.
+    /// A sign of life after a ping; of a stream, that something of what waits was taken.
     Pong,
     /// The end of the closing handshake, or of what is queued.
     Close,
@@ -183,7 +187,18 @@ impl Conn {
         }
     }
 
-    /// Whether it can be told things: a WebSocket whose end has not begun.
+    /// Whether what it follows is for it: its end has not begun. A request to follow is a reader as soon as its
+    /// subscriptions are under way.
+    pub fn is_reader(&self) -> bool {
+        let reads = match self.session {
+            Session::WebSocket | Session::Stream => true,
+            Session::Http => !self.pending.is_none(),
+            Session::Gone => false,
+        };
+        reads && !self.is(Flag::CLOSING)
+    }
+
+    /// Whether it is a WebSocket whose end has not begun.
     pub fn is_open_websocket(&self) -> bool {
         self.session == Session::WebSocket && !self.is(Flag::CLOSING)
     }

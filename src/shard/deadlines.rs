@@ -5,6 +5,7 @@ use super::Shard;
 use super::conn::{Flag, Session, Timer, tick, tick_time};
 use crate::close::CloseReason;
 use crate::command::ConnId;
+use crate::limits::POLL_TIMEOUT_MS;
 use crate::time::{MonoTime, TICK_MS};
 use crate::transport::websocket;
 
@@ -30,15 +31,24 @@ impl Shard {
 
     /// Sets what the connection's deadline means, and when it is.
     pub(super) fn set_timer(&mut self, id: ConnId, timer: Timer) {
+        let timeout_ms = self.timeout_ms(timer);
+        self.set_timer_in(id, timer, timeout_ms);
+    }
+
+    fn timeout_ms(&self, timer: Timer) -> u64 {
         let limits = &self.settings.limits;
-        let timeout_ms = match timer {
+        match timer {
             Timer::Head => limits.handshake_timeout_ms,
             Timer::Body | Timer::Answer => limits.body_timeout_ms,
             Timer::Idle => limits.http_idle_timeout_ms,
             Timer::Ping => limits.ping_interval_ms,
             Timer::Pong => limits.ping_timeout_ms,
             Timer::Close => limits.close_timeout_ms,
-        };
+            Timer::Poll => POLL_TIMEOUT_MS,
+        }
+    }
+
+    pub(super) fn set_timer_in(&mut self, id: ConnId, timer: Timer, timeout_ms: u64) {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.session != Session::Gone) else { return };
         conn.timer = timer;
         conn.deadline_tick = tick(self.now.plus_millis(timeout_ms)) + 1;
@@ -65,6 +75,7 @@ impl Shard {
         }
         let conn = &self.conns[id.index];
         match conn.timer {
+            Timer::Ping if conn.session == Session::Stream && conn.outbox.is_none() => self.beat(id),
             Timer::Ping => {
                 self.control(id, websocket::ping);
                 self.set_timer(id, Timer::Pong);
@@ -81,6 +92,9 @@ impl Shard {
             Timer::Head if conn.exchange.is_none() => self.terminate(id, CloseReason::HandshakeTimeout, false),
             Timer::Head => self.time_out_request(id, CloseReason::HandshakeTimeout, "the request head took too long"),
             Timer::Body => self.time_out_request(id, CloseReason::BodyTimeout, "the request body took too long"),
+            Timer::Poll => {
+                self.answer_poll(id);
+            }
             Timer::Idle => self.terminate(id, CloseReason::IdleTimeout, false),
             Timer::Answer => {
                 let is_unread = conn.is(Flag::CLOSING) || conn.is(Flag::PAUSED_BACKLOG);

@@ -2,7 +2,6 @@
 
 use super::Shard;
 use super::conn::Session;
-use super::encoding::Encoding;
 use crate::close::CloseReason;
 use crate::command::{ConnId, Outbound, ShardId};
 use crate::driver::Op;
@@ -114,12 +113,13 @@ impl Shard {
             Session::Http if self.conns[id.index].exchange.is_none() && self.conns[id.index].outbox.is_none() => {
                 self.terminate(id, CloseReason::Shutdown, false);
             }
-            Session::Http => {}
-            Session::WebSocket => {
+            Session::Http => {
+                self.answer_poll(id);
+            }
+            Session::WebSocket | Session::Stream => {
                 let retry_ms = RETRY_MS_MIN + self.rng.u64(0..=spread_ms);
-                if self.conns[id.index].encoding == Encoding::Json {
-                    self.reply_json(id, &Outbound::Bye { retry_ms });
-                }
+                let encoding = self.conns[id.index].encoding;
+                self.reply(id, |message, out| encoding.say(&Outbound::Bye { retry_ms }, message, out));
                 self.close(id, CloseReason::Shutdown, &format!("retry_ms={retry_ms}"));
             }
         }

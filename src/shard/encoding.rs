@@ -11,7 +11,7 @@ use crate::buf::Segment;
 use crate::command::{Outbound, Publication};
 use crate::dialect::Dialect;
 use crate::limits::{RUN_BLOCK_LEN, SHORT_RUN_LEN_MAX};
-use crate::transport::websocket;
+use crate::transport::{sse, stream, websocket};
 
 /// How a reader is told things: a transport and a dialect. All readers of one encoding and one [`Form`] get the same
 /// bytes.
@@ -24,25 +24,75 @@ pub(super) enum Encoding {
     Json,
     /// WebSocket frames that go back to their sender.
     Echo,
+    /// Server-sent events of one topic, each with its position.
+    Events,
+    /// Server-sent events whose position is the reader's own, in front of them, or that have none.
+    BareEvents,
+    /// Lines of JSON.
+    Lines,
+    /// Lines of JSON, a chunk each.
+    Chunks,
 }
 
 impl Encoding {
     pub fn dialect(self) -> Dialect {
         match self {
             Self::Raw => Dialect::Raw,
-            Self::Json => Dialect::Json,
+            Self::Json | Self::Events | Self::BareEvents | Self::Lines | Self::Chunks => Dialect::Json,
             Self::Echo => Dialect::Echo,
         }
     }
 
     /// Appends one publication, the same bytes for every reader.
     pub fn push(self, publication: &Publication, message: &mut Vec<u8>, out: &mut Vec<u8>) {
-        websocket::frame_with(message, out, |message| self.dialect().encode_push(publication, message));
+        match self {
+            Self::Raw | Self::Json | Self::Echo => {
+                websocket::frame_with(message, out, |message| self.dialect().encode_push(publication, message));
+            }
+            Self::Events => sse::push_with_id(publication, out),
+            Self::BareEvents => sse::push(publication, out),
+            Self::Lines | Self::Chunks => {
+                message.clear();
+                self.dialect().encode_push(publication, message);
+                self.line(message, out);
+            }
+        }
     }
 
     /// Appends what is not a publication; nothing where there is no way to say it.
     pub fn say(self, outbound: &Outbound<'_>, message: &mut Vec<u8>, out: &mut Vec<u8>) {
-        websocket::frame_unless_empty(message, out, |message| self.dialect().encode_outbound(outbound, message));
+        match self {
+            Self::Raw | Self::Json | Self::Echo => {
+                websocket::frame_unless_empty(message, out, |message| {
+                    self.dialect().encode_outbound(outbound, message)
+                });
+            }
+            Self::Events | Self::BareEvents | Self::Lines | Self::Chunks => {
+                message.clear();
+                self.dialect().encode_outbound(outbound, message);
+                if self.is_events() { sse::say(outbound, message, out) } else { self.line(message, out) }
+            }
+        }
+    }
+
+    /// Appends what says nothing, for a reader over HTTP.
+    pub fn beat(self, out: &mut Vec<u8>) {
+        if self.is_events() { out.extend_from_slice(sse::HEARTBEAT) } else { self.line(b"", out) }
+    }
+
+    /// Appends what ends a response in order.
+    pub fn end(self, out: &mut Vec<u8>) {
+        if self == Self::Chunks {
+            out.extend_from_slice(stream::LAST_CHUNK);
+        }
+    }
+
+    pub fn is_events(self) -> bool {
+        matches!(self, Self::Events | Self::BareEvents)
+    }
+
+    fn line(self, message: &[u8], out: &mut Vec<u8>) {
+        if self == Self::Chunks { stream::chunk(message, out) } else { stream::line(message, out) }
     }
 }
 
@@ -177,4 +227,12 @@ fn cut(bytes: &mut Vec<u8>, parts: &mut Vec<(usize, usize, Vec<u32>)>, encodings
 }
 
 /// By discriminant.
-pub(super) const ENCODINGS: [Encoding; 3] = [Encoding::Raw, Encoding::Json, Encoding::Echo];
+pub(super) const ENCODINGS: [Encoding; 7] = [
+    Encoding::Raw,
+    Encoding::Json,
+    Encoding::Echo,
+    Encoding::Events,
+    Encoding::BareEvents,
+    Encoding::Lines,
+    Encoding::Chunks,
+];

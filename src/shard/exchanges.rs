@@ -5,6 +5,8 @@ use super::batch::Line;
 use super::compression::Agreed;
 use super::conn::{Flag, Session, Slot, Timer};
 use super::encoding::Encoding;
+use super::polls::Poll;
+use super::streams::Opening;
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{ConnId, HistoryAnswer, Message, Origin, Subscribe, Target, Terms, TopicName, TopicState};
@@ -13,17 +15,19 @@ use crate::limits::RETRY_AFTER_S;
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
 use crate::transport::http::{
-    CONTINUE, Exchange, Next, Request, Response, Route, RouteError, Upgrade, UpgradeRoute, encode_switching_protocols,
-    error_body,
+    CONTINUE, Exchange, Next, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
+    encode_switching_protocols, error_body,
 };
 use crate::wire::json::escape_into;
 
 /// A connection's requests while any is under way.
 #[derive(Debug, Default)]
 pub(super) struct HttpSession {
-    exchange: Exchange,
-    waiting: Option<Waiting>,
-    is_head: bool,
+    pub exchange: Exchange,
+    pub waiting: Option<Waiting>,
+    pub is_head: bool,
+    /// The origin of the page that may read the answer.
+    pub origin: Option<Box<str>>,
     keep_alive: bool,
 }
 
@@ -34,6 +38,8 @@ pub(super) enum Waiting {
     PublishMany { results: Vec<Line>, waits: usize },
     Topic(TopicName),
     History,
+    Follow(Opening),
+    Poll(Poll),
     Metrics { shards: Vec<ShardMetrics>, waits: usize },
 }
 
@@ -54,6 +60,7 @@ impl Shard {
         });
         self.exchanges[slot].exchange.receive(bytes);
         self.advance_requests(id);
+        self.bound_poll(id);
     }
 
     /// Serves requests for as long as they are complete and answered at once.
@@ -66,12 +73,14 @@ impl Shard {
                 break;
             }
             let message_len_max = self.settings.limits.message_len_max as usize;
-            match session.exchange.next(message_len_max, &self.settings.pages, json::SUBPROTOCOL) {
+            let site = Site { pages: &self.settings.pages, origins: &self.settings.origins };
+            match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
                 Next::Continue => self.reply(id, |_, out| out.extend_from_slice(CONTINUE)),
                 Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
                 Next::Refused(error) => return self.refuse_request(id, error),
-                Next::Request(request) => {
+                Next::Request(mut request) => {
+                    session.origin = request.origin.take();
                     session.is_head = request.is_head;
                     session.keep_alive = request.keep_alive;
                     self.serve(id, request);
@@ -88,7 +97,11 @@ impl Shard {
     fn rearm_request(&mut self, id: ConnId) {
         let conn = &mut self.conns[id.index];
         let Some(slot) = conn.exchange.index() else { return };
-        let exchange = &self.exchanges[slot].exchange;
+        let HttpSession { exchange, waiting, .. } = &self.exchanges[slot];
+        // A poll that waits has its own deadline, and is read from so that its peer is seen to go.
+        if matches!(waiting, Some(Waiting::Poll(poll)) if poll.is_open()) {
+            return;
+        }
         let is_waiting = exchange.is_waiting();
         let timer = if is_waiting || !exchange.is_idle() && conn.is(Flag::PAUSED_BACKLOG) {
             Timer::Answer
@@ -112,6 +125,7 @@ impl Shard {
 
     fn serve(&mut self, id: ConnId, request: Request) {
         match request.route {
+            Route::Options(methods) => self.serve_options(id, methods),
             Route::Health => self.respond(id, 200, TEXT, &[], b"ok\n"),
             Route::Ready if self.is_draining() => self.respond(id, 503, TEXT, &[], b"draining\n"),
             Route::Ready => self.respond(id, 200, TEXT, &[], b"ready\n"),
@@ -141,8 +155,25 @@ impl Shard {
                 let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
                 self.ask_history(topic, query, ticket);
             }
+            Route::Follow(follow) => self.follow(id, *follow, request.is_chunked),
             Route::Upgrade(_) => unreachable!("an upgrade is no request"),
         }
+    }
+
+    /// What works here, and, to a browser that asks for a page of another origin, what it may send. [Fetch 4.8]
+    fn serve_options(&mut self, id: ConnId, methods: &str) {
+        let methods = format!("{methods}, OPTIONS");
+        let slot = self.conns[id.index].exchange.index();
+        let is_page = slot.is_some_and(|slot| self.exchanges[slot].origin.is_some());
+        let mut headers = vec![("Allow", methods.as_str())];
+        if is_page {
+            headers.extend([
+                ("Access-Control-Allow-Methods", methods.as_str()),
+                ("Access-Control-Allow-Headers", "Authorization, Content-Type, Fanwire-Key, Last-Event-ID"),
+                ("Access-Control-Max-Age", "7200"),
+            ]);
+        }
+        self.respond(id, 204, TEXT, &headers, b"");
     }
 
     fn serve_metrics(&mut self, id: ConnId) {
@@ -265,11 +296,20 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
         let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
         let keep_alive = session.keep_alive && !is_draining;
-        let response = Response { status, content_type, headers, body, keep_alive, is_head: session.is_head };
+        let (is_head, origin) = (session.is_head, session.origin.take());
+        let origin = origin.as_deref();
+        let response = Response { status, content_type, headers, body, origin, keep_alive, is_head };
+        self.respond_with(id, keep_alive, |out| response.encode(out));
+    }
+
+    /// Answers the request under way with the response that is written.
+    pub(super) fn respond_with(&mut self, id: ConnId, keep_alive: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
         session.exchange.answered();
         conn.timer = Timer::Answer;
         self.metrics.requests += 1;
-        self.reply(id, |_, out| response.encode(out));
+        self.reply(id, |_, out| write(out));
         self.unpause(id, Flag::PAUSED_REQUEST);
         if keep_alive {
             self.answered.push(id);
@@ -292,7 +332,7 @@ impl Shard {
     }
 
     /// Answers a request that cannot be served. Where the next one begins is not known, so the connection ends.
-    fn refuse_request(&mut self, id: ConnId, error: RouteError) {
+    pub(super) fn refuse_request(&mut self, id: ConnId, error: RouteError) {
         let mut headers = Vec::new();
         match error.status {
             405 => headers.extend(error.allow.map(|allow| ("Allow", allow))),
@@ -304,7 +344,9 @@ impl Shard {
         let (status, headers) = (error.status, &*headers);
         let slot = self.conns.get(id).and_then(|conn| conn.exchange.index());
         let is_head = slot.is_some_and(|slot| self.exchanges[slot].exchange.is_refused_head());
-        let response = Response { status, content_type: JSON, headers, body: &body, keep_alive: false, is_head };
+        let origin = slot.and_then(|slot| self.exchanges[slot].origin.take());
+        let (body, origin) = (&*body, origin.as_deref());
+        let response = Response { status, content_type: JSON, headers, body, origin, keep_alive: false, is_head };
         self.metrics.requests += 1;
         self.reply(id, |_, out| response.encode(out));
         self.begin_end(id, CloseReason::BadRequest);
@@ -315,7 +357,7 @@ impl Shard {
         self.refuse_request(id, RouteError { status: 408, code: "bad_request", message, allow: None });
     }
 
-    fn refuse_past_limit(&mut self, id: ConnId) {
+    pub(super) fn refuse_past_limit(&mut self, id: ConnId) {
         let is_address = self.conns[id.index].is(Flag::PAST_ADDRESS_LIMIT);
         let error = if is_address {
             let message = "too many connections from this address";
@@ -364,7 +406,7 @@ impl Shard {
         self.exchanges[slot].waiting.as_mut()
     }
 
-    fn take_waiting(&mut self, id: ConnId) -> Option<Waiting> {
+    pub(super) fn take_waiting(&mut self, id: ConnId) -> Option<Waiting> {
         let slot = self.conns.get(id)?.exchange.index()?;
         self.exchanges[slot].waiting.take()
     }

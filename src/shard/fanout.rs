@@ -130,6 +130,7 @@ impl Shard {
         for id in too_slow {
             self.close(id, CloseReason::SlowReader, "too slow");
         }
+        self.answer_polls();
         self.flush_outboxes();
         self.runs.alone.clear();
     }
@@ -194,7 +195,7 @@ impl Shard {
     fn enqueue(&mut self, run: &Run, encodings: &mut Encodings, forms: &mut Forms, index: u32) -> bool {
         let len_max = self.settings.limits.outbox_len_max as usize;
         let conn = &mut self.conns[index];
-        if !conn.is_open_websocket() {
+        if !conn.is_reader() {
             return true;
         }
         let joined = if conn.is(Flag::JOINED_NOW) { self.runs.joined.get(&(index, run.topic)) } else { None };
@@ -203,7 +204,13 @@ impl Shard {
             conn.leave_stream(run.topic);
             // Who would rather skip is not disconnected for the time that another shard takes to answer.
             let len_max = if conn.is(Flag::HAS_POLICIES) { len_max.max(HELD_LEN_MAX) } else { len_max };
-            return pending.catch_up.hold(&run.publications[news..], len_max) || self.stop_holding(index);
+            let fits = pending.catch_up.hold(&run.publications[news..], len_max);
+            if conn.session == Session::Http && pending.operations.is_empty() {
+                // A poll: it is answered at the end of this turn, which bounds what it holds.
+                self.polls_ready.push(conn.id(index));
+                return true;
+            }
+            return fits || self.stop_holding(index);
         }
         let is_behind = self.outboxes.get(conn.outbox).is_some_and(Outbox::is_behind) || !conn.lag.is_none();
         if conn.is(Flag::HAS_POLICIES) && (is_behind || conn.is(Flag::PACED)) {
@@ -232,6 +239,9 @@ impl Shard {
             start = end;
             if hides_own && publication.origin == Some(me) {
                 continue;
+            }
+            if conn.encoding == Encoding::BareEvents {
+                outbox.reply(|out| self.vectors.advance(index, publication, out));
             }
             if outbox.push(encoded.segment.slice(range), len_max).is_err() {
                 return false;

@@ -14,15 +14,15 @@ impl Shard {
     pub(super) fn on_received(&mut self, id: ConnId, bytes: &mut [u8]) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         self.metrics.received_len += bytes.len() as u64;
-        conn.active_tick = tick(self.now);
         if conn.is(Flag::DEAF) {
             return;
         }
+        conn.active_tick = tick(self.now);
         let mails = self.outgoing.len();
         match conn.session {
             Session::Http => self.receive_requests(id, bytes),
             Session::WebSocket => self.receive_frames(id, bytes),
-            Session::Gone => {}
+            Session::Stream | Session::Gone => {}
         }
         if self.is_congested && self.outgoing.len() > mails {
             self.pause_for_congestion(id);
@@ -124,6 +124,9 @@ impl Shard {
     /// Tells the peer that an operation was refused.
     pub(super) fn refuse(&mut self, id: ConnId, operation: Option<&OperationId>, refusal: Refusal) {
         tracing::debug!(code = refusal.code.as_str(), message = refusal.message, "refused");
+        if self.conns.get(id).is_some_and(|conn| conn.session == Session::Http) {
+            return self.refuse_follow(id, refusal);
+        }
         debug_assert!(refusal.code != ErrorCode::Internal, "our own mistakes are no answer");
         self.reply_json(id, &Outbound::Refused { id: operation, refusal });
     }
@@ -148,8 +151,9 @@ impl Shard {
         let outbox = self.outboxes.ensure(&mut conn.outbox);
         outbox.reply(|out| write(&mut self.message, out));
         let has_backlog = outbox.len() > REPLY_BACKLOG_LEN_MAX;
+        let is_deaf = conn.is(Flag::DEAF);
         self.mark_dirty(id);
-        if has_backlog {
+        if has_backlog && !is_deaf {
             self.pause(id, Flag::PAUSED_BACKLOG);
         }
     }

@@ -8,7 +8,7 @@ use slab::Slab;
 
 use super::Shard;
 use super::catch_up::CatchUp;
-use super::conn::{Flag, Slot};
+use super::conn::{Flag, Session, Slot};
 use super::conns::Conns;
 use super::encoding::Encoding;
 use super::join_pattern::Page;
@@ -26,7 +26,7 @@ use crate::mailbox::Request;
 /// What a connection has under way.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    operations: Slab<Operation>,
+    pub operations: Slab<Operation>,
     /// What it gets once the operations are done.
     pub catch_up: CatchUp,
     /// Last values of patterns that are still to be asked for.
@@ -36,7 +36,7 @@ pub(super) struct Pending {
 }
 
 #[derive(Debug)]
-struct Operation {
+pub(super) struct Operation {
     id: Option<OperationId>,
     joined: Vec<Joined>,
     /// Targets that are still to be answered.
@@ -103,11 +103,15 @@ impl Shard {
         self.hub.hold(topic_id, 1);
         self.subscriptions.add(&mut self.conns, id.index, TargetId::topic(topic_id), Place::Waiting { ticket });
         let home = self.hub.home_of(topic.as_str());
+        let polls = self.is_poll(id);
         if home == self.settings.shard {
             let answer = self.hub.join(self.now, &topic, home, since, last);
+            if polls {
+                self.hub.note_poll(self.now, topic.as_str());
+            }
             self.on_joined(ticket, answer);
         } else {
-            self.outgoing.requests.push((home, Request::Join { topic, since, last, ticket }));
+            self.outgoing.requests.push((home, Request::Join { topic, since, last, polls, ticket }));
         }
     }
 
@@ -163,16 +167,18 @@ impl Shard {
             return;
         }
         let done = pending.operations.remove(operation as usize);
+        let is_http = self.conns[id.index].session == Session::Http;
         let is_json = self.conns[id.index].encoding == Encoding::Json;
         match done.refusal {
             Some(refusal) => {
                 self.unsubscribe(id, &done.made);
-                if is_json {
+                if is_json || is_http {
                     self.refuse(id, done.id.as_ref(), refusal);
                 } else {
                     self.close(id, CloseReason::Overloaded, refusal.message);
                 }
             }
+            None if is_http => self.begin_follow(id, &done.joined),
             None if is_json => {
                 self.reply_json(id, &Outbound::Subscribed { id: done.id.as_ref(), joined: &done.joined });
                 for joined in done.joined.iter().filter(|_| done.presence) {
@@ -189,7 +195,7 @@ impl Shard {
     /// Sends what the connection is to get before anything else, as much as fits; lets it go when that is all.
     pub(super) fn catch_up(&mut self, id: ConnId) {
         let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
-        if !pending.operations.is_empty() {
+        if !pending.operations.is_empty() || self.conns[id.index].session == Session::Http {
             return;
         }
         while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
@@ -220,7 +226,10 @@ impl Shard {
         }
         let encoding = conn.encoding;
         self.metrics.deliveries += 1;
+        let mut own_id = Vec::new();
+        self.vectors.advance(id.index, publication, &mut own_id);
         self.reply(id, |message, out| {
+            out.append(&mut own_id);
             encoding.push(publication, message, out);
         });
     }
@@ -320,6 +329,7 @@ impl Shard {
         if let Some(slot) = std::mem::replace(&mut self.conns[id.index].lag, Slot::NONE).index() {
             self.lags.remove(slot);
         }
+        self.vectors.forget(id.index);
         self.alarms.clear(id.index);
         self.bandwidths.remove(&id.index);
     }

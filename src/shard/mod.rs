@@ -11,6 +11,7 @@
 //! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
 //! | `inbound` | received bytes to messages to commands |
 //! | `exchanges`, `batch` | HTTP requests and their answers, upgrades; publishing over HTTP |
+//! | `streams`, `polls` | readers over HTTP: events, lines, long polling |
 //! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
 //! | `memory` | how much is held for others, and what goes when it is too much |
 //! | `presence` | readers that are told how many there are |
@@ -41,12 +42,14 @@ mod join_pattern;
 mod lag;
 mod memory;
 mod outbox;
+mod polls;
 mod post;
 mod presence;
 mod publish;
 mod run;
 mod skip;
 mod snapshot;
+mod streams;
 mod subscription;
 mod subscriptions;
 mod tickets;
@@ -68,7 +71,7 @@ use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::ShardMetrics;
 use crate::time::{MonoTime, Wheel};
-use crate::transport::http::Page;
+use crate::transport::http::{Origins, Page};
 use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
 use alarms::Alarms;
@@ -83,6 +86,7 @@ use lag::Lag;
 use outbox::Outboxes;
 use presence::PresenceReaders;
 use snapshot::Taking;
+use streams::Vectors;
 use subscription::TargetId;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
@@ -102,6 +106,8 @@ pub struct Settings {
     pub compression: CompressionSettings,
     /// Pages served beside the endpoints.
     pub pages: Arc<[Page]>,
+    /// Whose pages may use the endpoints from a browser.
+    pub origins: Arc<Origins>,
     /// The key of every hash of a topic name, the same in all shards.
     pub hash_key: (u64, u64),
     /// Where this shard's random numbers start: jitter, epochs.
@@ -123,6 +129,8 @@ pub struct Shard {
     exchanges: Slab<HttpSession>,
     pendings: Slab<Pending>,
     lags: Slab<Lag>,
+    /// Where the readers of events of several topics are.
+    vectors: Vectors,
     /// What subscriptions ask for beside their topic, where that or a rule may say that they skip.
     policies: HashMap<(u32, TargetId), Policy>,
     /// What connections asked not to get more of than so many bytes a second.
@@ -152,6 +160,8 @@ pub struct Shard {
     dirty: Vec<ConnId>,
     /// Connections not read from until other shards have caught up.
     congested: Vec<ConnId>,
+    /// Polls that have something to be answered with.
+    polls_ready: Vec<ConnId>,
     /// Connections whose HTTP request was answered in this turn.
     answered: Vec<ConnId>,
     is_congested: bool,
@@ -197,6 +207,7 @@ impl Shard {
             exchanges: Slab::new(),
             pendings: Slab::new(),
             lags: Slab::new(),
+            vectors: Vectors::default(),
             policies: HashMap::new(),
             bandwidths: HashMap::new(),
             alarms: Alarms::default(),
@@ -218,6 +229,7 @@ impl Shard {
             now: MonoTime::ZERO,
             dirty: Vec::new(),
             congested: Vec::new(),
+            polls_ready: Vec::new(),
             answered: Vec::new(),
             is_congested: false,
             refusals: 0,
@@ -258,7 +270,7 @@ impl Shard {
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
     pub(super) fn has_work(&self) -> bool {
-        !self.searches.is_empty()
+        !self.searches.is_empty() || !self.answered.is_empty()
     }
 
     /// What this shard counts, with its gauges filled in.
@@ -270,6 +282,7 @@ impl Shard {
             patterns: hub.patterns as u64,
             retained_len: hub.retained_len,
             subscriptions: self.subscriptions.len() as u64,
+            poll_connections: self.polls() as u64,
             outbox_len: self.outboxes.len_of_all() as u64,
             compression_streams: self.compressor.streams() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
@@ -300,6 +313,7 @@ impl Shard {
             pendings: self.pendings.len(),
             lags: self.lags.len() + self.policies.len() + self.bandwidths.len() + self.alarms.len(),
             watched: self.presence.len(),
+            vectors: self.vectors.len(),
             tickets: self.tickets.len(),
             streams: self.compressor.streams(),
             deadlines: self.wheel.len(),
@@ -325,6 +339,8 @@ pub struct Census {
     pub pendings: usize,
     /// Readers that are behind, what they asked for, and what waits for the time to pass.
     pub lags: usize,
+    /// Readers of events of several topics.
+    pub vectors: usize,
     /// Readers that are told counts, and the topics of which.
     pub watched: usize,
     /// Questions to other shards.

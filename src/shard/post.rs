@@ -22,8 +22,11 @@ impl Shard {
                 let result = self.publish_here(&topic, message);
                 ticket.map(|ticket| Answer::Published { ticket, result })
             }
-            Request::Join { topic, since, last, ticket } => {
+            Request::Join { topic, since, last, polls, ticket } => {
                 let result = self.hub.join(self.now, &topic, from, since, last);
+                if polls {
+                    self.hub.note_poll(self.now, topic.as_str());
+                }
                 Some(Answer::Joined { ticket, result })
             }
             Request::Leave { topic, is_last } => {

@@ -169,13 +169,18 @@ impl Shard {
         {
             self.metrics.skipped += item.expired;
             self.metrics.deliveries += u64::from(item.publication.is_some());
-            if is_paced {
+            // A reader of several topics has ids of its own.
+            let mut own_id = Vec::new();
+            if let Some(publication) = &item.publication {
+                self.vectors.advance(id.index, publication, &mut own_id);
+            }
+            if is_paced && own_id.is_empty() {
                 // Readers of one rate get the same at the same time.
                 let publication = item.publication.as_ref().map_or(std::ptr::null(), Arc::as_ptr);
                 let key = (publication as usize, encoding, item.skipped);
                 let mut encode = || {
                     let mut bytes = Vec::new();
-                    encode(&item, encoding, &mut self.message, &mut bytes);
+                    encode(&item, encoding, &[], &mut self.message, &mut bytes);
                     Segment::from(bytes)
                 };
                 let segment = match item.publication {
@@ -184,7 +189,7 @@ impl Shard {
                 };
                 outbox.append(segment);
             } else {
-                outbox.reply(|out| encode(&item, encoding, &mut self.message, out));
+                outbox.reply(|out| encode(&item, encoding, &own_id, &mut self.message, out));
             }
         }
         let lag = &self.lags[slot];
@@ -201,7 +206,7 @@ impl Shard {
     /// Bytes a second that a reader may be sent; 0 for no limit.
     pub(super) fn bandwidth(&self, id: ConnId) -> u32 {
         let conn = &self.conns[id.index];
-        if !conn.is(Flag::PACED) || !conn.is_open_websocket() {
+        if !conn.is(Flag::PACED) || !conn.is_reader() {
             return 0;
         }
         let bounds = [self.settings.limits.reader_bandwidth_max, self.bandwidths.get(&id.index).copied().unwrap_or(0)];
@@ -238,13 +243,14 @@ pub(super) fn duration_ms(len: usize, bandwidth: u32) -> u64 {
     (len as u64 * 1_000).div_ceil(u64::from(bandwidth.max(1)))
 }
 
-fn encode(item: &lag::Item, encoding: Encoding, message: &mut Vec<u8>, out: &mut Vec<u8>) {
+fn encode(item: &lag::Item, encoding: Encoding, own_id: &[u8], message: &mut Vec<u8>, out: &mut Vec<u8>) {
     if item.skipped > 0 {
         // The raw feed has no room for it: there a gap is silent.
         let gap = Outbound::Gap { topic: item.topic.as_str(), skipped: item.skipped, offset: item.offset };
         encoding.say(&gap, message, out);
     }
     if let Some(publication) = &item.publication {
+        out.extend_from_slice(own_id);
         encoding.push(publication, message, out);
     }
 }

@@ -5,4 +5,6 @@
 //! busy. Tests: beside the code, and `tests/conformance.rs` from outside.
 
 pub mod http;
+pub mod sse;
+pub mod stream;
 pub mod websocket;

@@ -23,7 +23,7 @@ known="README.md chat.html many_topics.py progress.html progress.sh publish_batc
 found=$(cd "$examples" && find . -type f -not -path '*/__pycache__/*' | sed 's|^\./||' | LC_ALL=C sort | xargs)
 [[ $found == "$known" ]] || fail "examples/ holds [$found], this script knows [$known]"
 
-start_gateway --shards 2
+start_gateway --shards 2 --allowed-origins null
 export FANWIRE_URL=$GATEWAY
 
 # A reader that follows before the publisher begins; it ends by itself after so many messages.

@@ -9,7 +9,13 @@ cd "$(dirname "$0")"
 start_gateway --shards 2
 node npm_ws.mjs "$GATEWAY"
 "$PYTHON" python_websockets.py "$GATEWAY"
-[[ ${1:-} == --quick ]] || node chromium.mjs "$GATEWAY"
+./curl.sh "$GATEWAY"
+node eventsource.mjs "$GATEWAY"
+"$PYTHON" python_sseclient.py "$GATEWAY"
+if [[ ${1:-} != --quick ]]; then
+    node chromium.mjs "$GATEWAY"
+    node chromium_http.mjs "$GATEWAY"
+fi
 stop_gateway
 
 for kind in message shared; do

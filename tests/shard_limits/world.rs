@@ -10,6 +10,7 @@ use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Request};
 use fanwire::metrics::ShardMetrics;
 use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
+use fanwire::transport::http::Origins;
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 /// The shards, stepped in order.
@@ -25,6 +26,12 @@ pub struct World {
 impl World {
     /// A gateway whose kernel takes `outbound_len_max` bytes before a peer reads.
     pub fn new(shards: usize, outbound_len_max: usize, limits: Limits) -> Self {
+        Self::with_origins(shards, outbound_len_max, limits, Origins::default())
+    }
+
+    /// One that looks at the origins of pages.
+    pub fn with_origins(shards: usize, outbound_len_max: usize, limits: Limits, origins: Origins) -> Self {
+        let origins = Arc::new(origins);
         let faults = Faults { outbound_len_max, inbound_len_max: 1 << 20, ..Faults::NONE };
         let net = SimNet::new(1, shards, faults);
         let (mailboxes, control) = Mailbox::mesh(shards);
@@ -37,6 +44,7 @@ impl World {
             rules: Arc::default(),
             compression: CompressionSettings::default(),
             pages: Arc::default(),
+            origins: Arc::clone(&origins),
             hash_key,
             seed: 3,
             admission: admission.clone(),

@@ -12,32 +12,36 @@ use crate::peers::{Heard, Pace, Part, Peer};
 
 #[derive(Debug, Default)]
 pub struct Auditor {
-    notes: HashMap<PeerId, Notes>,
+    pub(super) notes: HashMap<PeerId, Notes>,
     /// By topic: offset to payload, as far as anybody learned of it.
     log: BTreeMap<String, BTreeMap<u64, String>>,
     numbers: u64,
     /// Publications that a topic keeps.
-    history: u64,
+    pub(super) history: u64,
     pub complete_readers: u64,
     pub goodbyes: u64,
     pub resumed: u64,
+    /// Readers over HTTP that came back.
+    pub returns: u64,
+    /// Messages in answers to polls.
+    pub polled: u64,
     pub presences: u64,
 }
 
 /// What is known of one peer.
 #[derive(Debug, Default)]
-struct Notes {
-    has_left: bool,
+pub(super) struct Notes {
+    pub has_left: bool,
     /// Operations and requests that are not answered.
-    asked: VecDeque<(u64, Asked)>,
-    targets: BTreeSet<String>,
+    pub asked: VecDeque<(u64, Asked)>,
+    pub targets: BTreeSet<String>,
     /// By topic: the last offset that it heard.
-    heard: HashMap<String, u64>,
+    pub heard: HashMap<String, u64>,
     /// By topic: offsets with which a new run may begin, because a subscription was just made.
     may_begin: HashMap<String, Begin>,
     /// By topic: the epoch and offset at which it was left.
     left_at: HashMap<String, (String, u64)>,
-    epochs: HashMap<String, String>,
+    pub epochs: HashMap<String, String>,
     /// What a raw reader heard, in order.
     payloads: Vec<String>,
     own: BTreeSet<String>,
@@ -48,7 +52,7 @@ struct Notes {
 }
 
 #[derive(Clone, Debug)]
-enum Asked {
+pub(super) enum Asked {
     /// With the offset that it was resumed from, if it was.
     Subscribe(String, Option<u64>),
     Unsubscribe(String),
@@ -56,6 +60,8 @@ enum Asked {
         topic: String,
         payload: String,
     },
+    /// With the position from which it polls, if it has one.
+    Poll(Option<String>),
     /// Topics and payloads, one a line.
     Batch(Vec<(String, String)>),
 }
@@ -79,6 +85,7 @@ impl Auditor {
 
     pub fn enter(&mut self, peer: &Peer) {
         self.notes.insert(peer.id, Notes::default());
+        self.enter_follower(peer);
     }
 
     pub fn note_left(&mut self, peer: PeerId) {
@@ -160,7 +167,7 @@ impl Auditor {
         let notes = self.notes.entry(peer.id).or_default();
         let is_busy = notes.asked.iter().any(|(_, asked)| match asked {
             Asked::Subscribe(other, _) | Asked::Unsubscribe(other) => *other == target,
-            Asked::Publish { .. } | Asked::Batch(_) => false,
+            Asked::Publish { .. } | Asked::Batch(_) | Asked::Poll(_) => false,
         });
         if is_busy {
             return;
@@ -202,7 +209,7 @@ impl Auditor {
         );
     }
 
-    fn ask(&mut self, peer: &Peer, asked: Asked) -> u64 {
+    pub(super) fn ask(&mut self, peer: &Peer, asked: Asked) -> u64 {
         if std::env::var("FANWIRE_SIM_SHOW").is_ok() {
             println!("{:?} asks {asked:?}", peer.id);
         }
@@ -221,7 +228,11 @@ impl Auditor {
                         self.notes.entry(peer.id).or_default().payloads.push(payload);
                     }
                     (Part::Json { .. }, Heard::Text(text)) => self.hear_json(peer.id, &text),
-                    (Part::Http, Heard::Response(status, body)) => self.hear_response(peer.id, status, &body),
+                    (Part::Http | Part::Follow { .. }, Heard::Response(status, body)) => {
+                        self.hear_response(peer.id, status, &body);
+                    }
+                    (Part::Poll { .. }, Heard::Response(status, body)) => self.hear_poll(peer, status, &body),
+                    (Part::Follow { .. }, heard) => self.hear_follower(peer, heard),
                     (_, Heard::Close(..)) => {}
                     (part, heard) => panic!("{part:?} {:?} hears {heard:?}", peer.id),
                 }
@@ -250,7 +261,7 @@ impl Auditor {
         }
     }
 
-    fn hear_json(&mut self, peer: PeerId, text: &str) {
+    pub(super) fn hear_json(&mut self, peer: PeerId, text: &str) {
         if std::env::var("FANWIRE_SIM_SHOW").is_ok() {
             println!("{peer:?} hears {}", &text[..text.len().min(200)]);
         }
@@ -301,13 +312,13 @@ impl Auditor {
         }
     }
 
-    fn hear_ok(&mut self, peer: PeerId, asked: Asked, message: &Value) {
+    pub(super) fn hear_ok(&mut self, peer: PeerId, asked: Asked, message: &Value) {
         match asked {
             Asked::Publish { topic, payload } => {
                 let offset = message["topics"][&topic]["offset"].as_u64().expect("an offset");
                 self.learn(&topic, offset, payload);
             }
-            Asked::Batch(_) => panic!("a batch is answered over HTTP"),
+            Asked::Batch(_) | Asked::Poll(_) => panic!("it is answered over HTTP"),
             Asked::Unsubscribe(target) => {
                 let notes = self.notes.entry(peer).or_default();
                 notes.targets.remove(&target);
@@ -334,7 +345,8 @@ impl Auditor {
                     return;
                 }
                 if let (Some(since), Some(offset)) = (since, joined["offset"].as_u64()) {
-                    assert!(offset - since > self.history, "{target} is kept from {since} on: {message}");
+                    // Who reads only, of what nobody said anything in, does not keep a topic alive.
+                    assert!(since == 0 || offset - since > self.history, "{target} is kept from {since} on: {message}");
                 }
                 for topic in ["t.0", "t.1", "t.2", "u.0"].into_iter().filter(|topic| matches(&target, topic)) {
                     let asked = notes.asked.iter().filter_map(|(_, asked)| match asked {
@@ -353,7 +365,7 @@ impl Auditor {
         }
     }
 
-    fn hear_push(&mut self, peer: PeerId, topic: &str, offset: u64) {
+    pub(super) fn hear_push(&mut self, peer: PeerId, topic: &str, offset: u64) {
         let notes = self.notes.entry(peer).or_default();
         let leaving = notes.asked.iter().any(|(_, asked)| matches!(asked, Asked::Unsubscribe(t) if matches(t, topic)));
         assert!(
@@ -381,7 +393,7 @@ impl Auditor {
         }
     }
 
-    fn learn(&mut self, topic: &str, offset: u64, payload: String) {
+    pub(super) fn learn(&mut self, topic: &str, offset: u64, payload: String) {
         let known = self.log.entry(topic.to_owned()).or_default().entry(offset).or_insert_with(|| payload.clone());
         assert_eq!(*known, payload, "{topic} {offset}: two readers hear different things");
     }
@@ -406,19 +418,23 @@ impl Auditor {
                 let permitted = notes.has_left || *code == Some(1013) && waits && (peer.was_slow || !is_faultless);
                 assert!(permitted, "{:?} was closed with {code:?} {reason}", peer.id);
             }
-            if is_faultless && !notes.has_left && peer.close.is_none() {
+            let is_ended_slow = matches!(peer.part, Part::Follow { mode: "queue", .. }) && peer.was_slow;
+            if is_faultless && !notes.has_left && peer.close.is_none() && !is_ended_slow {
                 assert_eq!(peer.end, None, "{:?} {:?} lost its connection for no reason", peer.id, peer.part);
             }
             if !peer.is_open(net) || notes.has_left {
                 continue;
             }
             assert!(
-                peer.part == Part::Hostile || notes.asked.is_empty(),
+                peer.part == Part::Hostile || matches!(peer.part, Part::Poll { .. }) || notes.asked.is_empty(),
                 "{:?} got no answer to {:?}",
                 peer.id,
                 notes.asked
             );
             self.complete_readers += match &peer.part {
+                Part::Follow { .. } => self.audit_json(notes, Pace::default()),
+                // One that waits has all there is.
+                Part::Poll { .. } if !notes.asked.is_empty() => self.audit_json(notes, Pace::default()),
                 Part::Json { pace, .. } => self.audit_json(notes, *pace),
                 Part::Raw { pace: Pace { max_age_ms: 1.., .. }, .. } => 0,
                 Part::Raw { topic, echo, mode: "queue", pace } if peer.is_upgraded && !pace.skips() => {
@@ -493,7 +509,7 @@ impl Auditor {
     }
 }
 
-fn matches(target: &str, topic: &str) -> bool {
+pub(super) fn matches(target: &str, topic: &str) -> bool {
     match Target::parse(target).expect("a target") {
         Target::Topic(name) => name.as_str() == topic,
         Target::Pattern(pattern) => pattern.matches(topic),

@@ -10,7 +10,9 @@
 mod auditor;
 #[path = "../common/deflate.rs"]
 mod deflate;
+mod followers;
 mod peers;
+mod stream;
 mod world;
 
 use fanwire::driver::sim::Faults;

@@ -1,6 +1,7 @@
 //! Peers as a client would write them: a handshake, frames with masks, requests; and those that mean no good.
 
 use crate::deflate::{Inflater, deflated};
+use crate::stream::{self, Event, Stream};
 use fanwire::buf::BlockPool;
 use fanwire::driver::sim::{PeerEnd, PeerId, SimNet};
 use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_client_frame};
@@ -12,6 +13,10 @@ pub enum Part {
     Raw { topic: String, echo: bool, mode: &'static str, pace: Pace },
     /// Follows topics and patterns over `/ws`, and may publish.
     Json { mode: &'static str, pace: Pace },
+    /// Follows topics over `/sse` or `/stream`, from where another was if it says so.
+    Follow { topics: Vec<&'static str>, mode: &'static str, is_events: bool, since: Option<String> },
+    /// Polls topics, on from where it was.
+    Poll { topics: Vec<&'static str>, since: Option<String> },
     /// Publishes over HTTP, on one connection.
     Http,
     /// Sends what nobody should.
@@ -70,6 +75,8 @@ pub enum Heard {
     Close(Option<u16>, String),
     /// The body of an HTTP response, with its status.
     Response(u16, String),
+    /// A server-sent event.
+    Event(Event),
 }
 
 /// One peer and what it knows of its connection.
@@ -85,6 +92,9 @@ pub struct Peer {
     /// If compression was agreed on: what the gateway's messages lean on.
     inflater: Option<Inflater>,
     pub zipped: Zipped,
+    stream: Option<Stream>,
+    /// Where it is, as it was last told.
+    pub position: Option<String>,
     pool: BlockPool,
     pub heard: Vec<Heard>,
     pub is_upgraded: bool,
@@ -103,6 +113,8 @@ impl Peer {
             decoder: None,
             inflater: None,
             zipped: Zipped::default(),
+            stream: None,
+            position: None,
             pool: BlockPool::default(),
             heard: Vec::new(),
             is_upgraded: false,
@@ -117,8 +129,12 @@ impl Peer {
                 Some(format!("/raw/{topic}?echo={}&mode={mode}&{}", u8::from(*echo), pace.query()))
             }
             Part::Json { pace, .. } => Some(format!("/ws?{}", pace.query())),
-            Part::Http | Part::Hostile => None,
+            Part::Follow { .. } | Part::Poll { .. } | Part::Http | Part::Hostile => None,
         };
+        if let Part::Follow { topics, mode, is_events, since } = &peer.part {
+            let request = stream::request(topics, mode, *is_events, since.as_deref());
+            peer.unsent.extend_from_slice(request.as_bytes());
+        }
         if let Some(path) = path {
             peer.unsent.extend_from_slice(handshake_with(&path, offer).as_bytes());
         }
@@ -175,6 +191,11 @@ impl Peer {
         moved
     }
 
+    /// Whether it can say a close frame.
+    pub fn is_websocket(&self) -> bool {
+        self.decoder.is_some()
+    }
+
     /// Whether the connection still stands and its end has not begun.
     pub fn is_open(&self, net: &SimNet) -> bool {
         self.end.is_none() && self.close.is_none() && !net.has_peer_ended(self.id)
@@ -185,7 +206,10 @@ impl Peer {
             return;
         }
         self.unread.extend_from_slice(&bytes);
-        while self.decoder.is_none() && self.hear_response() {}
+        while self.decoder.is_none() && self.stream.is_none() && self.hear_response() {}
+        if let Some(stream) = &mut self.stream {
+            stream.read(&mut self.unread, &mut self.heard);
+        }
         if let Some(decoder) = &mut self.decoder {
             let mut bytes = std::mem::take(&mut self.unread);
             let mut inbox = Inbox::default();
@@ -231,6 +255,15 @@ impl Peer {
         let Some(head_len) = find(&self.unread, b"\r\n\r\n").map(|at| at + 4) else { return false };
         let head = String::from_utf8(self.unread[..head_len].to_vec()).expect("a head is text");
         let status: u16 = head[9..12].parse().expect("a status");
+        if let Some(stream) = Stream::begin(&head) {
+            self.unread.drain(..head_len);
+            self.is_upgraded = true;
+            self.stream = Some(stream);
+            return false;
+        }
+        if let Some(since) = head.lines().find_map(|line| line.strip_prefix("Fanwire-Since: ")) {
+            self.position = Some(since.to_owned());
+        }
         let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
         let body_len: usize = length.map_or(0, |length| length.parse().expect("a length"));
         if self.unread.len() < head_len + body_len {
@@ -269,7 +302,7 @@ const RSV1: u8 = 0x40;
 /// Something that no client should send, in one of many ways.
 pub fn hostile_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = Vec::new();
-    match rng.u8(0..9) {
+    match rng.u8(0..10) {
         0 => bytes.extend((0..rng.usize(1..2_000)).map(|_| rng.u8(..))),
         1 => bytes.extend_from_slice(&handshake("/ws").as_bytes()[..rng.usize(1..120)]),
         2 => {
@@ -322,6 +355,15 @@ pub fn hostile_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
                 let first = bytes.len();
                 encode_client_frame(&mut bytes, Opcode::Binary, true, [5, 6, 7, 8], &message);
                 bytes[first] |= RSV1;
+            }
+        }
+        8 => {
+            // Readers and polls with more behind them.
+            let door = ["sse", "stream", "poll"][rng.usize(0..3)];
+            let query = ["topic=t.0&topic=u.1&since=1-1,", "topic=t.1&last=0", "topic=", "topic=t.*"][rng.usize(0..4)];
+            let head = format!("GET /{door}?{query} HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {}\r\n\r\n", rng.u32(..));
+            for _ in 0..rng.usize(1..30) {
+                bytes.extend_from_slice(head.as_bytes());
             }
         }
         _ => {

@@ -38,6 +38,8 @@ pub struct Totals {
     pub goodbyes: u64,
     pub resumed: u64,
     pub skipped: u64,
+    pub returns: u64,
+    pub polled: u64,
     pub presences: u64,
     pub zipped_alone: u64,
     pub zipped_streamed: u64,
@@ -54,6 +56,8 @@ impl Totals {
         self.goodbyes += other.goodbyes;
         self.resumed += other.resumed;
         self.skipped += other.skipped;
+        self.returns += other.returns;
+        self.polled += other.polled;
         self.presences += other.presences;
         self.zipped_alone += other.zipped_alone;
         self.zipped_streamed += other.zipped_streamed;
@@ -64,9 +68,11 @@ impl Totals {
     pub fn assert_that_enough_happened(&self, under_faults: bool) {
         assert!(self.publications > 1_000 && self.deliveries > 5_000, "{self:?}");
         assert!(self.complete_readers + self.goodbyes > 100 && self.resumed > 10, "{self:?}");
+        assert!(self.polled > 100, "{self:?}");
         assert!(self.presences > 100, "{self:?}");
         assert!(self.zipped_alone > 1_000 && self.zipped_streamed > 1_000 && self.zipped_between > 100, "{self:?}");
         if under_faults {
+            assert!(self.returns > 40, "{self:?}");
             assert!(self.slow_closes > 0 && self.resets > 0 && self.skipped > 100, "{self:?}");
         }
     }
@@ -137,6 +143,7 @@ impl World {
             }])),
             compression,
             pages: Arc::default(),
+            origins: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
             admission: Admission::new(limits.connections_max, 0),
@@ -170,7 +177,7 @@ impl World {
             match rng.u8(0..4) {
                 0 => net.reset(peer.id),
                 1 => net.half_close(peer.id),
-                2 if peer.is_upgraded => peer.say_goodbye(),
+                2 if peer.is_websocket() => peer.say_goodbye(),
                 _ => net.close(peer.id),
             }
             auditor.note_left(peer.id);
@@ -184,6 +191,8 @@ impl World {
             Part::Json { .. } if roll < 50 => auditor.subscribe(peer, rng),
             Part::Json { .. } => auditor.publish_json(peer, rng),
             Part::Http => auditor.publish_http(peer, rng),
+            Part::Follow { .. } => {}
+            Part::Poll { .. } => auditor.poll(peer),
             Part::Hostile => peer.say_bytes(&hostile_bytes(rng)),
         }
     }
@@ -197,10 +206,11 @@ impl World {
             // In the settling time of a run it is enough for the outboxes of faulty runs.
             bandwidth: [0, 0, 0, 50_000][self.rng.usize(0..4)],
         };
-        let part = match self.rng.u8(0..10) {
+        let part = match self.rng.u8(0..14) {
             0..4 => Part::Raw { topic, echo: self.rng.u8(0..3) > 0, mode, pace },
             4..8 => Part::Json { mode, pace },
             8 if self.run.hostile => Part::Hostile,
+            10.. => self.follower(mode),
             _ => Part::Http,
         };
         let offer = OFFERS[self.rng.usize(0..OFFERS.len())];
@@ -210,6 +220,35 @@ impl World {
         }
         self.auditor.enter(&peer);
         self.peers.push(peer);
+    }
+
+    /// A reader over HTTP: a new one, or one that comes back to where it was.
+    fn follower(&mut self, mode: &'static str) -> Part {
+        let is_gone = |peer: &&mut Peer| peer.end.is_some() || self.net.has_peer_ended(peer.id);
+        let gone = self.peers.iter_mut().filter(is_gone).find(|peer| peer.position.is_some());
+        if let Some(peer) = gone {
+            let position = peer.position.take();
+            self.auditor.returns += 1;
+            return match peer.part.clone() {
+                Part::Follow { topics, mode, is_events, .. } => {
+                    Part::Follow { topics, mode, is_events, since: position }
+                }
+                Part::Poll { topics, .. } => Part::Poll { topics, since: position },
+                part => panic!("{part:?} has no position"),
+            };
+        }
+        let mut topics = vec!["t.0", "t.1", "t.2", "u.0"];
+        self.rng.shuffle(&mut topics);
+        topics.truncate(self.rng.usize(1..=3));
+        match self.rng.u8(0..3) {
+            0 => Part::Poll { topics, since: None },
+            kind => {
+                if self.rng.u8(0..4) == 0 {
+                    topics.push("*.1");
+                }
+                Part::Follow { topics, mode, is_events: kind == 1, since: None }
+            }
+        }
     }
 
     /// Some peers and some shards get on, in an order that the seed picks; time passes.
@@ -272,12 +311,17 @@ impl World {
             match self.rng.u8(0..4) {
                 0 => self.net.reset(peer.id),
                 1 => self.net.close(peer.id),
-                2 if peer.is_upgraded => peer.say_goodbye(),
+                2 if peer.is_websocket() => peer.say_goodbye(),
+                // Nothing is sent to it that could show that it is gone.
+                _ if matches!(peer.part, Part::Follow { .. }) => self.net.close(peer.id),
                 // It stays without a word until the gateway asks for a sign of life and gets none.
                 _ => self.net.set_reading(peer.id, false),
             }
         }
-        for _ in 0..400 {
+        for round in 0..400 {
+            // A stream to who neither reads nor leaves may stay.
+            let hostile = self.peers.iter().filter(|peer| round == 350 && peer.part == Part::Hostile);
+            hostile.for_each(|peer| self.net.close(peer.id));
             for index in 0..self.cores.len() {
                 self.turn(index);
             }
@@ -320,6 +364,7 @@ impl World {
             let metrics = core.shard.measure();
             assert_eq!((metrics.subscriptions, metrics.outbox_len, metrics.patterns, metrics.lag_len), (0, 0, 0, 0));
             assert_eq!((metrics.http_connections, metrics.websocket_connections), (0, 0));
+            assert_eq!((metrics.event_connections, metrics.line_connections, metrics.poll_connections), (0, 0, 0));
             assert_eq!(metrics.closes.iter().sum::<u64>(), metrics.accepted, "every connection ended once");
             assert_eq!(core.mailbox.depth(), 0);
         }
@@ -340,6 +385,8 @@ impl World {
             resumed: self.auditor.resumed,
             presences: self.auditor.presences,
             skipped: sum(|metrics| metrics.skipped),
+            returns: self.auditor.returns,
+            polled: self.auditor.polled,
             zipped_alone: self.peers.iter().map(|peer| peer.zipped.alone).sum(),
             zipped_streamed: self.peers.iter().map(|peer| peer.zipped.streamed).sum(),
             zipped_between: self.peers.iter().map(|peer| peer.zipped.between).sum(),

@@ -1,8 +1,9 @@
 //! Requests as they come in on one connection: heads, bodies, pipelining, the upgrade.
 
+use super::origin::Origins;
 use super::route::{Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
-use crate::wire::http1::{BodyDecoder, RequestHead, parse_head};
+use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
 use crate::wire::ws::extension::DeflateOffer;
 use crate::wire::ws::handshake;
 
@@ -43,6 +44,10 @@ pub struct Request {
     pub is_head: bool,
     /// Whether another request may follow.
     pub keep_alive: bool,
+    /// Whether the peer knows chunks.
+    pub is_chunked: bool,
+    /// The origin of the page that asks, if it may read the answer.
+    pub origin: Option<Box<str>>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -62,6 +67,15 @@ pub struct Upgrade {
     pub bandwidth: Option<u32>,
     /// Frames that came with the handshake.
     pub rest: Vec<u8>,
+}
+
+/// What holds for every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// Pages beside the endpoints.
+    pub pages: &'a [Page],
+    /// Whose pages may use the endpoints.
+    pub origins: &'a Origins,
 }
 
 /// What the bytes so far amount to.
@@ -86,11 +100,11 @@ impl Exchange {
     }
 
     /// The next thing to do. `protocol` is the subprotocol to look for in an opening handshake.
-    pub fn next(&mut self, message_len_max: usize, pages: &[Page], protocol: &str) -> Next {
+    pub fn next(&mut self, message_len_max: usize, site: Site<'_>, protocol: &str) -> Next {
         match self.phase {
             Phase::Waiting => Next::Incomplete,
             Phase::Body { .. } => self.next_in_body(),
-            Phase::Head => match self.next_in_head(message_len_max, pages, protocol) {
+            Phase::Head => match self.next_in_head(message_len_max, site, protocol) {
                 Ok(next) => next,
                 Err(error) => Next::Refused(error),
             },
@@ -129,13 +143,19 @@ impl Exchange {
         self.buffer.capacity() + body
     }
 
+    /// Bytes that are kept.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether a body is on its way.
     #[must_use]
     pub fn is_in_body(&self) -> bool {
         matches!(self.phase, Phase::Body { .. })
     }
 
-    fn next_in_head(&mut self, message_len_max: usize, pages: &[Page], protocol: &str) -> Result<Next, RouteError> {
+    fn next_in_head(&mut self, message_len_max: usize, site: Site<'_>, protocol: &str) -> Result<Next, RouteError> {
         if memchr::memchr(b'\n', &self.buffer[self.looked_at..]).is_none() && self.buffer.len() <= HEAD_LEN_MAX {
             self.looked_at = self.buffer.len();
             return Ok(Next::Incomplete);
@@ -144,7 +164,8 @@ impl Exchange {
             self.looked_at = self.buffer.len();
             return Ok(Next::Incomplete);
         };
-        let route = Route::find(&head, pages)?;
+        let route = Route::find(&head, site.pages)?;
+        let origin = if route.is_open() { None } else { site.origins.judge(&head)? };
         if let Route::Upgrade(route) = route {
             let upgrade = accept(&head, route, protocol)?;
             let rest = self.buffer.split_off(head_len);
@@ -157,8 +178,14 @@ impl Exchange {
             _ => 0,
         };
         let decoder = BodyDecoder::new(head.body(), body_len_max)?;
-        let request =
-            Request { route, is_head: head.method() == "HEAD", keep_alive: head.keep_alive(), body: Vec::new() };
+        let request = Request {
+            route,
+            is_head: head.method() == "HEAD",
+            keep_alive: head.keep_alive(),
+            is_chunked: head.version() == Version::Http11,
+            origin,
+            body: Vec::new(),
+        };
         let owes_continue = head.expects_continue();
         self.buffer.drain(..head_len);
         self.phase = Phase::Body { request, decoder, owes_continue };

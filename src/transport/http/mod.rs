@@ -1,9 +1,13 @@
 //! HTTP/1.1: requests in, responses out, and the upgrade to WebSocket. [RFC 9112]
 
 mod exchange;
+mod follow;
+mod origin;
 mod respond;
 mod route;
 
-pub use exchange::{Exchange, Next, Request, Upgrade};
-pub use respond::{CONTINUE, Response, encode_switching_protocols, error_body};
+pub use exchange::{Exchange, Next, Request, Site, Upgrade};
+pub use follow::{Door, Follow};
+pub use origin::{Origins, is_origin};
+pub use respond::{CONTINUE, Response, encode_stream_head, encode_switching_protocols, error_body, page_fields};
 pub use route::{Page, RawOptions, Route, RouteError, UpgradeRoute};

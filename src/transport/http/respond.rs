@@ -18,6 +18,8 @@ pub struct Response<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a [u8],
+    /// The origin of the page that may read it.
+    pub origin: Option<&'a str>,
     /// Whether another request may follow on the connection.
     pub keep_alive: bool,
     /// Whether the request was a HEAD: then the body is left out and its length is told.
@@ -27,13 +29,34 @@ pub struct Response<'a> {
 impl Response<'_> {
     /// Appends the response.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut headers = vec![("Content-Type", self.content_type), ("Cache-Control", "no-store")];
+        // A 204 has neither a body nor a length. [RFC 9110 8.6]
+        let has_body = self.status != 204;
+        let mut headers = Vec::from_iter(has_body.then_some(("Content-Type", self.content_type)));
+        headers.push(("Cache-Control", "no-store"));
         headers.extend_from_slice(self.headers);
-        encode_response_head(out, self.status, &headers, Some(self.body.len()), self.keep_alive);
+        headers.extend(page_fields(self.origin));
+        encode_response_head(out, self.status, &headers, has_body.then_some(self.body.len()), self.keep_alive);
         if !self.is_head {
             out.extend_from_slice(self.body);
         }
     }
+}
+
+/// The fields that let a page of another origin read a response; none if it may not, or if no page asked. [Fetch 3.2]
+pub fn page_fields(origin: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
+    let allow = origin.map(|origin| ("Access-Control-Allow-Origin", origin));
+    let rest = [("Access-Control-Expose-Headers", "Fanwire-Since, Retry-After"), ("Vary", "Origin")];
+    allow.into_iter().chain(rest.into_iter().filter(move |_| origin.is_some()))
+}
+
+/// Appends the head of a response that does not end: it ends with the connection, or with an empty chunk.
+pub fn encode_stream_head(out: &mut Vec<u8>, content_type: &str, is_chunked: bool, origin: Option<&str>) {
+    let mut headers = vec![("Content-Type", content_type), ("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")];
+    if is_chunked {
+        headers.push(("Transfer-Encoding", "chunked"));
+    }
+    headers.extend(page_fields(origin));
+    encode_response_head(out, 200, &headers, None, false);
 }
 
 /// The body of a refusal: `{"code":"..","message":".."}`.

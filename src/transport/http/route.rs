@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::follow::{self, Door, Follow};
 use crate::command::{
     Condition, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName, is_message_id, parse_age,
     parse_rate,
@@ -36,6 +37,10 @@ pub enum Route {
         /// Which part.
         query: HistoryQuery,
     },
+    /// `GET /sse`, `/stream`, `/poll`.
+    Follow(Box<Follow>),
+    /// `OPTIONS`, with the methods that work.
+    Options(&'static str),
     /// `GET /healthz`.
     Health,
     /// `GET /readyz`.
@@ -109,10 +114,14 @@ impl Route {
         let route = match path {
             "/ws" => Ok(Self::Upgrade(UpgradeRoute::Json)),
             "/echo" => Ok(Self::Upgrade(UpgradeRoute::Echo)),
+            "/sse" => follow::decode(head, Door::Events),
+            "/stream" => follow::decode(head, Door::Lines),
+            "/poll" => follow::decode(head, follow::POLL),
             "/healthz" => Ok(Self::Health),
             "/readyz" => Ok(Self::Ready),
             "/metrics" => Ok(Self::Metrics),
             "/publish" => Ok(Self::PublishMany),
+            "*" => Ok(Self::Options("GET, HEAD, POST")),
             _ => match pages.iter().position(|page| page.path == path) {
                 Some(page) => Ok(Self::Page(page)),
                 None => find_by_prefix(head, path),
@@ -121,13 +130,24 @@ impl Route {
         let allow = match route {
             Self::PublishOne { .. } | Self::PublishMany => "POST",
             Self::Upgrade(_) => "GET",
+            Self::Options(methods) => methods,
             _ => "GET, HEAD",
         };
+        if head.method() == "OPTIONS" {
+            return Ok(Self::Options(allow));
+        }
         if !allow.split(", ").any(|method| method == head.method()) {
             let message = "this path does not take this method";
             return Err(RouteError { status: 405, code: "bad_request", message, allow: Some(allow) });
         }
         Ok(route)
+    }
+}
+
+impl Route {
+    /// Whether it is there for any page: it says and takes nothing that is anybody's.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Upgrade(UpgradeRoute::Echo) | Self::Health | Self::Ready | Self::Metrics | Self::Page(_))
     }
 }
 
@@ -223,7 +243,7 @@ fn decode_history(topic: TopicName, query: Option<&str>) -> Result<Route, RouteE
     Ok(Route::History { topic, query: wanted })
 }
 
-fn each_pair(
+pub(super) fn each_pair(
     query: Option<&str>,
     mut each: impl FnMut(&str, &str) -> Result<(), RouteError>,
 ) -> Result<(), RouteError> {
@@ -235,16 +255,10 @@ fn each_pair(
 }
 
 fn decode_topic(path: &str) -> Result<TopicName, RouteError> {
-    let bad_topic = RouteError {
-        status: 400,
-        code: "bad_topic",
-        message: "a topic is 1 to 255 bytes: tokens of visible characters but '.', '*', '>' and space, joined by dots",
-        allow: None,
-    };
-    TopicName::parse(&percent_decode(path)?).map_err(|_| bad_topic)
+    TopicName::parse(&percent_decode(path)?).map_err(|_| BAD_TOPIC)
 }
 
-fn decode_flag(value: &str) -> Result<bool, RouteError> {
+pub(super) fn decode_flag(value: &str) -> Result<bool, RouteError> {
     match value {
         "0" | "false" => Ok(false),
         "1" | "true" => Ok(true),
@@ -252,12 +266,12 @@ fn decode_flag(value: &str) -> Result<bool, RouteError> {
     }
 }
 
-fn decode_since(value: &str) -> Result<Position, RouteError> {
+pub(super) fn decode_since(value: &str) -> Result<Position, RouteError> {
     value.parse().map_err(|_| bad_request("since is EPOCH-OFFSET"))
 }
 
 /// Reads what a reader may ask for beside its topics; leaves other names alone.
-fn decode_policy(name: &str, value: &str, policy: &mut Option<Policy>) -> Result<(), RouteError> {
+pub(super) fn decode_policy(name: &str, value: &str, policy: &mut Option<Policy>) -> Result<(), RouteError> {
     let before = policy.unwrap_or_default();
     let after = match name {
         "mode" => Policy { mode: Some(decode_mode(value)?), ..before },
@@ -288,13 +302,20 @@ pub(super) fn decode_bandwidth(query: Option<&str>) -> Result<Option<u32>, Route
     Ok(bandwidth)
 }
 
-fn decode_mode(value: &str) -> Result<Mode, RouteError> {
+pub(super) fn decode_mode(value: &str) -> Result<Mode, RouteError> {
     value.parse().map_err(|()| bad_request("mode is queue, drop_oldest or latest"))
 }
 
-const fn bad_request(message: &'static str) -> RouteError {
+pub(super) const fn bad_request(message: &'static str) -> RouteError {
     RouteError { status: 400, code: "bad_request", message, allow: None }
 }
+
+pub(super) const BAD_TOPIC: RouteError = RouteError {
+    status: 400,
+    code: "bad_topic",
+    message: "a topic is 1 to 255 bytes: tokens of visible characters but '.', '*', '>' and space, joined by dots",
+    allow: None,
+};
 
 impl From<HttpError> for RouteError {
     fn from(error: HttpError) -> Self {
