@@ -4,7 +4,8 @@
 #   scripts/hold.sh [N [FLAG...]]     N is 200000 unless given; flags go to fanwire-load hold
 #
 # A process may have only so many open files (ulimit -n), so that this starts as many gateways on loopback as it takes,
-# and fanwire-load as many client processes. It prints the report and writes it to hold.json in the build folder, or to
+# and fanwire-load as many client processes. With FANWIRE_DRIVER=uring it is one gateway with as many shards: there the
+# limit is a shard's, and 64 shards are the most. It prints the report and writes it to hold.json in the build folder, or to
 # FANWIRE_HOLD_JSON. FANWIRE_BIN is the folder with the programs; target/release, built first, unless given. What it
 # started it ends, by process id, whatever happens.
 set -eu
@@ -66,9 +67,18 @@ address() {
     sed -n 's|^listening on http://||p' "$1"
 }
 
+shards=1
+if [ "${FANWIRE_DRIVER:-}" = uring ]; then
+    # The kernel deals connections out by chance, so that some shards get more than others.
+    shards=$((servers + servers / 20 + 1))
+    [ $shards -le 64 ] || usage "$connections connections need $shards shards"
+    servers=1
+fi
+
 index=0
 while [ $index -lt $servers ]; do
-    "$FANWIRE_BIN/fanwire" serve --listen 127.0.0.1:0 --shards 1 >"$folder/$index" 2>&1 &
+    "$FANWIRE_BIN/fanwire" serve --listen 127.0.0.1:0 --shards $shards --connections-max $((connections + 1000)) \
+        >"$folder/$index" 2>&1 &
     pids="$pids $!"
     index=$((index + 1))
 done
@@ -79,7 +89,7 @@ for pid in $pids; do
     index=$((index + 1))
 done
 
-echo "$connections connections to $servers gateways, up to $per_server each, Linux $(uname -r)"
+echo "$connections connections to $servers gateways of $shards shards, up to $per_server a shard, Linux $(uname -r)"
 code=0
 "$FANWIRE_BIN/fanwire-load" hold --connections "$connections" --broadcast 1 --settle 2s \
     --handshake-timeout 60s --stall-timeout 30s --json "$json" "$@" || code=$?

@@ -73,6 +73,11 @@ docs() {
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 }
 
+# The parts of the tests that need a real kernel once more, over its other interface.
+io_uring() {
+    FANWIRE_DRIVER=uring cargo nextest run --locked --test conformance --test idle --test command_line
+}
+
 simulator() {
     FANWIRE_SIM_SEEDS=${FANWIRE_SIM_SEEDS:-300} cargo nextest run --locked --test simulator
 }
@@ -83,9 +88,11 @@ step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "tests" cargo nextest run --workspace --locked
 step "documentation's tests" cargo test --workspace --locked --doc
 step "documentation" docs
+step "io_uring" io_uring
 step "simulator" simulator
 step "release build" cargo build --release --locked --bin fanwire
 step "foreign clients" tests/foreign/run.sh $QUICK
+step "chaos" scripts/chaos.sh 10
 step "examples" tests/foreign/examples.sh $QUICK
 if [[ -z $QUICK ]]; then
     step "the demo's page" node tests/page/demo.mjs "$FANWIRE" "$CARGO_TARGET_DIR/screenshots"

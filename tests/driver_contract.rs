@@ -80,7 +80,7 @@ mod uring_blocking {
 }
 
 contract! { epoll, crate::harness::RealHarness<fanwire::driver::Epoll>, 1..=1 }
-contract! { uring, crate::harness::RealHarness<fanwire::driver::Uring>, 1..=4 }
-contract! { uring_eager, crate::harness::RealHarness<crate::harness::EagerUring>, 1..=4 }
+contract! { uring, crate::harness::RealHarness<fanwire::driver::Uring>, 1..=2 }
+contract! { uring_eager, crate::harness::RealHarness<crate::harness::EagerUring>, 1..=2 }
 contract! { sim, crate::harness::SimHarness<false>, 1..=4 }
 contract! { sim_with_faults, crate::harness::SimHarness<true>, 1..=32 }

@@ -25,6 +25,16 @@ fn good(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Config {
 }
 
 #[test]
+fn a_driver_is_chosen_in_the_file_the_environment_and_by_flag() {
+    for (word, choice) in [("auto", DriverChoice::Auto), ("epoll", DriverChoice::Epoll), ("uring", DriverChoice::Uring)]
+    {
+        assert_eq!(good(&format!("driver = \"{word}\""), &[], &[]).driver, choice);
+        assert_eq!(good("", &[("FANWIRE_DRIVER", word)], &[]).driver, choice);
+        assert_eq!(good("driver = \"auto\"", &[("FANWIRE_DRIVER", "epoll")], &["--driver", word]).driver, choice);
+    }
+}
+
+#[test]
 fn nothing_typed_gives_the_documented_defaults() {
     let config = good("", &[], &[]);
     let place = Place::Tcp("127.0.0.1:8080".parse().expect("an address"));

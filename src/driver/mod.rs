@@ -200,7 +200,7 @@ pub trait Driver {
     /// The time now.
     fn now(&self) -> MonoTime;
 
-    /// Starts every operation and leaves `ops` empty.
+    /// Starts every operation, at the latest with the wait that follows, and leaves `ops` empty.
     ///
     /// # Errors
     /// Only what no connection is to blame for and what ends the shard.

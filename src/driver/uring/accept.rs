@@ -5,7 +5,7 @@ use std::io;
 use std::net::TcpListener;
 
 use super::super::{Completion, Socket};
-use super::ring::{AcceptDone, Ring};
+use super::ring::{AcceptDone, Outcome, Ring};
 use crate::driver::epoll::is_of_one_connection;
 use crate::driver::listen::Listener;
 use crate::limits::{ACCEPT_BACKOFF_MS, ACCEPT_PER_WAIT_MAX, ACCEPTS_PER_BATCH_MAX};
@@ -18,6 +18,9 @@ pub(super) struct Acceptor {
     /// Descriptors in use, and how many there may be.
     files: u32,
     files_max: u32,
+    /// A listener is not watched, or could not be.
+    is_deaf: bool,
+    is_short: bool,
     /// While descriptors or memory are short, the time until which nothing is accepted.
     rests_until: Option<MonoTime>,
     /// Kept for its memory.
@@ -29,26 +32,34 @@ struct Source {
     listener: TcpListener,
     /// There may be more connections: the kernel says so once, so this stays until there are none.
     is_ready: bool,
+    /// A poll is armed.
+    is_watched: bool,
 }
 
 impl Acceptor {
     pub(super) fn new(listeners: Vec<Listener>, files_max: u32) -> Self {
-        let source = |listener: Listener| Source { listener: listener.into_std(), is_ready: false };
+        let source = |listener: Listener| Source { listener: listener.into_std(), is_ready: false, is_watched: false };
         let sources = listeners.into_iter().map(source).collect();
-        Self { sources, files: 0, files_max, rests_until: None, done: Vec::new() }
+        Self { sources, files: 0, files_max, is_deaf: false, is_short: false, rests_until: None, done: Vec::new() }
     }
 
-    /// Watches every listener.
-    pub(super) fn start(&self, ring: &mut Ring) -> io::Result<()> {
-        let mut sources = (0..).zip(&self.sources);
-        sources.try_for_each(|(index, source)| ring.listen(index, &source.listener))
+    /// Watches every listener that is not.
+    pub(super) fn watch(&mut self, ring: &mut Ring) -> io::Result<()> {
+        for (index, source) in (0..).zip(&mut self.sources) {
+            if !std::mem::replace(&mut source.is_watched, true) {
+                ring.listen(index, &source.listener)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Takes note that connections wait at a listener, and goes on watching it.
-    pub(super) fn set_ready(&mut self, ring: &mut Ring, listener: u32, is_over: bool) -> io::Result<()> {
-        let Some(source) = self.sources.get_mut(listener as usize) else { return Ok(()) };
-        source.is_ready = true;
-        if is_over { ring.listen(listener, &source.listener) } else { Ok(()) }
+    /// Takes note of what is said of a listener: connections wait there, or it could not be watched.
+    pub(super) fn handle(&mut self, listener: u32, outcome: Outcome, is_over: bool) {
+        let Some(source) = self.sources.get_mut(listener as usize) else { return };
+        source.is_ready |= outcome.is_ok();
+        source.is_watched = !is_over;
+        self.is_deaf |= is_over;
+        self.is_short |= outcome.is_err();
     }
 
     /// Whether the next wait can accept without asking the kernel first.
@@ -68,10 +79,16 @@ impl Acceptor {
         now: MonoTime,
         sink: &mut impl FnMut(Completion<'_>),
     ) -> io::Result<()> {
+        if std::mem::take(&mut self.is_short) {
+            self.rest(now);
+        }
         if self.rests_until.is_some_and(|until| now < until) {
             return Ok(());
         }
         self.rests_until = None;
+        if std::mem::take(&mut self.is_deaf) {
+            self.watch(ring)?;
+        }
         for index in 0..self.sources.len() {
             let (mut batch_len, mut left) = (1, ACCEPT_PER_WAIT_MAX);
             while left > 0 && self.sources[index].is_ready && self.rests_until.is_none() {
@@ -117,9 +134,13 @@ impl Acceptor {
         }
         self.done = done;
         if is_short {
-            self.rests_until = Some(now.plus_millis(ACCEPT_BACKOFF_MS));
+            self.rest(now);
         }
         Ok(())
+    }
+
+    fn rest(&mut self, now: MonoTime) {
+        self.rests_until = Some(now.plus_millis(ACCEPT_BACKOFF_MS));
     }
 
     /// Whether every descriptor is in use.

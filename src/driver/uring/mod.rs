@@ -38,7 +38,7 @@ use super::epoll::net_error;
 use super::listen::Listener;
 use super::{Completion, Driver, NetError, Op, Wake};
 use crate::command::ConnId;
-use crate::limits::{EVENTS_PER_WAIT_MAX, RING_FILES_MAX};
+use crate::limits::{EVENTS_PER_WAIT_MAX, RING_FILES_MAX, SUBMIT_RETRY_MS};
 use crate::time::MonoTime;
 
 /// A [`Driver`] over io_uring.
@@ -77,7 +77,8 @@ impl UringSetup {
         let descriptors_max = u32::try_from(raise_descriptors_max()).unwrap_or(u32::MAX);
         let files_max = connections_capacity.min(descriptors_max).min(RING_FILES_MAX);
         let waker = UringWaker(Arc::new(ring::eventfd()?));
-        Ok(Self { ring: RingSetup::new(files_max)?, waker, files_max, connections_capacity })
+        let ring = RingSetup::new(files_max).map_err(probe::explain)?;
+        Ok(Self { ring, waker, files_max, connections_capacity })
     }
 
     /// A handle that wakes the driver.
@@ -104,7 +105,7 @@ impl UringSetup {
             events: Vec::new(),
         };
         driver.ring.watch(&driver.waker.0)?;
-        driver.acceptor.start(&mut driver.ring)?;
+        driver.acceptor.watch(&mut driver.ring)?;
         Ok(driver)
     }
 }
@@ -122,6 +123,14 @@ impl Uring {
     #[must_use]
     pub fn holdings(&self) -> [usize; 3] {
         [self.sockets.len() as usize, self.sender.len(), self.receiver.len()]
+    }
+
+    /// Connections that a receive is armed for.
+    #[must_use]
+    pub fn armed(&mut self) -> usize {
+        let Self { sockets, receiver, .. } = self;
+        let mut is_armed = |conn| sockets.find(conn).is_some_and(|slot| slot.flags.has(Flags::ARMED));
+        receiver.armed().iter().filter(|&&conn| is_armed(conn)).count()
     }
 
     /// Bounds the direct descriptors from now on; those in use stay. For tests, which cannot use up a whole table.
@@ -246,9 +255,9 @@ impl Uring {
                 receiver.handle_received(sockets, ring, (conn, outcome, piece, is_over), sink)?;
                 conn
             }
-            Event::Room { conn } => {
+            Event::Room { conn, outcome } => {
                 clear(sockets, conn, Flags::AWAITS_ROOM);
-                sender.resume(sockets, ring, conn)?;
+                sender.resume(sockets, ring, (conn, outcome), sink)?;
                 conn
             }
             Event::Sent { conn, outcome, segments, is_one_of_many } => {
@@ -277,9 +286,16 @@ impl Uring {
                 clear(sockets, conn, Flags::RELEASING);
                 conn
             }
-            Event::Listened { listener, is_over } => return acceptor.set_ready(ring, listener, is_over),
-            Event::Woken { is_over } => {
+            Event::Listened { listener, outcome, is_over } => {
+                acceptor.handle(listener, outcome, is_over);
+                return Ok(());
+            }
+            Event::Woken { outcome, is_over } => {
                 sink(Completion::Woken);
+                if outcome.is_err() {
+                    // No memory for the poll: without it nobody could wake us, so this shard tries until there is.
+                    std::thread::sleep(Duration::from_millis(SUBMIT_RETRY_MS));
+                }
                 return if is_over { ring.watch(&self.waker.0) } else { Ok(()) };
             }
         };

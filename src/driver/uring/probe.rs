@@ -24,6 +24,17 @@ pub(super) fn check(io: &IoUring) -> io::Result<()> {
     }
 }
 
+/// An error of setting a ring up, with what it means.
+pub(super) fn explain(error: io::Error) -> io::Error {
+    let meaning = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => "forbidden by kernel.io_uring_disabled or a seccomp filter",
+        Some(libc::ENOSYS) => "this kernel has none",
+        Some(libc::EINVAL) => "this kernel lacks something of Linux 6.12",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{meaning} ({error})"))
+}
+
 /// What is used, by the names of the manual.
 const OPERATIONS: &[(u8, &str)] = &[
     (opcode::PollAdd::CODE, "POLL_ADD"),

@@ -259,6 +259,11 @@ impl Receiver {
         Ok(())
     }
 
+    /// Those that a receive was armed for, and may not be any more.
+    pub(super) fn armed(&self) -> &[ConnId] {
+        &self.armed
+    }
+
     /// See [`super::Uring::set_arm_after`].
     pub(super) fn set_arm_after(&mut self, waits: u8) {
         self.arm_after = waits;

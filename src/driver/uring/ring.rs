@@ -44,7 +44,7 @@ pub(super) enum Event {
     /// An armed receive brought bytes, or the end of the stream, or an error.
     Received { conn: ConnId, outcome: Outcome, piece: Option<Piece>, is_over: bool },
     /// There may be room to send.
-    Room { conn: ConnId },
+    Room { conn: ConnId, outcome: Outcome },
     /// A send ended; of one to many only if not all was taken.
     Sent { conn: ConnId, outcome: Outcome, segments: Vec<Segment>, is_one_of_many: bool },
     /// A socket was opened: its direct descriptor.
@@ -56,9 +56,9 @@ pub(super) enum Event {
     /// A direct descriptor is free again, and whose it was, if a connection's.
     Released { conn: Option<ConnId> },
     /// Connections may wait at a listener.
-    Listened { listener: u32, is_over: bool },
+    Listened { listener: u32, outcome: Outcome, is_over: bool },
     /// The eventfd was written to.
-    Woken { is_over: bool },
+    Woken { outcome: Outcome, is_over: bool },
 }
 
 /// A read ended: its place among those of the batch, and whether there is more to read.
@@ -215,7 +215,7 @@ impl Ring {
         self.push(opcode::AsyncCancel::new(marked).build().flags(Flags::SKIP_SUCCESS).user_data(IGNORED))
     }
 
-    /// Reads what is there, at most `len` bytes and a buffer; told by [`Ring::reads`] after the next flush.
+    /// Reads what is there, at most `len` bytes and a buffer; told by [`Ring::take_reads`] after the next flush.
     pub(super) fn read(&mut self, place: u32, file: u32, len: u32) -> io::Result<()> {
         self.make_room(0)?;
         let entry = opcode::Recv::new(Fixed(file), ptr::null_mut(), len)
@@ -325,7 +325,7 @@ impl Ring {
         self.push(entry.user_data(mark_number(LISTEN, index)))
     }
 
-    /// Accepts one connection, if one waits; told by [`Ring::accepts`] after the next flush. At most
+    /// Accepts one connection, if one waits; told by [`Ring::take_accepts`] after the next flush. At most
     /// [`ACCEPTS_PER_BATCH_MAX`] before that.
     pub(super) fn accept(&mut self, listener: &TcpListener) -> io::Result<()> {
         self.make_room(0)?;
@@ -443,11 +443,24 @@ impl Ring {
         // SAFETY: the entries are those of `push`; the arguments live until the call returns.
         let outcome = unsafe { self.io.submitter().enter(len, want, flags, Some(&args)) };
         self.take();
+        // Completions that found no room follow in order, those of this batch last: they need it still.
+        while self.io.submission().cq_overflow() {
+            // SAFETY: nothing is submitted, and no argument given.
+            let flushed =
+                unsafe { self.io.submitter().enter::<libc::sigset_t>(0, 0, EnterFlags::GETEVENTS.bits(), None) };
+            self.take();
+            if flushed.is_err() {
+                std::thread::sleep(Duration::from_millis(SUBMIT_RETRY_MS));
+            }
+        }
         if self.io.submission().is_empty() {
             self.batch.clear();
         }
         match outcome.map_err(|error| (error.raw_os_error(), error)) {
             Ok(_) | Err((Some(libc::ETIME), _)) => Ok(true),
+            // Completions were dropped, which the kernel does only when it has no memory to keep them: whoever waits for
+            // one is ended by its deadline.
+            Err((Some(libc::EBADR), _)) => Ok(true),
             Err((Some(libc::EINTR), _)) => Ok(false),
             // No memory for requests or for completions: what is there was taken, and the next try waits a little.
             Err((Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM), _)) => {
@@ -488,14 +501,14 @@ impl Ring {
                 },
                 POLL => Event::Polled { conn, outcome, is_over },
                 RECEIVE => Event::Received { conn, outcome, piece: piece(&mut self.buffers, outcome, flags), is_over },
-                ROOM => Event::Room { conn },
+                ROOM => Event::Room { conn, outcome },
                 CLOSE => Event::Released { conn: Some(conn) },
                 REFUSE => Event::Released { conn: None },
                 FINISH => Event::Finished { conn },
                 OPEN => Event::Opened { conn, outcome },
                 CONNECT => Event::Connected { conn, outcome },
-                LISTEN => Event::Listened { listener: conn.index, is_over },
-                WAKE => Event::Woken { is_over },
+                LISTEN => Event::Listened { listener: conn.index, outcome, is_over },
+                WAKE => Event::Woken { outcome, is_over },
                 _ => continue,
             };
             self.events.push(event);

@@ -32,12 +32,19 @@ impl Sender {
         ring.send(conn, slot.file, segments)
     }
 
-    /// Tries a held send again: there may be room.
-    pub(super) fn resume(&mut self, sockets: &mut Sockets, ring: &mut Ring, conn: ConnId) -> io::Result<()> {
+    /// Tries a held send again: there may be room. If the kernel could not wait for that, the send has failed.
+    pub(super) fn resume(
+        &mut self,
+        sockets: &mut Sockets,
+        ring: &mut Ring,
+        (conn, outcome): (ConnId, Outcome),
+        sink: &mut impl FnMut(Completion<'_>),
+    ) -> io::Result<()> {
         let Some(slot) = sockets.find_open(conn) else { return Ok(()) };
-        match self.held.remove(&conn.index) {
-            Some(segments) => ring.send(conn, slot.file, segments),
-            None => Ok(()),
+        let Some(segments) = self.held.remove(&conn.index) else { return Ok(()) };
+        match outcome {
+            Ok(_) => ring.send(conn, slot.file, segments),
+            Err(errno) => self.handle_sent(sockets, ring, (conn, Err(errno), segments, false), sink),
         }
     }
 
