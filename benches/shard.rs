@@ -13,7 +13,7 @@ use fanwire::driver::null::Null;
 use fanwire::hub::{Hub, HubSettings, SubscriberKey};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Mailbox};
-use fanwire::shard::{EdgeSettings, Settings, Shard, turn};
+use fanwire::shard::{CompressionSettings, EdgeSettings, Settings, Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 struct Bench {
@@ -30,6 +30,7 @@ impl Bench {
             shards: 1,
             rules: Arc::default(),
             edge: EdgeSettings::default(),
+            compression: CompressionSettings::default(),
             pages: Arc::default(),
             origins: Arc::default(),
             hash_key: (1, 2),

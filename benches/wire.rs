@@ -73,7 +73,7 @@ fn handshakes(criterion: &mut Criterion) {
             let (head, _) = parse_head(black_box(request)).expect("valid").expect("complete");
             let upgrade = handshake::accept(&head).expect("valid");
             out.clear();
-            handshake::encode_switching_protocols(&mut out, &upgrade.accept, None);
+            handshake::encode_switching_protocols(&mut out, &upgrade.accept, None, None);
         });
     });
 }

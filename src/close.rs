@@ -16,6 +16,8 @@ pub enum CloseReason {
     UnsupportedData,
     /// A text message, or the reason in a close frame, is not UTF-8.
     InvalidUtf8,
+    /// A compressed message that is none.
+    InvalidDeflate,
     /// A message, or the bytes of its fragments, passed `message_len_max`.
     MessageTooBig,
     /// What the peer wants is not allowed to it.
@@ -97,12 +99,13 @@ pub struct Row {
 
 impl CloseReason {
     /// Every reason, in the order of its discriminant.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Normal,
         Self::Shutdown,
         Self::ProtocolError,
         Self::UnsupportedData,
         Self::InvalidUtf8,
+        Self::InvalidDeflate,
         Self::MessageTooBig,
         Self::Forbidden,
         Self::SlowReader,
@@ -132,6 +135,7 @@ impl CloseReason {
             Self::ProtocolError => row(Some(1002), 400, "protocol_error", Info, Peer),
             Self::UnsupportedData => row(Some(1003), 415, "unsupported_data", Info, Peer),
             Self::InvalidUtf8 => row(Some(1007), 400, "invalid_utf8", Info, Peer),
+            Self::InvalidDeflate => row(Some(1007), 400, "invalid_deflate", Info, Peer),
             Self::MessageTooBig => row(Some(1009), 413, "message_too_big", Info, Peer),
             Self::Forbidden => row(Some(1008), 403, "forbidden", Info, Peer),
             Self::SlowReader => row(Some(1013), 503, "slow_reader", Info, PeerTooSlow),

@@ -2,12 +2,14 @@
 //!
 //! Dialects turn messages into [`Command`]s and [`Outbound`]s into messages; the hub and the shard know nothing else.
 
+mod compression;
 mod image;
 mod policy;
 mod position;
 mod refusal;
 mod topic;
 
+pub use compression::Compression;
 pub use image::TopicImage;
 pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};

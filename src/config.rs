@@ -21,14 +21,16 @@ pub use edge::{Listen, Place, Proxies, TlsFiles};
 pub use flags::ConfigFlags;
 pub use raw::{RawConfig, Source, Typed};
 
-use crate::command::{Mode, Target, parse_age, parse_rate};
+use crate::command::{Compression, Mode, Target, parse_age, parse_rate};
 use crate::hub::{TopicRule, TopicSettings};
 use crate::limits::{
-    ALLOWED_ORIGINS_MAX, CONFIG_LEN_MAX, HISTORY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX, TOPIC_RULES_MAX,
-    TOPICS_PER_CONNECTION_BOUND,
+    ALLOWED_ORIGINS_MAX, CONFIG_LEN_MAX, HISTORY_MAX, JOIN_EVERY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX,
+    TOPIC_RULES_MAX, TOPICS_PER_CONNECTION_BOUND,
 };
 use crate::server::SnapshotSettings;
+use crate::shard::CompressionSettings;
 use crate::transport::http::{Origins, Page, is_origin};
+use crate::wire::ws::extension::WINDOW_BITS_MIN;
 use raw::RawTopicRule;
 
 /// What the gateway runs with, valid as a whole.
@@ -52,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// What holds for topics; the first match wins.
     pub topics: Vec<TopicRule>,
+    /// What is compressed, and how.
+    pub compression: CompressionSettings,
     /// Whose pages may use the gateway from a browser.
     pub origins: Origins,
     /// Where topics are written down, if they are.
@@ -160,6 +164,7 @@ impl Config {
             log: log.unwrap_or_default(),
             limits: limits(&mut raw)?,
             topics: topics(&raw.topics)?,
+            compression: compression(&mut raw)?,
             snapshot: snapshot(&mut raw)?,
             pages: Vec::new(),
             seed: raw.one("seed", value::seed)?,
@@ -365,6 +370,7 @@ fn topic_rule(raw: &RawTopicRule) -> Result<TopicRule, ConfigError> {
                 }
                 None => Err(format!("is a size such as \"16MiB\", not \"{word}\"")),
             },
+            "compression" => compression_mode(word).map(|value| settings.compression = Some(value)),
             _ => Err("is not in this version yet".to_owned()),
         };
         set.map_err(|message| ConfigError::new(&typed.source, format!("topics: {key}: {message}")))?;
@@ -373,6 +379,40 @@ fn topic_rule(raw: &RawTopicRule) -> Result<TopicRule, ConfigError> {
         Some(pattern) => Ok(TopicRule { pattern, settings }),
         None => Err(ConfigError::new(&raw.source, "topics: a rule needs match, a topic or pattern")),
     }
+}
+
+fn compression(raw: &mut RawConfig) -> Result<CompressionSettings, ConfigError> {
+    let mut settings = CompressionSettings::default();
+    if let Some(default) = raw.one("compression", compression_mode)? {
+        settings.default = default;
+    }
+    if let Some(threshold) = raw.one("compression_threshold", size_of_a_message)? {
+        settings.threshold = threshold;
+    }
+    if let Some(level) = raw.one("compression_level", |word| number(word, 1, 9))? {
+        settings.level = level as u8;
+    }
+    if let Some(bits) = raw.one("compression_window", |word| number(word, WINDOW_BITS_MIN.into(), 15))? {
+        settings.stream_window_bits = bits as u8;
+    }
+    if let Some(every) = raw.one("compression_join_every", |word| number(word, 1, JOIN_EVERY_MAX))? {
+        settings.join_every = every;
+    }
+    Ok(settings)
+}
+
+fn compression_mode(word: &str) -> Result<Compression, String> {
+    word.parse().map_err(|()| format!("is \"off\", \"message\" or \"shared\", not \"{word}\""))
+}
+
+fn size_of_a_message(word: &str) -> Result<u32, String> {
+    let len = value::size(word).and_then(|len| u32::try_from(len).ok()).filter(|&len| len <= MESSAGE_LEN_BOUND);
+    len.ok_or_else(|| format!("is a size such as \"256\" or \"1KiB\", not \"{word}\""))
+}
+
+fn number(word: &str, min: u32, max: u32) -> Result<u32, String> {
+    let number = word.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("is a number from {min} to {max}, not \"{word}\""))
 }
 
 fn topic_mode(word: &str) -> Result<Mode, String> {

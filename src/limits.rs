@@ -86,6 +86,30 @@ pub const CONTROL_PAYLOAD_LEN_MAX: usize = 125;
 /// Bytes of the reason in a close frame: 125 less the two of the close code.
 pub const CLOSE_REASON_LEN_MAX: usize = 123;
 
+/// Bytes that a message of `len` bytes may have while it is compressed: with fixed codes, what cannot be compressed grows
+/// by up to an eighth.
+#[must_use]
+pub const fn deflated_len_max(len: usize) -> usize {
+    len + len / 8 + 64
+}
+
+/// Streams that one compressed message may consist of: each block with BFINAL ends one. More are not inflated.
+pub const DEFLATE_STREAMS_PER_MESSAGE_MAX: usize = 64;
+
+/// Bytes that the messages in one receive may be inflated to, if that is more than `message_len_max`: a shard would
+/// stand still for longer otherwise, by 1 ms for each MiB. The peer that sends more is closed with 1009.
+pub const INFLATED_PER_RECEIVE_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of the buffer for inflated messages that a shard keeps from one to the next.
+pub const INFLATED_KEPT_LEN_MAX: usize = 64 * 1024;
+
+/// Publications from one joining point of a shared stream to the next, at most: who comes waits for it.
+pub const JOIN_EVERY_MAX: u32 = 10_000;
+
+/// Shared streams of a shard: one for each topic and dialect with readers in it. Readers of further ones get every
+/// message compressed for itself. Memory: one window each, `1 << compression_window` bytes.
+pub const STREAMS_MAX: usize = 64 * 1024;
+
 /// Shards in one process: interest in a topic is one bit a shard.
 pub const SHARDS_MAX: usize = 64;
 

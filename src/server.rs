@@ -208,6 +208,7 @@ fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>) -> 
             trusted: Arc::new(config.proxies.trusted.clone()),
             proxy_protocol: config.proxies.protocol,
         },
+        compression: config.compression,
         pages: config.pages.clone().into(),
         origins: Arc::new(config.origins.clone()),
         hash_key: (rng.u64(..), rng.u64(..)),

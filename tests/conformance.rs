@@ -11,6 +11,7 @@ mod common;
 mod conformance {
     mod bounds;
     pub mod closing;
+    pub mod compression;
     pub mod control;
     pub mod fragmentation;
     pub mod framing;
@@ -112,6 +113,11 @@ fn the_closing_handshake_follows_section_7() {
 #[test]
 fn messages_are_bounded_at_the_bound_and_not_before() {
     check(TWO_SHARDS, conformance::limits::cases());
+}
+
+#[test]
+fn compression_follows_rfc_7692() {
+    check(TWO_SHARDS, conformance::compression::cases());
 }
 
 #[test]

@@ -73,6 +73,7 @@ const CRATES: &[Crate] = &[
     Crate { name: "clap", places: &["cli", "config"] },
     Crate { name: "csv", places: &["cli"] },
     Crate { name: "fastrand", places: &[""] },
+    Crate { name: "flate2", places: &["wire/deflate.rs"] },
     Crate { name: "hashbrown", places: &["hub", "shard"] },
     Crate { name: "httparse", places: &["wire/http1"] },
     Crate { name: "io_uring", places: &["driver/uring"] },

@@ -7,7 +7,7 @@ use fanwire::command::ShardId;
 use fanwire::driver::sim::{Faults, Holdings, PeerId, SimDriver, SimNet};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Mailbox};
-use fanwire::shard::{Census, EdgeSettings, Settings, Shard, turn};
+use fanwire::shard::{Census, CompressionSettings, EdgeSettings, Settings, Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 /// Two shards, so that what crosses them is on its way when the peer vanishes.
@@ -25,6 +25,7 @@ impl World {
             shards: 2,
             rules: Arc::default(),
             edge: EdgeSettings::default(),
+            compression: CompressionSettings::default(),
             pages: Arc::default(),
             origins: Arc::default(),
             hash_key: (1, 2),
@@ -62,6 +63,7 @@ impl World {
             vectors: sum(|census| census.vectors),
             edges: sum(|census| census.edges),
             watched: sum(|census| census.watched),
+            streams: sum(|census| census.streams),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),
             blocks: sum(|census| census.blocks),

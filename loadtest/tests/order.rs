@@ -40,7 +40,7 @@ fn serve(mut stream: TcpStream, readers: &Readers) -> Option<()> {
             break accept(&head).expect("the client means to upgrade").accept;
         }
     };
-    encode_switching_protocols(&mut out, &accepted, None);
+    encode_switching_protocols(&mut out, &accepted, None, None);
     stream.write_all(&out).ok()?;
     readers.lock().expect("nobody panics with it").push(stream.try_clone().ok()?);
     let (mut decoder, mut pool, mut inbox) = (Decoder::new(Role::Server), BlockPool::default(), Inbox::default());

@@ -45,6 +45,21 @@ pub struct ConfigFlags {
     /// A topic rule, such as "px.> last=false"; again for more, the first match wins; replaces those of the file
     #[arg(long, value_name = "RULE")]
     pub topics: Vec<String>,
+    /// For readers that take it: off, message (each for itself) or shared (one stream a topic) [default: message]
+    #[arg(long, value_name = "MODE", help_heading = COMPRESSION)]
+    pub compression: Option<String>,
+    /// Payload of the shortest message that is compressed for itself [default: 256]
+    #[arg(long, value_name = "SIZE", help_heading = COMPRESSION)]
+    pub compression_threshold: Option<String>,
+    /// From 1, fast, to 9, small [default: 1]
+    #[arg(long, value_name = "N", help_heading = COMPRESSION)]
+    pub compression_level: Option<String>,
+    /// Window of shared streams in bits, 9 to 15 [default: 12]
+    #[arg(long, value_name = "BITS", help_heading = COMPRESSION)]
+    pub compression_window: Option<String>,
+    /// Messages from one joining point of a shared stream to the next [default: 20]
+    #[arg(long, value_name = "N", help_heading = COMPRESSION)]
+    pub compression_join_every: Option<String>,
     /// Live connections in the process [default: 1000000]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub connections_max: Option<String>,
@@ -98,6 +113,7 @@ pub struct ConfigFlags {
     pub drain_timeout: Option<String>,
 }
 
+const COMPRESSION: &str = "Compression";
 const LIMITS: &str = "Limits";
 const EDGE: &str = "TLS and proxies";
 
@@ -169,13 +185,18 @@ impl ConfigFlags {
     }
 
     #[rustfmt::skip]
-    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 24] {
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 29] {
         [
             ("shards", "--shards", &self.shards),
             ("driver", "--driver", &self.driver),
             ("insecure", "--insecure", &self.insecure),
             ("log", "--log", &self.log),
             ("seed", "--seed", &self.seed),
+            ("compression", "--compression", &self.compression),
+            ("compression_threshold", "--compression-threshold", &self.compression_threshold),
+            ("compression_level", "--compression-level", &self.compression_level),
+            ("compression_window", "--compression-window", &self.compression_window),
+            ("compression_join_every", "--compression-join-every", &self.compression_join_every),
             ("snapshot", "--snapshot", &self.snapshot),
             ("snapshot_interval", "--snapshot-interval", &self.snapshot_interval),
             ("connections_max", "--connections-max", &self.connections_max),

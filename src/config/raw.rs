@@ -72,14 +72,28 @@ pub struct RawConfig {
 }
 
 /// Keys outside of `[limits]` and `[auth]`; `topics` is a list of tables.
-const KEYS: [&str; 8] = ["listen", "shards", "driver", "insecure", "log", "seed", "snapshot", "snapshot_interval"];
+const KEYS: [&str; 13] = [
+    "listen",
+    "shards",
+    "driver",
+    "insecure",
+    "log",
+    "seed",
+    "compression",
+    "compression_threshold",
+    "compression_level",
+    "compression_window",
+    "compression_join_every",
+    "snapshot",
+    "snapshot_interval",
+];
 
 /// Keys of `[auth]`.
 const AUTH_KEYS: [&str; 1] = ["allowed_origins"];
 
 /// Keys of a topic rule.
-const TOPIC_KEYS: [&str; 8] =
-    ["match", "last", "mode", "max_rate", "max_age", "history", "history_ttl", "history_len_max"];
+const TOPIC_KEYS: [&str; 9] =
+    ["match", "last", "mode", "max_rate", "max_age", "history", "history_ttl", "history_len_max", "compression"];
 
 /// Keys of `[tls]` and `[proxy]`, by the name that they have outside of the file.
 const SECTION_KEYS: [&str; 7] =

@@ -74,6 +74,11 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
         ("insecure", "true"),
         ("log", "info"),
         ("seed", "7"),
+        ("compression", "shared"),
+        ("compression_threshold", "100"),
+        ("compression_level", "6"),
+        ("compression_window", "11"),
+        ("compression_join_every", "5"),
         ("snapshot", "topics.snapshot"),
         // Without a file it is a warning.
         ("snapshot_interval", "77ms"),

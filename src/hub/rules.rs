@@ -1,6 +1,6 @@
 //! The `[[topics]]` rules of the configuration: what holds for a topic, by its name.
 
-use crate::command::{Mode, Rate, Target};
+use crate::command::{Compression, Mode, Rate, Target};
 use crate::limits::HISTORY_LEN_MAX;
 
 /// One `[[topics]]` entry.
@@ -29,6 +29,8 @@ pub struct TopicSettings {
     pub history_ttl_ms: u64,
     /// Payload bytes kept of one topic's history; the oldest go first.
     pub history_len_max: u64,
+    /// How it is compressed; `None` for what holds everywhere.
+    pub compression: Option<Compression>,
 }
 
 impl Default for TopicSettings {
@@ -41,6 +43,7 @@ impl Default for TopicSettings {
             history: 0,
             history_ttl_ms: 0,
             history_len_max: HISTORY_LEN_MAX,
+            compression: None,
         }
     }
 }
@@ -67,6 +70,12 @@ impl TopicRules {
     #[must_use]
     pub fn has_rates(&self) -> bool {
         self.0.iter().any(|rule| rule.settings.max_rate.is_some())
+    }
+
+    /// The most that any topic may be compressed, where `default` is what holds without a rule.
+    #[must_use]
+    pub fn most_compression(&self, default: Compression) -> Compression {
+        self.0.iter().filter_map(|rule| rule.settings.compression).fold(default, Compression::max)
     }
 
     /// What holds for `topic`: the first rule that matches, or the defaults. Costs one look at each rule, so it is

@@ -56,6 +56,10 @@ pub struct ShardMetrics {
     pub lag_len: u64,
     /// Publications that such readers were not sent.
     pub skipped: u64,
+    /// By how many bytes compression made frames to readers shorter.
+    pub compression_saved_len: u64,
+    /// Shared compression streams, by topic and dialect.
+    pub compression_streams: u64,
     /// How often history or a last value was let go because of `retained_len_max`.
     pub sheds: u64,
     /// TLS handshakes that made a new session.
@@ -116,12 +120,14 @@ pub enum MemoryClass {
     Reassembly,
     /// Message ids remembered.
     MessageIds,
+    /// The windows of shared compression streams.
+    Streams,
 }
 
 impl MemoryClass {
     /// Each of them, by discriminant.
-    pub const ALL: [Self; 6] =
-        [Self::LastValues, Self::History, Self::Outboxes, Self::Lag, Self::Reassembly, Self::MessageIds];
+    pub const ALL: [Self; 7] =
+        [Self::LastValues, Self::History, Self::Outboxes, Self::Lag, Self::Reassembly, Self::MessageIds, Self::Streams];
 
     /// Its label.
     #[must_use]
@@ -133,6 +139,7 @@ impl MemoryClass {
             Self::Lag => "lag",
             Self::Reassembly => "reassembly",
             Self::MessageIds => "message_ids",
+            Self::Streams => "streams",
         }
     }
 }

@@ -28,7 +28,7 @@ struct Shards(Vec<ShardMetrics>);
 /// One family: its name, what it means, and its value in one shard.
 type Row = (&'static str, &'static str, fn(&ShardMetrics) -> u64);
 
-const COUNTERS: [Row; 20] = [
+const COUNTERS: [Row; 21] = [
     ("accepted", "Connections accepted", |m| m.accepted),
     ("refused", "Connections refused at once at the limit of connections", |m| m.refused),
     ("requests", "HTTP requests answered, upgrades included", |m| m.requests),
@@ -45,18 +45,22 @@ const COUNTERS: [Row; 20] = [
     ("tls_alerts", "TLS sessions that the peer ended by an alert", |m| m.tls_alerts),
     ("tls_reloads", "Certificates loaded while running", |m| m.tls_reloads),
     ("tls_reload_failures", "Certificates that could not be loaded while running", |m| m.tls_reload_failures),
+    ("compression_saved_bytes", "Bytes by which compression made frames to readers shorter", |m| {
+        m.compression_saved_len
+    }),
     ("snapshots", "Snapshots written, told by the first shard", |m| m.snapshots),
     ("snapshot_errors", "Snapshots that could not be written, told by the first shard", |m| m.snapshot_errors),
     ("received_bytes", "Bytes received", |m| m.received_len),
     ("sent_bytes", "Bytes that the kernel took", |m| m.sent_len),
 ];
 
-const GAUGES: [Row; 11] = [
+const GAUGES: [Row; 12] = [
     ("topics", "Topics that have their home in the shard", |m| m.topics),
     ("patterns", "Patterns that anybody reads, known to every shard", |m| m.patterns),
     ("subscriptions", "Subscriptions of live connections", |m| m.subscriptions),
     ("retained_bytes", "Payload bytes of last values", |m| m.retained_len),
     ("outbox_bytes", "Bytes that wait for readers", |m| m.outbox_len),
+    ("compression_streams", "Shared compression streams, one a topic and dialect", |m| m.compression_streams),
     ("lag_bytes", "Payload bytes kept for readers behind in mode latest or drop_oldest", |m| m.lag_len),
     ("tls_certificate_expiry_seconds", "When the first certificate expires, since 1970", |m| m.tls_expires_s),
     ("message_ids", "Message ids remembered", |m| m.message_ids),

@@ -6,6 +6,7 @@ use crate::command::ConnId;
 use crate::limits::TOPICS_PER_CONNECTION_BOUND;
 use crate::time::MonoTime;
 
+use super::compression::Agreed;
 use super::encoding::Encoding;
 use super::subscription::Subscription;
 
@@ -17,6 +18,8 @@ pub(super) struct Conn {
     pub session: Session,
     /// How what it follows is said to it.
     pub encoding: Encoding,
+    /// Which compressed messages it takes.
+    pub agreed: Agreed,
     pub timer: Timer,
     /// Why the connection ends, once it does.
     pub end: Option<CloseReason>,
@@ -152,6 +155,7 @@ impl Conn {
             generation,
             session: Session::Http,
             encoding: Encoding::Raw,
+            agreed: Agreed::NONE,
             timer: Timer::Head,
             end: None,
             flags: 0,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::Shard;
+use super::compression::{Compressor, Form};
 use super::fanout::Run;
 use crate::buf::Segment;
 use crate::command::{Outbound, Publication};
@@ -12,7 +13,8 @@ use crate::dialect::Dialect;
 use crate::limits::{RUN_BLOCK_LEN, SHORT_RUN_LEN_MAX};
 use crate::transport::{sse, stream, websocket};
 
-/// How a reader is told things: a transport and a dialect. All readers of one encoding get the same bytes.
+/// How a reader is told things: a transport and a dialect. All readers of one encoding and one [`Form`] get the same
+/// bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(super) enum Encoding {
@@ -99,19 +101,78 @@ impl Encoding {
 pub(super) struct Encoded {
     pub segment: Segment,
     pub ends: Vec<u32>,
+    /// By how many bytes it is shorter than it would be uncompressed, up to the end of each publication; empty if it
+    /// is not compressed.
+    pub saved: Vec<u32>,
+}
+
+impl Encoded {
+    fn plain(segment: Segment, ends: Vec<u32>) -> Self {
+        Self { segment, ends, saved: Vec::new() }
+    }
+
+    /// By how many bytes it is shorter, its first publications left out.
+    pub fn saved_from(&self, first: usize) -> u64 {
+        let up_to = |end: Option<usize>| end.and_then(|end| self.saved.get(end)).copied().unwrap_or(0);
+        u64::from(up_to(self.saved.len().checked_sub(1)) - up_to(first.checked_sub(1)))
+    }
 }
 
 /// The encodings of one run.
 #[derive(Debug, Default)]
-pub(super) struct Encodings([Option<Encoded>; ENCODINGS.len()]);
+pub(super) struct Encodings {
+    plain: [Option<Encoded>; ENCODINGS.len()],
+    /// Few, and none at all where nobody takes compressed messages.
+    compressed: Vec<(Encoding, Form, Encoded)>,
+}
 
 impl Encodings {
-    pub fn encode(&mut self, encoding: Encoding, publications: &[Arc<Publication>], message: &mut Vec<u8>) -> &Encoded {
-        self.0[encoding as usize].get_or_insert_with(|| {
+    pub fn encode(
+        &mut self,
+        encoding: Encoding,
+        form: Form,
+        run: &Run,
+        message: &mut Vec<u8>,
+        compressor: &mut Compressor,
+    ) -> &Encoded {
+        if form == Form::Plain {
+            return self.encode_plain(encoding, &run.publications, message);
+        }
+        let is_it = |row: &(Encoding, Form, Encoded)| (row.0, row.1) == (encoding, form);
+        if !self.compressed.iter().any(is_it) {
+            if let Form::Alone(window) = form {
+                let encoded = compressor.encode_alone(encoding, window, &run.publications, message);
+                let encoded = encoded.unwrap_or_else(|| {
+                    let plain = self.encode_plain(encoding, &run.publications, message);
+                    Encoded::plain(plain.segment.clone(), plain.ends.clone())
+                });
+                self.compressed.push((encoding, form, encoded));
+            } else {
+                let (following, joining) = compressor.encode_stream(run.topic, encoding, &run.publications, message);
+                self.compressed.push((encoding, Form::Stream, following));
+                self.compressed.push((encoding, Form::Joining, joining));
+            }
+        }
+        let row = self.compressed.iter().find(|row| is_it(row));
+        &row.expect("it was there or was made").2
+    }
+
+    fn encode_plain(
+        &mut self,
+        encoding: Encoding,
+        publications: &[Arc<Publication>],
+        message: &mut Vec<u8>,
+    ) -> &Encoded {
+        self.plain[encoding as usize].get_or_insert_with(|| {
             let mut bytes = Vec::new();
             let ends = encode_run(encoding, publications, message, &mut bytes);
-            Encoded { segment: Segment::from(bytes), ends }
+            Encoded::plain(Segment::from(bytes), ends)
         })
+    }
+
+    /// Whether anybody got the run by its topic's stream.
+    pub fn has_stream(&self, encoding: Encoding) -> bool {
+        self.compressed.iter().any(|row| (row.0, row.1) == (encoding, Form::Stream))
     }
 }
 
@@ -161,7 +222,7 @@ fn cut(bytes: &mut Vec<u8>, parts: &mut Vec<(usize, usize, Vec<u32>)>, encodings
     for (index, start, ends) in parts.drain(..) {
         let len = ends.last().map_or(0, |&end| end as usize);
         let segment = block.slice(start..start + len);
-        encodings[index].0[Encoding::Json as usize] = Some(Encoded { segment, ends });
+        encodings[index].plain[Encoding::Json as usize] = Some(Encoded::plain(segment, ends));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::batch::Line;
+use super::compression::Agreed;
 use super::conn::{Flag, Session, Slot, Timer};
 use super::encoding::Encoding;
 use super::polls::Poll;
@@ -247,7 +248,9 @@ impl Shard {
         }
         let is_json = upgrade.route == UpgradeRoute::Json;
         let protocol = (is_json && upgrade.offers_protocol).then_some(json::SUBPROTOCOL);
-        self.reply(id, |_, out| encode_switching_protocols(out, &upgrade.accept, protocol));
+        let agreement = upgrade.deflate.and_then(|offer| self.agree(&upgrade.route, offer));
+        let (agreed, answer) = agreement.unzip();
+        self.reply(id, |_, out| encode_switching_protocols(out, &upgrade.accept, protocol, answer.as_ref()));
         let conn = &mut self.conns[id.index];
         if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
             outbox.guard();
@@ -256,6 +259,7 @@ impl Shard {
             self.exchanges.remove(slot);
         }
         conn.session = Session::WebSocket;
+        conn.agreed = agreed.unwrap_or(Agreed::NONE);
         self.metrics.requests += 1;
         self.metrics.handshakes += 1;
         self.metrics.http_connections -= 1;

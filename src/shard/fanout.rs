@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Shard;
+use super::compression::{Form, Forms};
 use super::conn::{Conn, Flag, Session};
 use super::encoding::{ENCODINGS, Encoding, Encodings};
 use super::outbox::Outbox;
@@ -136,33 +137,40 @@ impl Shard {
     }
 
     fn flush_run(&mut self, run: &Run, mut encodings: Encodings, too_slow: &mut Vec<ConnId>) {
-        let mut batches: [Vec<ConnId>; ENCODINGS.len()] = Default::default();
+        let mut batches = Batches::default();
+        let mut forms = Forms::new(run.topic, run.publications.len());
         let mut others = std::mem::take(&mut self.runs.others);
         for &key in self.hub.readers(run.topic) {
             if let Some(index) = direct(key)
                 && !run.is_part
                 && self.conns[index].takes_direct()
             {
-                let conn = &self.conns[index];
-                batches[conn.encoding as usize].push(conn.id(index));
+                let conn = &mut self.conns[index];
+                let find = || self.settings.compression.of(&self.settings.rules, self.hub.name(run.topic).as_str());
+                let form = forms.of(conn, 0, &self.compressor, find);
+                batches.add(conn.encoding, form, conn.id(index));
             } else {
                 others.push(self.subscriptions.conn(key));
             }
         }
         self.add_pattern_readers(run.topic, &mut others);
         for index in others.drain(..) {
-            if !self.enqueue(run, &mut encodings, index) {
+            if !self.enqueue(run, &mut encodings, &mut forms, index) {
                 too_slow.push(self.conns[index].id(index));
             }
         }
         self.runs.others = others;
-        for (encoding, conns) in ENCODINGS.into_iter().zip(batches) {
-            if !conns.is_empty() {
-                let segment = encodings.encode(encoding, &run.publications, &mut self.message).segment.clone();
-                self.metrics.deliveries += (conns.len() * run.publications.len()) as u64;
-                self.metrics.sent_len += (conns.len() * segment.len()) as u64;
-                self.ops.push(Op::SendMany { segment, conns });
-            }
+        for (encoding, form, conns) in batches.into_iter() {
+            let encoded = encodings.encode(encoding, form, run, &mut self.message, &mut self.compressor);
+            let segment = encoded.segment.clone();
+            self.metrics.deliveries += (conns.len() * run.publications.len()) as u64;
+            self.metrics.sent_len += (conns.len() * segment.len()) as u64;
+            self.metrics.compression_saved_len += conns.len() as u64 * encoded.saved_from(0);
+            self.ops.push(Op::SendMany { segment, conns });
+        }
+        // A stream that nobody is in begins anew with its next reader.
+        for encoding in ENCODINGS.into_iter().filter(|&encoding| !encodings.has_stream(encoding)) {
+            self.compressor.forget_stream(run.topic, encoding);
         }
     }
 
@@ -185,7 +193,7 @@ impl Shard {
     }
 
     /// Gives a run to a reader that cannot take it straight from the walk; `false` if its outbox is past its bound.
-    fn enqueue(&mut self, run: &Run, encodings: &mut Encodings, index: u32) -> bool {
+    fn enqueue(&mut self, run: &Run, encodings: &mut Encodings, forms: &mut Forms, index: u32) -> bool {
         let len_max = self.settings.limits.outbox_len_max as usize;
         let conn = &mut self.conns[index];
         if !conn.is_reader() {
@@ -194,6 +202,7 @@ impl Shard {
         let joined = if conn.is(Flag::JOINED_NOW) { self.runs.joined.get(&(index, run.topic)) } else { None };
         let news = joined.map_or(0, |&up_to| run.publications.partition_point(|p| p.position.offset <= up_to));
         if let Some(pending) = conn.pending.index().and_then(|slot| self.pendings.get_mut(slot)) {
+            conn.leave_stream(run.topic);
             // Who would rather skip is not disconnected for the time that another shard takes to answer.
             let len_max = if conn.is(Flag::HAS_POLICIES) { len_max.max(HELD_LEN_MAX) } else { len_max };
             let fits = pending.catch_up.hold(&run.publications[news..], len_max);
@@ -208,14 +217,23 @@ impl Shard {
         if conn.is(Flag::HAS_POLICIES) && (is_behind || conn.is(Flag::PACED)) {
             let terms = self.terms(index, run.topic);
             if self.must_wait(index, &terms, &run.publications[0], is_behind) {
+                self.conns[index].leave_stream(run.topic);
                 return self.fall_behind(index, &terms, &run.publications[news..]).is_ok();
             }
         }
         let conn = &mut self.conns[index];
-        let encoded = encodings.encode(conn.encoding, &run.publications, &mut self.message);
-        let outbox = self.outboxes.ensure(&mut conn.outbox);
         let me = Origin { shard: self.settings.shard, conn: conn.id(index) };
         let hides_own = conn.is(Flag::NO_ECHO);
+        let form = if hides_own && run.publications[news..].iter().any(|publication| publication.origin == Some(me)) {
+            conn.leave_stream(run.topic);
+            Form::Plain
+        } else {
+            let find = || self.settings.compression.of(&self.settings.rules, self.hub.name(run.topic).as_str());
+            forms.of(conn, news, &self.compressor, find)
+        };
+        let encoded = encodings.encode(conn.encoding, form, run, &mut self.message, &mut self.compressor);
+        self.metrics.compression_saved_len += encoded.saved_from(news);
+        let outbox = self.outboxes.ensure(&mut conn.outbox);
         let mut start = news.checked_sub(1).map_or(0, |last| encoded.ends[last]);
         for (publication, &end) in run.publications.iter().zip(&encoded.ends).skip(news) {
             let range = start as usize..end as usize;
@@ -313,6 +331,30 @@ impl Conn {
     /// makes this reader's bytes differ from the others'.
     fn takes_direct(&self) -> bool {
         self.more.is_none() && self.outbox.is_none() && self.edge.is_none() && !self.is(Flag::NOT_DIRECT)
+    }
+}
+
+/// Readers of a run that take it straight, by the bytes that they get.
+#[derive(Debug, Default)]
+struct Batches {
+    plain: [Vec<ConnId>; ENCODINGS.len()],
+    compressed: Vec<(Encoding, Form, Vec<ConnId>)>,
+}
+
+impl Batches {
+    fn add(&mut self, encoding: Encoding, form: Form, conn: ConnId) {
+        if form == Form::Plain {
+            return self.plain[encoding as usize].push(conn);
+        }
+        match self.compressed.iter_mut().find(|batch| (batch.0, batch.1) == (encoding, form)) {
+            Some((.., conns)) => conns.push(conn),
+            None => self.compressed.push((encoding, form, vec![conn])),
+        }
+    }
+
+    fn into_iter(self) -> impl Iterator<Item = (Encoding, Form, Vec<ConnId>)> {
+        let plain = ENCODINGS.into_iter().zip(self.plain).map(|(encoding, conns)| (encoding, Form::Plain, conns));
+        plain.chain(self.compressed).filter(|(.., conns)| !conns.is_empty())
     }
 }
 

@@ -60,13 +60,14 @@ impl Shard {
             }
             outcome
         } else {
-            let mut decoder = Decoder::default();
+            let mut decoder = Decoder::default().with_deflate(!conn.agreed.is_none());
             let outcome = decoder.decode(bytes, message_len_max, &mut self.pool, &mut inbox);
             if !decoder.is_idle() {
                 conn.decoder = Slot::new(self.decoders.insert(decoder));
             }
             outcome
         };
+        self.compressor.begin_receive();
         for item in inbox.items.drain(..) {
             self.on_item(id, &item, bytes);
             item.into_payload().recycle(&mut self.pool);
@@ -85,16 +86,19 @@ impl Shard {
         match item {
             Item::Close { code, .. } => self.on_close_frame(id, *code),
             _ if conn.is(Flag::CLOSING) => {}
-            Item::Message { is_text, payload } => self.on_message(id, *is_text, payload.as_slice(bytes)),
+            Item::Message { is_text, is_deflated: true, payload } => {
+                self.on_deflated(id, *is_text, payload.as_slice(bytes));
+            }
+            Item::Message { is_text, payload, .. } => self.on_message(id, *is_text, payload.as_slice(bytes)),
             Item::Ping(payload) => self.control(id, |out| websocket::pong(payload.as_slice(bytes), out)),
             Item::Pong(_) => {}
         }
     }
 
-    fn on_message(&mut self, id: ConnId, is_text: bool, message: &[u8]) {
+    pub(super) fn on_message(&mut self, id: ConnId, is_text: bool, message: &[u8]) {
         self.metrics.messages_received += 1;
         match self.conns[id.index].encoding.dialect() {
-            Dialect::Echo => self.reply(id, |_, out| websocket::frame(is_text, message, out)),
+            Dialect::Echo => self.echo(id, is_text, message),
             Dialect::Raw => {
                 let Some(topic) = self.raw_topic(id) else { return };
                 self.publish_raw(id, &raw::decode(topic.as_str(), is_text, message));

@@ -336,6 +336,10 @@ impl Shard {
 
     fn leave(&mut self, key: SubscriberKey) {
         let conn = self.subscriptions.conn(key);
+        let target = self.subscriptions.target(&self.conns, key);
+        if let TargetKind::Topic(topic_id) = target.kind() {
+            self.conns[conn].leave_stream(topic_id);
+        }
         let (target, place) = self.subscriptions.remove(&mut self.conns, key);
         self.policies.remove(&(conn, target));
         match target.kind() {
@@ -346,6 +350,9 @@ impl Shard {
                     self.note_move(moved, place);
                 }
                 let is_last = self.hub.hold(topic_id, -1) == 0;
+                if is_last {
+                    self.compressor.forget(topic_id);
+                }
                 let topic = self.hub.name(topic_id).clone();
                 let home = self.hub.home_of(topic.as_str());
                 if home == self.settings.shard {

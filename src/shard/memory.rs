@@ -35,6 +35,7 @@ impl Shard {
         let records = self.edges.iter().map(|(_, edge)| edge.held_len());
         memory[MemoryClass::Reassembly as usize] = requests.chain(messages).chain(records).sum::<usize>() as u64;
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
+        memory[MemoryClass::Streams as usize] = self.compressor.streams_len() as u64;
         memory
     }
 

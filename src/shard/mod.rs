@@ -17,6 +17,7 @@
 //! | `presence` | readers that are told how many there are |
 //! | `publish` | publications on their way to the home shard and back |
 //! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
+//! | `compression` | what is compressed once for many, and what comes compressed |
 //! | `skip`, `lag`, `alarms` | readers that are behind or asked for less, what they skip, and what waits for its time |
 //! | `edge`, `tls` | what bytes go through first: PROXY headers, TLS, and who speaks neither |
 //! | `post` | mail from other shards |
@@ -28,6 +29,7 @@ mod alarms;
 mod batch;
 mod catch_up;
 mod closing;
+mod compression;
 mod conn;
 mod conns;
 mod deadlines;
@@ -55,6 +57,7 @@ mod subscriptions;
 mod tickets;
 mod tls;
 
+pub use compression::CompressionSettings;
 pub use edge::EdgeSettings;
 pub use run::{run, turn};
 
@@ -76,6 +79,7 @@ use crate::transport::http::{Origins, Page};
 use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
 use alarms::Alarms;
+use compression::Compressor;
 use conns::Conns;
 use drain::Drain;
 use edge::Edge;
@@ -104,6 +108,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What the configuration says of topics.
     pub rules: Arc<TopicRules>,
+    /// What it says of compression.
+    pub compression: CompressionSettings,
     /// Pages served beside the endpoints.
     pub pages: Arc<[Page]>,
     /// Whose pages may use the endpoints from a browser.
@@ -145,6 +151,7 @@ pub struct Shard {
     addresses: HashMap<u32, IpAddr>,
     hub: Hub,
     runs: Runs,
+    compressor: Compressor,
     wheel: Wheel,
     pool: BlockPool,
     rng: fastrand::Rng,
@@ -220,6 +227,7 @@ impl Shard {
             addresses: HashMap::new(),
             hub,
             runs: Runs::default(),
+            compressor: Compressor::new(settings.compression),
             wheel: Wheel::new(capacity),
             pool: BlockPool::default(),
             rng: fastrand::Rng::with_seed(settings.seed),
@@ -288,6 +296,7 @@ impl Shard {
             subscriptions: self.subscriptions.len() as u64,
             poll_connections: self.polls() as u64,
             outbox_len: self.outboxes.len_of_all() as u64,
+            compression_streams: self.compressor.streams() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             sheds: hub.sheds,
             tls_expires_s: self.settings.edge.tls.as_ref().map_or(0, |(_, expires_s)| *expires_s),
@@ -320,6 +329,7 @@ impl Shard {
             vectors: self.vectors.len(),
             tickets: self.tickets.len(),
             edges: self.edges.len(),
+            streams: self.compressor.streams(),
             deadlines: self.wheel.len(),
             blocks: self.pool.in_use(),
         }
@@ -351,6 +361,8 @@ pub struct Census {
     pub tickets: usize,
     /// PROXY headers and TLS sessions.
     pub edges: usize,
+    /// Shared compression streams.
+    pub streams: usize,
     /// Deadlines.
     pub deadlines: usize,
     /// Pooled blocks.

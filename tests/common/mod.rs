@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 
 pub mod authority;
+pub mod deflate;
 mod frame;
 mod http;
 mod socket;

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::deflate::Inflater;
 use super::{Frame, HANG, Length, Opcode, Response, Wire};
 
 /// The key of the RFC's own example, and its answer. [RFC 6455 1.3]
@@ -14,6 +15,10 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 pub struct Socket {
     stream: Wire,
     received: Vec<u8>,
+    /// What was agreed on for compressed messages from the gateway.
+    inflater: Option<Inflater>,
+    /// Messages that came compressed.
+    pub deflated: usize,
 }
 
 /// Saying things.
@@ -29,7 +34,7 @@ impl Socket {
     /// A connection that is already there.
     pub fn over(stream: Wire) -> Self {
         stream.socket().set_read_timeout(Some(HANG)).expect("a read timeout");
-        Self { stream, received: Vec::new() }
+        Self { stream, received: Vec::new(), inflater: None, deflated: 0 }
     }
 
     /// What its octets go through.
@@ -49,6 +54,16 @@ impl Socket {
     pub fn open(&mut self, target: &str) -> Response {
         self.write(Self::handshake(target));
         self.expect_upgrade()
+    }
+
+    /// Goes through the opening handshake on `target` with an offer of extensions.
+    pub fn open_with(&mut self, target: &str, offer: &str) -> Response {
+        let field = format!("Sec-WebSocket-Extensions: {offer}\r\n\r\n");
+        let handshake = Self::handshake(target);
+        self.write(handshake.strip_suffix("\r\n").expect("a head").to_owned() + &field);
+        let response = self.expect_upgrade();
+        self.inflater = response.header("sec-websocket-extensions").map(Inflater::new);
+        response
     }
 
     /// Writes octets. A peer that is gone is no error here: what it said before it went is what counts.
@@ -116,7 +131,9 @@ impl Socket {
             len => u64::from(len),
         };
         assert_eq!(second & 0x80, 0, "a server masks no frame [RFC 6455 5.1]");
-        assert_eq!(first & 0x70, 0, "no reserved bit without an extension [RFC 6455 5.2]");
+        let rsv = first >> 4 & 7;
+        let may_be_deflated = self.inflater.is_some() && matches!(first & 0xf, 1 | 2);
+        assert!(rsv == 0 || rsv == 4 && may_be_deflated, "no reserved bit without an extension [RFC 6455 5.2]");
         let form_is_minimal = match second {
             126 => length > 125,
             127 => length > 0xffff,
@@ -126,18 +143,27 @@ impl Socket {
         let (fin, opcode) = (first & 0x80 != 0, Opcode(first & 0xf));
         assert!(opcode.0 < 8 || (fin && length <= 125), "a control frame is whole and short [RFC 6455 5.5]");
         let payload = self.take(usize::try_from(length).expect("a length that fits"));
-        Frame { fin, rsv: 0, opcode, masking_key: None, length: Length::Minimal, payload }
+        Frame { fin, rsv, opcode, masking_key: None, length: Length::Minimal, payload }
+    }
+
+    /// Whether compressed messages were agreed on.
+    pub fn takes_deflate(&self) -> bool {
+        self.inflater.is_some()
     }
 
     /// The next message, put together from its fragments.
     pub fn read_message(&mut self) -> (Opcode, Vec<u8>) {
         let first = self.read_frame();
-        let (opcode, mut is_whole, mut payload) = (first.opcode, first.fin, first.payload);
+        let (opcode, mut is_whole, mut payload) = (first.opcode, first.fin, first.payload.clone());
         while !is_whole {
             let next = self.read_frame();
             assert_eq!(next.opcode, Opcode::CONTINUATION, "a fragment, got {next:?}");
             is_whole = next.fin;
             payload.extend(next.payload);
+        }
+        if first.rsv == 4 {
+            self.deflated += 1;
+            payload = self.inflater.as_mut().expect("it was agreed on").inflate(&payload);
         }
         (opcode, payload)
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Clients that others wrote, against one gateway, without TLS and with it, and proxies before several. FANWIRE names its
-# binary; `--quick` leaves the browser and the proxies out.
+# Clients that others wrote, against one gateway, without TLS and with it, against one of its own for each kind of
+# compression, and proxies before several. FANWIRE names the binary; `--quick` leaves the browser and the proxies out.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./gateway.sh
@@ -28,6 +28,16 @@ trap 'stop_gateway; rm -r "$certificates"' EXIT
 echo "-- with TLS"
 export SSL_CERT_FILE=$certificates/client.pem NODE_EXTRA_CA_CERTS=$certificates/client.pem
 judge "${1:-}"
+stop_gateway
+rm -r "$certificates"
 unset SSL_CERT_FILE NODE_EXTRA_CA_CERTS
+
+for kind in message shared; do
+    start_gateway --shards 2 --compression $kind --compression-threshold 64 --compression-join-every 7
+    node npm_deflate.mjs "$GATEWAY" $kind
+    "$PYTHON" python_deflate.py "$GATEWAY" $kind
+    [[ ${1:-} == --quick ]] || node chromium_deflate.mjs "$GATEWAY" $kind
+    stop_gateway
+done
 
 [[ ${1:-} == --quick ]] || ./proxies.sh

@@ -9,7 +9,7 @@ use fanwire::hub::{Hub, HubSettings};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Request};
 use fanwire::metrics::ShardMetrics;
-use fanwire::shard::{Census, EdgeSettings, Settings, Shard, turn};
+use fanwire::shard::{Census, CompressionSettings, EdgeSettings, Settings, Shard, turn};
 use fanwire::transport::http::Origins;
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
@@ -52,6 +52,7 @@ impl World {
             shards,
             rules: Arc::default(),
             edge: edge.clone(),
+            compression: CompressionSettings::default(),
             pages: Arc::default(),
             origins: Arc::clone(&origins),
             hash_key,

@@ -8,6 +8,8 @@
 //! `FANWIRE_SIM_SEEDS` is how many seeds to run, `FANWIRE_SIM_SEED` runs a single one. A failure prints the command.
 
 mod auditor;
+#[path = "../common/deflate.rs"]
+mod deflate;
 mod followers;
 mod peers;
 mod stream;

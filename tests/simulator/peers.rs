@@ -1,5 +1,6 @@
 //! Peers as a client would write them: a handshake, frames with masks, requests; and those that mean no good.
 
+use crate::deflate::{Inflater, deflated};
 use crate::stream::{self, Event, Stream};
 use fanwire::buf::BlockPool;
 use fanwire::driver::sim::{PeerEnd, PeerId, SimNet};
@@ -47,6 +48,27 @@ impl Pace {
     }
 }
 
+/// What came compressed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Zipped {
+    /// Messages that stand for themselves.
+    pub alone: u64,
+    /// Messages where those before may be leaned on.
+    pub streamed: u64,
+    /// Messages as they are between those: the reader was not in the stream, or they are no part of it.
+    pub between: u64,
+}
+
+/// What clients offer, and what some of them ask for with it.
+pub const OFFERS: [&str; 6] = [
+    "",
+    "permessage-deflate; client_max_window_bits",
+    "permessage-deflate; client_max_window_bits",
+    "permessage-deflate; server_no_context_takeover",
+    "permessage-deflate; server_max_window_bits=9",
+    "permessage-deflate; server_max_window_bits=13",
+];
+
 /// A message from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -71,6 +93,9 @@ pub struct Peer {
     /// Bytes of HTTP not yet understood.
     unread: Vec<u8>,
     decoder: Option<Decoder>,
+    /// If compression was agreed on: what the gateway's messages lean on.
+    inflater: Option<Inflater>,
+    pub zipped: Zipped,
     stream: Option<Stream>,
     /// Where it is, as it was last told.
     pub position: Option<String>,
@@ -84,13 +109,15 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(id: PeerId, part: Part, is_even: bool) -> Self {
+    pub fn new(id: PeerId, part: Part, is_even: bool, offer: &str) -> Self {
         let mut peer = Self {
             id,
             unsent: Vec::new(),
             tls: None,
             unread: Vec::new(),
             decoder: None,
+            inflater: None,
+            zipped: Zipped::default(),
             stream: None,
             position: None,
             pool: BlockPool::default(),
@@ -114,7 +141,7 @@ impl Peer {
             peer.unsent.extend_from_slice(request.as_bytes());
         }
         if let Some(path) = path {
-            peer.unsent.extend_from_slice(handshake(&path).as_bytes());
+            peer.unsent.extend_from_slice(handshake_with(&path, offer).as_bytes());
         }
         peer
     }
@@ -131,14 +158,19 @@ impl Peer {
 
     /// Queues a text message, in as many fragments as `pieces` says.
     pub fn say(&mut self, text: &str, rng: &mut fastrand::Rng, pieces: usize) {
-        let bytes = text.as_bytes();
+        let is_deflated = self.inflater.is_some() && rng.bool();
+        let bytes = if is_deflated { deflated(text) } else { text.as_bytes().to_vec() };
         let mut start = 0;
         for piece in 0..pieces {
             let is_last = piece + 1 == pieces;
             let end = if is_last { bytes.len() } else { rng.usize(start..=bytes.len()) };
             let opcode = if piece == 0 { Opcode::Text } else { Opcode::Continuation };
             let key = rng.u32(..).to_ne_bytes();
+            let first = self.unsent.len();
             encode_client_frame(&mut self.unsent, opcode, is_last, key, &bytes[start..end]);
+            if is_deflated && piece == 0 {
+                self.unsent[first] |= RSV1;
+            }
             start = end;
             if !is_last && rng.u8(0..4) == 0 {
                 encode_client_frame(&mut self.unsent, Opcode::Ping, true, key, b"between");
@@ -209,7 +241,16 @@ impl Peer {
     fn hear_item(&mut self, item: &Item, bytes: &[u8]) {
         let text = |payload: &[u8]| String::from_utf8(payload.to_vec()).expect("the server sends UTF-8 as text");
         match item {
-            Item::Message { is_text: true, payload } => self.heard.push(Heard::Text(text(payload.as_slice(bytes)))),
+            Item::Message { is_text, is_deflated: true, payload } => {
+                let inflater = self.inflater.as_mut().expect("compression was agreed on");
+                let message = inflater.inflate(payload.as_slice(bytes));
+                *(if inflater.keeps_context { &mut self.zipped.streamed } else { &mut self.zipped.alone }) += 1;
+                self.heard.push(if *is_text { Heard::Text(text(&message)) } else { Heard::Binary(message) });
+            }
+            Item::Message { is_text: true, payload, .. } => {
+                self.zipped.between += u64::from(self.zipped.streamed > 0);
+                self.heard.push(Heard::Text(text(payload.as_slice(bytes))));
+            }
             Item::Message { payload, .. } => self.heard.push(Heard::Binary(payload.as_slice(bytes).to_vec())),
             Item::Ping(payload) => {
                 let payload = payload.as_slice(bytes);
@@ -249,7 +290,9 @@ impl Peer {
         self.unread = rest;
         if status == 101 {
             self.is_upgraded = true;
-            self.decoder = Some(Decoder::new(Role::Client));
+            let answer = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
+            self.inflater = answer.map(Inflater::new);
+            self.decoder = Some(Decoder::new(Role::Client).with_deflate(answer.is_some()));
             return false;
         }
         self.heard.push(Heard::Response(status, body));
@@ -258,16 +301,24 @@ impl Peer {
 }
 
 fn handshake(path: &str) -> String {
+    handshake_with(path, "")
+}
+
+/// With an offer of extensions, unless it is empty.
+fn handshake_with(path: &str, offer: &str) -> String {
+    let offer = if offer.is_empty() { String::new() } else { format!("Sec-WebSocket-Extensions: {offer}\r\n") };
     format!(
         "GET {path} HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
     )
 }
+
+const RSV1: u8 = 0x40;
 
 /// Something that no client should send, in one of many ways.
 pub fn hostile_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = Vec::new();
-    match rng.u8(0..9) {
+    match rng.u8(0..10) {
         0 => bytes.extend((0..rng.usize(1..2_000)).map(|_| rng.u8(..))),
         1 => bytes.extend_from_slice(&handshake("/ws").as_bytes()[..rng.usize(1..120)]),
         2 => {
@@ -309,6 +360,20 @@ pub fn hostile_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
             }
         }
         7 => {
+            // Compressed, but for a bit; or a bomb.
+            bytes.extend_from_slice(handshake_with("/echo", OFFERS[1]).as_bytes());
+            let mut message = deflated([7; 5_000].map(|octet| octet * rng.u8(0..2)));
+            if rng.bool() {
+                let at = rng.usize(0..message.len());
+                message[at] ^= 1 << rng.u8(0..8);
+            }
+            for _ in 0..rng.usize(1..30) {
+                let first = bytes.len();
+                encode_client_frame(&mut bytes, Opcode::Binary, true, [5, 6, 7, 8], &message);
+                bytes[first] |= RSV1;
+            }
+        }
+        8 => {
             // Readers and polls with more behind them.
             let door = ["sse", "stream", "poll"][rng.usize(0..3)];
             let query = ["topic=t.0&topic=u.1&since=1-1,", "topic=t.1&last=0", "topic=", "topic=t.*"][rng.usize(0..4)];

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use fanwire::command::ShardId;
+use fanwire::command::{Compression, ShardId};
 use fanwire::driver::sim::{Faults, Holdings, PeerEnd, SimDriver, SimNet};
 use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Request};
-use fanwire::shard::{Census, Settings, Shard, turn};
+use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
 use rustls::version::{TLS12, TLS13};
 
 use crate::auditor::Auditor;
-use crate::peers::{Pace, Part, Peer, hostile_bytes};
+use crate::peers::{OFFERS, Pace, Part, Peer, hostile_bytes};
 use crate::tls_peer::Tls;
 
 /// What one seed plays.
@@ -43,6 +43,9 @@ pub struct Totals {
     pub returns: u64,
     pub polled: u64,
     pub presences: u64,
+    pub zipped_alone: u64,
+    pub zipped_streamed: u64,
+    pub zipped_between: u64,
 }
 
 impl Totals {
@@ -58,6 +61,9 @@ impl Totals {
         self.returns += other.returns;
         self.polled += other.polled;
         self.presences += other.presences;
+        self.zipped_alone += other.zipped_alone;
+        self.zipped_streamed += other.zipped_streamed;
+        self.zipped_between += other.zipped_between;
     }
 
     /// A suite in which nothing was said, or nothing went wrong, has shown nothing.
@@ -66,6 +72,7 @@ impl Totals {
         assert!(self.complete_readers + self.goodbyes > 100 && self.resumed > 10, "{self:?}");
         assert!(self.polled > 100, "{self:?}");
         assert!(self.presences > 100, "{self:?}");
+        assert!(self.zipped_alone > 1_000 && self.zipped_streamed > 1_000 && self.zipped_between > 100, "{self:?}");
         if under_faults {
             assert!(self.returns > 40, "{self:?}");
             assert!(self.slow_closes > 0 && self.resets > 0 && self.skipped > 100, "{self:?}");
@@ -123,6 +130,14 @@ impl World {
         let limits = Limits { connections_max: 64, outbox_len_max, ..Limits::default() };
         let history = rng.u32(0..30);
         let tls = Tls::new();
+        let compression = CompressionSettings {
+            default: [Compression::Off, Compression::Message, Compression::Shared, Compression::Shared]
+                [rng.usize(0..4)],
+            threshold: rng.u32(0..30),
+            level: rng.u8(1..=9),
+            stream_window_bits: rng.u8(9..=15),
+            join_every: rng.u32(1..12),
+        };
         let settings = Settings {
             shard: ShardId(0),
             shards,
@@ -131,6 +146,7 @@ impl World {
                 settings: TopicSettings { history, ..TopicSettings::default() },
             }])),
             edge: tls.settings(),
+            compression,
             pages: Arc::default(),
             origins: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
@@ -202,7 +218,8 @@ impl World {
             10.. => self.follower(mode),
             _ => Part::Http,
         };
-        let mut peer = Peer::new(self.net.connect(None), part, self.peers.len().is_multiple_of(2));
+        let offer = OFFERS[self.rng.usize(0..OFFERS.len())];
+        let mut peer = Peer::new(self.net.connect(None), part, self.peers.len().is_multiple_of(2), offer);
         // Some speak TLS, and some who mean no good go where they would have to.
         if self.rng.u8(0..6) == 0 {
             self.net.set_listener(peer.id, 1);
@@ -383,6 +400,9 @@ impl World {
             skipped: sum(|metrics| metrics.skipped),
             returns: self.auditor.returns,
             polled: self.auditor.polled,
+            zipped_alone: self.peers.iter().map(|peer| peer.zipped.alone).sum(),
+            zipped_streamed: self.peers.iter().map(|peer| peer.zipped.streamed).sum(),
+            zipped_between: self.peers.iter().map(|peer| peer.zipped.between).sum(),
         }
     }
 }

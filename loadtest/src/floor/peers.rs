@@ -144,7 +144,7 @@ impl Peers {
             }
             Ok(Some((head, len))) => match accept(&head) {
                 Ok(upgrade) => {
-                    encode_switching_protocols(&mut said.answer, &upgrade.accept, upgrade.protocols().next());
+                    encode_switching_protocols(&mut said.answer, &upgrade.accept, upgrade.protocols().next(), None);
                     len
                 }
                 Err(error) => return refuse(error.status(), said),
@@ -167,7 +167,7 @@ impl Peers {
         let mut publishes = false;
         for item in self.inbox.items.drain(..) {
             match &item {
-                Item::Message { is_text, payload } => {
+                Item::Message { is_text, payload, .. } => {
                     let opcode = if *is_text { Opcode::Text } else { Opcode::Binary };
                     match self.mode {
                         Mode::Hold => {}

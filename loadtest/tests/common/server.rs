@@ -116,8 +116,8 @@ fn serve(
     let mut out = Vec::new();
     match fault {
         Fault::Refuses => out.extend_from_slice(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"),
-        Fault::AcceptsAnotherKey => encode_switching_protocols(&mut out, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None),
-        _ => encode_switching_protocols(&mut out, &accepted, None),
+        Fault::AcceptsAnotherKey => encode_switching_protocols(&mut out, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None, None),
+        _ => encode_switching_protocols(&mut out, &accepted, None, None),
     }
     if let Some(parameters) = deflate {
         let text = String::from_utf8_lossy(&request).to_ascii_lowercase();

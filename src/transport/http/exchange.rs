@@ -4,6 +4,7 @@ use super::origin::Origins;
 use super::route::{Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
+use crate::wire::ws::extension::DeflateOffer;
 use crate::wire::ws::handshake;
 
 /// What one connection has sent and what is not answered yet. It exists only while there is such a thing.
@@ -62,6 +63,8 @@ pub struct Upgrade {
     pub offers_protocol: bool,
     /// `X-Forwarded-For`, all fields of it in one list.
     pub forwarded_for: Option<String>,
+    /// The first offer to compress messages that can be accepted.
+    pub deflate: Option<DeflateOffer>,
     /// The most that the reader wants, in bytes a second.
     pub bandwidth: Option<u32>,
     /// Frames that came with the handshake.
@@ -230,5 +233,13 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
     let bandwidth = decode_bandwidth(head.query())?;
     let forwarded = head.header_values("x-forwarded-for").map(str::to_owned);
     let forwarded_for = forwarded.reduce(|list, more| list + "," + &more);
-    Ok(Upgrade { route, accept: upgrade.accept, offers_protocol, bandwidth, forwarded_for, rest: Vec::new() })
+    Ok(Upgrade {
+        route,
+        accept: upgrade.accept,
+        offers_protocol,
+        bandwidth,
+        forwarded_for,
+        deflate: upgrade.deflate,
+        rest: Vec::new(),
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::wire::http1::encode_response_head;
 use crate::wire::json::escape_into;
+use crate::wire::ws::extension::DeflateAnswer;
 
 /// The interim response to `Expect: 100-continue`. [RFC 9110 15.2.1]
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -70,6 +71,11 @@ pub fn error_body(code: &str, message: &str) -> Vec<u8> {
 }
 
 /// Appends the response that completes an opening handshake. [RFC 6455 4.2.2]
-pub fn encode_switching_protocols(out: &mut Vec<u8>, accept: &[u8; 28], protocol: Option<&str>) {
-    crate::wire::ws::handshake::encode_switching_protocols(out, accept, protocol);
+pub fn encode_switching_protocols(
+    out: &mut Vec<u8>,
+    accept: &[u8; 28],
+    protocol: Option<&str>,
+    deflate: Option<&DeflateAnswer>,
+) {
+    crate::wire::ws::handshake::encode_switching_protocols(out, accept, protocol, deflate);
 }

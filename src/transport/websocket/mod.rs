@@ -2,7 +2,7 @@
 
 use crate::close::CloseReason;
 use crate::wire::ws::Opcode;
-use crate::wire::ws::encode::{encode_close, encode_frame, encode_header};
+use crate::wire::ws::encode::{encode_close, encode_deflated_frame, encode_frame, encode_header};
 
 /// Appends a message as one frame; `write` writes it and says whether it is text.
 pub fn frame_with(scratch: &mut Vec<u8>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) {
@@ -25,6 +25,11 @@ pub fn frame(is_text: bool, message: &[u8], out: &mut Vec<u8>) {
     let opcode = if is_text { Opcode::Text } else { Opcode::Binary };
     encode_header(out, opcode, true, message.len());
     out.extend_from_slice(message);
+}
+
+/// Appends a message that is compressed as one frame.
+pub fn frame_deflated(is_text: bool, deflated: &[u8], out: &mut Vec<u8>) {
+    encode_deflated_frame(out, if is_text { Opcode::Text } else { Opcode::Binary }, deflated);
 }
 
 /// Appends a ping without a payload.

@@ -10,6 +10,7 @@ use super::mask::unmask;
 use super::opcode::Opcode;
 use super::utf8::{InvalidUtf8, Utf8Validator};
 use crate::buf::BlockPool;
+use crate::limits::deflated_len_max;
 
 /// Which end of the connection the decoder is at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub enum Role {
 pub struct Decoder {
     /// `message_len` bytes of the message in progress, then the payload so far of a control frame.
     block: Option<Vec<u8>>,
-    /// At most `message_len_max`, which is at most `u32::MAX`.
+    /// At most what a message may have, compressed or not, which is at most `u32::MAX`.
     message_len: u32,
     /// Payload bytes that `frame` still lacks; not 0 while there is one.
     frame_rest: u32,
@@ -59,6 +60,7 @@ pub struct Decoder {
     /// The `fin` of `frame`.
     fin: bool,
     message: Message,
+    deflate: Deflate,
     role: Role,
     /// A close frame was decoded, or a rule was broken.
     has_ended: bool,
@@ -73,6 +75,15 @@ enum Message {
     Binary,
 }
 
+/// Whether messages may be compressed, and whether the one in progress is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Deflate {
+    #[default]
+    Refused,
+    Agreed,
+    InProgress,
+}
+
 const _: () = assert!(size_of::<Decoder>() <= 64);
 
 impl Decoder {
@@ -80,6 +91,13 @@ impl Decoder {
     #[must_use]
     pub fn new(role: Role) -> Self {
         Self { role, ..Self::default() }
+    }
+
+    /// Takes compressed messages too, if that was agreed on.
+    #[must_use]
+    pub fn with_deflate(mut self, is_agreed: bool) -> Self {
+        self.deflate = if is_agreed { Deflate::Agreed } else { Deflate::Refused };
+        self
     }
 
     /// Whether it is between two messages and remembers nothing, so that a new one could take its place.
@@ -138,6 +156,9 @@ impl Decoder {
                 Opcode::Binary => self.message = Message::Binary,
                 _ => {}
             }
+            if header.rsv1 {
+                self.deflate = Deflate::InProgress;
+            }
             // What is not whole in `bytes` is longer than they are, so that the comparison decides for any length.
             let len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
             if len <= bytes.len() - at {
@@ -157,11 +178,16 @@ impl Decoder {
 
     /// The next header, and `at` moved past it; `None` if it is incomplete, and `bytes` used up.
     fn take_header(&mut self, bytes: &[u8], at: &mut usize, len_max: usize) -> Result<Option<Header>, WsError> {
-        let len_max = u32::try_from(len_max).unwrap_or(u32::MAX);
+        let deflated_len_max = u32::try_from(deflated_len_max(len_max)).unwrap_or(u32::MAX);
+        let len_max = match self.deflate {
+            Deflate::InProgress => deflated_len_max,
+            _ => u32::try_from(len_max).unwrap_or(u32::MAX),
+        };
         let expected = Expected {
             is_masked: self.role == Role::Server,
             is_in_message: self.message != Message::None,
             budget: u64::from(len_max.saturating_sub(self.message_len)),
+            deflated_budget: (self.deflate != Deflate::Refused).then_some(u64::from(deflated_len_max)),
         };
         let had = usize::from(self.header_len);
         if had == 0
@@ -240,7 +266,7 @@ impl Decoder {
 
     /// Text is checked as it comes, so that it fails with the first byte that cannot be UTF-8. [RFC 6455 8.1]
     fn check_text(&mut self, piece: &[u8], is_last: bool) -> Result<(), WsError> {
-        if self.message == Message::Text {
+        if self.message == Message::Text && self.deflate != Deflate::InProgress {
             self.utf8.push(piece).map_err(|InvalidUtf8| WsError::InvalidUtf8)?;
             if is_last {
                 self.utf8.finish().map_err(|InvalidUtf8| WsError::InvalidUtf8)?;
@@ -266,7 +292,11 @@ impl Decoder {
     }
 
     fn push_message(&mut self, payload: Payload, inbox: &mut Inbox) {
-        inbox.items.push(Item::Message { is_text: self.message == Message::Text, payload });
+        let is_deflated = self.deflate == Deflate::InProgress;
+        if is_deflated {
+            self.deflate = Deflate::Agreed;
+        }
+        inbox.items.push(Item::Message { is_text: self.message == Message::Text, is_deflated, payload });
         self.message = Message::None;
     }
 

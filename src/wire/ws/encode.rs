@@ -1,6 +1,6 @@
 //! Values to frames.
 
-use super::header::{FIN_BIT, HEADER_LEN_MAX, MASK_BIT};
+use super::header::{FIN_BIT, HEADER_LEN_MAX, MASK_BIT, RSV1_BIT};
 use super::mask::unmask;
 use super::opcode::Opcode;
 use crate::limits::CLOSE_REASON_LEN_MAX;
@@ -26,6 +26,13 @@ pub fn encode_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.reserve(header_len(payload.len()) + payload.len());
     encode_header(out, opcode, true, payload.len());
     out.extend_from_slice(payload);
+}
+
+/// Appends a whole unmasked frame whose payload is a compressed message. [RFC 7692 6]
+pub fn encode_deflated_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    let start = out.len();
+    encode_frame(out, opcode, payload);
+    out[start] |= RSV1_BIT;
 }
 
 /// Appends a close frame. A reason past 123 bytes is cut at the end of a character. [RFC 6455 5.5.1]

@@ -7,6 +7,7 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use sha1::{Digest, Sha1};
 
+use super::extension::{DeflateAnswer, DeflateOffer, accept_deflate, encode_answer};
 use crate::wire::http1::{BodyFraming, RequestHead, Version, is_token_byte};
 
 /// Why an opening handshake is refused.
@@ -28,6 +29,8 @@ pub enum HandshakeError {
     BadVersion,
     /// A `Sec-WebSocket-Protocol` that is no list of tokens.
     BadProtocol,
+    /// A `Sec-WebSocket-Extensions` that is no list of extensions.
+    BadExtensions,
     /// A version other than 13, or none. The answer names ours: `Sec-WebSocket-Version: 13`. [RFC 6455 4.4]
     UnsupportedVersion,
 }
@@ -55,6 +58,7 @@ impl HandshakeError {
             Self::BadKey => "the opening handshake needs one Sec-WebSocket-Key of 16 bytes in base64",
             Self::BadVersion => "the opening handshake needs one Sec-WebSocket-Version",
             Self::BadProtocol => "Sec-WebSocket-Protocol is a list of tokens",
+            Self::BadExtensions => "Sec-WebSocket-Extensions is a list of extensions",
             Self::UnsupportedVersion => "only version 13 of the protocol is spoken here",
         }
     }
@@ -73,6 +77,8 @@ impl std::error::Error for HandshakeError {}
 pub struct Upgrade<'a> {
     /// The value of `Sec-WebSocket-Accept`.
     pub accept: [u8; 28],
+    /// The first offer to compress messages that can be accepted.
+    pub deflate: Option<DeflateOffer>,
     head: &'a RequestHead<'a>,
 }
 
@@ -127,11 +133,17 @@ pub fn accept<'a>(head: &'a RequestHead<'_>) -> Result<Upgrade<'a>, HandshakeErr
     if !is_text || !list(head, PROTOCOL).all(|protocol| protocol.bytes().all(is_token_byte)) {
         return Err(HandshakeError::BadProtocol);
     }
-    Ok(Upgrade { accept: accept_for_bytes(key), head })
+    Ok(Upgrade { accept: accept_for_bytes(key), deflate: accept_deflate(head)?, head })
 }
 
-/// Appends the server's half of the opening handshake; `protocol` is one of [`Upgrade::protocols`]. [RFC 6455 4.2.2]
-pub fn encode_switching_protocols(out: &mut Vec<u8>, accept: &[u8; 28], protocol: Option<&str>) {
+/// Appends the server's half of the opening handshake; `protocol` is one of [`Upgrade::protocols`], `deflate` answers
+/// [`Upgrade::deflate`]. [RFC 6455 4.2.2]
+pub fn encode_switching_protocols(
+    out: &mut Vec<u8>,
+    accept: &[u8; 28],
+    protocol: Option<&str>,
+    deflate: Option<&DeflateAnswer>,
+) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
     );
@@ -140,7 +152,11 @@ pub fn encode_switching_protocols(out: &mut Vec<u8>, accept: &[u8; 28], protocol
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend(protocol.bytes().filter(|&byte| is_token_byte(byte)));
     }
-    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(b"\r\n");
+    if let Some(answer) = deflate {
+        encode_answer(out, answer);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A client's `Sec-WebSocket-Key` from 16 random bytes.
@@ -215,14 +231,14 @@ mod tests {
         assert_eq!(&accept, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(protocols, ["chat", "superchat"]);
         let mut out = Vec::new();
-        encode_switching_protocols(&mut out, &accept, Some("chat"));
+        encode_switching_protocols(&mut out, &accept, Some("chat"), None);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
         );
         let mut out = Vec::new();
-        encode_switching_protocols(&mut out, &accept, None);
+        encode_switching_protocols(&mut out, &accept, None, None);
         assert!(out.ends_with(b"+xOo=\r\n\r\n"));
     }
 
@@ -281,6 +297,7 @@ mod tests {
             ("chat, superchat", "chat room", BadProtocol, 400),
             ("chat, superchat", "chat, \"super\"", BadProtocol, 400),
             ("chat, superchat", "größe", BadProtocol, 400),
+            ("Origin: http", "Sec-WebSocket-Extensions: a;\r\nOrigin: http", BadExtensions, 400),
         ] {
             let text = changed(from, to);
             assert_eq!(accepted(&text), Err(error), "{to}");

@@ -12,6 +12,8 @@ pub const HEADER_LEN_MAX: usize = 14;
 pub struct Header {
     /// Whether this is the last fragment of its message.
     pub fin: bool,
+    /// Whether this is the first frame of a compressed message. [RFC 7692 6]
+    pub rsv1: bool,
     /// What the frame is.
     pub opcode: Opcode,
     /// Bytes of the payload.
@@ -29,6 +31,8 @@ pub struct Expected {
     pub is_in_message: bool,
     /// Bytes that the message may still grow by.
     pub budget: u64,
+    /// Bytes that a compressed message may have; `None` where compression was not agreed on.
+    pub deflated_budget: Option<u64>,
 }
 
 /// Parses the header at the start of `bytes`: `None` while it is incomplete, else the header and its length.
@@ -37,7 +41,8 @@ pub struct Expected {
 /// The first rule that is broken, in the order of the bytes, as soon as the byte that breaks it is there.
 pub fn parse_header(bytes: &[u8], expected: Expected) -> Result<Option<(Header, usize)>, WsError> {
     let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
-    let (fin, opcode) = check_first(first, expected)?;
+    let (fin, rsv1, opcode) = check_first(first, expected)?;
+    let budget = expected.deflated_budget.filter(|_| rsv1).unwrap_or(expected.budget);
     let Some((&second, rest)) = rest.split_first() else { return Ok(None) };
     let length_bits = check_second(second, opcode, expected)?;
 
@@ -60,7 +65,7 @@ pub fn parse_header(bytes: &[u8], expected: Expected) -> Result<Option<(Header, 
     if (length_bits == 127 && payload_len <= u64::from(u16::MAX)) || (length_bits == 126 && payload_len < 126) {
         return Err(WsError::BadLength);
     }
-    if !opcode.is_control() && payload_len > expected.budget {
+    if !opcode.is_control() && payload_len > budget {
         return Err(WsError::MessageTooBig);
     }
 
@@ -70,12 +75,13 @@ pub fn parse_header(bytes: &[u8], expected: Expected) -> Result<Option<(Header, 
     } else {
         ([0; 4], rest)
     };
-    Ok(Some((Header { fin, opcode, payload_len, masking_key }, bytes.len() - rest.len())))
+    Ok(Some((Header { fin, rsv1, opcode, payload_len, masking_key }, bytes.len() - rest.len())))
 }
 
-fn check_first(byte: u8, expected: Expected) -> Result<(bool, Opcode), WsError> {
+fn check_first(byte: u8, expected: Expected) -> Result<(bool, bool, Opcode), WsError> {
     // "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values" [RFC 6455 5.2]
-    if byte & RSV_BITS != 0 {
+    let rsv1 = byte & RSV1_BIT != 0;
+    if byte & (RSV_BITS & !RSV1_BIT) != 0 || rsv1 && expected.deflated_budget.is_none() {
         return Err(WsError::ReservedBits);
     }
     let fin = byte & FIN_BIT != 0;
@@ -88,7 +94,10 @@ fn check_first(byte: u8, expected: Expected) -> Result<(bool, Opcode), WsError> 
         // "The fragments of one message MUST NOT be interleaved between the fragments of another message"
         // [RFC 6455 5.4]
         Opcode::Text | Opcode::Binary if expected.is_in_message => Err(WsError::InterleavedMessage),
-        opcode => Ok((fin, opcode)),
+        // "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames and non-first fragments of a data
+        // message." [RFC 7692 6]
+        opcode if rsv1 && !matches!(opcode, Opcode::Text | Opcode::Binary) => Err(WsError::ReservedBits),
+        opcode => Ok((fin, rsv1, opcode)),
     }
 }
 
@@ -113,4 +122,5 @@ fn check_second(byte: u8, opcode: Opcode, expected: Expected) -> Result<u8, WsEr
 
 pub(super) const FIN_BIT: u8 = 0x80;
 pub(super) const MASK_BIT: u8 = 0x80;
+pub(super) const RSV1_BIT: u8 = 0x40;
 const RSV_BITS: u8 = 0x70;

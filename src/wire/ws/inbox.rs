@@ -25,8 +25,10 @@ impl Inbox {
 pub enum Item {
     /// A whole message, reassembled where it was fragmented.
     Message {
-        /// Text, checked to be UTF-8; binary otherwise.
+        /// Text, checked to be UTF-8 unless it is compressed; binary otherwise.
         is_text: bool,
+        /// To be inflated; whether text is UTF-8 shows only then.
+        is_deflated: bool,
         /// What it says.
         payload: Payload,
     },

@@ -8,6 +8,7 @@ pub mod close_code;
 pub mod decode;
 pub mod encode;
 pub mod error;
+pub mod extension;
 pub mod handshake;
 pub mod header;
 pub mod inbox;
@@ -16,7 +17,7 @@ pub mod opcode;
 pub mod utf8;
 
 pub use decode::{Decoder, Role};
-pub use encode::{encode_client_frame, encode_close, encode_frame, encode_header, header_len};
+pub use encode::{encode_client_frame, encode_close, encode_deflated_frame, encode_frame, encode_header, header_len};
 pub use error::WsError;
 pub use inbox::{Inbox, Item, Payload};
 pub use opcode::Opcode;

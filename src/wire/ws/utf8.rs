@@ -15,6 +15,12 @@ pub struct Utf8Validator {
     pending_len: u8,
 }
 
+/// Whether bytes that are there whole are UTF-8.
+#[must_use]
+pub fn is_utf8(bytes: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
 impl Utf8Validator {
     /// Takes the next bytes.
     ///

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 enum Heard {
     Text(String),
     Binary(Vec<u8>),
+    Deflated(bool, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
@@ -20,8 +21,11 @@ impl Heard {
         let text =
             |payload: &Payload| String::from_utf8(payload.as_slice(bytes).to_vec()).expect("checked to be UTF-8");
         match item {
-            Item::Message { is_text: true, payload } => Self::Text(text(payload)),
-            Item::Message { is_text: false, payload } => Self::Binary(payload.as_slice(bytes).to_vec()),
+            Item::Message { is_deflated: true, is_text, payload } => {
+                Self::Deflated(*is_text, payload.as_slice(bytes).to_vec())
+            }
+            Item::Message { is_text: true, payload, .. } => Self::Text(text(payload)),
+            Item::Message { payload, .. } => Self::Binary(payload.as_slice(bytes).to_vec()),
             Item::Ping(payload) => Self::Ping(payload.as_slice(bytes).to_vec()),
             Item::Pong(payload) => Self::Pong(payload.as_slice(bytes).to_vec()),
             Item::Close { code, reason } => Self::Close(*code, text(reason)),
@@ -117,9 +121,9 @@ fn whole_frames_are_handed_out_in_place_and_nothing_is_kept() {
     assert_eq!(
         inbox.items,
         [
-            Item::Message { is_text: true, payload: Payload::InPlace(6..9) },
+            Item::Message { is_text: true, is_deflated: false, payload: Payload::InPlace(6..9) },
             Item::Ping(Payload::InPlace(15..18)),
-            Item::Message { is_text: false, payload: Payload::InPlace(24..24) },
+            Item::Message { is_text: false, is_deflated: false, payload: Payload::InPlace(24..24) },
             Item::Close { code: Some(1000), reason: Payload::InPlace(8..11) },
         ]
     );
@@ -195,6 +199,68 @@ fn a_broken_rule_fails_the_connection_at_the_byte_that_breaks_it() {
 fn what_came_before_a_broken_rule_is_heard_and_nothing_after_it() {
     let bytes = [frame(0x81, b"before"), frame(0x83, b""), frame(0x81, b"after")].concat();
     check(Role::Server, &bytes, &[text("before")], Some(WsError::ReservedOpcode));
+}
+
+#[test]
+fn compressed_messages_are_told_apart_where_they_were_agreed_on() {
+    let agreed = |bytes: &[u8], len_max: usize, lens: &[usize]| {
+        let mut peer = Peer::new(Role::Server, len_max);
+        peer.decoder = Decoder::new(Role::Server).with_deflate(true);
+        let outcomes: Vec<_> = pieces(bytes, lens).map(|piece| peer.receive(piece)).collect();
+        (peer.end(), outcomes.into_iter().find_map(Result::err))
+    };
+    let deflated = |is_text, payload: &[u8]| Heard::Deflated(is_text, payload.to_vec());
+    let bytes = [
+        frame(0xc1, b"\xff\xfe"),
+        frame(0x81, b"plain"),
+        frame(0x42, b"in "),
+        frame(0x89, b"ping"),
+        frame(0x00, b"three "),
+        frame(0x80, b"\xff"),
+        frame(0x01, b"pl"),
+        frame(0x80, b"ain"),
+        frame(0xc1, b""),
+    ];
+    let bytes = bytes.concat();
+    let heard = [
+        deflated(true, b"\xff\xfe"),
+        text("plain"),
+        Heard::Ping(b"ping".into()),
+        deflated(false, b"in three \xff"),
+        text("plain"),
+        deflated(true, b""),
+    ];
+    for lens in [&[1][..], &[2], &[3, 7], &[bytes.len()]] {
+        assert_eq!(agreed(&bytes, 100, lens), (heard.to_vec(), None), "{lens:?}");
+    }
+    let again = [frame(0xc1, b"one"), frame(0x81, b"\xff")].concat();
+    assert_eq!(agreed(&again, 100, &[4]), (vec![deflated(true, b"one")], Some(WsError::InvalidUtf8)));
+    for broken in [
+        frame(0xc9, b""),
+        frame(0xca, b""),
+        frame(0xc8, b""),
+        frame(0xa1, b""),
+        frame(0x91, b""),
+        frame(0xe1, b""),
+        [frame(0x41, b"a"), frame(0xc0, b"b")].concat(),
+        [frame(0x01, b"a"), frame(0xc0, b"b")].concat(),
+    ] {
+        assert_eq!(agreed(&broken, 100, &[broken.len()]), (vec![], Some(WsError::ReservedBits)), "{broken:x?}");
+        assert_eq!(agreed(&broken, 100, &[1]), (vec![], Some(WsError::ReservedBits)), "{broken:x?}");
+    }
+    check(Role::Server, &frame(0xc1, b""), &[], Some(WsError::ReservedBits));
+    // What cannot be compressed grows a little; a message that is not compressed has its own bound.
+    let len = deflated_len_max(100);
+    for (frames, error) in [
+        (frame(0xc2, &vec![0; len]), None),
+        (frame(0xc2, &vec![0; len + 1]), Some(WsError::MessageTooBig)),
+        ([frame(0x42, &[0; 100]), frame(0x80, &vec![0; len - 100])].concat(), None),
+        ([frame(0x42, &[0; 100]), frame(0x80, &vec![0; len - 99])].concat(), Some(WsError::MessageTooBig)),
+        ([frame(0xc2, b""), frame(0x82, &[0; 101])].concat(), Some(WsError::MessageTooBig)),
+    ] {
+        assert_eq!(agreed(&frames, 100, &[frames.len()]).1, error);
+        assert_eq!(agreed(&frames, 100, &[5]).1, error);
+    }
 }
 
 #[test]

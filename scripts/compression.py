@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""What compression costs and saves: CPU of the gateway and bytes on the wire per delivery, on real prices.
+
+    scripts/compression.py target/release/fanwire
+    scripts/compression.py --readers 1,100,1000 --rounds 5 --messages 400 target/release/fanwire
+
+Publishes rows of data/stocks.csv as JSON over HTTP, one message in flight, to readers of one topic that only count
+bytes. Each round starts a gateway of its own for every kind of compression, in turn; the median of the rounds is
+printed. Put it on another core than the gateway: `--pin 0,1` does both.
+"""
+
+import argparse
+import csv
+import json
+import os
+import pathlib
+import resource
+import select
+import socket
+import statistics
+import subprocess
+
+ROWS = pathlib.Path(__file__).parent.parent / "data" / "stocks.csv"
+OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+# What the gateway is started with, and whether readers offer the extension.
+KINDS = {
+    "plain": (["--compression", "off"], False),
+    "message": (["--compression", "message", "--compression-threshold", "0"], True),
+    "shared": (["--compression", "shared"], True),
+}
+
+
+def prices(rows_each):
+    """Messages of so many rows each, in the order of the file's days."""
+    with open(ROWS, newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: row["Date"])
+    number = lambda text: float(text) if text.replace(".", "", 1).isdigit() else text
+    rows = [{name: number(value) for name, value in row.items()} for row in rows]
+    groups = (rows[at : at + rows_each] for at in range(0, len(rows), rows_each))
+    return [json.dumps(group[0] if rows_each == 1 else group, separators=(",", ":")).encode() for group in groups]
+
+
+def cpu_ns(pid):
+    stats = pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(stat.read_text().split()[0]) for stat in stats)
+
+
+class Gateway:
+    def __init__(self, binary, flags, core):
+        pin = [] if core is None else ["taskset", "-c", str(core)]
+        command = [*pin, binary, "serve", "--listen", "127.0.0.1:0", "--shards", "1", *flags]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+        assert self.process.stdout.readline() == "ready\n"
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port))
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Reader:
+    """Counts bytes and frames."""
+
+    def __init__(self, gateway, offers):
+        self.socket = gateway.connect()
+        self.socket.sendall(
+            b"GET /raw/px?last=0 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            + (OFFER.encode() if offers else b"")
+            + b"\r\n"
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.socket.recv(1)
+        assert (b"permessage-deflate" in head) == offers, head
+        self.socket.setblocking(False)
+        self.pending, self.frames, self.bytes, self.deflated = b"", 0, 0, 0
+
+    def read(self):
+        data = self.socket.recv(65536)
+        self.bytes += len(data)
+        data = self.pending + data
+        while len(data) >= 2:
+            length, header = data[1] & 127, 2
+            if length == 126:
+                length, header = int.from_bytes(data[2:4], "big"), 4
+            if len(data) < header + length:
+                break
+            self.frames += 1
+            self.deflated += data[0] >> 6 & 1
+            data = data[header + length :]
+        self.pending = data
+
+
+def measure(arguments, kind, readers, messages):
+    flags, offers = KINDS[kind]
+    cores = arguments.pin.split(",") if arguments.pin else [None, None]
+    gateway = Gateway(arguments.gateway, flags + arguments.flag, cores[0])
+    try:
+        readers = [Reader(gateway, offers) for _ in range(readers)]
+        publisher = gateway.connect()
+        poll = select.epoll()
+        by_fd = {reader.socket.fileno(): reader for reader in readers}
+        for fd in by_fd:
+            poll.register(fd, select.EPOLLIN)
+
+        def publish(message):
+            head = f"POST /publish/px HTTP/1.1\r\nHost: x\r\nContent-Length: {len(message)}\r\n\r\n"
+            publisher.sendall(head.encode() + message)
+            answer = b""
+            while not answer.endswith(b"}\n"):
+                answer += publisher.recv(4096)
+            waits = {fd for fd, reader in by_fd.items()}
+            target = publish.count = publish.count + 1
+            while waits:
+                for fd, _ in poll.poll(10):
+                    by_fd[fd].read()
+                    if by_fd[fd].frames >= target:
+                        waits.discard(fd)
+
+        publish.count = 0
+        warm = 40
+        for message in messages[:warm]:
+            publish(message)
+        bytes_before, cpu_before = sum(reader.bytes for reader in readers), cpu_ns(gateway.process.pid)
+        for message in messages[warm:]:
+            publish(message)
+        deliveries = len(readers) * (len(messages) - warm)
+        cpu = (cpu_ns(gateway.process.pid) - cpu_before) / deliveries / 1000
+        size = (sum(reader.bytes for reader in readers) - bytes_before) / deliveries
+        for reader in readers:
+            reader.socket.close()
+        return cpu, size
+    finally:
+        gateway.end()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("gateway")
+    parser.add_argument("--readers", default="1,100,1000")
+    parser.add_argument("--rows", default="1,5", help="rows a message")
+    parser.add_argument("--messages", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pin", help="core of the gateway, core of this")
+    parser.add_argument("--flag", action="append", default=[], help="one more flag of serve")
+    arguments = parser.parse_args()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if arguments.pin:
+        os.sched_setaffinity(0, {int(arguments.pin.split(",")[1])})
+    print("| payload | readers | kind | CPU per delivery | to plain | bytes per delivery | to plain |")
+    print("|---|---|---|---|---|---|---|")
+    for rows in map(int, arguments.rows.split(",")):
+        messages = prices(rows)[-arguments.messages - 40 :]
+        payload = statistics.mean(map(len, messages))
+        for readers in map(int, arguments.readers.split(",")):
+            results = {kind: [] for kind in KINDS}
+            for _ in range(arguments.rounds):
+                for kind in KINDS:
+                    results[kind].append(measure(arguments, kind, readers, messages))
+            median = {kind: [statistics.median(values) for values in zip(*results[kind])] for kind in KINDS}
+            for kind, (cpu, size) in median.items():
+                cpu_ratio, size_ratio = cpu / median["plain"][0], size / median["plain"][1]
+                print(
+                    f"| {payload:.0f} B | {readers} | {kind} | {cpu:.2f} us | {cpu_ratio:.2f} | {size:.1f} | "
+                    f"{size_ratio:.2f} |",
+                    flush=True,
+                )
+
+
+main()

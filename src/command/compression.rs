@@ -1,0 +1,28 @@
+//! Which compression readers are offered.
+
+use std::str::FromStr;
+
+/// How what a topic says is compressed for readers that take it so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Compression {
+    /// Not at all.
+    Off,
+    /// Each message for itself.
+    #[default]
+    Message,
+    /// All of them in one stream.
+    Shared,
+}
+
+impl FromStr for Compression {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "off" => Ok(Self::Off),
+            "message" => Ok(Self::Message),
+            "shared" => Ok(Self::Shared),
+            _ => Err(()),
+        }
+    }
+}
