@@ -46,6 +46,12 @@ const jsonOr = (text) => {
   }
 };
 
+/** A mistake of who listens is not one of the connection. */
+function report(error) {
+  if (globalThis.reportError) globalThis.reportError(error);
+  else queueMicrotask(() => { throw error; });
+}
+
 function matches(pattern, topic) {
   const [want, have] = [pattern.split('.'), topic.split('.')];
   if (want.at(-1) === '>' ? have.length < want.length : have.length !== want.length) return false;
@@ -231,7 +237,7 @@ export class Fanwire extends EventTarget {
   joined(topics, covers, isReturn) {
     let [recovered, isResumed] = [0, false];
     const lost = [];
-    for (const [topic, { epoch, offset, recovered: isWhole, first }] of Object.entries(topics)) {
+    for (const [topic, { epoch, offset, recovered: isWhole, first }] of Object.entries(topics ?? {})) {
       const sub = covers.get(topic);
       if (!sub) continue;
       sub.isKnown = true;
@@ -269,7 +275,12 @@ export class Fanwire extends EventTarget {
     }
     const push = { topic, offset, data };
     const hand = (sub) => {
-      if (this.#subs.get(sub.topic) === sub) sub.onPush?.(push);
+      if (this.#subs.get(sub.topic) !== sub) return;
+      try {
+        sub.onPush?.(push);
+      } catch (error) {
+        report(error);
+      }
     };
     if (named) hand(named);
     for (const sub of covers.patterns()) if (matches(sub.topic, topic)) hand(sub);

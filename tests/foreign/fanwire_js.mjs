@@ -90,6 +90,7 @@ function follow(origin, doors, topics, options = {}, more = {}) {
   it.until = (test, what) => soon((async () => {
     while (!test()) await new Promise((done) => (wake = done));
   })(), what);
+  it.wake = () => wake();
   it.live = (door) => it.until(() => client.state === 'live' && (door ?? client.door) === client.door, `live on ${door}`);
   it.of = (type) => it.events.filter((event) => event.type === type);
   it.data = () => it.pushes.map((push) => push.data);
@@ -150,6 +151,11 @@ for (const door of DOORS) {
     await it.live(door);
     await say(server.origin, 'js.restart', 1, 5);
     await server.stop('SIGTERM');
+    if (door !== 'poll') {
+      await it.until(() => it.of('state').some((event) => event.state === 'waiting'), 'a wait');
+      const { retryMs } = it.of('state').find((event) => event.state === 'waiting');
+      if (retryMs < 1000 || retryMs > 2000) throw new Error(`comes back after ${retryMs} ms, not as the gateway said`);
+    }
     server = await gateway(`127.0.0.1:${server.port}`, ...HISTORY, ...snapshot);
     await say(server.origin, 'js.restart', 6, 9);
     await it.until(() => it.pushes.length >= 9, 'what was said after the restart');
@@ -301,6 +307,46 @@ await judge.check('a gateway that is away is waited for', async () => {
   await it.live('ws');
   it.client.close();
   await next.stop('SIGKILL');
+});
+
+await judge.check('a page that nobody sees is patient, and comes back at once when it is seen', async () => {
+  const document = new EventTarget();
+  document.visibilityState = 'hidden';
+  globalThis.document = document;
+  const server = await gateway('127.0.0.1:0', ...HISTORY);
+  await server.stop('SIGKILL');
+  const it = follow(server.origin, undefined, ['js.hidden'], {}, { retryMinMs: 60_000, retryMaxMs: 60_000 });
+  await it.until(() => it.client.state === 'waiting', 'a wait');
+  const { retryMs } = it.of('state').at(-1);
+  if (retryMs < 120_000 || retryMs > 240_000) throw new Error(`comes back after ${retryMs} ms`);
+  const next = await gateway(`127.0.0.1:${server.port}`, ...HISTORY);
+  document.visibilityState = 'visible';
+  document.dispatchEvent(new Event('visibilitychange'));
+  await it.live('ws');
+  delete globalThis.document;
+  it.client.close();
+  await next.stop('SIGKILL');
+});
+await judge.check('a listener that throws does not end the feed', async () => {
+  const caught = [];
+  globalThis.reportError = (error) => caught.push(error.message);
+  for (const door of DOORS) {
+    const it = follow(main.origin, [door], ['js.throws']);
+    it.client.subscribe(['js.throws', 'js.throws.too'], { last: false }, (push) => {
+      it.pushes.push(push);
+      it.wake();
+      throw new Error(`over ${door}`);
+    });
+    await it.live(door);
+    await say(main.origin, 'js.throws', 1, 2);
+    await it.until(() => it.pushes.length >= 2 || it.of('error').length > 0, 'two messages');
+    await it.client.publish('js.throws', 3);
+    await it.until(() => it.data().at(-1) === 3, 'a third');
+    equal(it.of('error'), [], door);
+    it.client.close();
+  }
+  delete globalThis.reportError;
+  equal([...new Set(caught)], DOORS.map((door) => `over ${door}`));
 });
 
 if (quick !== '--quick') {
