@@ -32,6 +32,11 @@ impl Piece {
     pub(super) fn len(&self) -> usize {
         self.len as usize
     }
+
+    /// Whether it reaches the end of its buffer, so that there may have been no room for more.
+    pub(super) fn ends_buffer(&self) -> bool {
+        self.start + self.len == RING_BUFFER_LEN as u32
+    }
 }
 
 /// The buffers, and the ring in which the kernel finds them.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -11,7 +12,7 @@ use super::Uring;
 use super::ring::{AcceptDone, Event, Ring, RingSetup};
 use crate::buf::Segment;
 use crate::command::ConnId;
-use crate::driver::{Completion, Driver, Op, listen};
+use crate::driver::{Completion, Driver, Op, listen, listen_unix};
 use crate::limits::{NOTSENT_LOWAT, RING_BUFFER_LEN, RING_BUFFERS};
 
 /// A ring, its listener, and the peers' ends.
@@ -390,6 +391,40 @@ impl Shop {
         }
         self.received.clear();
     }
+}
+
+#[test]
+fn a_socket_file_is_accepted_from_and_read_to_its_end() {
+    let path = std::env::temp_dir().join(format!("fanwire-uring-{}", std::process::id()));
+    let (listeners, _file) = listen_unix(&path, 1).expect("the folder is ours");
+    let mut driver = Uring::new(listeners, 8).expect("this kernel has io_uring");
+    let mut peer = UnixStream::connect(&path).expect("the backlog takes it");
+    let bytes: Vec<u8> = (0..150_000_u32).map(|at| (at / 251) as u8).collect();
+    let to_write = bytes.clone();
+    let writer = std::thread::spawn(move || peer.write_all(&to_write));
+    let (mut received, mut ops, mut is_ended) = (Vec::new(), Vec::new(), false);
+    while !is_ended {
+        let until = driver.now().plus_millis(20_000);
+        let wait = driver.wait(Some(until), |now, completion| {
+            assert!(now < until, "waited in vain");
+            match completion {
+                Completion::Accepted { socket, peer, listener } => {
+                    assert_eq!((peer.to_string().as_str(), listener), ("0.0.0.0:0", 0));
+                    ops.push(Op::Adopt { conn: conn(0), socket });
+                }
+                Completion::Received { bytes, .. } => received.extend_from_slice(bytes),
+                Completion::ReceiveClosed { cause, .. } => {
+                    assert_eq!(cause, None);
+                    is_ended = true;
+                }
+                completion => panic!("{completion:?}"),
+            }
+        });
+        wait.expect("there is memory");
+        driver.submit(&mut ops).expect("there is memory");
+    }
+    writer.join().expect("the writer does not panic").expect("it is connected");
+    assert!(received == bytes, "every byte came, in order");
 }
 
 #[test]
