@@ -474,7 +474,13 @@ class SocketLink {
       this.#isOpen = true;
       this.sync();
     };
-    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onmessage = ({ data }) => {
+      try {
+        this.#receive(data);
+      } catch (error) {
+        this.fail(new FanwireError('bad_request', `the gateway said what is no message: ${error.message}`));
+      }
+    };
     socket.onerror = () => {}; // `onclose` follows
     socket.onclose = ({ code, reason }) => {
       this.retryMs ??= Number(/^retry_ms=(\d+)$/.exec(reason)?.[1] ?? NaN) || undefined;
@@ -612,7 +618,7 @@ class SocketLink {
     } else if (typeof message?.op === 'string') {
       this.#client.said(this, message, this.#covers);
     } else {
-      this.fail(new FanwireError('bad_request', 'the gateway said what is no message'));
+      throw new TypeError(String(text).slice(0, 40));
     }
   }
 }

@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
-import WebSocket from 'ws';
+import WebSocket, { WebSocketServer } from 'ws';
 import { Fanwire } from '../../clients/js/fanwire.js';
 import { Judge, equal, publish, soon } from './judge.mjs';
 
@@ -326,6 +326,28 @@ await judge.check('a page that nobody sees is patient, and comes back at once wh
   delete globalThis.document;
   it.client.close();
   await next.stop('SIGKILL');
+});
+await judge.check('what is no message ends the connection, and nothing else', async () => {
+  const junk = ['no JSON', 'null', '[]', '{}', '1', '{"op":1}', '{"t":"js.junk","o":1,"b":"!"}', '{"t":1,"o":1,"d":1}', Buffer.from([0, 255])];
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await new Promise((done) => server.on('listening', done));
+  let [connections, left] = [0, [...junk]];
+  server.on('connection', (socket) => {
+    connections += 1;
+    socket.on('message', (text) => {
+      const { id, op } = JSON.parse(text);
+      if (op !== 'sub') return;
+      // Replies that are odd are harmless.
+      socket.send('{"op":"ok","id":"another"}');
+      socket.send(JSON.stringify({ op: 'ok', id }));
+      socket.send(left.shift() ?? '{"t":"js.junk","o":2,"d":"good"}');
+    });
+  });
+  const it = follow(`http://127.0.0.1:${server.address().port}`, ['ws'], ['js.junk']);
+  await it.until(() => it.pushes.length > 0, 'a message that is one');
+  equal([it.data(), connections], [['good'], junk.length + 1]);
+  it.client.close();
+  server.close();
 });
 await judge.check('a listener that throws does not end the feed', async () => {
   const caught = [];
