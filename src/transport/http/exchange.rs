@@ -167,7 +167,8 @@ impl Exchange {
             return Ok(Next::Incomplete);
         };
         let route = Route::find(&head, site.pages)?;
-        let origin = if route.is_open() { None } else { site.origins.judge(&head)? };
+        let origin =
+            if route.is_open() { None } else { site.origins.judge(&head, matches!(route, Route::Upgrade(_)))? };
         if let Route::Upgrade(route) = route {
             let upgrade = accept(&head, route, protocol)?;
             let rest = self.buffer.split_off(head_len);
