@@ -19,11 +19,11 @@ fail() {
 }
 
 # Every program has its place below, so that none is forgotten.
-known="README.md chat.html many_topics.py progress.html progress.sh publish_batches.rs python/publisher.py python/reader.py"
+known="README.md chat.html many_topics.py progress.html progress.sh publish_batches.rs python/publisher.py python/reader.py python/resume.py"
 found=$(cd "$examples" && find . -type f -not -path '*/__pycache__/*' | sed 's|^\./||' | LC_ALL=C sort | xargs)
 [[ $found == "$known" ]] || fail "examples/ holds [$found], this script knows [$known]"
 
-start_gateway --shards 2 --allowed-origins null
+start_gateway --shards 2 --allowed-origins null --topics 'resume.> history=100'
 export FANWIRE_URL=$GATEWAY
 
 # A reader that follows before the publisher begins; it ends by itself after so many messages.
@@ -36,6 +36,18 @@ for number in {1..10}; do
     [[ $line == "walk.python $number "* ]] || fail "reader.py got message $number in its place, got: $line"
 done
 ok "python/publisher.py and python/reader.py"
+
+# A reader that ends, and goes on where it was.
+positions=$(mktemp -d)
+resume() {
+    timeout 60 python3 "$examples/python/resume.py" --state "$positions/state" --count "$1" resume.a resume.b 2>&1 || fail "resume.py"
+}
+seq 1 5 | "$FANWIRE" publish --url "$GATEWAY" resume.a >/dev/null || fail "the first five for resume.py"
+[[ $(resume 1) == "resume.a 5 5" ]] || fail "resume.py begins with the last value"
+seq 6 14 | "$FANWIRE" publish --url "$GATEWAY" resume.a >/dev/null || fail "the rest for resume.py"
+[[ $(resume 4; resume 5) == "$(for n in {6..14}; do echo "resume.a $n $n"; done)" ]] || fail "resume.py goes on where it was"
+rm -r "$positions"
+ok "python/resume.py"
 
 timeout 120 "$PYTHON" "$examples/many_topics.py" --devices 2000 --rounds 3 || fail "many_topics.py"
 ok "many_topics.py"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Clients that others wrote, against one gateway, without TLS and with it, against one of its own for each kind of
-# compression, and proxies before several. FANWIRE names the binary; `--quick` leaves the browser and the proxies out.
+# compression, fanwire.js through cuts and restarts, and proxies before several. FANWIRE names the binary; `--quick`
+# leaves the browser and the proxies out.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./gateway.sh
@@ -40,4 +41,5 @@ for kind in message shared; do
     stop_gateway
 done
 
+node fanwire_js.mjs "$FANWIRE" "${1:-}"
 [[ ${1:-} == --quick ]] || ./proxies.sh

@@ -9,9 +9,11 @@ use super::output::{self, Refusals};
 use super::replay::{self, Feed, Pace, Table, Template};
 use super::server_url::ServerUrl;
 use super::{End, publisher, serve};
+use crate::command::Target;
 use crate::config::ConfigFlags;
 use crate::config::Place;
 use crate::driver::Pacer;
+use crate::hub::{TopicRule, TopicSettings};
 use crate::transport::http::Page;
 
 /// Run the gateway with real stock prices and a page to watch them on
@@ -37,8 +39,21 @@ Examples:
 /// Daily prices; where they come from stands in `data/README.md`.
 const STOCKS: &str = include_str!("../../../data/stocks.csv");
 
-/// The page, whole: styles and script are in it.
-const PAGE: Page = Page { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("page.html") };
+/// The page, with its styles and script, and the client that it reads with.
+const PAGES: [Page; 2] = [
+    Page { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("page.html") },
+    Page {
+        path: "/fanwire.js",
+        content_type: "text/javascript; charset=utf-8",
+        body: include_bytes!("../../../clients/js/fanwire.js"),
+    },
+];
+
+/// The topics of the replay.
+const PRICES: &str = "px.>";
+
+/// Prices kept of each stock, for pages that come back: with the speed as it is, those of more than a minute.
+const HISTORY: u32 = 1_000;
 
 /// The first pass begins where the youngest of the five is listed, so that all of them move at once.
 const FIRST_DAY: &str = "2012-05-18";
@@ -48,7 +63,8 @@ const RETRY_MS: u64 = 500;
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     let mut config = serve::load(&arguments.config)?;
-    config.pages.push(PAGE);
+    config.pages.extend(PAGES);
+    config.topics.push(prices_rule());
     let (signals, running) = serve::start(&config)?;
     // The page's prices come in by HTTP, from this process.
     let plain = running.addrs().iter().find_map(|listen| match &listen.place {
@@ -62,6 +78,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     output::line(&format!("open http://{addr}/ in a browser; Ctrl-C ends the demo"))?;
     output::line("ready")?;
     Ok(signals.run_until_end(running))
+}
+
+/// What holds for prices unless the configuration says otherwise: its rules come first.
+fn prices_rule() -> TopicRule {
+    let pattern = Target::parse(PRICES).expect("a pattern");
+    TopicRule { pattern, settings: TopicSettings { history: HISTORY, ..TopicSettings::default() } }
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {
@@ -126,13 +148,18 @@ mod tests {
 
     #[test]
     fn the_page_loads_nothing_from_elsewhere() {
-        let page = std::str::from_utf8(PAGE.body).expect("text");
+        let page = std::str::from_utf8(PAGES[0].body).expect("text");
         for elsewhere in ["src=", "@import", "https://", "http://", "<link rel=\"stylesheet\""] {
             assert!(!page.contains(elsewhere), "{elsewhere}");
         }
-        for mark in
-            ["id=\"state\"", "id=\"rate\"", "dataset.symbol", "class=\"price\"", "/ws", "Content-Security-Policy"]
-        {
+        for mark in [
+            "id=\"state\"",
+            "id=\"rate\"",
+            "dataset.symbol",
+            "class=\"price\"",
+            "./fanwire.js",
+            "Content-Security-Policy",
+        ] {
             assert!(page.contains(mark), "{mark}");
         }
     }

@@ -1,0 +1,131 @@
+/** A way into the gateway: `/ws`, `/sse`, `/stream`, `/poll`. */
+export type Door = 'ws' | 'sse' | 'stream' | 'poll';
+
+/** `idle`: nothing is followed. `waiting`: for the time to come back. */
+export type State = 'idle' | 'connecting' | 'live' | 'waiting' | 'closed';
+
+export interface FanwireOptions {
+  /** The best first; default `['ws', 'sse', 'poll']`. */
+  doors?: Door[];
+  /** Said as `?token=`. */
+  token?: string;
+  /** Bytes a second for the whole of what is read, from 1,400 on; not over `poll`. `null` lifts it. */
+  bandwidth?: number | null;
+  /** Where there is none of its own, as in Node 20: that of npm `ws`, say. Without one `ws` counts as closed. */
+  WebSocket?: unknown;
+  fetch?: typeof globalThis.fetch;
+  /** Until a door counts as closed; default 10,000. */
+  openTimeoutMs?: number;
+  /** Until a better door is tried again; default 60,000. */
+  betterDoorMs?: number;
+  /** The first wait of the backoff; default 500. What the gateway asks for at a shutdown comes before it. */
+  retryMinMs?: number;
+  /** The longest; default 15,000. */
+  retryMaxMs?: number;
+  /** Silence on `ws` after which it is asked whether it lives; default 15,000. */
+  pingMs?: number;
+}
+
+export interface SubscribeOptions {
+  mode?: 'queue' | 'drop_oldest' | 'latest';
+  /** Messages a second of each topic or pattern; not over `poll`. */
+  maxRate?: number;
+  maxAgeMs?: number;
+  /** `false` leaves out the last values that otherwise come first. */
+  last?: boolean;
+  /** Where to go on: `EPOCH-OFFSET`, or one for each topic. */
+  since?: string | Record<string, string>;
+  /** Tells how many read, as `presence` events; over `ws`, not for patterns. */
+  presence?: boolean;
+}
+
+export interface Push<T = unknown> {
+  topic: string;
+  /** Missing where a pattern brought it over `sse`. */
+  offset: number | undefined;
+  /** JSON as its value, other text as a string, octets as a `Uint8Array`. */
+  data: T;
+}
+
+export interface Position {
+  topic: string;
+  epoch: string;
+  offset: number;
+  /** The message id was there before: this is where. */
+  duplicate?: boolean;
+}
+
+export interface StateDetail {
+  state: State;
+  door: Door | null;
+  /** With `waiting`. */
+  retryMs?: number;
+  error?: FanwireError;
+}
+
+export interface GapDetail {
+  topic: string;
+  /** How many messages were left out; `null` if the gateway does not know, because the topic began anew. */
+  skipped: number | null;
+  /** The offset of the message that comes next. */
+  offset: number;
+  /** Whether it was lost while there was no connection, and not left out for a slow reader or a rate. */
+  isResume: boolean;
+}
+
+/** After a return to topics: how many messages come that would have been missed, and which topics have a gap. */
+export interface ResumedDetail {
+  recovered: number;
+  lost: string[];
+}
+
+export interface PresenceDetail {
+  topic: string;
+  readers: number;
+  joins: number;
+  leaves: number;
+}
+
+export class FanwireError extends Error {
+  code: string;
+  door?: Door;
+  topics?: string[];
+  status?: number;
+}
+
+export interface FanwireEvents {
+  state: CustomEvent<StateDetail>;
+  gap: CustomEvent<GapDetail>;
+  resumed: CustomEvent<ResumedDetail>;
+  presence: CustomEvent<PresenceDetail>;
+  error: CustomEvent<FanwireError>;
+}
+
+export class Fanwire extends EventTarget {
+  /** `http://` or `ws://`; the page's own origin by default. It connects when the first topic is followed. */
+  constructor(url?: string | URL, options?: FanwireOptions);
+  readonly state: State;
+  readonly door: Door | null;
+  /** The last position of a topic that was handed on: give it as `since`, at the next start say. */
+  position(topic: string): string | null;
+  subscribe(topics: string | string[], onPush: (push: Push<any>) => void): void;
+  subscribe(topics: string | string[], options: SubscribeOptions, onPush: (push: Push<any>) => void): void;
+  unsubscribe(topics: string | string[]): void;
+  publish(topic: string, data: unknown, options?: { key?: string; messageId?: string }): Promise<Position>;
+  history(
+    topic: string,
+    options?: { since?: string; limit?: number; order?: 'oldest' | 'newest' },
+  ): Promise<{ epoch: string; messages: { offset: number; data: unknown }[] }>;
+  reconfigure(options: FanwireOptions): void;
+  close(): void;
+  addEventListener<K extends keyof FanwireEvents>(
+    type: K,
+    listener: (event: FanwireEvents[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+}
