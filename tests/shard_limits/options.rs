@@ -79,6 +79,17 @@ fn a_publisher_gets_of_each_option_what_the_table_says() {
     check("| said with |", &SAYING, SAYS);
 }
 
+#[test]
+fn a_bad_value_is_refused_also_where_the_option_does_nothing() {
+    for door in [Door::Raw, Door::Sse, Door::Stream, Door::Poll] {
+        for option in [("mode", "x"), ("max_rate", "x"), ("max_age_ms", "-1"), ("bandwidth", "1"), ("last", "2")] {
+            let mut world = world(TopicSettings::default());
+            let reader = join(&mut world, door, &["a"], &[option]);
+            assert!(reader.heard.starts_with("HTTP/1.1 400"), "{door:?}, {option:?}: {}", reader.heard);
+        }
+    }
+}
+
 fn check<D: Copy + std::fmt::Debug, const N: usize>(head: &str, talks: &[(&str, Talk<D>)], doors: [D; N]) {
     let page = include_str!("../../docs/PROTOCOL.md");
     let page = &page[page.find("\n## What works where\n").expect("the tables")..];
