@@ -6,6 +6,7 @@ mod congestion;
 mod deadlines;
 mod fanout;
 mod memory;
+mod options;
 mod origins;
 mod pace;
 mod pages;

@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use fanwire::command::ShardId;
 use fanwire::driver::sim::{Faults, PeerEnd, PeerId, SimDriver, SimNet};
-use fanwire::hub::{Hub, HubSettings};
+use fanwire::hub::{Hub, HubSettings, TopicRules};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Request};
 use fanwire::metrics::ShardMetrics;
@@ -26,21 +26,33 @@ pub struct World {
 impl World {
     /// A gateway whose kernel takes `outbound_len_max` bytes before a peer reads.
     pub fn new(shards: usize, outbound_len_max: usize, limits: Limits) -> Self {
-        Self::with(shards, outbound_len_max, limits, Origins::default(), EdgeSettings::default())
+        Self::with_rules(shards, outbound_len_max, limits, TopicRules::default())
+    }
+
+    /// One with rules for topics.
+    pub fn with_rules(shards: usize, outbound_len_max: usize, limits: Limits, rules: TopicRules) -> Self {
+        Self::with(shards, outbound_len_max, limits, rules, Origins::default(), EdgeSettings::default())
     }
 
     /// One that looks at the origins of pages.
     pub fn with_origins(shards: usize, outbound_len_max: usize, limits: Limits, origins: Origins) -> Self {
-        Self::with(shards, outbound_len_max, limits, origins, EdgeSettings::default())
+        Self::with(shards, outbound_len_max, limits, TopicRules::default(), origins, EdgeSettings::default())
     }
 
     /// One with something before HTTP.
     pub fn with_edge(shards: usize, outbound_len_max: usize, limits: Limits, edge: EdgeSettings) -> Self {
-        Self::with(shards, outbound_len_max, limits, Origins::default(), edge)
+        Self::with(shards, outbound_len_max, limits, TopicRules::default(), Origins::default(), edge)
     }
 
-    fn with(shards: usize, outbound_len_max: usize, limits: Limits, origins: Origins, edge: EdgeSettings) -> Self {
-        let origins = Arc::new(origins);
+    fn with(
+        shards: usize,
+        outbound_len_max: usize,
+        limits: Limits,
+        rules: TopicRules,
+        origins: Origins,
+        edge: EdgeSettings,
+    ) -> Self {
+        let (rules, origins) = (Arc::new(rules), Arc::new(origins));
         let faults = Faults { outbound_len_max, inbound_len_max: 1 << 20, ..Faults::NONE };
         let net = SimNet::new(1, shards, faults);
         let (mailboxes, control) = Mailbox::mesh(shards);
@@ -50,7 +62,7 @@ impl World {
         let settings = |index: usize| Settings {
             shard: ShardId(index as u8),
             shards,
-            rules: Arc::default(),
+            rules: Arc::clone(&rules),
             edge: edge.clone(),
             compression: CompressionSettings::default(),
             pages: Arc::default(),
