@@ -110,10 +110,10 @@ await judge.check('light and dark look different', async () => {
   if ((await background('light')) === (await background('dark'))) throw new Error('the same background');
 });
 await judge.check('it shows its door, and every other can be chosen', async () => {
-  await stateSays(page, 'websocket');
-  for (const [door, name] of [['sse', 'server-sent events'], ['stream', 'streamed lines'], ['poll', 'long polling'], ['ws', 'websocket']]) {
+  await stateSays(page, 'live · ws');
+  for (const door of ['sse', 'stream', 'poll', 'ws']) {
     await choose(page, 'door', door);
-    await stateSays(page, name);
+    await stateSays(page, `live · ${door}`);
     await pricesChange(page);
     equal(await page.isDisabled('#stall'), door === 'poll', `the button over ${door}`);
   }
@@ -128,7 +128,7 @@ await judge.check('a rate leaves ticks out, and says how many', async () => {
 for (const door of ['ws', 'stream']) {
   await judge.check(`over ${door}: a tab that stalls gets the newest prices, and how many it did not get`, async () => {
     await choose(page, 'door', door);
-    await stateSays(page, door === 'ws' ? 'websocket' : 'streamed lines');
+    await stateSays(page, `live · ${door}`);
     const before = await skipped(page);
     await page.click('#stall');
     await says(page, '#news', 'kb a second');
