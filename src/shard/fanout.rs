@@ -146,10 +146,6 @@ impl Shard {
                 && self.conns[index].takes_direct()
             {
                 let conn = &mut self.conns[index];
-                if conn.agreed.is_none() {
-                    batches.plain[conn.encoding as usize].push(conn.id(index));
-                    continue;
-                }
                 let find = || self.settings.compression.of(&self.settings.rules, self.hub.name(run.topic).as_str());
                 let form = forms.of(conn, 0, &self.compressor, find);
                 batches.add(conn.encoding, form, conn.id(index));
