@@ -92,7 +92,7 @@ step "io_uring" io_uring
 step "simulator" simulator
 step "release build" cargo build --release --locked --bin fanwire
 step "foreign clients" tests/foreign/run.sh $QUICK
-step "chaos" scripts/chaos.sh 10
+step "chaos" scripts/chaos.sh 10 1
 step "examples" tests/foreign/examples.sh $QUICK
 if [[ -z $QUICK ]]; then
     step "the demo's page" node tests/page/demo.mjs "$FANWIRE" "$CARGO_TARGET_DIR/screenshots"
