@@ -141,19 +141,23 @@ impl Shard {
         let mut forms = Forms::new(run.topic, run.publications.len());
         let mut others = std::mem::take(&mut self.runs.others);
         let readers = self.hub.readers(run.topic);
-        for (place, &key) in readers.iter().enumerate() {
-            let conn = direct(key).map(|index| (index, &mut self.conns[index]));
-            let Some((index, conn)) = conn.filter(|(_, conn)| conn.takes_direct() && !run.is_part) else {
-                others.push(self.subscriptions.conn(key));
-                continue;
-            };
-            let (encoding, id) = (conn.encoding, conn.id(index));
-            if conn.agreed.is_none() {
-                batches.add_plain(encoding, id, readers.len() - place);
-            } else {
-                let find = || self.settings.compression.of(&self.settings.rules, self.hub.name(run.topic).as_str());
-                batches.add(encoding, forms.of(conn, 0, &self.compressor, find), id);
+        let mut alike = Alike::default();
+        for portion in readers.chunks(PORTION_LEN) {
+            for &key in portion {
+                let conn = direct(key).map(|index| (index, &mut self.conns[index]));
+                let Some((index, conn)) = conn.filter(|(_, conn)| conn.takes_direct() && !run.is_part) else {
+                    others.push(self.subscriptions.conn(key));
+                    continue;
+                };
+                let (encoding, id) = (conn.encoding, conn.id(index));
+                if conn.agreed.is_none() {
+                    alike.add(encoding, id, &mut batches);
+                } else {
+                    let find = || self.settings.compression.of(&self.settings.rules, self.hub.name(run.topic).as_str());
+                    batches.add(encoding, forms.of(conn, 0, &self.compressor, find), id);
+                }
             }
+            alike.cut(&mut batches, readers.len());
         }
         self.add_pattern_readers(run.topic, &mut others);
         for index in others.drain(..) {
@@ -370,16 +374,6 @@ struct Batches {
 }
 
 impl Batches {
-    /// Adds a reader that gets the run as it is, one of at most `left` that are still to come. The first makes room for
-    /// all of them: memory that nobody touches costs nothing, and nothing is moved.
-    fn add_plain(&mut self, encoding: Encoding, conn: ConnId, left: usize) {
-        let conns = &mut self.plain[encoding as usize];
-        if conns.capacity() == 0 {
-            conns.reserve_exact(left);
-        }
-        conns.push(conn);
-    }
-
     fn add(&mut self, encoding: Encoding, form: Form, conn: ConnId) {
         if form == Form::Plain {
             return self.plain[encoding as usize].push(conn);
@@ -396,5 +390,43 @@ impl Batches {
     }
 }
 
+/// Readers of a portion that get a run as it is and in one encoding, as nearly all do: an array on the stack, with a
+/// length that stays in a register.
+struct Alike {
+    encoding: Encoding,
+    conns: [ConnId; PORTION_LEN],
+    len: usize,
+}
+
+impl Default for Alike {
+    fn default() -> Self {
+        Self { encoding: Encoding::Raw, conns: [ConnId { index: 0, generation: 0 }; PORTION_LEN], len: 0 }
+    }
+}
+
+impl Alike {
+    #[inline]
+    fn add(&mut self, encoding: Encoding, conn: ConnId, batches: &mut Batches) {
+        if encoding != self.encoding {
+            self.cut(batches, 0);
+            self.encoding = encoding;
+        }
+        self.conns[self.len] = conn;
+        self.len += 1;
+    }
+
+    /// Moves them to their batch, which has room for `room` from its first on: memory that nobody touches costs nothing,
+    /// and nothing is moved twice.
+    fn cut(&mut self, batches: &mut Batches, room: usize) {
+        let conns = &mut batches.plain[self.encoding as usize];
+        if conns.capacity() == 0 {
+            conns.reserve_exact(room.max(self.len));
+        }
+        conns.extend_from_slice(&self.conns[..std::mem::take(&mut self.len)]);
+    }
+}
+
+/// Readers taken together in the walk over a topic's.
+const PORTION_LEN: usize = 64;
 /// Lists of publications kept for reuse.
 const SPARE_MAX: usize = 1024;
