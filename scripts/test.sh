@@ -78,7 +78,7 @@ docs() {
 
 # The parts of the tests that need a real kernel once more, over its other interface.
 io_uring() {
-    FANWIRE_DRIVER=uring cargo nextest run --locked --test conformance --test idle --test command_line
+    FANWIRE_DRIVER=uring cargo nextest run --locked --test conformance --test idle --test command_line --test tls
 }
 
 simulator() {
