@@ -216,7 +216,7 @@ def judge_doors(name, port, trust):
     print(f"ok      proxies: /sse, /stream and /poll, with resuming, through {name}")
 
 
-async def judge_websocket(name, port, trust):
+async def judge_websocket(name, port, trust, sees_http):
     """The same over `/ws`."""
     options = {"ssl": trust, "compression": None, "open_timeout": HANG_S}
 
@@ -232,6 +232,13 @@ async def judge_websocket(name, port, trust):
     async def hear(it):
         return json.loads(await asyncio.wait_for(it.recv(), HANG_S))["d"]
 
+    # One browser that cannot take what all are answered is not offered compression; another is.
+    for system, wanted in [("Version/15.2 Safari/605.1.15", []), ("Version/15.4 Safari/605.1.15", ["permessage-deflate"])]:
+        browser = f"Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) {system}"
+        it = await connect(f"wss://127.0.0.1:{port}/ws", ssl=trust, user_agent_header=browser, open_timeout=HANG_S)
+        assert [extension.name for extension in it.protocol.extensions] == (wanted if sees_http else ["permessage-deflate"]), browser
+        await it.close()
+
     it, joined = await follow({})
     for number in range(1, 4):
         await publish(number)
@@ -246,8 +253,8 @@ async def judge_websocket(name, port, trust):
     print(f"ok      proxies: /ws, with resuming, through {name}")
 
 
-async def judge_every_door(name, port, trust):
-    await judge_websocket(name, port, trust)
+async def judge_every_door(name, port, trust, sees_http=True):
+    await judge_websocket(name, port, trust, sees_http)
     await asyncio.to_thread(judge_doors, name, port, trust)
 
 
@@ -355,7 +362,7 @@ async def main():
         await judge_every_door("HAProxy, TLS and HTTP", ports[0], trust)
         one = stack.enter_context(Gateway(*tls, *headers, *history))
         ports = await start_haproxy(stack, folder / "haproxy-bytes.cfg", both, [one, one])
-        await judge_every_door("HAProxy, bytes", ports[1], trust)
+        await judge_every_door("HAProxy, bytes", ports[1], trust, sees_http=False)
 
         path = folder / "fanwire.sock"
         stack.enter_context(Gateway("--listen", f"unix:{path}"))
