@@ -417,7 +417,8 @@ pub const TLS_RECORD_LEN: usize = 16 * 1024;
 pub const TLS_PORTION_LEN_MAX: usize = 2 * RECEIVE_PER_WAIT_MAX;
 
 /// Bytes encrypted in one turn. Past it readers wait for the next: each has a copy of its own until the kernel took it.
-pub const TLS_ENCRYPT_PER_TURN_LEN: usize = 64 * 1024 * 1024;
+/// Memory: so much in each shard, which its heap keeps once it was needed. Time: who waits is looked at in every turn.
+pub const TLS_ENCRYPT_PER_TURN_LEN: usize = 16 * 1024 * 1024;
 
 /// Certificates in a configuration: each is held against the name that a client asks for.
 pub const TLS_CERTIFICATES_MAX: usize = 64;
