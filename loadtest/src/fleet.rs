@@ -240,14 +240,17 @@ impl Fleet {
             (worker.progress.delivered, worker.progress.published) = (0, 0);
         }
         self.line.begin(name, duration_ms);
-        let start_ns = self.clock.now() + LEAD_NS;
-        let plan = Round { number: self.rounds, start_ns, end_ns: start_ns + duration_ms * NANOS_PER_MILLI, traffic };
-        let server_at_start = Cpu::of_all(&self.pids);
-        self.tell(&Command::Round(plan));
+        let announced = Round { number: self.rounds, start_ns: u64::MAX, end_ns: u64::MAX, traffic };
+        self.tell(&Command::Round(announced));
         let until = self.clock.now() + self.stall_timeout_ns;
-        while !self.have(|worker| worker.started.is_some()) && self.clock.now() < until {
+        while !self.have(|worker| worker.started.is_some()) && self.clock.now() < until && !self.is_interrupted() {
             self.pump();
         }
+        let start_ns = self.clock.now() + LEAD_NS;
+        let end_ns = start_ns + duration_ms * NANOS_PER_MILLI;
+        let plan = Round { start_ns, end_ns, ..announced };
+        let server_at_start = Cpu::of_all(&self.pids);
+        self.tell(&Command::Go { start_ns, end_ns });
         let mut readers = Vec::new();
         for worker in &self.workers {
             let of_worker = worker.started.iter().flatten().copied().map(u64::from);
@@ -579,7 +582,7 @@ fn add_each(sum: &mut Vec<u64>, counts: impl Iterator<Item = u64>) {
 /// The least time that shares of a core are told over: a round that was interrupted before its start has none.
 pub const ELAPSED_NS_MIN: u64 = 10 * NANOS_PER_MILLI;
 
-/// From the command to the start of a round, so that every worker has counted its readers.
+/// From the command to the start of a round, so that all publishers start together.
 const LEAD_NS: u64 = 100 * NANOS_PER_MILLI;
 
 const PUMP_TIMEOUT: Duration = Duration::from_millis(20);

@@ -19,8 +19,16 @@ pub enum Command {
         /// New connections a second; 0 is as fast as it goes.
         per_second: f64,
     },
-    /// Measure. Answered by [`Event::Started`], then [`Event::Published`] when it has published all.
+    /// Count from now on what is received. Answered by [`Event::Started`]: a message that is published before every
+    /// reader's worker has said so would be missing from its count.
     Round(Round),
+    /// Measure the round that was announced. Answered by [`Event::Published`] when it has published all.
+    Go {
+        /// As [`Round::start_ns`].
+        start_ns: u64,
+        /// As [`Round::end_ns`].
+        end_ns: u64,
+    },
     /// Publish nothing more in this round. Answered by [`Event::Published`] if that was not said yet.
     Stop,
     /// End the round. Answered by [`Event::Ended`].
@@ -49,9 +57,9 @@ pub enum Command {
 pub struct Round {
     /// Its number, part of every stamp.
     pub number: u16,
-    /// When it begins, on the machine's monotonic clock.
+    /// When it begins, on the machine's monotonic clock; [`u64::MAX`] until a [`Command::Go`].
     pub start_ns: u64,
-    /// When nothing more is sent.
+    /// When nothing more is sent; [`u64::MAX`] until a [`Command::Go`].
     pub end_ns: u64,
     /// What is sent.
     pub traffic: Traffic,
@@ -106,7 +114,7 @@ pub enum Event {
     Progress(Progress),
     /// A [`Command::Connect`] or [`Command::Drop`] is done.
     Connected(Connected),
-    /// A round has begun: readers that count, by topic.
+    /// What is received counts: readers that count, by topic.
     Started {
         /// One number for each topic. In an echo round, and without readers, empty.
         readers: Vec<u32>,

@@ -202,6 +202,7 @@ impl Worker {
         match command {
             Command::Connect { up_to_permille, per_second } => self.connect(up_to_permille, per_second),
             Command::Round(round) => self.begin_round(round),
+            Command::Go { start_ns, end_ns } => self.go(start_ns, end_ns),
             Command::Stop => {
                 if let Some(round) = &mut self.round {
                     round.stop();
@@ -243,9 +244,16 @@ impl Worker {
         if matches!(plan.traffic, Traffic::Echo { .. }) {
             round.echoers = echoers;
         }
-        self.begin_publishing(&mut round);
         self.round = Some(round);
         commands::tell(&Event::Started { readers });
+    }
+
+    /// Every worker counts: the round has its time.
+    fn go(&mut self, start_ns: u64, end_ns: u64) {
+        let Some(mut round) = self.round.take() else { return };
+        (round.plan.start_ns, round.plan.end_ns) = (start_ns, end_ns);
+        self.begin_publishing(&mut round);
+        self.round = Some(round);
     }
 
     /// Open readers, the counted ones first.

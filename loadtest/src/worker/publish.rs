@@ -83,7 +83,7 @@ impl Worker {
         }
     }
 
-    /// Sets the pacers of a new round up.
+    /// Sets the pacers of a round up that has its time.
     pub(super) fn begin_publishing(&mut self, round: &mut RoundState) {
         let plan = round.plan;
         match plan.traffic {
@@ -173,6 +173,9 @@ impl Worker {
     }
 
     fn has_published(&self, round: &RoundState, now: u64) -> bool {
+        if now < round.plan.start_ns && !round.is_stopped {
+            return false;
+        }
         let is_over = round.is_stopped || now >= round.plan.end_ns;
         match round.plan.traffic {
             Traffic::Rate { .. } => {
