@@ -6,8 +6,8 @@
 #
 #   N            1000000 unless given
 #   --keep TIME  how long they are kept, as 10m or 90s; 10m unless given
-#   --also M     then so many, with a fresh gateway and kept for 1m; 0 is not at all. 2 N unless given, not at all if N is
-#                below a million or memory does not allow it
+#   --also M     then so many, with a fresh gateway and kept for 5m at most; 0 is not at all. 2 N unless given, not at all
+#                if N is below a million or memory does not allow it
 #   FLAG...      goes to fanwire-load million
 #
 # The gateway runs over io_uring with as many shards as the limit of open files asks for, which there is one of each shard.
@@ -146,10 +146,11 @@ available() {
 
 # Starts a gateway for so many connections, with so many shards, and waits until it is ready.
 start() {
-    # Whoever is pinged is looked at again when the time for the answer is over, so that this is the time between pings, too.
-    ping=$((keep_s * 2 / 5))s
-    FANWIRE_PING_INTERVAL=$ping FANWIRE_PING_TIMEOUT=$ping "$FANWIRE_BIN/fanwire" serve --config "$folder/config" \
-        --listen 127.0.0.1:0 --driver uring --shards "$2" --connections-max $(($1 + 1000)) >"$folder/log" 2>&1 &
+    # Who was pinged is looked at again when the time for the answer is over, so that this is the time between two pings,
+    # too: everybody has one while they are kept. Both ends share the cores, so that an answer may take its time.
+    FANWIRE_PING_INTERVAL=$((keep_s * 400))ms FANWIRE_PING_TIMEOUT=$((keep_s * 600))ms \
+        "$FANWIRE_BIN/fanwire" serve --config "$folder/config" --listen 127.0.0.1:0 --driver uring --shards "$2" \
+        --connections-max $(($1 + 1000)) >"$folder/log" 2>&1 &
     gateway=$!
     tries=0
     until grep -qx ready "$folder/log"; do
@@ -213,6 +214,7 @@ load $(cut -d ' ' -f 1 /proc/loadavg)"
     wait "$load" || code=$?
     load=
     stop || code=1
+    [ $code -ne 2 ] || return 2
     echo "the report as JSON: $file"
     return $code
 }
@@ -237,7 +239,7 @@ if [ -z "$also" ]; then
 fi
 if [ "$also" -gt 0 ]; then
     echo
-    keep_s=60
+    [ "$keep_s" -le 300 ] || keep_s=300
     run "$also" "${json%.json}-$also.json" "$@" || code=$?
 fi
 exit $code

@@ -293,7 +293,7 @@ fn peers_mut(peers: &mut [Option<Peer>]) -> impl Iterator<Item = (ShardId, &mut 
 /// Requests that the composition root may have under way to one shard.
 const CONTROL_LEN: usize = 16;
 /// The shortest lane, however many shards share the memory.
-const LANE_LEN_MIN: usize = 256;
+const LANE_LEN_MIN: usize = 64;
 
 #[cfg(test)]
 mod tests {

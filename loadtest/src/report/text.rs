@@ -134,7 +134,9 @@ fn render_memory(out: &mut String, report: &Report) {
     if let Some(bytes) = memory.client_bytes_per_connection {
         row(out, "client", &format!("{bytes:.0} bytes of its own a connection"));
     }
-    if let Some(bytes) = memory.host_bytes_per_connection {
+    // Of fewer it says more about everybody else on the host.
+    let is_many = memory.host.last().is_some_and(|&(open, _)| open >= HOST_CONNECTIONS_MIN);
+    if let Some(bytes) = memory.host_bytes_per_connection.filter(|_| is_many) {
         row(out, "host", &format!("{bytes:.0} bytes a connection, everything together"));
     }
     if let Some(files) = memory.open_files {
@@ -183,6 +185,9 @@ fn render_ends(out: &mut String, report: &Report) {
         }
     }
 }
+
+/// Connections that show in the memory of a whole host.
+const HOST_CONNECTIONS_MIN: u64 = 10_000;
 
 fn row(out: &mut String, name: &str, value: &str) {
     let _ = writeln!(out, "  {name:<14}{value}");

@@ -38,7 +38,8 @@ pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, phases: Mil
 
 /// Opens all connections, in steps, for as long as there is memory for the next; whether there is anything to measure.
 fn ramp(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
-    let began_ns = fleet.now();
+    // Without the time in which memory is read and the next step thought over.
+    let mut took_ns = 0;
     let mut readings = Readings::default();
     let mut handshake = crate::latency::Latencies::default();
     let reserve = host::read().map_or(0, |(total, _)| (total / 10).min(RESERVE_MAX));
@@ -50,6 +51,7 @@ fn ramp(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
             report.errors.add_n("no_memory_for", u64::from(run.connections) - open);
             break;
         }
+        let began_ns = fleet.now();
         let (connected, is_ready) = connect_up_to(run, fleet, report, step * 1000 / STEPS);
         handshake.merge(&connected.handshake);
         if !is_ready {
@@ -61,8 +63,8 @@ fn ramp(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
             readings.take(run, report);
         }
         let Some(connections) = &mut report.connections else { return false };
-        let took = connected.last_ready_ns.saturating_sub(began_ns).max(1) as f64 / 1e9;
-        connections.per_second = connections.open as f64 / took;
+        took_ns += connected.last_ready_ns.saturating_sub(began_ns);
+        connections.per_second = connections.open as f64 * 1e9 / took_ns.max(1) as f64;
         connections.handshake = handshake.percentiles();
     }
     readings.tell(run, fleet, report);
