@@ -116,8 +116,10 @@ pub const JOIN_EVERY_MAX: u32 = 10_000;
 /// message compressed for itself. Memory: one window each, `1 << compression_window` bytes.
 pub const STREAMS_MAX: usize = 64 * 1024;
 
-/// Shards in one process: interest in a topic is one bit a shard.
-pub const SHARDS_MAX: usize = 64;
+/// Shards in one process: interest in a topic is one bit a shard. More than cores serve where each may have only so many
+/// descriptors. Memory: lanes for each ordered pair, at most 32 KiB once mail has gone round all of both, and 200 KiB of
+/// buffers each.
+pub const SHARDS_MAX: usize = 128;
 
 /// Mails in one lane between two shards. A full lane spills into the sender's own queue, [`SPILL_LEN_MAX`].
 /// Memory: about 64 bytes each, two lanes for each ordered pair of shards.
