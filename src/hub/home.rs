@@ -28,7 +28,7 @@ pub(super) struct Home {
     pub last: Option<Arc<Publication>>,
     history: History,
     /// One bit a shard that has readers by name.
-    interest: u64,
+    interest: crate::command::ShardBits,
     /// Readers by name in all shards.
     readers: u32,
     /// How often one came.
@@ -179,7 +179,7 @@ pub struct Published {
     /// The publication.
     pub publication: Arc<Publication>,
     /// One bit a shard with readers, this one included.
-    pub shards: u64,
+    pub shards: crate::command::ShardBits,
 }
 
 /// What became of a publication that was not refused.

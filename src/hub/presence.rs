@@ -6,7 +6,7 @@ use super::Hub;
 use super::patterns::PatternId;
 use super::topic::State;
 use super::topic_table::TopicId;
-use crate::command::{Presence, ShardId, TopicName};
+use crate::command::{Presence, ShardBits, ShardId, TopicName};
 use crate::limits::{PRESENCE_INTERVAL_MS, PRESENCE_STEP_MS, PRESENCE_TOPICS_PER_TURN};
 use crate::time::MonoTime;
 
@@ -23,7 +23,7 @@ pub(super) struct Watches {
 #[derive(Debug)]
 struct Watch {
     /// One bit a shard that is told. None: it is forgotten when its turn in the queue comes.
-    shards: u64,
+    shards: ShardBits,
     /// What they were told last.
     told: Presence,
 }
@@ -36,7 +36,7 @@ pub struct PresenceChange {
     /// Its readers now.
     pub presence: Presence,
     /// One bit a shard.
-    pub shards: u64,
+    pub shards: ShardBits,
 }
 
 impl Hub {
@@ -123,7 +123,7 @@ mod tests {
         MonoTime::ZERO.plus_millis(ms)
     }
 
-    fn counts(changes: &[PresenceChange]) -> Vec<(u32, u64, u64)> {
+    fn counts(changes: &[PresenceChange]) -> Vec<(u32, u64, ShardBits)> {
         changes.iter().map(|change| (change.presence.readers, change.presence.joins, change.shards)).collect()
     }
 
