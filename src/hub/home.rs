@@ -475,6 +475,8 @@ impl Hub {
     }
 }
 
+const _: () = assert!(size_of::<Home>() <= 224);
+
 /// The shard of so many that a hash belongs to.
 pub(super) fn spread(hash: u32, shards: usize) -> ShardId {
     ShardId(((u64::from(hash) * shards as u64) >> 32) as u8)
@@ -518,6 +520,50 @@ mod tests {
         hub.leave("a", ShardId(3), true);
         assert_eq!(say(&mut hub, "a", "x").shards, 1 << 5);
         assert_eq!(hub.state("a").expect("the topic is there").presence.readers, 1);
+    }
+
+    #[test]
+    fn a_topic_that_one_reads_and_nobody_spoke_in_is_like_any_other() {
+        let now = MonoTime::ZERO;
+        let mut hub = hub(1, 100, 1_000);
+        let a = topic("a");
+        let answer = hub.join(now, &a, ShardId(3), None, true).expect("there is room");
+        let since = answer.position;
+        assert_eq!((since.offset, answer.recovered, answer.publications.len()), (0, None, 0));
+        assert_eq!(hub.sizes().topics, 1);
+        let state = hub.state("a").expect("it is read");
+        assert_eq!((state.position, state.last), (since, None));
+        assert_eq!((state.presence.readers, state.presence.joins, state.presence.leaves), (1, 1, 0));
+        let history = hub.history(now, "a", HistoryQuery::ALL).expect("it is read");
+        assert_eq!((history.position, history.publications.len()), (since, 0));
+        let at = |position| Message {
+            terms: Some(Box::new(Terms { condition: Some(Condition::At(position)), ..Terms::default() })),
+            ..Message::text(b"x")
+        };
+        let elsewhere = Position { offset: 1, ..since };
+        let refused = hub.publish(now, &a, at(elsewhere)).map(|_| ()).map_err(|refusal| refusal.position);
+        assert_eq!(refused, Err(Some(since)));
+        let Ok(Outcome::Said(said)) = hub.publish(now, &a, at(since)) else { panic!("it stands there") };
+        assert_eq!((said.publication.position, said.shards), (elsewhere, 1 << 3));
+        let again = hub.join(now, &a, ShardId(4), Some(since), true).expect("there is room");
+        assert_eq!((again.recovered, again.publications.len()), (Some(true), 1));
+        assert_eq!(hub.state("a").expect("it is read").presence.readers, 2);
+    }
+
+    #[test]
+    fn the_one_reader_of_a_topic_may_leave_while_another_of_its_shard_joins() {
+        let mut hub = hub(1, 100, 1_000);
+        let join =
+            |hub: &mut Hub| hub.join(MonoTime::ZERO, &topic("a"), ShardId(3), None, true).expect("there is room");
+        let first = join(&mut hub).position;
+        hub.leave("a", ShardId(3), false);
+        assert_eq!(hub.state("a").expect("its shard holds it").presence.readers, 0);
+        assert_eq!(join(&mut hub).position, first);
+        hub.leave("a", ShardId(3), true);
+        assert_eq!((hub.sizes().topics, hub.sizes().entries), (0, 0));
+        assert_ne!(join(&mut hub).position.epoch, first.epoch, "another life of the topic");
+        hub.leave("a", ShardId(3), true);
+        assert_eq!((hub.sizes().topics, hub.sizes().entries), (0, 0));
     }
 
     #[test]
