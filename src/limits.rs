@@ -116,8 +116,10 @@ pub const JOIN_EVERY_MAX: u32 = 10_000;
 /// message compressed for itself. Memory: one window each, `1 << compression_window` bytes.
 pub const STREAMS_MAX: usize = 64 * 1024;
 
-/// Shards in one process: interest in a topic is one bit a shard.
-pub const SHARDS_MAX: usize = 64;
+/// Shards in one process: interest in a topic is one bit a shard. More than cores serve where each may have only so many
+/// descriptors. Memory: lanes for each ordered pair, at most 32 KiB once mail has gone round all of both, and 200 KiB of
+/// buffers each.
+pub const SHARDS_MAX: usize = 128;
 
 /// Mails in one lane between two shards. A full lane spills into the sender's own queue, [`SPILL_LEN_MAX`].
 /// Memory: about 64 bytes each, two lanes for each ordered pair of shards.
@@ -417,7 +419,8 @@ pub const TLS_RECORD_LEN: usize = 16 * 1024;
 pub const TLS_PORTION_LEN_MAX: usize = 2 * RECEIVE_PER_WAIT_MAX;
 
 /// Bytes encrypted in one turn. Past it readers wait for the next: each has a copy of its own until the kernel took it.
-pub const TLS_ENCRYPT_PER_TURN_LEN: usize = 64 * 1024 * 1024;
+/// Memory: so much in each shard, which its heap keeps once it was needed. Time: who waits is looked at in every turn.
+pub const TLS_ENCRYPT_PER_TURN_LEN: usize = 16 * 1024 * 1024;
 
 /// Certificates in a configuration: each is held against the name that a client asks for.
 pub const TLS_CERTIFICATES_MAX: usize = 64;

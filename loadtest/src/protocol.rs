@@ -33,11 +33,13 @@ pub enum Command {
     Stop,
     /// End the round. Answered by [`Event::Ended`].
     Collect,
-    /// Reset a share of the readers and open them again at once, as often as it takes. Answered by
+    /// Reset a share of the readers and open them again at once, and later again if they are refused. Answered by
     /// [`Event::Connected`] when all are back, or no more come.
     Drop {
         /// Of each thousand of its readers.
         permille: u32,
+        /// Whether what they receive from then on counts.
+        still_counts: bool,
     },
     /// Read no more from a share of the readers. They count neither in expectations nor in latencies.
     Stall {
@@ -74,6 +76,15 @@ pub enum Traffic {
         per_second: f64,
         /// How many of them go in one write.
         batch: u32,
+    },
+    /// Open loop: messages at a rate, each to the own topic of a reader drawn by chance; and now and then one to all.
+    Own {
+        /// Messages a second.
+        per_second: f64,
+        /// Readers, all of whom have an own topic.
+        readers: u32,
+        /// From one message to all to the next; the first comes after as long. 0 is none.
+        broadcast_ms: u64,
     },
     /// Closed loop: the next messages follow when every reader of the publisher's process has those before.
     Window {
@@ -112,6 +123,8 @@ pub enum Event {
     Published {
         /// Messages by topic; of an echo round, one sum.
         messages: Vec<u64>,
+        /// Messages to readers' own topics.
+        own: u64,
     },
     /// A round is over.
     Ended(Box<Ended>),
@@ -184,6 +197,12 @@ pub struct Ended {
     pub duplicates: u64,
     /// Messages that a reader got after a later one.
     pub out_of_order: u64,
+    /// Of the messages that counted readers received, those on their own topics.
+    pub own: Own,
+    /// Pings that were answered.
+    pub pings: u64,
+    /// Readers that had one.
+    pub pinged: u64,
     /// What failed meanwhile, by kind.
     pub failures: Failures,
     /// The first and the last delivery; 0 without any.
@@ -194,6 +213,19 @@ pub struct Ended {
     pub cpu_ns: u64,
     /// How long the worker was ready to run and did not get a core.
     pub waited_ns: u64,
+}
+
+/// What came of messages to readers' own topics.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Own {
+    /// Messages that readers received.
+    pub delivered: u64,
+    /// Messages that came to somebody else.
+    pub strays: u64,
+    /// Messages that came again.
+    pub duplicates: u64,
+    /// From the intended send time to the delivery.
+    pub latency: Buckets,
 }
 
 /// What went wrong, counted by kind.
@@ -272,7 +304,7 @@ mod tests {
     #[test]
     fn commands_and_events_are_one_line_each() {
         let round = Round { number: 1, start_ns: 2, end_ns: 3, traffic: Traffic::Window { len: 32, count: 0 } };
-        for command in [Command::Round(round), Command::Quit, Command::Drop { permille: 5 }] {
+        for command in [Command::Round(round), Command::Quit, Command::Drop { permille: 5, still_counts: true }] {
             let line = serde_json::to_string(&command).expect("it is data");
             assert!(!line.contains('\n'));
             assert_eq!(serde_json::from_str::<Command>(&line).expect("it was written by us"), command);

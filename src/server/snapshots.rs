@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::{Drainer, StartError};
-use crate::command::{ShardId, TopicImage};
+use crate::command::{ShardBits, ShardId, TopicImage, all_shards};
 use crate::driver::{AsideFile, Claim, monotonic_now, overwrite_end, read_portions, set_aside, wall_millis};
 use crate::hub;
 use crate::mailbox::{Portion, Request, SnapshotNumber};
@@ -125,7 +125,7 @@ struct Open {
     file: AsideFile,
     encoder: Encoder,
     /// One bit a shard that has more.
-    waits: u64,
+    waits: ShardBits,
 }
 
 impl Writer {
@@ -167,7 +167,7 @@ impl Writer {
         let file = AsideFile::create(&self.settings.path).and_then(|mut file| file.write(&bytes).map(|()| file));
         match file {
             Ok(file) => {
-                let waits = u64::MAX >> (64 - self.shards);
+                let waits = all_shards(self.shards);
                 self.open = Some(Open { number, file, encoder, waits });
             }
             Err(error) => self.fail(&error),

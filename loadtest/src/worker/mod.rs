@@ -215,7 +215,7 @@ impl Worker {
                 let failures = std::mem::take(&mut self.failures);
                 commands::tell(&Event::Ended(Box::new(round.into_ended(&self.clock, failures))));
             }
-            Command::Drop { permille } => self.drop_readers(permille),
+            Command::Drop { permille, still_counts } => self.drop_readers(permille, still_counts),
             Command::Stall { permille } => self.stall(permille),
             Command::Resume => self.resume(),
             Command::Quit => self.has_quit = true,
@@ -226,7 +226,7 @@ impl Worker {
         let mut readers = vec![0_u32; self.plan.topics as usize];
         let mut echoers = Vec::new();
         for (key, conn) in &mut self.conns {
-            conn.last_seq = 0;
+            (conn.last_seq, conn.is_pinged) = (0, false);
             if conn.who.kind != Kind::Reader || conn.phase != Phase::Open || conn.is_stalled || !conn.who.is_counted {
                 continue;
             }
@@ -236,7 +236,8 @@ impl Worker {
             }
         }
         let mut round = RoundState::new(plan, self.plan.topics);
-        let sends_to_topics = matches!(plan.traffic, Traffic::Rate { .. } | Traffic::Window { .. });
+        let sends_to_topics =
+            matches!(plan.traffic, Traffic::Rate { .. } | Traffic::Window { .. } | Traffic::Own { .. });
         if !sends_to_topics || echoers.is_empty() {
             readers.clear();
         }

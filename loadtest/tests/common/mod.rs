@@ -42,10 +42,16 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the program beside ours: a build of the workspace puts both into one folder.
     pub fn start() -> Self {
+        Self::start_with(&["--shards", "1"])
+    }
+
+    /// Likewise, with flags.
+    pub fn start_with(flags: &[&str]) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_fanwire-load")).with_file_name("fanwire");
         assert!(program.exists(), "there is no {}: build the whole workspace", program.display());
         let child = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--shards", "1"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(flags)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
