@@ -85,6 +85,11 @@ simulator() {
     FANWIRE_SIM_SEEDS=${FANWIRE_SIM_SEEDS:-300} cargo nextest run --locked --test simulator
 }
 
+# A small one of what scripts/million.sh does with a million: with the tests' own build, which asserts more.
+million() {
+    FANWIRE_BIN=$CARGO_TARGET_DIR/debug scripts/million.sh 20000 --keep 8s --idle 2s --broadcasts 2
+}
+
 step "tools" tools
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -95,7 +100,8 @@ step "io_uring" io_uring
 step "simulator" simulator
 step "release build" cargo build --release --locked --bin fanwire
 step "foreign clients" tests/foreign/run.sh $QUICK
-step "chaos" scripts/chaos.sh 10
+step "chaos" scripts/chaos.sh 10 1
+step "many connections" million
 step "examples" tests/foreign/examples.sh $QUICK
 if [[ -z $QUICK ]]; then
     step "the demo's page" node tests/page/demo.mjs "$FANWIRE" "$CARGO_TARGET_DIR/screenshots"

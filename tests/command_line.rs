@@ -61,7 +61,7 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let taken = taken.local_addr().expect("it is bound").to_string();
     for (arguments, part) in [
-        (&["serve", "--shards", "0"][..], "--shards: shards is a number from 1 to 64"),
+        (&["serve", "--shards", "0"][..], "--shards: shards is a number from 1 to 128"),
         (&["serve", "--listen", "nowhere"], "--listen: \"nowhere\" is not an address and port"),
         (&["serve", "--listen", "0.0.0.0:0"], "--listen: 0.0.0.0:0 is not a loopback address"),
         (&["serve", "--driver", "kqueue"], "driver is \"auto\", \"epoll\" or \"uring\", not \"kqueue\""),

@@ -225,6 +225,14 @@ impl Common {
 }
 
 impl Common {
+    /// Readers of the own preset follow a topic of their own, too, unless another preset was asked for.
+    pub(super) fn with_own_topics(mut self) -> Self {
+        if self.preset == Preset::Fanwire {
+            self.preset = Preset::FanwireOwn;
+        }
+        self
+    }
+
     /// Whom to believe; a file of certificates that is of no use is better known before there are workers.
     fn trust(&self, is_secure: bool) -> Result<Option<Trust>, String> {
         let trust = match &self.ca {

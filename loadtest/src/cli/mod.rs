@@ -47,6 +47,8 @@ Examples:
 enum Command {
     /// Hold connections that do nothing: memory of each, idle CPU
     Hold(Hold),
+    /// Hold connections with a topic of their own beside a shared one, tell all and single ones things, drop some at once
+    Million(Million),
     /// Publish to readers, in a closed window or at a rate: CPU of a delivery, latency, reach
     Fanout(Fanout),
     /// Send messages that come back
@@ -81,6 +83,35 @@ struct Hold {
     /// Then publish so many messages, one a second, and see whether they reach everybody
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=3_600))]
     broadcast: u32,
+    #[command(flatten)]
+    payload: Payload,
+}
+
+#[derive(Args, Debug)]
+struct Million {
+    #[command(flatten)]
+    common: Common,
+    /// How long to say nothing, once they are all there
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = value::duration_ms)]
+    idle: u64,
+    /// Messages to all, each when the one before has arrived: before they are kept, and after they came back
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    broadcasts: u32,
+    /// How long to keep them then
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = value::duration_ms)]
+    keep: u64,
+    /// Messages a second meanwhile, each to the own topic of one of them, by chance
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = value::rate)]
+    rate: f64,
+    /// Also a message to all every so often meanwhile; none unless given
+    #[arg(long, value_name = "TIME", value_parser = value::duration_ms)]
+    broadcast_every: Option<u64>,
+    /// How many drop at once
+    #[arg(long, value_name = "SHARE", default_value = "10%", value_parser = value::permille)]
+    share: u32,
+    /// It is an error if one is not pinged while they are kept
+    #[arg(long)]
+    pinged: bool,
     #[command(flatten)]
     payload: Payload,
 }
@@ -243,6 +274,21 @@ fn meant(command: Command, typed: Vec<String>) -> Result<Meant, String> {
             let traffic = Traffic { topics, publishers: 1, payload };
             let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
             (common, run, Scenario::Hold { duration_ms: duration, broadcasts: broadcast })
+        }
+        Command::Million(million) => {
+            let common = million.common.with_own_topics();
+            let traffic = Traffic { topics: 1, publishers: 1, payload: million.payload };
+            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let phases = scenario::Million {
+                idle_ms: million.idle,
+                broadcasts: million.broadcasts,
+                keep_ms: million.keep,
+                per_second: million.rate,
+                broadcast_ms: million.broadcast_every.unwrap_or(0),
+                permille: million.share,
+                is_pinged: million.pinged,
+            };
+            (common, run, Scenario::Million(phases))
         }
         Command::Fanout(Fanout { common, traffic, rate, batch, window, duration }) => {
             let sending = match rate {
