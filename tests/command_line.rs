@@ -69,7 +69,10 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
         (&["serve", "--unknown"], "unexpected argument '--unknown' found"),
         (&["publish", "a b", "x"], "a b: a topic is 1 to 255 bytes"),
         (&["publish", "a", "x", "--message-id", "a b"], "\"a b\" is not an id: 1 to 255 visible"),
-        (&["subscribe", "--url", "https://localhost", "a"], "TLS is not in this version yet"),
+        (
+            &["subscribe", "--url", "https://localhost", "--ca", "/nonexistent/ca.pem", "a"],
+            "--ca: /nonexistent/ca.pem: ",
+        ),
         (&["replay", "/nonexistent/file.csv"], "/nonexistent/file.csv: No such file"),
         (&["serve", "--listen", &taken], &taken),
         (&["demo", "--listen", &taken], &taken),

@@ -213,7 +213,11 @@ fn topic_rules_keep_their_order_and_flags_replace_those_of_the_file() {
 
 #[test]
 fn a_foreign_variable_is_a_warning_and_an_empty_one_is_not_there() {
-    let config = good("", &[("FANWIRE_SERVICE_HOST", "10.0.0.1"), ("FANWIRE_URL", "http://x"), ("OTHER", "1")], &[]);
+    let config = good(
+        "",
+        &[("FANWIRE_SERVICE_HOST", "10.0.0.1"), ("FANWIRE_URL", "http://x"), ("FANWIRE_CA", "ca"), ("OTHER", "1")],
+        &[],
+    );
     assert_eq!(config.warnings, ["FANWIRE_SERVICE_HOST: no such key; ignored"]);
     let flags = ConfigFlags::default();
     let empty = [("FANWIRE_SHARDS".to_owned(), String::new())];

@@ -35,7 +35,7 @@ pub struct CompressionSettings {
     pub default: Compression,
     /// Payload bytes of the shortest message that is compressed for itself.
     pub threshold: u32,
-    /// `1..=9`, from fast to small.
+    /// `1..=9`, from fast to small; shared streams have `STREAM_LEVEL_MIN` at least.
     pub level: u8,
     /// The window of shared streams, in bits, `9..=15`.
     pub stream_window_bits: u8,
@@ -224,8 +224,10 @@ struct Stream {
 #[derive(Debug)]
 pub(super) struct Compressor {
     settings: CompressionSettings,
-    /// By the bits of their windows; made when first needed.
+    /// Of messages that stand for themselves, by the bits of their windows; made when first needed.
     deflaters: [Option<Box<Deflater>>; 16],
+    /// Of all streams; likewise.
+    stream_deflater: Option<Box<Deflater>>,
     streams: HashMap<(TopicId, Encoding), Stream>,
     inflater: Option<Box<Inflater>>,
     /// Kept between messages so that they stop allocating.
@@ -240,6 +242,7 @@ impl Compressor {
         Self {
             settings,
             deflaters: Default::default(),
+            stream_deflater: None,
             streams: HashMap::new(),
             inflater: None,
             inflated: Vec::new(),
@@ -304,7 +307,10 @@ impl Compressor {
         message: &mut Vec<u8>,
     ) -> (Encoded, Encoded) {
         let CompressionSettings { level, stream_window_bits: bits, join_every, .. } = self.settings;
-        let deflater = deflater(&mut self.deflaters, bits, level);
+        let deflater = self.stream_deflater.get_or_insert_with(|| {
+            // Once for all who are in it, so that it may take its time.
+            Box::new(Deflater::new(bits, level.max(STREAM_LEVEL_MIN)))
+        });
         let stream = self.streams.entry((topic, encoding)).or_default();
         let (mut following, mut joining) = (Builder::default(), Builder::default());
         let (mut is_joined, mut is_begun) = (false, false);
@@ -346,7 +352,8 @@ impl Compressor {
 
     /// Appends a message that stands for itself as one frame, compressed if that is shorter.
     fn frame_alone(&mut self, window: Window, is_text: bool, message: &[u8], out: &mut Vec<u8>) {
-        let deflater = deflater(&mut self.deflaters, window.bits(), self.settings.level);
+        let (bits, level) = (window.bits(), self.settings.level);
+        let deflater = self.deflaters[usize::from(bits)].get_or_insert_with(|| Box::new(Deflater::new(bits, level)));
         self.deflated.clear();
         deflater.begin(&[]);
         deflater.deflate(message, &mut self.deflated);
@@ -385,10 +392,6 @@ impl Stream {
         self.history.drain(..surplus);
         self.history.extend_from_slice(message);
     }
-}
-
-fn deflater(deflaters: &mut [Option<Box<Deflater>>; 16], bits: u8, level: u8) -> &mut Deflater {
-    deflaters[usize::from(bits)].get_or_insert_with(|| Box::new(Deflater::new(bits, level)))
 }
 
 /// A run while it is encoded.
@@ -486,6 +489,9 @@ impl Shard {
     }
 }
 
+/// The fastest level of a stream: 3 to 7 us more a message than the fastest there is, for up to a quarter less of each
+/// reader's bytes (docs/BENCHMARKS.md).
+const STREAM_LEVEL_MIN: u8 = 4;
 /// Bytes of the shortest message that a stream takes in; nothing is won by shorter ones.
 const STREAM_MESSAGE_LEN_MIN: usize = 16;
 /// Bytes of a stream's history below which it takes in messages that do not get smaller by it.

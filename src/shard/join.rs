@@ -353,7 +353,7 @@ impl Shard {
                 if is_last {
                     self.compressor.forget(topic_id);
                 }
-                let topic = self.hub.name(topic_id).clone();
+                let topic = self.hub.name(topic_id);
                 let home = self.hub.home_of(topic.as_str());
                 if home == self.settings.shard {
                     self.hub.leave(topic.as_str(), home, is_last);
@@ -407,7 +407,7 @@ impl Shard {
     pub(super) fn raw_topic(&self, id: ConnId) -> Option<TopicName> {
         let key = self.subscriptions.any(&self.conns[id.index], id.index)?;
         match self.subscriptions.target(&self.conns, key).kind() {
-            TargetKind::Topic(topic_id) => Some(self.hub.name(topic_id).clone()),
+            TargetKind::Topic(topic_id) => Some(self.hub.name(topic_id)),
             TargetKind::Pattern(_) => None,
         }
     }

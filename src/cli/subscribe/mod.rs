@@ -17,10 +17,11 @@ use self::session::{Event, Session};
 use super::End;
 use super::backoff::Backoff;
 use super::http_client::{HttpError, is_timeout};
+use super::link::Link;
 use super::output;
-use super::server_url::{ServerFlags, ServerUrl};
+use super::server_url::{Server, ServerFlags};
 use crate::command::{BadTopic, Position, Target};
-use crate::driver::{Pacer, Stream, wall_millis};
+use crate::driver::{Pacer, wall_millis};
 use crate::limits::CLIENT_MESSAGE_LEN_MAX;
 
 /// Print what arrives, one line a message
@@ -66,6 +67,7 @@ Examples:
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     let mut reader = Reader {
         session: session(arguments)?,
+        server: arguments.server.server()?,
         arguments,
         left: arguments.count,
         backoff: Backoff::of_this_process(),
@@ -107,6 +109,7 @@ fn session(arguments: &Arguments) -> Result<Session, End> {
 /// One `subscribe`, over as many connections as it takes.
 struct Reader<'a> {
     arguments: &'a Arguments,
+    server: Server,
     session: Session,
     /// Messages still to print, if they are counted.
     left: Option<u64>,
@@ -137,7 +140,7 @@ const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 impl Reader<'_> {
     /// Connects, subscribes and prints. `None`: everything that was asked for is printed.
     fn read_until_lost(&mut self) -> Result<Option<Lost>, End> {
-        let mut socket = match connect(&self.arguments.server.url) {
+        let mut socket = match connect(&self.server) {
             Ok(socket) => socket,
             Err(lost) => return Ok(Some(lost)),
         };
@@ -226,12 +229,12 @@ enum Step {
     Lost(Lost),
 }
 
-fn connect(url: &ServerUrl) -> Result<WebSocket<Stream>, Lost> {
+fn connect(server: &Server) -> Result<WebSocket<Link>, Lost> {
     let passing = |why: String| Lost { why, retry_ms: None, may_pass: true };
-    let cannot = |error: io::Error| passing(HttpError::Dial(url.authority.clone(), error).to_string());
-    let stream = url.dial().map_err(cannot)?;
+    let cannot = |error: io::Error| passing(HttpError::Dial(server.authority.clone(), error).to_string());
+    let stream = server.dial().map_err(cannot)?;
     stream.set_read_timeout_ms(Some(HANDSHAKE_TIMEOUT_MS)).map_err(cannot)?;
-    let mut request = format!("ws://{}/ws", url.authority).into_client_request().map_err(|error| Lost {
+    let mut request = format!("ws://{}/ws", server.authority).into_client_request().map_err(|error| Lost {
         why: error.to_string(),
         retry_ms: None,
         may_pass: false,
