@@ -437,7 +437,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::plan::Publish;
+    use crate::plan::{Preset, Publish};
 
     fn meant_by(words: &str) -> Result<(Run, Scenario), String> {
         let words = ["fanwire-load"].into_iter().chain(words.split(' '));
@@ -476,6 +476,20 @@ mod tests {
             assert_eq!(meant_by(&words).map(|(run, scenario)| (run.connections, scenario.name())), Ok((7, verb)));
         }
         assert!(meant_by(&format!("connect {url} socketio --duration 3s --pid 5 --pid 6 --json -")).is_ok());
+    }
+
+    #[test]
+    fn readers_of_million_follow_a_topic_of_their_own_unless_a_preset_says_otherwise() {
+        let words = "--keep 1m --rate 5 --broadcast-every 10s --share 25% --pinged --idle 1s --broadcasts 2";
+        let (run, scenario) = meant_by(&format!("million -c 7 {words}")).expect("it is meant well");
+        assert!(run.dialogue.subscribe[0].send.to_string().contains("own.{n}"), "{:?}", run.dialogue);
+        let Scenario::Million(phases) = scenario else { panic!("{scenario:?}") };
+        assert_eq!((phases.idle_ms, phases.keep_ms, phases.broadcast_ms), (1_000, 60_000, 10_000));
+        assert_eq!((phases.broadcasts, phases.permille, phases.per_second), (2, 250, 5.0));
+        assert!(phases.is_pinged);
+        assert_eq!(meant_by("million --preset uws").map(|(run, _)| run.preset), Ok(Preset::Uws));
+        let why = meant_by("million --broadcasts 0").err().unwrap_or_default();
+        assert!(why.contains("0 is not in"), "{why}");
     }
 
     #[test]
