@@ -7,7 +7,7 @@
 #   N            1000000 unless given
 #   --keep TIME  how long they are kept, as 10m or 90s; 10m unless given
 #   --also M     then so many, with a fresh gateway and kept for 5m at most; 0 is not at all. 2 N unless given, not at all
-#                if N is below a million or memory does not allow it
+#                if N is below a million
 #   FLAG...      goes to fanwire-load million
 #
 # The gateway runs over io_uring with as many shards as the limit of open files asks for, which there is one of each shard.
@@ -146,6 +146,15 @@ available() {
 
 # Starts a gateway for so many connections, with so many shards, and waits until it is ready.
 start() {
+    # What is published is not kept, so that nothing is when the clients are gone. Own topics count where they have their
+    # home and where they are read, and chance makes one shard's part larger than another's.
+    cat >"$folder/config" <<CONFIG
+[[topics]]
+match = ">"
+last = false
+[limits]
+topics_max = $(($1 * 4 + 100000))
+CONFIG
     # Who was pinged is looked at again when the time for the answer is over, so that this is the time between two pings,
     # too: everybody has one while they are kept. Both ends share the cores, so that an answer may take its time.
     FANWIRE_PING_INTERVAL=$((keep_s * 400))ms FANWIRE_PING_TIMEOUT=$((keep_s * 600))ms \
@@ -200,6 +209,9 @@ run() {
             count=$per_shard
         fi
     fi
+    # Both ends of a pair, the gateway's part and the client's.
+    [ "$(available)" -ge $((count * 9700)) ] ||
+        echo "$count take about $((count * 97 / 10000)) MB and $(($(available) / 1000000)) are there: they end where memory does"
     missing=$(lacks "$count")
     [ -z "$missing" ] || echo "this host is not set up for $count: ${missing}scripts/tune.sh --connections $count --apply"
     echo "$count connections to one gateway of $shards shards, ulimit -n $files, $(nproc) cores, Linux $(uname -r), \
@@ -219,23 +231,11 @@ load $(cut -d ' ' -f 1 /proc/loadavg)"
     return $code
 }
 
-# What is published is not kept, so that nothing is when the clients are gone.
-cat >"$folder/config" <<'CONFIG'
-[[topics]]
-match = ">"
-last = false
-CONFIG
-
 code=0
 run "$connections" "$json" "$@" || code=$?
 if [ -z "$also" ]; then
     also=0
     [ "$connections" -lt 1000000 ] || also=$((connections * 2))
-    # Both ends of a pair, the gateway's part and the client's.
-    if [ "$also" -gt 0 ] && [ "$(available)" -lt $((also * 9400)) ]; then
-        echo "not tried with $also: that takes $((also * 94 / 10000)) MB, and $(($(available) / 1000000)) are there"
-        also=0
-    fi
 fi
 if [ "$also" -gt 0 ]; then
     echo

@@ -117,8 +117,8 @@ pub const JOIN_EVERY_MAX: u32 = 10_000;
 pub const STREAMS_MAX: usize = 64 * 1024;
 
 /// Shards in one process: interest in a topic is one bit a shard. More than cores serve where each may have only so many
-/// descriptors. Memory: lanes for each ordered pair, at most 32 KiB once mail has gone round all of both, and 200 KiB of
-/// buffers each.
+/// descriptors. Memory: 10 KiB of lanes for each ordered pair if there are so many, 160 MiB in all, and a third of a MiB for
+/// each shard.
 pub const SHARDS_MAX: usize = 128;
 
 /// Mails in one lane between two shards. A full lane spills into the sender's own queue, [`SPILL_LEN_MAX`].

@@ -42,24 +42,23 @@ fn ramp(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
     let mut took_ns = 0;
     let mut readings = Readings::default();
     let mut handshake = crate::latency::Latencies::default();
-    let reserve = host::read().map_or(0, |(total, _)| (total / 10).min(RESERVE_MAX));
-    let mut costs = 0;
-    for step in 1..=STEPS {
-        let Some((_, before)) = host::read() else { return false };
-        if before < costs + costs / 4 + reserve {
+    let steps = if run.connections < MANY { STEPS } else { 4 * STEPS };
+    for step in 1..=steps {
+        let needs = u64::from(run.connections.div_ceil(steps)) * PAIR_LEN;
+        let is_short = |(total, available): (u64, u64)| available < needs + (total / 10).min(RESERVE_MAX);
+        if host::read().is_some_and(is_short) {
             let open = report.connections.as_ref().map_or(0, |connections| connections.open);
-            report.errors.add_n("no_memory_for", u64::from(run.connections) - open);
+            report.errors.add_n("no_memory_for", u64::from(run.connections).saturating_sub(open));
             break;
         }
         let began_ns = fleet.now();
-        let (connected, is_ready) = connect_up_to(run, fleet, report, step * 1000 / STEPS);
+        let (connected, is_ready) = connect_up_to(run, fleet, report, step * 1000 / steps);
         handshake.merge(&connected.handshake);
         if !is_ready {
             return false;
         }
-        costs = host::read().map_or(0, |(_, after)| before.saturating_sub(after)).max(costs);
         // Half of them and all of them, as in `hold`.
-        if step * 2 == STEPS || step == STEPS {
+        if step * 2 == steps || step == steps {
             readings.take(run, report);
         }
         let Some(connections) = &mut report.connections else { return false };
@@ -68,7 +67,7 @@ fn ramp(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
         connections.handshake = handshake.percentiles();
     }
     readings.tell(run, fleet, report);
-    true
+    report.connections.is_some()
 }
 
 /// Messages to all, each when the one before has arrived.
@@ -173,8 +172,12 @@ fn add(sum: &mut Left, left: Left) {
     }
 }
 
-/// Steps of the ramp.
+/// Steps of the ramp, and four times as many for this many connections.
 const STEPS: u32 = 10;
+const MANY: u32 = 500_000;
+
+/// Bytes of a connection: both ends of a loopback pair, and what server and client have of it.
+const PAIR_LEN: u64 = 10 * 1024;
 
 /// Bytes of the host's memory that stay free for messages on their way, at most.
 const RESERVE_MAX: u64 = 1536 * 1024 * 1024;
