@@ -6,20 +6,26 @@
 
 use std::cmp::Reverse;
 
+use slab::Slab;
+
 use super::Shard;
 use super::conn::{Conn, Flag, Session, Slot};
+use super::edge::Edge;
+use super::exchanges::HttpSession;
+use super::lag::Lag;
 use crate::close::CloseReason;
 use crate::command::ConnId;
 use crate::limits::{HOLDINGS_MAX, MEMORY_INTERVAL_MS, SHED_PER_STEP_MAX, SURVEY_PLACES_MAX, SURVEY_STEP_MS};
 use crate::metrics::MemoryClass;
 use crate::time::MonoTime;
+use crate::wire::ws::Decoder;
 
 /// A look at every connection, in portions that no turn takes long for, and then what is let go, likewise.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     /// The place in the arena to go on from.
     next: u32,
-    /// Bytes of lags and of unfinished messages and requests.
+    /// Bytes of outboxes, lags, unfinished messages and requests.
     len: u64,
     /// Outboxes of those who are about to end.
     ending_len: u64,
@@ -64,13 +70,11 @@ impl Shard {
         memory[MemoryClass::LastValues as usize] = hub.kept.last;
         memory[MemoryClass::History as usize] = hub.kept.history;
         memory[MemoryClass::Outboxes as usize] = self.outboxes.len_of_all() as u64;
-        let held = self.pendings.iter().map(|(_, pending)| pending.catch_up.len());
-        memory[MemoryClass::Lag as usize] =
-            self.lags.iter().map(|(_, lag)| lag.len()).chain(held).sum::<usize>() as u64;
-        let requests = self.exchanges.iter().map(|(_, session)| session.held_len());
-        let messages = self.decoders.iter().map(|(_, decoder)| decoder.held_len());
-        let records = self.edges.iter().map(|(_, edge)| edge.held_len());
-        memory[MemoryClass::Reassembly as usize] = requests.chain(messages).chain(records).sum::<usize>() as u64;
+        let held = sum(&self.pendings, |pending| pending.catch_up.len());
+        memory[MemoryClass::Lag as usize] = sum(&self.lags, Lag::len) + held;
+        let requests = sum(&self.exchanges, HttpSession::held_len);
+        let messages = sum(&self.decoders, Decoder::held_len);
+        memory[MemoryClass::Reassembly as usize] = requests + messages + sum(&self.edges, Edge::held_len);
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
         memory[MemoryClass::Streams as usize] = self.compressor.streams_len() as u64;
         memory
@@ -89,7 +93,7 @@ impl Shard {
         }
         let mut survey = match self.survey.take() {
             Some(survey) => survey,
-            None if self.busy_count() <= SURVEY_PLACES_MAX as usize && self.excess(self.busy_len(), len_max) == 0 => {
+            None if self.busy_places() <= SURVEY_PLACES_MAX as usize && self.excess(self.busy_len(), len_max) == 0 => {
                 self.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
                 return;
             }
@@ -111,23 +115,23 @@ impl Shard {
         }
     }
 
-    /// Places in pools whose bytes are counted one by one.
-    fn busy_count(&self) -> usize {
-        let messages = self.exchanges.len() + self.decoders.len() + self.edges.len();
-        self.lags.len() + self.pendings.len() + messages
+    /// Places that [`Shard::busy_len`] looks at: a pool keeps those that were needed once.
+    fn busy_places(&self) -> usize {
+        let messages = places(&self.exchanges) + places(&self.decoders) + places(&self.edges);
+        self.outboxes.places() + places(&self.lags) + places(&self.pendings) + messages
     }
 
-    /// Bytes of lags and of unfinished messages and requests.
+    /// Bytes of outboxes, lags, unfinished messages and requests.
     fn busy_len(&self) -> u64 {
         let memory = self.memory();
-        memory[MemoryClass::Lag as usize] + memory[MemoryClass::Reassembly as usize]
+        let classes = [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly];
+        classes.iter().map(|&class| memory[class as usize]).sum()
     }
 
     /// What is too much beside `busy_len`, once histories have given what they can.
     fn excess(&mut self, busy_len: u64, len_max: u64) -> u64 {
         let history = self.hub.sizes().kept.history;
-        let held = history + self.outboxes.len_of_all() as u64 + busy_len;
-        let Some(excess) = held.checked_sub(len_max).filter(|excess| *excess > 0) else { return 0 };
+        let Some(excess) = (history + busy_len).checked_sub(len_max).filter(|excess| *excess > 0) else { return 0 };
         self.metrics.shed[MemoryClass::History as usize] += self.hub.shed_history(excess);
         excess.saturating_sub(history - self.hub.sizes().kept.history)
     }
@@ -140,15 +144,16 @@ impl Shard {
             let conn = &self.conns[index];
             // What is about to end needs no second end.
             if conn.is(Flag::CLOSING) || conn.session == Session::Gone {
-                survey.ending_len += self.len_of(conn, MemoryClass::Outboxes) as u64;
+                let len = self.len_of(conn, MemoryClass::Outboxes) as u64;
+                survey.ending_len += len;
+                survey.len += len;
                 continue;
             }
             for class in [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly] {
                 let len = self.len_of(conn, class);
                 if len > 0 {
-                    let is_outbox = class == MemoryClass::Outboxes;
-                    survey.len += if is_outbox { 0 } else { len as u64 };
-                    let is_last_resort = is_outbox && conn.is(Flag::HAS_POLICIES);
+                    survey.len += len as u64;
+                    let is_last_resort = class == MemoryClass::Outboxes && conn.is(Flag::HAS_POLICIES);
                     survey.add(Holding { len, class, id, is_last_resort });
                 }
             }
@@ -225,4 +230,14 @@ impl Shard {
         }
         true
     }
+}
+
+/// What all entries of a pool hold.
+fn sum<T>(pool: &Slab<T>, len: impl Fn(&T) -> usize) -> u64 {
+    if pool.is_empty() { 0 } else { pool.iter().map(|(_, entry)| len(entry) as u64).sum() }
+}
+
+/// How many places that looks at.
+fn places<T>(pool: &Slab<T>) -> usize {
+    if pool.is_empty() { 0 } else { pool.capacity() }
 }

@@ -348,7 +348,15 @@ impl Outboxes {
 
     /// Bytes that wait in all of them.
     pub fn len_of_all(&self) -> usize {
+        if self.outboxes.is_empty() {
+            return 0;
+        }
         self.outboxes.iter().map(|(_, outbox)| outbox.len()).sum()
+    }
+
+    /// How many places that looks at: the pool keeps those that were needed once.
+    pub fn places(&self) -> usize {
+        if self.outboxes.is_empty() { 0 } else { self.outboxes.capacity() }
     }
 }
 

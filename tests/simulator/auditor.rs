@@ -40,7 +40,7 @@ pub(super) struct Notes {
     /// By topic: the last offset that it heard.
     pub heard: HashMap<String, u64>,
     /// By topic: offsets with which a new run may begin, because a subscription was just made.
-    may_begin: HashMap<String, Begin>,
+    pub may_begin: HashMap<String, Begin>,
     /// By topic: the epoch and offset at which it was left.
     left_at: HashMap<String, (String, u64)>,
     pub epochs: HashMap<String, String>,
@@ -71,7 +71,7 @@ pub(super) enum Asked {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Begin {
+pub(super) enum Begin {
     /// The topic stood here when it was joined: its last value comes again, or what follows it.
     At(u64),
     Anywhere,
