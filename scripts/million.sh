@@ -146,18 +146,18 @@ available() {
 
 # Starts a gateway for so many connections, with so many shards, and waits until it is ready.
 start() {
-    # What is published is not kept, so that nothing is when the clients are gone. Own topics count where they have their
-    # home and where they are read, and chance makes one shard's part larger than another's.
+    # What is published is not kept, so that nothing is when the clients are gone.
     cat >"$folder/config" <<CONFIG
 [[topics]]
 match = ">"
 last = false
 [limits]
-topics_max = $(($1 * 4 + 100000))
+topics_max = $(($1 * 2 + 1000000))
 CONFIG
     # Who was pinged is looked at again when the time for the answer is over, so that this is the time between two pings,
     # too: everybody has one while they are kept. Both ends share the cores, so that an answer may take its time.
-    FANWIRE_PING_INTERVAL=$((keep_s * 400))ms FANWIRE_PING_TIMEOUT=$((keep_s * 600))ms \
+    # For the same reason a request may be late: the client gives up after the same minute.
+    FANWIRE_HANDSHAKE_TIMEOUT=60s FANWIRE_PING_INTERVAL=$((keep_s * 400))ms FANWIRE_PING_TIMEOUT=$((keep_s * 600))ms \
         "$FANWIRE_BIN/fanwire" serve --config "$folder/config" --listen 127.0.0.1:0 --driver uring --shards "$2" \
         --connections-max $(($1 + 1000)) >"$folder/log" 2>&1 &
     gateway=$!

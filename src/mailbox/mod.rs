@@ -390,6 +390,20 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_as_many_shards_as_there_can_be_is_reached_and_woken() {
+        let (mut boxes, _control) = Mailbox::mesh(SHARDS_MAX);
+        let (first, last) = (ShardId(0), ShardId((SHARDS_MAX - 1) as u8));
+        assert!(boxes[last.index()].park());
+        let mut outgoing = Outgoing::default();
+        outgoing.requests.extend((0..LANE_LEN_MIN + 1).map(|n| (last, leave(n))));
+        assert_eq!(boxes[0].post(&mut outgoing), 1 << last.0);
+        assert!(boxes[0].has_spilled(), "a lane of so many is as short as it gets");
+        check_drained(&mut boxes[last.index()], first, 0..LANE_LEN_MIN);
+        boxes[0].post(&mut outgoing);
+        check_drained(&mut boxes[last.index()], first, LANE_LEN_MIN..LANE_LEN_MIN + 1);
+    }
+
+    #[test]
     fn a_shard_whose_answers_find_no_room_takes_answers_and_no_requests() {
         let (mut boxes, _control) = Mailbox::mesh(2);
         let (first, second) = boxes.split_at_mut(1);

@@ -24,7 +24,7 @@ pub(super) struct Dialler {
     retrying: BTreeMap<(u64, u32), Who>,
     /// Handshakes in progress, and when they have taken too long: the earliest first. One that ended stays in it.
     deadlines: VecDeque<(u64, usize, u32)>,
-    /// Those who were open and are no more, for the next who asks for all.
+    /// Those who were open and are no more, or could not be opened, for the next who asks for all.
     lost: Vec<Who>,
     in_progress: u32,
     pacer: Option<Pacer>,
@@ -404,6 +404,8 @@ impl Worker {
             self.dialler.serial = self.dialler.serial.wrapping_add(1);
             let who = Who { refusals: (who.refusals + 1).min(REFUSALS_MAX), ..who };
             self.dialler.retrying.insert((at, self.dialler.serial), who);
+        } else if who.kind == Kind::Reader {
+            self.dialler.lost.push(who);
         }
     }
 
