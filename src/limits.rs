@@ -297,8 +297,12 @@ pub const HISTORIES_HALVED_MAX: u64 = 256;
 /// between may go past it.
 pub const MEMORY_INTERVAL_MS: u64 = 100;
 
-/// Topics looked at per turn for history that has grown too old.
+/// Topics looked at in a turn for history that has grown too old.
 pub const SWEEP_PER_TURN: usize = 16;
+
+/// How long not to look at topics after a turn that has, in milliseconds: with a million topics each look is a miss of
+/// every cache, and a sweep costs as much as the rest of a short turn. A round takes a million topics 62 s.
+pub const SWEEP_INTERVAL_MS: u64 = 1;
 
 /// Earlier epochs of a topic whose positions still resume, each ended by a death without a shutdown.
 pub const EPOCHS_KEPT: usize = 4;
