@@ -159,7 +159,7 @@ def gateway_topics(rounds=5):
         ratio = statistics.median(row[at] / row[0] for row in costs)
         points.append(point(count, values) | {"ratio_to_first": round(ratio, 3)})
         print(f"  {count:>9} topics {points[-1]['p50'] / 1e3:8.1f} us a publication, {ratio:.3f} of the first")
-    curve = {"name": "over sockets, kernel included", "of": "server CPU, a publication to 10 readers", "points": points}
+    curve = {"name": "over sockets, kernel included", "of": "a publication to 10 readers, server CPU", "points": points}
     return {"title": "Publishing over HTTP to ten readers of one of many topics", "x_label": "topics", "curves": [curve]}
 
 
@@ -182,7 +182,7 @@ def gateway_shards(rounds=3):
     for case, by_shards in costs.items():
         points = [point(shards, values) for shards, values in by_shards.items()]
         print(f"  {case}: " + ", ".join(f"{p['x']} shards {p['p50'] / 1e3:.2f} us" for p in points))
-        curves.append({"name": case, "of": "server CPU, a delivery", "points": points})
+        curves.append({"name": case, "of": "a delivery, server CPU", "points": points})
     title = f"Shards over sockets: {os.cpu_count()} cores, client on the same ones"
     return {"title": title, "x_label": "shards", "curves": curves}
 

@@ -62,7 +62,7 @@ def chart(axis, machine):
                 out.append(f'<path class="{kind} c{n}" d="M{"L".join(line)}"/>')
         out += [f'<circle class="d{n}" cx="{x:.1f}" cy="{at_y(point["p50"]):.1f}" r="3"/>' for x, point in drawn]
         y, ends = TOP + PLOT + BOTTOM + KEY * (n + 0.7), [curve["points"][0]["p50"], curve["points"][-1]["p50"]]
-        label = f"{curve['name']}: {nanos(ends[0])} to {nanos(ends[1])} of {curve['of']}"
+        label = f"{curve['name']}: {nanos(ends[0])} to {nanos(ends[1])} for {curve['of']}"
         out.append(f'<circle class="d{n}" cx="{LEFT + 4}" cy="{y - 4}" r="4"/>')
         out.append(f'<text x="{LEFT + 16}" y="{y}">{html.escape(label)}</text>')
     dotted = "; dotted: the slowest hundredth" if any("p99" in point for point in points) else ""

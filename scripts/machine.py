@@ -25,7 +25,7 @@ def describe():
         "memory_gib": round(memory_kib / 2**20),
         "kernel": platform.release(),
         "rustc": output("rustc", "--version"),
-        "commit": output("git", "rev-parse", "--short", "HEAD") + ("+" if output("git", "status", "--porcelain") else ""),
+        "commit": output("git", "rev-parse", "--short", "HEAD") + ("+" if output("git", "--no-optional-locks", "status", "--porcelain") else ""),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "command": shlex.join([f"scripts/{pathlib.Path(sys.argv[0]).name}", *sys.argv[1:]]),
     }

@@ -36,7 +36,7 @@ pub struct Axis {
 
 pub struct Curve {
     pub name: &'static str,
-    /// What a value is nanoseconds of.
+    /// What a value is nanoseconds for.
     pub of: &'static str,
     pub points: Vec<Point>,
 }
@@ -104,7 +104,7 @@ impl Axis {
     pub fn table(&self) -> String {
         let mut out = format!("{}\n", self.title);
         for curve in &self.curves {
-            let _ = writeln!(out, "  {}: nanoseconds of {}", curve.name, curve.of);
+            let _ = writeln!(out, "  {}: nanoseconds for {}", curve.name, curve.of);
             let _ = writeln!(
                 out,
                 "    {:>22} {:>10} {:>10} {:>10} {:>10} {:>12}",

@@ -21,9 +21,9 @@ pub fn measure(plan: &Plan) -> Axis {
         let mut shards = Mesh::new(count, READERS, |_| "/raw/px.AAPL".to_owned());
         let publisher = shards.benches[0].open(1, "/raw/px.AAPL?echo=0")[0];
         let frame = rig::text(&"x".repeat(128));
-        wide.points.push(plan.point(count, 200, READERS as usize, || shards.time(publisher, &frame, READERS)));
+        wide.points.push(plan.point(count, 100, READERS as usize, || shards.time(publisher, &frame, READERS)));
         let mut rng = fastrand::Rng::with_seed(SEED);
-        let mut shards = Mesh::new(count, READERS, |n| format!("/raw/t.{}", n % TOPICS));
+        let mut shards = Mesh::new(count, READERS, |n| format!("/raw/t.{}", n / (READERS / TOPICS)));
         let publisher = shards.benches[0].open(1, "/ws")[0];
         let mut publish = || {
             let topic = rng.u32(0..TOPICS);
@@ -31,8 +31,8 @@ pub fn measure(plan: &Plan) -> Axis {
         };
         // The publisher is told, too.
         let each = READERS / TOPICS + 1;
-        narrow.points.push(plan.point(count, 5_000, 1, || shards.time(publisher, &publish(), each)));
-        many.points.push(plan.point(count, 500, 64, || {
+        narrow.points.push(plan.point(count, 2_000, 1, || shards.time(publisher, &publish(), each)));
+        many.points.push(plan.point(count, 100, 64, || {
             let frames = [(); 64].map(|()| publish()).concat();
             shards.time(publisher, &frames, 0)
         }));
@@ -45,7 +45,7 @@ struct Mesh {
 }
 
 impl Mesh {
-    /// Readers in all shards in turn.
+    /// Readers in all shards in turn, so that those of one topic are in as many as there are.
     fn new(count: u32, readers: u32, path: impl Fn(u32) -> String) -> Self {
         let mut mesh = Self { benches: Bench::mesh(count as usize, readers + 1) };
         for index in 0..count {
