@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fanwire::command::{ShardId, TopicName};
 use fanwire::hub::{Hub, HubSettings, SubscriberKey};
+use fanwire::limits::Limits;
 use rig::Bench;
 
 fn fanout(c: &mut Criterion) {
@@ -27,6 +28,38 @@ fn fanout(c: &mut Criterion) {
             b.iter(|| bench.say(publisher, &frames));
         });
         black_box(bench.driver.sent());
+    }
+    group.finish();
+}
+
+/// A turn with a million idle connections, without a limit of memory; and with one where more is held than may be and
+/// nothing can be let go, so that every turn looks at who holds it.
+fn memory_look(c: &mut Criterion) {
+    const CONNECTIONS: u32 = 1_000_000;
+    let mut group = c.benchmark_group("turn_of_1M");
+    for (name, memory_len_max) in [("without_a_limit", 0), ("over_the_limit", 1)] {
+        // Nobody is pinged meanwhile.
+        let limits = Limits { memory_len_max, ping_interval_ms: 24 * 60 * 60 * 1000, ..Limits::default() };
+        let mut bench = Bench::with_limits(CONNECTIONS + 2, limits);
+        bench.open(CONNECTIONS, "/raw/px.AAPL");
+        // The second message waits for its time.
+        bench.open(1, "/raw/px.MSFT?max_rate=0.01");
+        let publisher = bench.open(1, "/raw/px.MSFT")[0];
+        for _ in 0..2 {
+            bench.say(publisher, &rig::text(&"x".repeat(128)));
+        }
+        // Handshakes had a deadline, which moves when it comes.
+        bench.driver.advance_ms(15_000);
+        bench.turn();
+        assert!(bench.shard.measure().lag_len > 0, "a message waits");
+        let mut longest = Duration::ZERO;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                bench.driver.advance_ms(4);
+                longest = longest.max(bench.time_turn());
+            });
+        });
+        println!("the longest of them: {longest:?}");
     }
     group.finish();
 }
@@ -81,5 +114,5 @@ fn handshake(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, fanout, subscribe_and_leave, handshake);
+criterion_group!(benches, fanout, memory_look, subscribe_and_leave, handshake);
 criterion_main!(benches);

@@ -1,10 +1,12 @@
 //! What a TLS handshake and a silent session cost the server, by this crate's way through rustls and by rustls as it
-//! comes: `cargo bench --bench tls`. Both in one run and one thread, in turns; it prints, and asserts nothing.
+//! comes: `cargo bench --bench tls`. Both in one run and one thread, in turns; it prints, and asserts no figure.
 //!
-//! Time is of the server's side only, from the client's bytes to the answer. Memory is the growth of the process for
-//! sessions that have said something, less what their clients take, which are let go before.
+//! Time is of the server's side only, from the client's bytes to the answer; of each round the median, so that who is
+//! put off the core in the middle of a handshake does not count. Memory is the growth of a process of its own for
+//! sessions that have said something, in between clients that are let go.
 
 use std::io::{Read, Write};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use fanwire::transport::tls::{Certificates, Material, PemFile, Session};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConnection};
 
 const ROUNDS: usize = 11;
 const HANDSHAKES: usize = 300;
@@ -62,8 +64,12 @@ impl Server for Bare {
     }
 }
 
-/// Goes through a handshake and one message each way; how long the server's side took.
-fn converse<S: Server>(certificates: &Certificates, config: &Arc<ClientConfig>, pool: &mut BlockPool) -> (S, Duration) {
+/// Goes through a handshake and one message each way; how long the server's side took, and of which kind it was.
+fn converse<S: Server>(
+    certificates: &Certificates,
+    config: &Arc<ClientConfig>,
+    pool: &mut BlockPool,
+) -> (S, Duration, HandshakeKind) {
     let name = "localhost".try_into().expect("a name");
     let mut client = ClientConnection::new(Arc::clone(config), name).expect("a client");
     client.writer().write_all(b"hello").expect("it fits");
@@ -87,19 +93,30 @@ fn converse<S: Server>(certificates: &Certificates, config: &Arc<ClientConfig>, 
         out.clear();
         let _ = client.reader().read_to_end(&mut heard);
     }
-    (server, took)
+    (server, took, client.handshake_kind().expect("the handshake is done"))
 }
 
-fn handshake_us<S: Server>(certificates: &Certificates, config: &Arc<ClientConfig>, pool: &mut BlockPool) -> f64 {
-    let took: Duration = (0..HANDSHAKES).map(|_| converse::<S>(certificates, config, pool).1).sum();
-    took.as_secs_f64() * 1e6 / HANDSHAKES as f64
+/// The median of a round of handshakes, in microseconds, each of which is of this kind.
+fn handshake_us<S: Server>(
+    certificates: &Certificates,
+    config: &Arc<ClientConfig>,
+    kind: HandshakeKind,
+    pool: &mut BlockPool,
+) -> f64 {
+    let handshake = |_| {
+        let (_, took, was) = converse::<S>(certificates, config, pool);
+        assert_eq!(was, kind);
+        took.as_secs_f64() * 1e6
+    };
+    median((0..HANDSHAKES).map(handshake).collect())
 }
 
 fn session_len<S: Server>(certificates: &Certificates, config: &Arc<ClientConfig>, pool: &mut BlockPool) -> usize {
+    let converse = |pool: &mut BlockPool| converse::<S>(certificates, config, pool).0;
     // What the allocator keeps from before is filled first.
-    let settled: Vec<S> = (0..SESSIONS).map(|_| converse(certificates, config, pool).0).collect();
+    let settled: Vec<S> = (0..SESSIONS).map(|_| converse(pool)).collect();
     let before = memory_len();
-    let sessions: Vec<S> = (0..SESSIONS).map(|_| converse(certificates, config, pool).0).collect();
+    let sessions: Vec<S> = (0..SESSIONS).map(|_| converse(pool)).collect();
     let len = (memory_len() - before) / SESSIONS;
     drop((settled, sessions));
     len
@@ -133,19 +150,35 @@ fn main() {
         Arc::new(config)
     };
     let pool = &mut BlockPool::default();
-    for (name, config) in
-        [("full", client(Resumption::disabled())), ("resumed", client(Resumption::in_memory_sessions(64)))]
-    {
-        let (mut ours, mut bare) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            ours.push(handshake_us::<Ours>(&certificates, &config, pool));
-            bare.push(handshake_us::<Bare>(&certificates, &config, pool));
-        }
-        let (ours, bare) = (median(ours), median(bare));
-        println!("handshake, {name}: {ours:.0} us, rustls as it comes {bare:.0} us, ratio {:.3}", ours / bare);
+    let full = client(Resumption::disabled());
+    let mut words = std::env::args().skip_while(|word| word != SESSION_OF);
+    match words.nth(1).as_deref() {
+        Some("ours") => return println!("{}", session_len::<Ours>(&certificates, &full, pool)),
+        Some("bare") => return println!("{}", session_len::<Bare>(&certificates, &full, pool)),
+        _ => {}
     }
-    let config = client(Resumption::disabled());
-    let bare = session_len::<Bare>(&certificates, &config, pool);
-    let ours = session_len::<Ours>(&certificates, &config, pool);
-    println!("silent session: {ours} bytes, rustls as it comes {bare} bytes");
+    let resumed = client(Resumption::in_memory_sessions(64));
+    converse::<Ours>(&certificates, &resumed, pool);
+    for (name, kind, config) in [("full", HandshakeKind::Full, full), ("resumed", HandshakeKind::Resumed, resumed)] {
+        let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let of_round = handshake_us::<Ours>(&certificates, &config, kind, pool);
+            ours.push(of_round);
+            bare.push(handshake_us::<Bare>(&certificates, &config, kind, pool));
+            ratios.push(of_round / bare[bare.len() - 1]);
+        }
+        let (ours, bare, ratio) = (median(ours), median(bare), median(ratios));
+        println!(
+            "handshake, {name}: {ours:.1} us, {:.0} a CPU second; rustls as it comes {bare:.1} us; ratio {ratio:.3}",
+            1e6 / ours
+        );
+    }
+    let session_len = |of: &str| {
+        let output = Command::new(std::env::current_exe().expect("a path")).args([SESSION_OF, of]).output();
+        String::from_utf8(output.expect("it runs").stdout).expect("a number").trim().to_owned()
+    };
+    println!("silent session: {} bytes, rustls as it comes {} bytes", session_len("ours"), session_len("bare"));
 }
+
+/// Before whose session to measure, in the process that does.
+const SESSION_OF: &str = "--session-of";

@@ -3,7 +3,7 @@
 # mean nothing, more connections than there are descriptors. Meanwhile a witness must hear every message in order;
 # afterwards every gauge is back at zero and the gateway's memory is what it was.
 #
-#   scripts/chaos.sh [SECONDS [SEED]]     for each driver; 30 unless given
+#   scripts/chaos.sh [SECONDS [SEED]]     for each driver; 30 and a seed by chance unless given
 #
 # FANWIRE is the binary: target/release/fanwire, built first, unless given. Needs Python 3.11.
 set -euo pipefail

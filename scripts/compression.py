@@ -3,10 +3,12 @@
 
     scripts/compression.py target/release/fanwire
     scripts/compression.py --readers 1,100,1000 --rounds 5 --messages 400 target/release/fanwire
+    scripts/compression.py --offline
 
 Publishes rows of data/stocks.csv as JSON over HTTP, one message in flight, to readers of one topic that only count
 bytes. Each round starts a gateway of its own for every kind of compression, in turn; the median of the rounds is
-printed. Put it on another core than the gateway: `--pin 0,1` does both.
+printed. Put it on another core than the gateway: `--pin 0,1` does both. `--offline` asks zlib alone how small shared
+streams get, by payload, level and joining points.
 """
 
 import argparse
@@ -14,11 +16,13 @@ import csv
 import json
 import os
 import pathlib
+import random
 import resource
 import select
 import socket
 import statistics
 import subprocess
+import zlib
 
 ROWS = pathlib.Path(__file__).parent.parent / "data" / "stocks.csv"
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
@@ -138,9 +142,46 @@ def measure(arguments, kind, readers, messages):
         gateway.end()
 
 
+def share(messages, level, bits, join_every):
+    """How small a stream gets, frames and all, of how large it was."""
+    framed = lambda length: length + (2 if length < 126 else 4)
+    sent = 0
+    for at, message in enumerate(messages):
+        if at % join_every == 0:
+            encoder = zlib.compressobj(level, zlib.DEFLATED, -bits)
+        sent += framed(len(encoder.compress(message) + encoder.flush(zlib.Z_SYNC_FLUSH)) - 4)
+    return sent / sum(framed(len(message)) for message in messages)
+
+
+def quotes(count):
+    """One symbol whose price takes small steps."""
+    seeded, price = random.Random(5), 100.0
+    for at in range(count):
+        price = round(price + seeded.choice([-0.02, -0.01, 0, 0.01, 0.02]), 2)
+        quote = {"symbol": "AAPL", "exchange": "NASDAQ", "bid": round(price - 0.01, 2), "ask": round(price + 0.01, 2)}
+        quote |= {"last": price, "size": seeded.choice([100, 200, 500]), "time": 1_790_000_000_000 + 137 * at}
+        yield json.dumps(quote, separators=(",", ":")).encode()
+
+
+def offline():
+    rows = prices(1)
+    one = [row for row in rows if b'"AAPL"' in row]
+    for name, messages in [
+        ("rows of five symbols", rows[:2000]),
+        ("rows of one symbol", one[:1000]),
+        ("five rows a message", prices(5)[:600]),
+        ("quotes of one symbol", list(quotes(2000))),
+    ]:
+        print(f"{name}, {sum(map(len, messages)) / len(messages):.0f} B")
+        for bits, join_every in [(12, 20), (12, 100), (12, len(messages)), (15, len(messages))]:
+            shares = "  ".join(f"level {level} {share(messages, level, bits, join_every):.3f}" for level in (1, 4, 6, 9))
+            print(f"    {bits} bits, joined every {join_every:4}: {shares}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("gateway")
+    parser.add_argument("gateway", nargs="?")
+    parser.add_argument("--offline", action="store_true")
     parser.add_argument("--readers", default="1,100,1000")
     parser.add_argument("--rows", default="1,5", help="rows a message")
     parser.add_argument("--messages", type=int, default=300)
@@ -148,6 +189,10 @@ def main():
     parser.add_argument("--pin", help="core of the gateway, core of this")
     parser.add_argument("--flag", action="append", default=[], help="one more flag of serve")
     arguments = parser.parse_args()
+    if arguments.offline:
+        return offline()
+    if arguments.gateway is None:
+        parser.error("which gateway?")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if arguments.pin:

@@ -5,7 +5,7 @@
 #
 # A process may have only so many open files (ulimit -n), so that this starts as many gateways on loopback as it takes,
 # and fanwire-load as many client processes. With FANWIRE_DRIVER=uring it is one gateway with as many shards: there the
-# limit is a shard's, and 64 shards are the most. It prints the report and writes it to hold.json in the build folder, or to
+# limit is a shard's, and 128 shards are the most. It prints the report and writes it to hold.json in the build folder, or to
 # FANWIRE_HOLD_JSON. FANWIRE_BIN is the folder with the programs; target/release, built first, unless given. What it
 # started it ends, by process id, whatever happens.
 set -eu
@@ -71,7 +71,7 @@ shards=1
 if [ "${FANWIRE_DRIVER:-}" = uring ]; then
     # The kernel deals connections out by chance, so that some shards get more than others.
     shards=$((servers + servers / 20 + 1))
-    [ $shards -le 64 ] || usage "$connections connections need $shards shards"
+    [ $shards -le 128 ] || usage "$connections connections need $shards shards"
     servers=1
 fi
 

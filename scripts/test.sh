@@ -5,8 +5,8 @@
 #   scripts/test.sh            everything
 #   scripts/test.sh --quick    without the release build's browser parts
 #
-# Needs rustup's toolchain, gcc, Python 3.11 and Node 20 with npm; installs cargo-nextest, Chromium, nginx and
-# HAProxy where missing.
+# Needs rustup's toolchain, gcc, Python 3.11 and Node 20 with npm; installs cargo-nextest, Chromium, Firefox, nginx
+# and HAProxy where missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -62,9 +62,12 @@ tools() {
     if [[ -z $QUICK && -z ${CHROMIUM:-} ]]; then
         command -v chromium >/dev/null || install chromium
     fi
+    if [[ -z $QUICK && -z ${FIREFOX:-} ]]; then
+        command -v firefox-esr firefox >/dev/null || install firefox-esr
+    fi
     # Debian keeps servers where not everybody looks.
     PATH=$PATH:/usr/sbin
-    if [[ -z $QUICK ]] && ! command -v nginx haproxy >/dev/null; then
+    if [[ -z $QUICK ]] && ! { command -v nginx && command -v haproxy; } >/dev/null; then
         install nginx haproxy
     fi
 }
@@ -75,11 +78,16 @@ docs() {
 
 # The parts of the tests that need a real kernel once more, over its other interface.
 io_uring() {
-    FANWIRE_DRIVER=uring cargo nextest run --locked --test conformance --test idle --test command_line
+    FANWIRE_DRIVER=uring cargo nextest run --locked --test conformance --test idle --test command_line --test tls
 }
 
 simulator() {
     FANWIRE_SIM_SEEDS=${FANWIRE_SIM_SEEDS:-300} cargo nextest run --locked --test simulator
+}
+
+# A small one of what scripts/million.sh does with a million: with the tests' own build, which asserts more.
+million() {
+    FANWIRE_BIN=$CARGO_TARGET_DIR/debug scripts/million.sh 20000 --keep 8s --idle 2s --broadcasts 2
 }
 
 step "tools" tools
@@ -92,7 +100,8 @@ step "io_uring" io_uring
 step "simulator" simulator
 step "release build" cargo build --release --locked --bin fanwire
 step "foreign clients" tests/foreign/run.sh $QUICK
-step "chaos" scripts/chaos.sh 10
+step "chaos" scripts/chaos.sh 10 1
+step "many connections" million
 step "examples" tests/foreign/examples.sh $QUICK
 if [[ -z $QUICK ]]; then
     step "the demo's page" node tests/page/demo.mjs "$FANWIRE" "$CARGO_TARGET_DIR/screenshots"

@@ -18,7 +18,7 @@ pub use topic::{BadTopic, Pattern, Target, TopicName};
 
 use std::sync::Arc;
 
-use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX};
+use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX, SHARDS_MAX};
 use crate::time::MonoTime;
 
 /// A connection of one shard: its arena index, and how often that place was used before.
@@ -40,6 +40,17 @@ impl ShardId {
     pub const fn index(self) -> usize {
         self.0 as usize
     }
+}
+
+/// A set of shards, one bit each.
+pub type ShardBits = u128;
+
+const _: () = assert!(SHARDS_MAX <= ShardBits::BITS as usize);
+
+/// All of so many shards, at least one.
+#[must_use]
+pub const fn all_shards(shards: usize) -> ShardBits {
+    ShardBits::MAX >> (ShardBits::BITS as usize - shards)
 }
 
 /// What the bytes of a payload are known to be.

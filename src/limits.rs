@@ -3,6 +3,8 @@
 //! Constants are limits that no user needs to change. [`Limits`] are those that the configuration sets; its
 //! [`Default`] holds the documented defaults. This room imports nothing.
 
+use std::time::Duration;
+
 /// Bytes of one HTTP request head, request line and header fields together. A longer one is answered with 431.
 /// Memory: at most this much in one pooled block while a head is incomplete.
 pub const HEAD_LEN_MAX: usize = 16 * 1024;
@@ -28,6 +30,10 @@ pub const JSON_SCRATCH_KEPT_LEN_MAX: usize = 256 * 1024;
 
 /// Bytes of the body of `POST /publish` (many publications at once). A longer one is answered with 413.
 pub const BATCH_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of the body of a request that is refused for what it asks. It is read so that the next request may follow; past
+/// it the connection ends with the answer.
+pub const REFUSED_BODY_LEN_MAX: usize = 64 * 1024;
 
 /// Lines in the body of `POST /publish`. More are answered with 413. Memory: one result (about 64 bytes) a line.
 pub const BATCH_LINES_MAX: usize = 16 * 1024;
@@ -110,8 +116,10 @@ pub const JOIN_EVERY_MAX: u32 = 10_000;
 /// message compressed for itself. Memory: one window each, `1 << compression_window` bytes.
 pub const STREAMS_MAX: usize = 64 * 1024;
 
-/// Shards in one process: interest in a topic is one bit a shard.
-pub const SHARDS_MAX: usize = 64;
+/// Shards in one process: interest in a topic is one bit a shard. More than cores serve where each may have only so many
+/// descriptors. Memory: 10 KiB of lanes for each ordered pair if there are so many, 160 MiB in all, and a third of a MiB for
+/// each shard.
+pub const SHARDS_MAX: usize = 128;
 
 /// Mails in one lane between two shards. A full lane spills into the sender's own queue, [`SPILL_LEN_MAX`].
 /// Memory: about 64 bytes each, two lanes for each ordered pair of shards.
@@ -139,6 +147,10 @@ pub const RECEIVE_PER_WAIT_MAX: usize = 256 * 1024;
 
 /// Connections accepted from one listener in one wait.
 pub const ACCEPT_PER_WAIT_MAX: usize = 256;
+
+/// The least time that a peer's kernel may take nothing of what it is sent before ours gives it up, in milliseconds, however
+/// short the pings are: a lost packet is sent again within it, several times.
+pub const SILENCE_MIN_MS: u64 = 10_000;
 
 /// How long a listener rests after the process ran out of descriptors or memory, in milliseconds.
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
@@ -297,6 +309,19 @@ pub const HISTORIES_HALVED_MAX: u64 = 256;
 /// between may go past it.
 pub const MEMORY_INTERVAL_MS: u64 = 100;
 
+/// Connections that a shard looks at in one step of that, where so many are busy that it takes several.
+pub const SURVEY_PLACES_MAX: u32 = 4096;
+
+/// Between two such steps, in milliseconds: a million connections take a second.
+pub const SURVEY_STEP_MS: u64 = 4;
+
+/// The largest holders that a shard remembers while it looks; what the others hold is found the next time. Memory: twice
+/// as many entries of 32 bytes, and only while it looks.
+pub const HOLDINGS_MAX: usize = 4096;
+
+/// Connections that are let go in one step because of `memory_len_max`.
+pub const SHED_PER_STEP_MAX: usize = 256;
+
 /// Topics looked at in a turn for history that has grown too old.
 pub const SWEEP_PER_TURN: usize = 16;
 
@@ -398,7 +423,8 @@ pub const TLS_RECORD_LEN: usize = 16 * 1024;
 pub const TLS_PORTION_LEN_MAX: usize = 2 * RECEIVE_PER_WAIT_MAX;
 
 /// Bytes encrypted in one turn. Past it readers wait for the next: each has a copy of its own until the kernel took it.
-pub const TLS_ENCRYPT_PER_TURN_LEN: usize = 64 * 1024 * 1024;
+/// Memory: so much in each shard, which its heap keeps once it was needed. Time: who waits is looked at in every turn.
+pub const TLS_ENCRYPT_PER_TURN_LEN: usize = 16 * 1024 * 1024;
 
 /// Certificates in a configuration: each is held against the name that a client asks for.
 pub const TLS_CERTIFICATES_MAX: usize = 64;
@@ -457,6 +483,15 @@ pub struct Limits {
     pub close_timeout_ms: u64,
     /// For the whole shutdown, in milliseconds.
     pub drain_timeout_ms: u64,
+}
+
+impl Limits {
+    /// How long a peer's kernel may take nothing of what it is sent, before ours gives it up: as long as a reader over
+    /// HTTP may, which cannot be asked for a pong.
+    #[must_use]
+    pub fn silence_max(&self) -> Duration {
+        Duration::from_millis((self.ping_interval_ms + self.ping_timeout_ms).max(SILENCE_MIN_MS))
+    }
 }
 
 impl Default for Limits {

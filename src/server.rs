@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::command::ShardId;
 use crate::config::{Config, Listen};
-use crate::driver::{Driver, SocketFile, Wake, entropy_seed, raise_descriptors_max};
+use crate::driver::{Claim, Driver, SocketFile, Wake, entropy_seed, raise_descriptors_max};
 use crate::hub::TopicRules;
 use crate::limits::REFUSALS_MAX;
 use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
@@ -46,6 +46,8 @@ pub struct Running {
     /// Removed with the gateway.
     _files: Vec<SocketFile>,
     snapshots: Option<JoinHandle<()>>,
+    /// Of the snapshot's file; until the last one is written.
+    _claim: Option<Claim>,
     /// What each shard ended with, in the order in which they ended.
     ended: mpsc::Receiver<Result<(), String>>,
 }
@@ -88,6 +90,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     }
     let certificates = config.tls.as_ref().map(|files| certificates::load(files, None));
     let certificates = certificates.transpose().map_err(StartError)?;
+    let claim = config.snapshot.as_ref().map(SnapshotSettings::claim).transpose()?;
     let Doors { addrs, by_shard: listeners, files } = Doors::open(config)?;
     let seed = config.seed.unwrap_or_else(entropy_seed);
     let (lane, portions) = PortionLane::new();
@@ -135,7 +138,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     };
     let snapshots = config.snapshot.as_ref().map(write).transpose();
     let snapshots = snapshots.map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
-    Ok(Running { addrs, shards, drainer, reloader, snapshots, ended, _files: files })
+    Ok(Running { addrs, shards, drainer, reloader, snapshots, ended, _claim: claim, _files: files })
 }
 
 impl Running {

@@ -61,7 +61,7 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let taken = taken.local_addr().expect("it is bound").to_string();
     for (arguments, part) in [
-        (&["serve", "--shards", "0"][..], "--shards: shards is a number from 1 to 64"),
+        (&["serve", "--shards", "0"][..], "--shards: shards is a number from 1 to 128"),
         (&["serve", "--listen", "nowhere"], "--listen: \"nowhere\" is not an address and port"),
         (&["serve", "--listen", "0.0.0.0:0"], "--listen: 0.0.0.0:0 is not a loopback address"),
         (&["serve", "--driver", "kqueue"], "driver is \"auto\", \"epoll\" or \"uring\", not \"kqueue\""),
@@ -69,7 +69,10 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
         (&["serve", "--unknown"], "unexpected argument '--unknown' found"),
         (&["publish", "a b", "x"], "a b: a topic is 1 to 255 bytes"),
         (&["publish", "a", "x", "--message-id", "a b"], "\"a b\" is not an id: 1 to 255 visible"),
-        (&["subscribe", "--url", "https://localhost", "a"], "TLS is not in this version yet"),
+        (
+            &["subscribe", "--url", "https://localhost", "--ca", "/nonexistent/ca.pem", "a"],
+            "--ca: /nonexistent/ca.pem: ",
+        ),
         (&["replay", "/nonexistent/file.csv"], "/nonexistent/file.csv: No such file"),
         (&["serve", "--listen", &taken], &taken),
         (&["demo", "--listen", &taken], &taken),

@@ -5,10 +5,10 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
-use common::{Frame, Gateway, HANG};
+use common::{Frame, Gateway, HANG, program};
 use serde_json::{Value, json};
 
 /// A folder of its own, removed at the end.
@@ -129,7 +129,7 @@ fn after_a_death_readers_resume_from_what_the_snapshot_knew() {
     // Beyond the snapshot: the reader heard something that is lost.
     assert_eq!(resume_json(&gateway, "t.a", &format!("{old_epoch}-11"), 1), (json!(false), vec![12]));
     assert_eq!(topic(&gateway, "plain")["last"], json!({"o": 3, "d": 3}));
-    assert_eq!(folder.names(), ["topics"]);
+    assert_eq!(folder.names(), ["topics", "topics.lock"]);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_file_that_was_read_counts_as_unclean_until_the_next_shutdown() {
 
 /// Starts a gateway on a file, and returns what it said on standard error until it was ready.
 fn complaint(file: &Path) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fanwire"))
+    let mut child = program()
         .args(["serve", "--listen", "127.0.0.1:0", "--shards", "1", "--snapshot"])
         .arg(file)
         .stdin(Stdio::null())
@@ -235,7 +235,7 @@ fn a_file_that_is_not_right_is_told_kept_aside_and_never_written_over() {
 fn a_gateway_that_could_write_no_snapshot_does_not_start() {
     let folder = Folder::new("nowhere");
     let file = folder.0.join("missing").join("topics");
-    let output = Command::new(env!("CARGO_BIN_EXE_fanwire"))
+    let output = program()
         .args(["serve", "--listen", "127.0.0.1:0", "--snapshot"])
         .arg(&file)
         .output()
@@ -243,6 +243,25 @@ fn a_gateway_that_could_write_no_snapshot_does_not_start() {
     let said = String::from_utf8(output.stderr).expect("text");
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     assert!(said.contains("cannot write the snapshot") && said.contains(file.to_str().expect("text")), "{said}");
+}
+
+#[test]
+fn a_second_gateway_on_the_same_file_does_not_start_until_the_first_is_gone() {
+    let folder = Folder::new("two");
+    let gateway = start(&folder, "1", "1h");
+    let (epoch, _) = publish(&gateway, "t.a", 1..=3);
+    let output = program()
+        .args(["serve", "--listen", "127.0.0.1:0", "--snapshot"])
+        .arg(folder.file())
+        .output()
+        .expect("the gateway's binary starts");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains(folder.file().to_str().expect("text")) && said.contains("another process uses it"), "{said}");
+    // The first does not notice, and one that is killed leaves nothing that has to be removed.
+    assert_eq!(publish(&gateway, "t.a", 4..=4), (epoch, 4));
+    drop(gateway);
+    start(&folder, "1", "1h");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use fanwire::command::ConnId;
+use fanwire::limits::Limits;
 use fanwire::shard::turn;
 
 use super::curve::{Axis, Curve, Plan};
@@ -47,7 +48,7 @@ struct Mesh {
 impl Mesh {
     /// Readers in all shards in turn, so that those of one topic are in as many as there are.
     fn new(count: u32, readers: u32, path: impl Fn(u32) -> String) -> Self {
-        let mut mesh = Self { benches: Bench::mesh(count as usize, readers + 1) };
+        let mut mesh = Self { benches: Bench::mesh(count as usize, readers + 1, Limits::default()) };
         for index in 0..count {
             let own = (readers - index).div_ceil(count);
             mesh.benches[index as usize].open_each(own, |n| path(n * count + index));

@@ -23,15 +23,20 @@ pub struct Bench {
 impl Bench {
     /// A shard by itself.
     pub fn new(connections: u32) -> Self {
-        Self::mesh(1, connections).remove(0)
+        Self::with_limits(connections, Limits::default())
+    }
+
+    /// The same, with other bounds.
+    pub fn with_limits(connections: u32, limits: Limits) -> Self {
+        Self::mesh(1, connections, limits).remove(0)
     }
 
     /// Shards that send each other mail. Nothing wakes them: whoever steps them goes on until nothing more comes.
-    pub fn mesh(shards: usize, connections: u32) -> Vec<Self> {
+    pub fn mesh(shards: usize, connections: u32, limits: Limits) -> Vec<Self> {
         let limits = Limits {
             connections_max: connections + 16,
             topics_per_connection_max: TOPICS_PER_CONNECTION_BOUND,
-            ..Limits::default()
+            ..limits
         };
         let admission = Admission::new(limits.connections_max, 0);
         let (mailboxes, _) = Mailbox::mesh(shards);

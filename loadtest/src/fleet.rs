@@ -55,7 +55,7 @@ struct Handle {
     progress: Progress,
     connected: Option<Connected>,
     started: Option<Vec<u32>>,
-    published: Option<Vec<u64>>,
+    published: Option<(Vec<u64>, u64)>,
     ended: Option<Ended>,
     resumed: Option<(u32, u32)>,
 }
@@ -74,12 +74,16 @@ pub struct Running {
 pub struct Outcome {
     /// Messages published, or echoes or handshakes begun.
     pub published: u64,
+    /// Of these, messages to readers' own topics.
+    pub own_published: u64,
     /// Deliveries that the published messages should have led to.
     pub expected: u64,
     /// The sums and histograms of the workers. CPU is the sum, too.
     pub ended: Ended,
-    /// From the intended send time to the delivery.
+    /// From the intended send time to the delivery; not of messages to own topics.
     pub latency: Latencies,
+    /// The same of messages to own topics.
+    pub own_latency: Latencies,
     /// How late the client sent.
     pub lateness: Latencies,
     /// From dialling to open.
@@ -88,6 +92,8 @@ pub struct Outcome {
     pub busiest_share: f64,
     /// CPU of the server's processes, if they were given and lived.
     pub server_cpu_ns: Option<u64>,
+    /// When it began, on the machine's clock.
+    pub start_ns: u64,
     /// From the start to the last thing that happened.
     pub elapsed_ns: u64,
 }
@@ -234,14 +240,17 @@ impl Fleet {
             (worker.progress.delivered, worker.progress.published) = (0, 0);
         }
         self.line.begin(name, duration_ms);
-        let start_ns = self.clock.now() + LEAD_NS;
-        let plan = Round { number: self.rounds, start_ns, end_ns: start_ns + duration_ms * NANOS_PER_MILLI, traffic };
-        let server_at_start = Cpu::of_all(&self.pids);
-        self.tell(&Command::Round(plan));
+        let announced = Round { number: self.rounds, start_ns: u64::MAX, end_ns: u64::MAX, traffic };
+        self.tell(&Command::Round(announced));
         let until = self.clock.now() + self.stall_timeout_ns;
-        while !self.have(|worker| worker.started.is_some()) && self.clock.now() < until {
+        while !self.have(|worker| worker.started.is_some()) && self.clock.now() < until && !self.is_interrupted() {
             self.pump();
         }
+        let start_ns = self.clock.now() + LEAD_NS;
+        let end_ns = start_ns + duration_ms * NANOS_PER_MILLI;
+        let plan = Round { start_ns, end_ns, ..announced };
+        let server_at_start = Cpu::of_all(&self.pids);
+        self.tell(&Command::Go { start_ns, end_ns });
         let mut readers = Vec::new();
         for worker in &self.workers {
             let of_worker = worker.started.iter().flatten().copied().map(u64::from);
@@ -274,7 +283,9 @@ impl Fleet {
             (worker.progress.delivered, worker.progress.published) = (0, 0);
         }
         let mut outcome = Outcome {
-            published: self.published().iter().sum(),
+            published: self.published().iter().sum::<u64>() + self.own_published(),
+            own_published: self.own_published(),
+            start_ns: running.plan.start_ns,
             expected: self.expected(&running),
             server_cpu_ns: running.server_at_start.zip(server_cpu).map(|(then, now)| now.since(then).ran_ns),
             elapsed_ns,
@@ -317,9 +328,14 @@ impl Fleet {
     fn published(&self) -> Vec<u64> {
         let mut sum = Vec::new();
         for worker in &self.workers {
-            add_each(&mut sum, worker.published.iter().flatten().copied());
+            add_each(&mut sum, worker.published.iter().flat_map(|(messages, _)| messages).copied());
         }
         sum
+    }
+
+    /// Messages to readers' own topics, likewise.
+    fn own_published(&self) -> u64 {
+        self.workers.iter().filter_map(|worker| worker.published.as_ref()).map(|(_, own)| own).sum()
     }
 
     fn expected(&self, running: &Running) -> u64 {
@@ -327,8 +343,9 @@ impl Fleet {
         match running.plan.traffic {
             Traffic::Silence | Traffic::Handshakes { .. } => 0,
             Traffic::Echo { .. } => published.iter().sum(),
-            Traffic::Rate { .. } | Traffic::Window { .. } => {
-                published.iter().zip(&running.readers).map(|(messages, readers)| messages * readers).sum()
+            Traffic::Rate { .. } | Traffic::Window { .. } | Traffic::Own { .. } => {
+                let of_topics = published.iter().zip(&running.readers).map(|(messages, readers)| messages * readers);
+                of_topics.sum::<u64>() + self.own_published()
             }
         }
     }
@@ -393,7 +410,7 @@ impl Fleet {
             Some(Event::Progress(progress)) => worker.progress = progress,
             Some(Event::Connected(connected)) => worker.connected = Some(connected),
             Some(Event::Started { readers }) => worker.started = Some(readers),
-            Some(Event::Published { messages }) => worker.published = Some(messages),
+            Some(Event::Published { messages, own }) => worker.published = Some((messages, own)),
             Some(Event::Ended(ended)) => {
                 worker.progress.delivered = ended.delivered;
                 worker.ended = Some(*ended);
@@ -535,6 +552,12 @@ impl Outcome {
         sum.windows_given_up += ended.windows_given_up;
         sum.duplicates += ended.duplicates;
         sum.out_of_order += ended.out_of_order;
+        self.own_latency.merge(&ended.own.latency);
+        sum.own.delivered += ended.own.delivered;
+        sum.own.strays += ended.own.strays;
+        sum.own.duplicates += ended.own.duplicates;
+        sum.pings += ended.pings;
+        sum.pinged += ended.pinged;
         sum.failures.merge(&ended.failures);
         sum.cpu_ns += ended.cpu_ns;
         sum.waited_ns += ended.waited_ns;
@@ -559,7 +582,7 @@ fn add_each(sum: &mut Vec<u64>, counts: impl Iterator<Item = u64>) {
 /// The least time that shares of a core are told over: a round that was interrupted before its start has none.
 pub const ELAPSED_NS_MIN: u64 = 10 * NANOS_PER_MILLI;
 
-/// From the command to the start of a round, so that every worker has counted its readers.
+/// From the command to the start of a round, so that all publishers start together.
 const LEAD_NS: u64 = 100 * NANOS_PER_MILLI;
 
 const PUMP_TIMEOUT: Duration = Duration::from_millis(20);

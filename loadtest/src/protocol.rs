@@ -19,17 +19,27 @@ pub enum Command {
         /// New connections a second; 0 is as fast as it goes.
         per_second: f64,
     },
-    /// Measure. Answered by [`Event::Started`], then [`Event::Published`] when it has published all.
+    /// Count from now on what is received. Answered by [`Event::Started`]: a message that is published before every
+    /// reader's worker has said so would be missing from its count.
     Round(Round),
+    /// Measure the round that was announced. Answered by [`Event::Published`] when it has published all.
+    Go {
+        /// As [`Round::start_ns`].
+        start_ns: u64,
+        /// As [`Round::end_ns`].
+        end_ns: u64,
+    },
     /// Publish nothing more in this round. Answered by [`Event::Published`] if that was not said yet.
     Stop,
     /// End the round. Answered by [`Event::Ended`].
     Collect,
-    /// Reset a share of the readers and open them again at once, as often as it takes. Answered by
+    /// Reset a share of the readers and open them again at once, and later again if they are refused. Answered by
     /// [`Event::Connected`] when all are back, or no more come.
     Drop {
         /// Of each thousand of its readers.
         permille: u32,
+        /// Whether what they receive from then on counts.
+        still_counts: bool,
     },
     /// Read no more from a share of the readers. They count neither in expectations nor in latencies.
     Stall {
@@ -47,9 +57,9 @@ pub enum Command {
 pub struct Round {
     /// Its number, part of every stamp.
     pub number: u16,
-    /// When it begins, on the machine's monotonic clock.
+    /// When it begins, on the machine's monotonic clock; [`u64::MAX`] until a [`Command::Go`].
     pub start_ns: u64,
-    /// When nothing more is sent.
+    /// When nothing more is sent; [`u64::MAX`] until a [`Command::Go`].
     pub end_ns: u64,
     /// What is sent.
     pub traffic: Traffic,
@@ -66,6 +76,15 @@ pub enum Traffic {
         per_second: f64,
         /// How many of them go in one write.
         batch: u32,
+    },
+    /// Open loop: messages at a rate, each to the own topic of a reader drawn by chance; and now and then one to all.
+    Own {
+        /// Messages a second.
+        per_second: f64,
+        /// Readers, all of whom have an own topic.
+        readers: u32,
+        /// From one message to all to the next; the first comes after as long. 0 is none.
+        broadcast_ms: u64,
     },
     /// Closed loop: the next messages follow when every reader of the publisher's process has those before.
     Window {
@@ -95,7 +114,7 @@ pub enum Event {
     Progress(Progress),
     /// A [`Command::Connect`] or [`Command::Drop`] is done.
     Connected(Connected),
-    /// A round has begun: readers that count, by topic.
+    /// What is received counts: readers that count, by topic.
     Started {
         /// One number for each topic. In an echo round, and without readers, empty.
         readers: Vec<u32>,
@@ -104,6 +123,8 @@ pub enum Event {
     Published {
         /// Messages by topic; of an echo round, one sum.
         messages: Vec<u64>,
+        /// Messages to readers' own topics.
+        own: u64,
     },
     /// A round is over.
     Ended(Box<Ended>),
@@ -176,6 +197,12 @@ pub struct Ended {
     pub duplicates: u64,
     /// Messages that a reader got after a later one.
     pub out_of_order: u64,
+    /// Of the messages that counted readers received, those on their own topics.
+    pub own: Own,
+    /// Pings that were answered.
+    pub pings: u64,
+    /// Readers that had one.
+    pub pinged: u64,
     /// What failed meanwhile, by kind.
     pub failures: Failures,
     /// The first and the last delivery; 0 without any.
@@ -186,6 +213,19 @@ pub struct Ended {
     pub cpu_ns: u64,
     /// How long the worker was ready to run and did not get a core.
     pub waited_ns: u64,
+}
+
+/// What came of messages to readers' own topics.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Own {
+    /// Messages that readers received.
+    pub delivered: u64,
+    /// Messages that came to somebody else.
+    pub strays: u64,
+    /// Messages that came again.
+    pub duplicates: u64,
+    /// From the intended send time to the delivery.
+    pub latency: Buckets,
 }
 
 /// What went wrong, counted by kind.
@@ -264,7 +304,7 @@ mod tests {
     #[test]
     fn commands_and_events_are_one_line_each() {
         let round = Round { number: 1, start_ns: 2, end_ns: 3, traffic: Traffic::Window { len: 32, count: 0 } };
-        for command in [Command::Round(round), Command::Quit, Command::Drop { permille: 5 }] {
+        for command in [Command::Round(round), Command::Quit, Command::Drop { permille: 5, still_counts: true }] {
             let line = serde_json::to_string(&command).expect("it is data");
             assert!(!line.contains('\n'));
             assert_eq!(serde_json::from_str::<Command>(&line).expect("it was written by us"), command);

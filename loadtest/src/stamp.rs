@@ -16,12 +16,30 @@ pub struct Stamp {
     pub intended_ns: u64,
 }
 
+impl Stamp {
+    /// Of a message to a reader's own topic, with the number `seq` of such messages in its round.
+    #[must_use]
+    pub const fn own(round: u16, seq: u32, intended_ns: u64) -> Self {
+        Self { round, seq: seq | OWN, intended_ns }
+    }
+
+    /// The number of a message to a reader's own topic; `None` for any other message.
+    #[must_use]
+    pub const fn own_seq(self) -> Option<u32> {
+        if self.seq & OWN == 0 { None } else { Some(self.seq & !OWN) }
+    }
+}
+
+/// Tells the numbers of messages to readers' own topics from those of others.
+const OWN: u32 = 1 << 31;
+
 /// Bytes of a stamp; no payload is shorter.
 pub const STAMP_LEN: usize = PREFIX.len() + 8 + 4 + 8 + 16;
 
 /// Makes and finds the stamps of one run. Those of others, such as the last value of an earlier run, are passed over.
 #[derive(Clone, Debug)]
 pub struct Stamper {
+    run: u32,
     mark: [u8; MARK_LEN],
     finder: Finder<'static>,
 }
@@ -33,7 +51,7 @@ impl Stamper {
         let mut mark = [0; MARK_LEN];
         mark[..PREFIX.len()].copy_from_slice(PREFIX);
         put_hex(&mut mark[PREFIX.len()..], u64::from(run));
-        Self { mark, finder: Finder::new(&mark).into_owned() }
+        Self { run, mark, finder: Finder::new(&mark).into_owned() }
     }
 
     /// Appends a payload of `payload_len` bytes, or of a stamp alone if that is longer.
@@ -47,6 +65,19 @@ impl Stamper {
         put_hex(seq, u64::from(stamp.seq));
         put_hex(intended, stamp.intended_ns);
         out.resize(start + payload_len.max(STAMP_LEN), b'.');
+    }
+
+    /// Whom a message to an own topic is for, drawn by chance from `readers`: who publishes it and who receives it draw
+    /// the same.
+    #[must_use]
+    pub fn owner_of(&self, round: u16, seq: u32, readers: u32) -> u32 {
+        // SplitMix64 [Steele, Lea, Flood 2014].
+        let mut mixed = (u64::from(self.run) << 32 | u64::from(seq)) ^ u64::from(round) << 16;
+        mixed = mixed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        ((u64::from(mixed as u32) * u64::from(readers)) >> 32) as u32
     }
 
     /// The stamps in a message, in order. A server may put several payloads into one.
@@ -119,6 +150,17 @@ mod tests {
             broken[at] = b'x';
             assert_eq!(stamper.find(&broken).next(), None, "{at}");
         }
+    }
+
+    #[test]
+    fn messages_to_own_topics_are_told_apart_and_go_to_everybody_alike() {
+        let mut counts = [0; 10];
+        let stamper = Stamper::new(9);
+        (0..10_000).for_each(|seq| counts[stamper.owner_of(3, seq, 10) as usize] += 1);
+        assert!(counts.iter().all(|count| (900..1_100).contains(count)), "{counts:?}");
+        assert!((0..100).any(|seq| stamper.owner_of(3, seq, 10) != stamper.owner_of(4, seq, 10)));
+        assert_eq!(Stamp::own(3, 7, 5).own_seq(), Some(7));
+        assert_eq!(Stamp { round: 3, seq: 7, intended_ns: 5 }.own_seq(), None);
     }
 
     #[test]

@@ -4,8 +4,11 @@ mod common;
 
 use std::net::TcpListener;
 
-use common::measure;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
 use common::server::{Fault, start};
+use common::{children, is_asleep, load, measure, signal};
 
 #[test]
 fn a_server_that_misbehaves_is_told_by_its_kind() {
@@ -70,4 +73,26 @@ fn a_server_that_freezes_for_a_second_shows_it_in_the_report() {
     assert!(us("p90_us") > 700_000.0, "{report:#}");
     assert!(us("p99_us") > 900_000.0, "{report:#}");
     assert!(us("max_us") > 950_000.0, "{report:#}");
+}
+
+/// Readers of a process that had no core when the first messages came had them before they counted: they were missing.
+#[test]
+fn nothing_is_published_before_every_process_with_readers_counts() {
+    let (url, told) = start(Fault::NeverDelivers);
+    let words = "fanout --preset uws --connections 3 --rate 100 --duration 300ms --settle 1500ms --url";
+    let arguments: Vec<&str> = words.split(' ').chain([url.as_str()]).collect();
+    let mut parent = load(&arguments).spawn().expect("the program starts");
+    // Each reader says what it subscribes to, and is ready when it has said so.
+    (0..3).for_each(|_| told.recv().expect("the server lives"));
+    let readers = children(parent.id()).into_iter().min().expect("the first process has the readers");
+    while !is_asleep(readers) {
+        std::thread::yield_now();
+    }
+    signal(readers, "STOP");
+    let silence = told.recv_timeout(Duration::from_secs(3));
+    signal(readers, "CONT");
+    assert_eq!(silence, Err(RecvTimeoutError::Timeout), "a message came while the readers' process stood still");
+    told.recv().expect("then messages come");
+    parent.kill().expect("it is ours");
+    parent.wait().expect("it is ours");
 }

@@ -48,6 +48,12 @@ impl Segment {
         self.start += count as u32;
     }
 
+    /// Whether it is the same part of the same block.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.block, &other.block) && (self.start, self.end) == (other.start, other.end)
+    }
+
     /// Takes `next` into this segment if its bytes follow directly in the same block; gives it back otherwise.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod backoff;
 mod demo;
 mod doctor;
 mod http_client;
+mod link;
 mod log;
 mod output;
 mod publish;

@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     if let Some(id) = arguments.message_id.as_deref().filter(|id| !is_message_id(id)) {
         return Err(End::Usage(format!("\"{id}\" is not an id: 1 to {MESSAGE_ID_LEN_MAX} visible ASCII characters")));
     }
-    let mut publisher = publisher::to(&arguments.server.url);
+    let mut publisher = publisher::to(&arguments.server.server()?);
     let mut session = Session { arguments, refusals: Refusals::default(), count: 0 };
     match &arguments.message {
         Some(message) => session.publish(&mut publisher, &[message.as_bytes().to_vec()])?,

@@ -9,8 +9,8 @@ use std::io::{self, Read, Write};
 use serde_json::value::RawValue;
 
 use super::http_client::{Answer, HttpClient, HttpError, Request};
-use super::server_url::{ServerUrl, path_segment};
-use crate::driver::Stream;
+use super::link::Link;
+use super::server_url::{Server, path_segment};
 
 /// What a payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +46,15 @@ pub(super) struct Publisher<S, D> {
 const ANSWER_TIMEOUT_MS: u64 = 30_000;
 
 /// A publisher over the network.
-pub(super) fn to(url: &ServerUrl) -> Publisher<Stream, impl FnMut() -> io::Result<Stream> + use<>> {
-    let server = url.clone();
+pub(super) fn to(server: &Server) -> Publisher<Link, impl FnMut() -> io::Result<Link> + use<>> {
+    let authority = server.authority.clone();
+    let server = server.clone();
     let dial = move || {
         let stream = server.dial()?;
         stream.set_read_timeout_ms(Some(ANSWER_TIMEOUT_MS))?;
         Ok(stream)
     };
-    Publisher { client: HttpClient::new(&url.authority, dial) }
+    Publisher { client: HttpClient::new(&authority, dial) }
 }
 
 impl<S: Read + Write, D: FnMut() -> io::Result<S>> Publisher<S, D> {

@@ -1,39 +1,63 @@
-//! The `--url` flag of the client commands.
+//! The `--url` and `--ca` flags of the client commands.
 
-use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::driver::{self, Stream};
+use super::End;
+use super::link::{Link, Trust};
+use crate::driver;
 
 /// Which gateway to talk to.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct ServerFlags {
-    /// The gateway's address
+    /// The gateway's address; https:// and wss:// are TLS
     #[arg(long, value_name = "URL", env = "FANWIRE_URL", default_value = "http://127.0.0.1:8080")]
-    pub(super) url: ServerUrl,
+    url: ServerUrl,
+    /// Who signs the gateway's certificate, in PEM; without it those whom this host believes
+    #[arg(long, value_name = "FILE", env = "FANWIRE_CA")]
+    ca: Option<PathBuf>,
 }
 
 /// A gateway's address, without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ServerUrl {
+struct ServerUrl {
     /// `host:port`, as it is dialled and as it stands in `Host`.
-    pub(super) authority: String,
+    authority: String,
+    is_tls: bool,
 }
 
-/// How long a connection may take to be made, in milliseconds.
+/// A gateway, and whom to believe that it is the one.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    /// `host:port`.
+    pub(super) authority: String,
+    trust: Option<Trust>,
+}
+
+/// How long a connection may take to be made, in milliseconds, and then each step of its handshake.
 const DIAL_TIMEOUT_MS: u64 = 10_000;
 
-impl ServerUrl {
-    /// Connects.
-    pub(super) fn dial(&self) -> io::Result<Stream> {
-        driver::dial(&self.authority, DIAL_TIMEOUT_MS)
+impl ServerFlags {
+    /// Looks at the flags; connects to nobody yet.
+    pub(super) fn server(&self) -> Result<Server, End> {
+        let told = |why: String| End::Usage(format!("--ca: {why}"));
+        let trust = self.url.is_tls.then(|| Trust::new(self.ca.as_deref())).transpose().map_err(told)?;
+        Ok(Server { authority: self.url.authority.clone(), trust })
     }
 }
 
-impl fmt::Display for ServerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
+impl Server {
+    /// One that speaks no TLS.
+    pub(super) fn plain(authority: String) -> Self {
+        Self { authority, trust: None }
+    }
+
+    /// Connects.
+    pub(super) fn dial(&self) -> io::Result<Link> {
+        let stream = driver::dial(&self.authority, DIAL_TIMEOUT_MS)?;
+        let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
+        Link::new(stream, self.trust.as_ref(), host.trim_start_matches('[').trim_end_matches(']'))
     }
 }
 
@@ -41,12 +65,13 @@ impl FromStr for ServerUrl {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let (scheme, rest) = url.split_once("://").ok_or("it starts with http:// or ws://")?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" | "ws" => {}
-            "https" | "wss" => return Err("TLS is not in this version yet; use http:// or ws://".to_owned()),
-            _ => return Err("it starts with http:// or ws://".to_owned()),
-        }
+        let strange_scheme = "it starts with http://, https://, ws:// or wss://";
+        let (scheme, rest) = url.split_once("://").ok_or(strange_scheme)?;
+        let is_tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" | "ws" => false,
+            "https" | "wss" => true,
+            _ => return Err(strange_scheme.to_owned()),
+        };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let strange = |c: char| !c.is_ascii_alphanumeric() && !".-_:[]".contains(c);
         if authority.is_empty() || authority.contains(strange) {
@@ -55,9 +80,9 @@ impl FromStr for ServerUrl {
         let host_end = authority.rfind(']').map_or(0, |end| end + 1);
         let port = authority.get(host_end..).and_then(|rest| rest.split_once(':')).map(|(_, port)| port);
         match port {
-            None => Ok(Self { authority: format!("{authority}:80") }),
+            None => Ok(Self { authority: format!("{authority}:{}", if is_tls { 443 } else { 80 }), is_tls }),
             Some(port) if port.parse::<u16>().is_ok_and(|port| port != 0) => {
-                Ok(Self { authority: authority.to_owned() })
+                Ok(Self { authority: authority.to_owned(), is_tls })
             }
             Some(port) => Err(format!("\"{port}\" is not a port")),
         }
@@ -82,20 +107,20 @@ mod tests {
 
     #[test]
     fn urls_are_a_scheme_a_host_and_a_port() {
-        for (url, authority) in [
-            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
-            ("ws://localhost:9/", "localhost:9"),
-            ("http://example.com", "example.com:80"),
-            ("HTTP://[::1]:8080", "[::1]:8080"),
-            ("http://[::1]", "[::1]:80"),
+        for (url, authority, is_tls) in [
+            ("http://127.0.0.1:8080", "127.0.0.1:8080", false),
+            ("ws://localhost:9/", "localhost:9", false),
+            ("http://example.com", "example.com:80", false),
+            ("HTTP://[::1]:8080", "[::1]:8080", false),
+            ("http://[::1]", "[::1]:80", false),
+            ("https://example.com", "example.com:443", true),
+            ("wss://[::1]:9", "[::1]:9", true),
         ] {
-            assert_eq!(url.parse::<ServerUrl>().map(|url| url.authority), Ok(authority.to_owned()), "{url}");
+            assert_eq!(url.parse(), Ok(ServerUrl { authority: authority.to_owned(), is_tls }), "{url}");
         }
         for (url, why) in [
-            ("127.0.0.1:8080", "starts with http://"),
-            ("ftp://x", "starts with http://"),
-            ("https://x", "TLS is not in this version yet"),
-            ("wss://x", "TLS is not in this version yet"),
+            ("127.0.0.1:8080", "it starts with http://, https://,"),
+            ("ftp://x", "it starts with http://, https://,"),
             ("http://", "scheme, host and port"),
             ("http://x/path", "scheme, host and port"),
             ("http://a@b", "scheme, host and port"),

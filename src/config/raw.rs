@@ -109,7 +109,7 @@ const LATER: [&str; 1] = ["auth"];
 const LATER_AUTH: [&str; 4] = ["hmac_secret_file", "jwks_file", "publish_keys_file", "anonymous"];
 
 /// Variables that belong to other commands.
-const OTHER_VARIABLES: [&str; 2] = [CONFIG_VARIABLE, "FANWIRE_URL"];
+const OTHER_VARIABLES: [&str; 3] = [CONFIG_VARIABLE, "FANWIRE_URL", "FANWIRE_CA"];
 
 impl RawConfig {
     /// Reads a TOML file's text; `path` is its name in errors.

@@ -213,7 +213,11 @@ fn topic_rules_keep_their_order_and_flags_replace_those_of_the_file() {
 
 #[test]
 fn a_foreign_variable_is_a_warning_and_an_empty_one_is_not_there() {
-    let config = good("", &[("FANWIRE_SERVICE_HOST", "10.0.0.1"), ("FANWIRE_URL", "http://x"), ("OTHER", "1")], &[]);
+    let config = good(
+        "",
+        &[("FANWIRE_SERVICE_HOST", "10.0.0.1"), ("FANWIRE_URL", "http://x"), ("FANWIRE_CA", "ca"), ("OTHER", "1")],
+        &[],
+    );
     assert_eq!(config.warnings, ["FANWIRE_SERVICE_HOST: no such key; ignored"]);
     let flags = ConfigFlags::default();
     let empty = [("FANWIRE_SHARDS".to_owned(), String::new())];
@@ -227,8 +231,8 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
         ("\n\nshard = 2", "f.toml:3: unknown key \"shard\"; the file has listen, shards, driver, "),
         ("[limits]\nconnection_max = 1", "f.toml:2: unknown key \"connection_max\"; [limits] has connections_max, "),
         ("[[topics]]\nmatch = \"a\"\nlasst = 1", "f.toml:3: unknown key \"lasst\"; [[topics]] has match, "),
-        ("shards = 0", "f.toml:1: shards is a number from 1 to 64, not \"0\""),
-        ("shards = 65", "f.toml:1: shards is a number from 1 to 64, not \"65\""),
+        ("shards = 0", "f.toml:1: shards is a number from 1 to 128, not \"0\""),
+        ("shards = 129", "f.toml:1: shards is a number from 1 to 128, not \"129\""),
         ("shards = [1]", "f.toml:1: shards cannot be of type array"),
         ("driver = \"kqueue\"", "f.toml:1: driver is \"auto\", \"epoll\" or \"uring\", not \"kqueue\""),
         ("log = \"loud\"", "f.toml:1: log is \"error\", \"warn\", \"info\" or \"debug\", not \"loud\""),
@@ -305,7 +309,7 @@ fn mistakes_elsewhere_name_the_variable_or_the_flag() {
         let error = load("", environment, flags).expect_err(line);
         assert!(error.starts_with(line), "{error}\n  not {line}");
     };
-    check(&[("FANWIRE_SHARDS", "x")], &[], "FANWIRE_SHARDS: shards is a number from 1 to 64, not \"x\"");
+    check(&[("FANWIRE_SHARDS", "x")], &[], "FANWIRE_SHARDS: shards is a number from 1 to 128, not \"x\"");
     check(&[("FANWIRE_TLS_CERT", "x")], &[], "FANWIRE_TLS_CERT: tls: cert needs its key");
     check(&[("FANWIRE_AUTH_KEYS", "x")], &[], "FANWIRE_AUTH_KEYS: auth_keys is not in this version yet");
     check(&[], &["--tls-key", "x"], "--tls-key: tls: key needs its cert");

@@ -1,7 +1,7 @@
 //! Files that must be whole or not there: written aside and put in place by one rename. Blocking, for threads of their
 //! own and for the start of the program.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,28 @@ impl Drop for AsideFile {
         if !self.is_in_place {
             // If it cannot be removed, the next one takes its place.
             let _ = fs::remove_file(&self.aside);
+        }
+    }
+}
+
+/// A file that is one process's. It is a lock on a file beside it, with `.lock` behind its name, which stays: the file
+/// itself is another one after every [`AsideFile::put_in_place`]. It ends with this, or with the process.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: File,
+}
+
+impl Claim {
+    /// Claims the file at `path`, which need not be there.
+    ///
+    /// # Errors
+    /// What the kernel says, [`io::ErrorKind::ResourceBusy`] if it is somebody else's.
+    pub fn on(path: &Path) -> io::Result<Self> {
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(with_suffix(path, ".lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
@@ -163,6 +185,19 @@ mod tests {
         assert_eq!((folder.names(), fs::read(&path).expect("it is there")), (vec!["a".to_owned()], b"one".to_vec()));
         overwrite_end(&path, b"NE").expect("it is writable");
         assert_eq!(fs::read(&path).expect("it is there"), b"oNE");
+    }
+
+    #[test]
+    fn a_file_is_of_one_at_a_time_though_it_is_replaced() {
+        let folder = Folder::new("claim");
+        let path = folder.0.join("a");
+        let first = Claim::on(&path).expect("nobody has it");
+        AsideFile::create(&path).and_then(AsideFile::put_in_place).expect("there is room");
+        let refused = Claim::on(&path).expect_err("it is taken");
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        Claim::on(&folder.0.join("b")).expect("another file is nobody's");
+        drop(first);
+        Claim::on(&path).expect("nobody has it any more");
     }
 
     #[test]

@@ -35,13 +35,14 @@ mod listen;
 mod listen_unix;
 pub mod null;
 pub mod sim;
+mod sockets;
 mod uring;
 
 pub use clock::{entropy_seed, monotonic_now, wall_millis};
 pub use descriptors::raise_descriptors_max;
 pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollSetup, EpollWaker};
-pub use file::{AsideFile, overwrite_end, read_portions, set_aside};
+pub use file::{AsideFile, Claim, overwrite_end, read_portions, set_aside};
 pub use listen::{Listener, listen};
 pub use listen_unix::{SocketFile, listen_unix};
 pub use uring::{Uring, UringSetup, UringWaker};

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::Hub;
 use super::history::History;
+use super::patterns::{PatternId, PatternTable};
 use super::rules::TopicSettings;
+use super::topic::{State, Voice};
 use super::topic_table::TopicId;
 use crate::command::{
     Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
@@ -19,12 +21,15 @@ use crate::time::MonoTime;
 /// What only the home shard knows of a topic.
 #[derive(Debug)]
 pub(super) struct Home {
+    /// The topic's name, which all its publications share.
+    pub name: TopicName,
+    pub voice: Voice,
     epoch: Epoch,
     offset: u64,
     pub last: Option<Arc<Publication>>,
     history: History,
     /// One bit a shard that has readers by name.
-    interest: u64,
+    interest: crate::command::ShardBits,
     /// Readers by name in all shards.
     readers: u32,
     /// How often one came.
@@ -38,6 +43,24 @@ pub(super) struct Home {
 }
 
 impl Home {
+    /// One of a topic that nobody reads and nothing was said in.
+    fn new(name: TopicName, epoch: Epoch, settings: TopicSettings) -> Self {
+        Self {
+            name,
+            voice: Voice::default(),
+            epoch,
+            offset: 0,
+            last: None,
+            history: History::default(),
+            interest: 0,
+            readers: 0,
+            joins: 0,
+            settings,
+            polled_until: None,
+            previous: Box::default(),
+        }
+    }
+
     pub fn is_unused(&self) -> bool {
         self.readers == 0 && self.interest == 0 && self.offset == 0 && self.polled_until.is_none()
     }
@@ -84,13 +107,23 @@ impl Home {
         self.settings.history > 0
     }
 
+    /// The last value, if there is one, with every pattern that matches the topic.
+    pub fn match_last(
+        &mut self,
+        patterns: &PatternTable,
+        visits: &mut usize,
+    ) -> Option<(&Arc<Publication>, &[PatternId])> {
+        let last = self.last.as_ref()?;
+        Some((last, self.voice.match_patterns(self.name.as_str(), patterns, visits)))
+    }
+
     /// What is kept, to be written down.
-    pub fn image(&self, topic: TopicName) -> TopicImage {
+    pub fn image(&self) -> TopicImage {
         let mut publications = self.history.to_vec();
         if publications.is_empty() {
             publications.extend(self.last.clone());
         }
-        let (position, previous) = (self.position(), self.previous.to_vec());
+        let (topic, position, previous) = (self.name.clone(), self.position(), self.previous.to_vec());
         TopicImage { topic, position, previous, has_last: self.last.is_some(), publications }
     }
 
@@ -147,7 +180,7 @@ pub struct Published {
     /// The publication.
     pub publication: Arc<Publication>,
     /// One bit a shard with readers, this one included.
-    pub shards: u64,
+    pub shards: crate::command::ShardBits,
 }
 
 /// What became of a publication that was not refused.
@@ -173,16 +206,12 @@ impl Hub {
             return result.map(Outcome::Repeated);
         }
         let id = self.ensure_home(topic)?;
-        let mut shards = 0;
-        for index in 0..self.matching(id).len() {
-            let pattern = self.matching(id)[index];
-            shards |= self.patterns.interest(pattern);
-        }
-        let entry = &mut self.topics[id];
-        let home = entry.home.as_mut().expect("ensure_home made it");
+        let matching = self.topics.match_patterns(id, &self.patterns, &mut 0);
+        let mut shards = matching.iter().fold(0, |shards, &pattern| shards | self.patterns.interest(pattern));
+        let home = self.topics.home_mut(id).expect("ensure_home made it");
         home.offset += 1;
         shards |= home.interest;
-        let (topic, position) = (entry.name.clone(), home.position());
+        let (topic, position) = (home.name.clone(), home.position());
         let publication = Arc::new(Publication { topic, position, kind, payload, key, origin, time: now });
         self.keep(id, &publication);
         if let Some(message_id) = terms.message_id {
@@ -197,7 +226,7 @@ impl Hub {
             return None;
         }
         let id = self.find(topic.as_str());
-        let position = id.and_then(|id| self.topics[id].home.as_ref()).map(|home| home.position());
+        let position = id.and_then(|id| self.position(id));
         if let (Some(id), Some(position), Some(message_id)) = (id, position, &terms.message_id)
             && let Some(offset) = self.message_ids.find(now, id, message_id)
         {
@@ -213,7 +242,7 @@ impl Hub {
 
     /// Keeps a publication as the last value and in the history, as far as the bytes kept have room.
     pub(super) fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
-        let home = self.topics[id].home.as_mut().expect("only a home keeps");
+        let home = self.topics.home_mut(id).expect("only a home keeps");
         let before = home.kept();
         home.last = None;
         let kept = home.keeps();
@@ -250,10 +279,10 @@ impl Hub {
 
     fn shed_sample(&mut self, newest: Option<TopicId>) -> bool {
         let sample = self.topics.sample(self.sweep_at, SHED_SAMPLE);
-        let past_len = |id: &TopicId| self.topics[*id].home.as_ref().map_or(0, |home| home.kept().history);
+        let past_len = |id: &TopicId| self.topics.home(*id).map_or(0, |home| home.kept().history);
         let largest = sample.chain(newest).max_by_key(past_len).filter(|id| past_len(id) > 0);
         self.sweep_at = self.sweep_at.wrapping_add(SHED_SAMPLE);
-        let Some(home) = largest.and_then(|id| self.topics[id].home.as_mut()) else { return false };
+        let Some(home) = largest.and_then(|id| self.topics.home_mut(id)) else { return false };
         let before = home.kept();
         home.history.drop_half();
         let after = home.kept();
@@ -264,7 +293,7 @@ impl Hub {
 
     /// Keeps nothing of a topic, so that its value is delivered and the bytes kept are what they were before it.
     fn forget(&mut self, id: TopicId) {
-        if let Some(home) = self.topics[id].home.as_mut() {
+        if let Some(home) = self.topics.home_mut(id) {
             self.kept.change(home.kept(), Kept::default());
             home.history = History::default();
             home.last = None;
@@ -289,14 +318,14 @@ impl Hub {
 
     /// Notes that a topic that has its home here is polled: it is kept for a while, and what is said in it.
     pub fn note_poll(&mut self, now: MonoTime, topic: &str) {
-        if let Some(home) = self.find(topic).and_then(|id| self.topics[id].home.as_mut()) {
+        if let Some(home) = self.find(topic).and_then(|id| self.settled_home(id)) {
             home.polled_until = Some(now.plus_millis(POLL_KEPT_MS));
         }
         self.message_ids.forget(now);
     }
 
     pub(super) fn expire(&mut self, now: MonoTime, id: TopicId) {
-        if let Some(home) = self.topics[id].home.as_mut() {
+        if let Some(home) = self.topics.home_mut(id) {
             let before = home.kept();
             home.expire(now);
             self.kept.change(before, home.kept());
@@ -307,8 +336,10 @@ impl Hub {
     pub fn history(&mut self, now: MonoTime, topic: &str, query: HistoryQuery) -> Option<HistoryAnswer> {
         let id = self.find(topic)?;
         self.expire(now, id);
-        let home = self.topics[id].home.as_ref()?;
-        let position = home.position();
+        let position = self.position(id)?;
+        let Some(home) = self.topics.home(id) else {
+            return Some(HistoryAnswer { position, publications: Vec::new() });
+        };
         // A position of an earlier epoch is as good as one of this.
         let since = query.since.and_then(|since| home.offset_of(since));
         let query = HistoryQuery { since: since.map(|offset| Position { offset, ..position }), ..query };
@@ -335,9 +366,16 @@ impl Hub {
         since: Option<Position>,
         wants_last: bool,
     ) -> Result<JoinAnswer, Refusal> {
-        let id = self.ensure_home(topic)?;
+        let known = self.find(topic.as_str());
+        if known.is_none_or(|id| self.topics.state(id) == State::Silent) {
+            let position = self.join_private(topic, known, from)?;
+            // Nothing was ever said in it, so that nothing was missed by who knows the position.
+            let recovered = since.map(|since| since == position);
+            return Ok(JoinAnswer { position, recovered, publications: Vec::new() });
+        }
+        let id = self.ensure_home_of(topic, known)?;
         self.expire(now, id);
-        let home = self.topics[id].home.as_mut().expect("ensure_home made it");
+        let home = self.topics.home_mut(id).expect("ensure_home made it");
         home.readers += 1;
         home.joins += 1;
         home.interest |= 1 << from.0;
@@ -352,7 +390,10 @@ impl Hub {
     /// A reader of shard `from` left; `is_last` if the shard has no other. This shard is the home.
     pub fn leave(&mut self, topic: &str, from: ShardId, is_last: bool) {
         let Some(id) = self.find(topic) else { return };
-        if let Some(home) = self.topics[id].home.as_mut() {
+        if is_last && matches!(self.topics.state(id), State::Private { reader, .. } if reader == from) {
+            self.topics.set_state(id, State::Silent);
+            self.homes -= 1;
+        } else if let Some(home) = self.settled_home(id) {
             home.readers = home.readers.saturating_sub(1);
             if is_last {
                 home.interest &= !(1 << from.0);
@@ -364,39 +405,65 @@ impl Hub {
     /// What there is to say of a topic that has its home here; `None` if nobody reads or published it.
     pub fn state(&mut self, topic: &str) -> Option<TopicState> {
         let id = self.find(topic)?;
-        let presence = self.presence(id)?;
-        let home = self.topics[id].home.as_ref()?;
-        let Kept { last: last_len, history: history_len } = home.kept();
-        Some(TopicState { position: home.position(), presence, last: home.last.clone(), last_len, history_len })
+        let (presence, position) = (self.presence(id)?, self.position(id)?);
+        let home = self.topics.home(id);
+        let Kept { last: last_len, history: history_len } = home.map(Home::kept).unwrap_or_default();
+        let last = home.and_then(|home| home.last.clone());
+        Some(TopicState { position, presence, last, last_len, history_len })
     }
 
     pub(super) fn ensure_home(&mut self, topic: &TopicName) -> Result<TopicId, Refusal> {
+        self.ensure_home_of(topic, self.find(topic.as_str()))
+    }
+
+    fn ensure_home_of(&mut self, topic: &TopicName, known: Option<TopicId>) -> Result<TopicId, Refusal> {
         debug_assert_eq!(self.home_of(topic.as_str()), self.settings.shard, "a topic is asked for at its home");
-        if let Some(id) = self.find(topic.as_str())
-            && self.topics[id].home.is_some()
-        {
+        if let Some(id) = known.filter(|&id| self.settled_home(id).is_some()) {
             return Ok(id);
         }
+        self.check_room()?;
+        self.homes += 1;
+        let (id, epoch) = (self.ensure(topic), self.new_epoch());
+        let settings = self.settings.rules.find(topic.as_str());
+        self.topics.set_home(id, Home::new(topic.clone(), epoch, settings));
+        Ok(id)
+    }
+
+    /// Notes the first reader of a topic that there is nothing else to; returns where the topic stands.
+    fn join_private(&mut self, topic: &TopicName, id: Option<TopicId>, reader: ShardId) -> Result<Position, Refusal> {
+        debug_assert_eq!(self.home_of(topic.as_str()), self.settings.shard, "a topic is asked for at its home");
+        self.check_room()?;
+        self.homes += 1;
+        let (id, epoch) = (id.unwrap_or_else(|| self.ensure(topic)), self.new_epoch());
+        let short = u32::try_from(epoch.0).expect("an epoch that is given has 32 bits");
+        self.topics.set_state(id, State::Private { reader, epoch: short });
+        Ok(Position { epoch, offset: 0 })
+    }
+
+    fn check_room(&self) -> Result<(), Refusal> {
         if self.homes >= self.settings.topics_max {
             return Err(Refusal::new(ErrorCode::Overloaded, "the gateway is at its limit of topics"));
         }
-        self.homes += 1;
-        let epoch = self.new_epoch();
-        let settings = self.settings.rules.find(topic.as_str());
-        let id = self.ensure(topic);
-        self.topics[id].home = Some(Box::new(Home {
-            epoch,
-            offset: 0,
-            last: None,
-            history: History::default(),
-            interest: 0,
-            readers: 0,
-            joins: 0,
-            settings,
-            polled_until: None,
-            previous: Box::default(),
-        }));
-        Ok(id)
+        Ok(())
+    }
+
+    /// The home of a topic, if it has its home here; a private one has it in a place of its own from now on.
+    pub(super) fn settled_home(&mut self, id: TopicId) -> Option<&mut Home> {
+        if let State::Private { reader, epoch } = self.topics.state(id) {
+            let name = self.topics.owned_name(id);
+            let settings = self.settings.rules.find(name.as_str());
+            let home = Home::new(name, Epoch(u64::from(epoch)), settings);
+            self.topics.set_home(id, Home { interest: 1 << reader.0, readers: 1, joins: 1, ..home });
+        }
+        self.topics.home_mut(id)
+    }
+
+    /// Where a topic stands that has its home here.
+    fn position(&self, id: TopicId) -> Option<Position> {
+        match self.topics.state(id) {
+            State::Private { epoch, .. } => Some(Position { epoch: Epoch(u64::from(epoch)), offset: 0 }),
+            _ => self.topics.home(id).map(Home::position),
+        }
     }
 
     pub(super) fn new_epoch(&mut self) -> Epoch {
@@ -406,7 +473,7 @@ impl Hub {
 
     /// Keeps the history of a topic and no last value.
     pub(super) fn forget_last(&mut self, id: TopicId) {
-        if let Some(home) = self.topics[id].home.as_mut() {
+        if let Some(home) = self.topics.home_mut(id) {
             let before = home.kept();
             home.last = None;
             self.kept.change(before, home.kept());
@@ -519,8 +586,8 @@ mod tests {
         say(&mut hub, "big", &"x".repeat(2_000));
         assert!(hub.sizes().retained_len <= 1_000);
         let summed: u64 = (0..hub.topics.places())
-            .filter_map(|place| hub.topics.get(TopicId(place as u32)))
-            .map(|topic| topic.home.as_ref().map_or(0, |home| home.kept().total()))
+            .filter_map(|place| hub.topics.home(TopicId(place as u32)))
+            .map(|home| home.kept().total())
             .sum();
         assert_eq!(hub.sizes().retained_len, summed);
     }

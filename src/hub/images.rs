@@ -27,8 +27,7 @@ impl Hub {
     }
 
     fn image(&self, id: TopicId) -> Option<TopicImage> {
-        let topic = self.topics.get(id)?;
-        let image = topic.home.as_ref()?.image(topic.name.clone());
+        let image = self.topics.home(id)?.image();
         // What nobody has said anything in has nothing to remember.
         (image.position.offset > 0).then_some(image)
     }
@@ -47,7 +46,7 @@ impl Hub {
         }
         let surplus = image.previous.len().saturating_sub(EPOCHS_KEPT);
         image.previous.drain(..surplus);
-        let home = self.topics[id].home.as_mut().expect("ensure_home made it");
+        let home = self.topics.home_mut(id).expect("ensure_home made it");
         home.begin_at(position, std::mem::take(&mut image.previous));
         let keeps_all = home.keeps_history();
         let skip = if keeps_all { 0 } else { image.publications.len().saturating_sub(1) };

@@ -15,6 +15,7 @@ mod patterns;
 mod presence;
 mod readers;
 mod rules;
+mod topic;
 mod topic_table;
 
 pub use home::{Kept, Outcome, Published};
@@ -34,7 +35,8 @@ use crate::time::MonoTime;
 use message_ids::MessageIds;
 use patterns::{PatternTable, token_count};
 use presence::Watches;
-use topic_table::{Topic, TopicTable};
+use topic::{State, Voice};
+use topic_table::TopicTable;
 
 /// What a hub is told once, at the start.
 #[derive(Clone, Debug)]
@@ -118,58 +120,69 @@ impl Hub {
 
     /// Forgets a topic that has neither readers nor anything to remember.
     pub fn release(&mut self, id: TopicId) {
-        if self.topics.get(id).is_some_and(Topic::is_unused) {
-            let topic = self.topics.remove(id);
-            self.homes -= usize::from(topic.home.is_some());
+        if self.topics.contains(id) && self.topics.is_unused(id) {
+            self.homes -= usize::from(self.topics.home(id).is_some());
+            self.topics.remove(id);
         }
     }
 
     /// The name of a topic.
     #[must_use]
-    pub fn name(&self, id: TopicId) -> &TopicName {
-        &self.topics[id].name
+    pub fn text(&self, id: TopicId) -> &str {
+        self.topics.name(id)
+    }
+
+    /// The same, to keep. Costs an allocation if nothing was said in the topic, or if its home is elsewhere.
+    #[must_use]
+    pub fn name(&self, id: TopicId) -> TopicName {
+        self.topics.owned_name(id)
     }
 
     /// Adds a reader of this shard to a topic; returns its place in the list. O(1).
     pub fn attach(&mut self, id: TopicId, key: SubscriberKey) -> u32 {
-        self.topics[id].readers.add(key)
+        self.topics.attach(id, key)
     }
 
     /// Takes the reader at `place` from a topic; returns the reader that stands there now, if another took its
     /// place. O(1).
     pub fn detach(&mut self, id: TopicId, place: u32) -> Option<SubscriberKey> {
-        self.topics[id].readers.remove(place)
+        self.topics.detach(id, place)
     }
 
     /// This shard's readers of a topic, patterns aside.
     #[must_use]
     pub fn readers(&self, id: TopicId) -> &[SubscriberKey] {
-        self.topics[id].readers.as_slice()
+        self.topics.readers(id)
     }
 
     /// Changes how many of this shard's subscribers hold the topic, attached or still joining; returns the new count.
     pub fn hold(&mut self, id: TopicId, change: i32) -> u32 {
-        let held = &mut self.topics[id].held;
-        *held = held.checked_add_signed(change).expect("a subscriber leaves once, after it joined");
-        *held
+        self.topics.hold(id, change)
     }
 
     /// The number of this turn's run of a topic, for whoever collects runs.
     pub fn run_mut(&mut self, id: TopicId) -> &mut Option<u32> {
-        &mut self.topics[id].run
+        &mut self.voice_mut(id).run
     }
 
     /// Every pattern that matches the topic and has readers somewhere.
     pub fn matching(&mut self, id: TopicId) -> &[PatternId] {
-        let topic = &mut self.topics[id];
-        topic.match_patterns(&self.patterns, &mut 0);
-        &topic.matched
+        self.voice_mut(id);
+        self.topics.match_patterns(id, &self.patterns, &mut 0)
+    }
+
+    fn voice_mut(&mut self, id: TopicId) -> &mut Voice {
+        if matches!(self.topics.state(id), State::Private { .. }) {
+            self.settled_home(id);
+        }
+        self.topics.voice_mut(id)
     }
 
     /// Whether a pattern that this shard has readers of covers the topic.
     pub fn is_read_by_pattern(&mut self, id: TopicId) -> bool {
-        self.topics[id].match_patterns(&self.patterns, &mut 0);
-        self.topics[id].matched.iter().any(|&pattern| !self.patterns.readers(pattern).is_empty())
+        self.voice_mut(id);
+        let matching = self.topics.match_patterns(id, &self.patterns, &mut 0);
+        matching.iter().any(|&pattern| !self.patterns.readers(pattern).is_empty())
     }
 
     /// Every pattern that matches a topic which this shard may not know.
@@ -247,14 +260,10 @@ impl Hub {
             let id = TopicId(place as u32);
             place += 1;
             scanned += 1;
-            let Some(topic) = self.topics.get_mut(id) else { continue };
-            if topic.home.as_ref().is_none_or(|home| home.last.is_none()) {
-                continue;
-            }
-            topic.match_patterns(&self.patterns, &mut visits);
-            let Some(last) = topic.home.as_ref().and_then(|home| home.last.as_ref()) else { continue };
+            let Some(home) = self.topics.home_mut(id) else { continue };
+            let Some((last, matching)) = home.match_last(&self.patterns, &mut visits) else { continue };
             let mut has_full = false;
-            for index in topic.matched.iter().filter_map(|id| wanted.get(id)).flatten() {
+            for index in matching.iter().filter_map(|id| wanted.get(id)).flatten() {
                 pages[*index].publications.push(Arc::clone(last));
                 has_full |= pages[*index].publications.len() >= PATTERN_PAGE_MAX;
             }

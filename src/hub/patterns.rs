@@ -113,7 +113,7 @@ impl PatternTable {
     }
 
     /// One bit a shard with readers of the pattern.
-    pub fn interest(&self, id: PatternId) -> u64 {
+    pub fn interest(&self, id: PatternId) -> crate::command::ShardBits {
         self.patterns[id.0 as usize].counts.iter().fold(0, |shards, (shard, _)| shards | 1 << shard.0)
     }
 

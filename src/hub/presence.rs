@@ -3,8 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Hub;
+use super::patterns::PatternId;
+use super::topic::State;
 use super::topic_table::TopicId;
-use crate::command::{Presence, ShardId, TopicName};
+use crate::command::{Presence, ShardBits, ShardId, TopicName};
 use crate::limits::{PRESENCE_INTERVAL_MS, PRESENCE_STEP_MS, PRESENCE_TOPICS_PER_TURN};
 use crate::time::MonoTime;
 
@@ -21,7 +23,7 @@ pub(super) struct Watches {
 #[derive(Debug)]
 struct Watch {
     /// One bit a shard that is told. None: it is forgotten when its turn in the queue comes.
-    shards: u64,
+    shards: ShardBits,
     /// What they were told last.
     told: Presence,
 }
@@ -34,7 +36,7 @@ pub struct PresenceChange {
     /// Its readers now.
     pub presence: Presence,
     /// One bit a shard.
-    pub shards: u64,
+    pub shards: ShardBits,
 }
 
 impl Hub {
@@ -88,7 +90,7 @@ impl Hub {
             self.watches.queue.push_back((now.plus_millis(PRESENCE_INTERVAL_MS), id));
             if watch.told != presence {
                 watch.told = presence;
-                changes.push(PresenceChange { topic: self.topics[id].name.clone(), presence, shards: watch.shards });
+                changes.push(PresenceChange { topic: self.topics.owned_name(id), presence, shards: watch.shards });
             }
         }
         self.watches.not_before = now.plus_millis(PRESENCE_STEP_MS);
@@ -97,14 +99,16 @@ impl Hub {
 
     /// How many read a topic that is at home here, by name and by pattern.
     pub(super) fn presence(&mut self, id: TopicId) -> Option<Presence> {
-        self.topics.get(id)?;
-        let mut readers = 0_u32;
-        for index in 0..self.matching(id).len() {
-            let pattern = self.matching(id)[index];
-            readers = readers.saturating_add(self.patterns.reader_count(pattern));
-        }
-        let home = self.topics[id].home.as_ref()?;
-        let (by_name, joins) = home.readers();
+        let (by_name, joins) = match self.topics.get(id)?.state {
+            State::Private { .. } => (1, 1),
+            _ => self.topics.home(id)?.readers(),
+        };
+        let patterns = match self.topics.home(id) {
+            Some(_) => Box::from(self.topics.match_patterns(id, &self.patterns, &mut 0)),
+            None => self.patterns.matching(self.topics.name(id)),
+        };
+        let count = |sum: u32, &pattern: &PatternId| sum.saturating_add(self.patterns.reader_count(pattern));
+        let readers = patterns.iter().fold(0, count);
         let leaves = joins.saturating_sub(u64::from(by_name));
         Some(Presence { readers: readers.saturating_add(by_name), joins, leaves })
     }
@@ -119,7 +123,7 @@ mod tests {
         MonoTime::ZERO.plus_millis(ms)
     }
 
-    fn counts(changes: &[PresenceChange]) -> Vec<(u32, u64, u64)> {
+    fn counts(changes: &[PresenceChange]) -> Vec<(u32, u64, ShardBits)> {
         changes.iter().map(|change| (change.presence.readers, change.presence.joins, change.shards)).collect()
     }
 

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::command::ShardId;
+use crate::command::{ShardBits, ShardId};
 use crate::limits::{LANE_PAYLOAD_LEN_MAX, MAILBOX_LEN, SHARDS_MAX, SPILL_LEN_MAX, SPILL_PAYLOAD_LEN_MAX};
 
 /// One shard's end of all lanes.
@@ -118,8 +118,8 @@ impl Mailbox {
     ///
     /// # Panics
     /// If mail is addressed to the shard itself, which handles its own without a mailbox.
-    pub fn post(&mut self, outgoing: &mut Outgoing) -> u64 {
-        let mut posted = 0;
+    pub fn post(&mut self, outgoing: &mut Outgoing) -> ShardBits {
+        let mut posted: ShardBits = 0;
         for (to, request) in outgoing.requests.drain(..) {
             let payload_len = request.payload_len();
             peer_mut(&mut self.peers, to).requests.add(request, payload_len);
@@ -293,7 +293,7 @@ fn peers_mut(peers: &mut [Option<Peer>]) -> impl Iterator<Item = (ShardId, &mut 
 /// Requests that the composition root may have under way to one shard.
 const CONTROL_LEN: usize = 16;
 /// The shortest lane, however many shards share the memory.
-const LANE_LEN_MIN: usize = 256;
+const LANE_LEN_MIN: usize = 64;
 
 #[cfg(test)]
 mod tests {

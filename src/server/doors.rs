@@ -26,7 +26,7 @@ impl Doors {
                 Place::Tcp(addr) => addr.to_string(),
                 Place::Unix(path) => path.display().to_string(),
             };
-            doors.add(listen, config.shards).map_err(|error| {
+            doors.add(listen, config).map_err(|error| {
                 let why = match error.kind() {
                     io::ErrorKind::AlreadyExists => "there is a file that is no socket".to_owned(),
                     _ => error.to_string(),
@@ -37,15 +37,15 @@ impl Doors {
         Ok(doors)
     }
 
-    fn add(&mut self, wanted: &Listen, shards: usize) -> io::Result<()> {
+    fn add(&mut self, wanted: &Listen, config: &Config) -> io::Result<()> {
         let (listeners, place) = match &wanted.place {
             Place::Tcp(addr) => {
-                let listeners = listen(*addr, shards)?;
+                let listeners = listen(*addr, config.shards, config.limits.silence_max())?;
                 let bound = listeners[0].local_addr()?;
                 (listeners, Place::Tcp(bound))
             }
             Place::Unix(path) => {
-                let (listeners, file) = listen_unix(path, shards)?;
+                let (listeners, file) = listen_unix(path, config.shards)?;
                 self.files.push(file);
                 (listeners, wanted.place.clone())
             }

@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::{Drainer, StartError};
-use crate::command::{ShardId, TopicImage};
-use crate::driver::{AsideFile, monotonic_now, overwrite_end, read_portions, set_aside, wall_millis};
+use crate::command::{ShardBits, ShardId, TopicImage, all_shards};
+use crate::driver::{AsideFile, Claim, monotonic_now, overwrite_end, read_portions, set_aside, wall_millis};
 use crate::hub;
 use crate::mailbox::{Portion, Request, SnapshotNumber};
 use crate::snapshot::{Decoder, Encoder, Snapshot, SnapshotError};
@@ -40,6 +40,20 @@ impl From<io::Error> for ReadError {
 }
 
 impl SnapshotSettings {
+    /// Makes the file ours, before anybody is let in.
+    ///
+    /// # Errors
+    /// If it is another process's: two would write over each other's topics.
+    pub(super) fn claim(&self) -> Result<Claim, StartError> {
+        Claim::on(&self.path).map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::ResourceBusy => "another process uses it".to_owned(),
+                _ => error.to_string(),
+            };
+            StartError(format!("cannot write the snapshot {}: {why}", self.path.display()))
+        })
+    }
+
     /// Reads the file. One that is not what it should be is set aside, and the gateway starts empty.
     ///
     /// # Errors
@@ -111,7 +125,7 @@ struct Open {
     file: AsideFile,
     encoder: Encoder,
     /// One bit a shard that has more.
-    waits: u64,
+    waits: ShardBits,
 }
 
 impl Writer {
@@ -153,7 +167,7 @@ impl Writer {
         let file = AsideFile::create(&self.settings.path).and_then(|mut file| file.write(&bytes).map(|()| file));
         match file {
             Ok(file) => {
-                let waits = u64::MAX >> (64 - self.shards);
+                let waits = all_shards(self.shards);
                 self.open = Some(Open { number, file, encoder, waits });
             }
             Err(error) => self.fail(&error),

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use super::Shard;
 use super::conn::Conn;
 use super::encoding::{ENCODINGS, Encoded, Encoding};
-use super::subscription::{Place, TargetId};
+use super::subscription::{Place, TargetId, TargetKind};
 use crate::buf::Segment;
 use crate::close::CloseReason;
-use crate::command::{Compression, ConnId, Publication};
+use crate::command::{Compression, ConnId, Publication, TopicName};
 use crate::hub::{TopicId, TopicRules};
 use crate::limits::{INFLATED_KEPT_LEN_MAX, INFLATED_PER_RECEIVE_MAX, STREAMS_MAX};
 use crate::transport::http::UpgradeRoute;
@@ -35,7 +35,7 @@ pub struct CompressionSettings {
     pub default: Compression,
     /// Payload bytes of the shortest message that is compressed for itself.
     pub threshold: u32,
-    /// `1..=9`, from fast to small.
+    /// `1..=9`, from fast to small; shared streams have `STREAM_LEVEL_MIN` at least.
     pub level: u8,
     /// The window of shared streams, in bits, `9..=15`.
     pub stream_window_bits: u8,
@@ -76,7 +76,7 @@ impl Agreed {
         self == Self::NONE
     }
 
-    /// Whether it follows the stream of its first topic.
+    /// Whether it follows the stream of the topic that stands first.
     pub fn is_in_stream(self) -> bool {
         self.0 & Self::IN_STREAM != 0
     }
@@ -224,8 +224,10 @@ struct Stream {
 #[derive(Debug)]
 pub(super) struct Compressor {
     settings: CompressionSettings,
-    /// By the bits of their windows; made when first needed.
+    /// Of messages that stand for themselves, by the bits of their windows; made when first needed.
     deflaters: [Option<Box<Deflater>>; 16],
+    /// Of all streams; likewise.
+    stream_deflater: Option<Box<Deflater>>,
     streams: HashMap<(TopicId, Encoding), Stream>,
     inflater: Option<Box<Inflater>>,
     /// Kept between messages so that they stop allocating.
@@ -240,6 +242,7 @@ impl Compressor {
         Self {
             settings,
             deflaters: Default::default(),
+            stream_deflater: None,
             streams: HashMap::new(),
             inflater: None,
             inflated: Vec::new(),
@@ -304,7 +307,10 @@ impl Compressor {
         message: &mut Vec<u8>,
     ) -> (Encoded, Encoded) {
         let CompressionSettings { level, stream_window_bits: bits, join_every, .. } = self.settings;
-        let deflater = deflater(&mut self.deflaters, bits, level);
+        let deflater = self.stream_deflater.get_or_insert_with(|| {
+            // Once for all who are in it, so that it may take its time.
+            Box::new(Deflater::new(bits, level.max(STREAM_LEVEL_MIN)))
+        });
         let stream = self.streams.entry((topic, encoding)).or_default();
         let (mut following, mut joining) = (Builder::default(), Builder::default());
         let (mut is_joined, mut is_begun) = (false, false);
@@ -346,7 +352,8 @@ impl Compressor {
 
     /// Appends a message that stands for itself as one frame, compressed if that is shorter.
     fn frame_alone(&mut self, window: Window, is_text: bool, message: &[u8], out: &mut Vec<u8>) {
-        let deflater = deflater(&mut self.deflaters, window.bits(), self.settings.level);
+        let (bits, level) = (window.bits(), self.settings.level);
+        let deflater = self.deflaters[usize::from(bits)].get_or_insert_with(|| Box::new(Deflater::new(bits, level)));
         self.deflated.clear();
         deflater.begin(&[]);
         deflater.deflate(message, &mut self.deflated);
@@ -387,10 +394,6 @@ impl Stream {
     }
 }
 
-fn deflater(deflaters: &mut [Option<Box<Deflater>>; 16], bits: u8, level: u8) -> &mut Deflater {
-    deflaters[usize::from(bits)].get_or_insert_with(|| Box::new(Deflater::new(bits, level)))
-}
-
 /// A run while it is encoded.
 #[derive(Debug, Default)]
 struct Builder {
@@ -425,6 +428,20 @@ impl Builder {
 }
 
 impl Shard {
+    /// Whether a topic that a connection is about to follow should stand first there, because it has a stream and what
+    /// stands there has none.
+    pub(super) fn brings_a_stream(&self, index: u32, topic: &TopicName) -> bool {
+        let conn = &self.conns[index];
+        let is_shared = |topic: &TopicName| {
+            self.settings.compression.of(&self.settings.rules, topic.as_str()) == Compression::Shared
+        };
+        let first_is_shared = || match conn.first.target.kind() {
+            TargetKind::Topic(first) => is_shared(&self.hub.name(first)),
+            TargetKind::Pattern(_) => false,
+        };
+        conn.agreed.keeps_context() && !conn.first.is_none() && is_shared(topic) && !first_is_shared()
+    }
+
     /// What is answered to an offer, and what is then agreed on; `None` to leave it.
     pub(super) fn agree(&self, route: &UpgradeRoute, offer: DeflateOffer) -> Option<(Agreed, DeflateAnswer)> {
         let CompressionSettings { default, stream_window_bits, .. } = self.settings.compression;
@@ -486,6 +503,9 @@ impl Shard {
     }
 }
 
+/// The fastest level of a stream: 3 to 7 us more a message than the fastest there is, for up to a quarter less of each
+/// reader's bytes (docs/BENCHMARKS.md).
+const STREAM_LEVEL_MIN: u8 = 4;
 /// Bytes of the shortest message that a stream takes in; nothing is won by shorter ones.
 const STREAM_MESSAGE_LEN_MIN: usize = 16;
 /// Bytes of a stream's history below which it takes in messages that do not get smaller by it.

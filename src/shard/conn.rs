@@ -145,6 +145,8 @@ impl Flag {
     pub const PACED: Self = Self(1 << 15);
     /// Any reason for not reading.
     pub const PAUSED: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
+    /// Any reason for which something happens when a send is out.
+    pub const HOLDS_ON: Self = Self(1 << 6 | 1 << 9 | 1 << 10 | 1 << 11);
     /// Any reason why a publication cannot go straight to the socket.
     pub const NOT_DIRECT: Self = Self(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 13 | 1 << 15);
 }

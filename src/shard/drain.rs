@@ -3,7 +3,7 @@
 use super::Shard;
 use super::conn::Session;
 use crate::close::CloseReason;
-use crate::command::{ConnId, Outbound, ShardId};
+use crate::command::{ConnId, Outbound, ShardBits, ShardId, all_shards};
 use crate::driver::Op;
 use crate::limits::{DRAIN_PER_TURN_MAX, RECONNECTS_PER_SECOND, RETRY_MS_MIN};
 use crate::mailbox::Request;
@@ -21,7 +21,7 @@ pub(super) struct Drain {
     /// The retry delays are spread over so many milliseconds.
     spread_ms: u64,
     /// One bit a shard that has no connection left.
-    drained: u64,
+    drained: ShardBits,
 }
 
 impl Drain {
@@ -58,7 +58,7 @@ impl Shard {
     /// Whether the shutdown is done, here and in every other shard.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let all = u64::MAX >> (64 - self.settings.shards);
+        let all = all_shards(self.settings.shards);
         self.drain.as_ref().is_some_and(|drain| drain.drained == all)
     }
 
@@ -103,7 +103,7 @@ impl Shard {
             self.ask_others(|| Request::Drained);
         }
         if is_late && let Some(drain) = &mut self.drain {
-            drain.drained = u64::MAX >> (64 - self.settings.shards);
+            drain.drained = all_shards(self.settings.shards);
         }
     }
 

@@ -156,6 +156,10 @@ impl Shard {
                 self.ask_history(topic, query, ticket);
             }
             Route::Follow(follow) => self.follow(id, *follow, request.is_chunked),
+            Route::Refused(error) => {
+                let body = error_body(error.code, error.message);
+                self.respond(id, error.status, JSON, &headers_of(error), &body);
+            }
             Route::Upgrade(_) => unreachable!("an upgrade is no request"),
         }
     }
@@ -334,15 +338,8 @@ impl Shard {
 
     /// Answers a request that cannot be served. Where the next one begins is not known, so the connection ends.
     pub(super) fn refuse_request(&mut self, id: ConnId, error: RouteError) {
-        let mut headers = Vec::new();
-        match error.status {
-            405 => headers.extend(error.allow.map(|allow| ("Allow", allow))),
-            426 => headers.extend([("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]),
-            503 | 429 => headers.push(("Retry-After", RETRY_AFTER_S)),
-            _ => {}
-        }
         let body = error_body(error.code, error.message);
-        let (status, headers) = (error.status, &*headers);
+        let (status, headers) = (error.status, &*headers_of(error));
         let slot = self.conns.get(id).and_then(|conn| conn.exchange.index());
         let is_head = slot.is_some_and(|slot| self.exchanges[slot].exchange.is_refused_head());
         let origin = slot.and_then(|slot| self.exchanges[slot].origin.take());
@@ -410,6 +407,16 @@ impl Shard {
     pub(super) fn take_waiting(&mut self, id: ConnId) -> Option<Waiting> {
         let slot = self.conns.get(id)?.exchange.index()?;
         self.exchanges[slot].waiting.take()
+    }
+}
+
+/// The header fields that belong to a refusal.
+fn headers_of(error: RouteError) -> Vec<(&'static str, &'static str)> {
+    match error.status {
+        405 => error.allow.map(|allow| ("Allow", allow)).into_iter().collect(),
+        426 => vec![("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+        503 | 429 => vec![("Retry-After", RETRY_AFTER_S)],
+        _ => Vec::new(),
     }
 }
 

@@ -101,7 +101,13 @@ impl Shard {
     fn join_topic(&mut self, id: ConnId, topic: TopicName, since: Option<Position>, last: bool, ticket: u32) {
         let topic_id = self.hub.ensure(&topic);
         self.hub.hold(topic_id, 1);
-        self.subscriptions.add(&mut self.conns, id.index, TargetId::topic(topic_id), Place::Waiting { ticket });
+        let (target, place) = (TargetId::topic(topic_id), Place::Waiting { ticket });
+        if self.brings_a_stream(id.index, &topic) {
+            let moved = self.subscriptions.add_first(&mut self.conns, id.index, target, place);
+            self.attach_again(moved);
+        } else {
+            self.subscriptions.add(&mut self.conns, id.index, target, place);
+        }
         let home = self.hub.home_of(topic.as_str());
         let polls = self.is_poll(id);
         if home == self.settings.shard {
@@ -353,7 +359,7 @@ impl Shard {
                 if is_last {
                     self.compressor.forget(topic_id);
                 }
-                let topic = self.hub.name(topic_id).clone();
+                let topic = self.hub.name(topic_id);
                 let home = self.hub.home_of(topic.as_str());
                 if home == self.settings.shard {
                     self.hub.leave(topic.as_str(), home, is_last);
@@ -389,6 +395,17 @@ impl Shard {
         }
     }
 
+    /// Puts a reader under its new key into the list of its target, if it is in it.
+    fn attach_again(&mut self, key: SubscriberKey) {
+        let Place::Attached(place) = self.subscriptions.place(&self.conns, key) else { return };
+        let (moved, new_place) = match self.subscriptions.target(&self.conns, key).kind() {
+            TargetKind::Topic(id) => (self.hub.detach(id, place), self.hub.attach(id, key)),
+            TargetKind::Pattern(id) => (self.hub.detach_pattern(id, place), self.hub.attach_pattern(id, key)),
+        };
+        self.note_move(moved, place);
+        self.subscriptions.set_place(&mut self.conns, key, Place::Attached(new_place));
+    }
+
     fn note_move(&mut self, moved: Option<SubscriberKey>, place: u32) {
         if let Some(moved) = moved {
             self.subscriptions.set_place(&mut self.conns, moved, Place::Attached(place));
@@ -407,7 +424,7 @@ impl Shard {
     pub(super) fn raw_topic(&self, id: ConnId) -> Option<TopicName> {
         let key = self.subscriptions.any(&self.conns[id.index], id.index)?;
         match self.subscriptions.target(&self.conns, key).kind() {
-            TargetKind::Topic(topic_id) => Some(self.hub.name(topic_id).clone()),
+            TargetKind::Topic(topic_id) => Some(self.hub.name(topic_id)),
             TargetKind::Pattern(_) => None,
         }
     }

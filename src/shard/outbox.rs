@@ -137,6 +137,23 @@ impl Outbox {
         (self.in_flight_len > 0).then_some(segments)
     }
 
+    /// Takes what waits if that is one segment and nothing is in flight or was left before; nothing is left here then.
+    pub fn take_only(&mut self) -> Option<Segment> {
+        if self.in_flight_len > 0 || self.backlog_len > 0 {
+            return None;
+        }
+        self.seal_tail();
+        if !self.control.is_empty() && self.queue.is_empty() {
+            self.queue.push_back(Segment::from(std::mem::take(&mut self.control)));
+        }
+        let only = if self.queue.len() == 1 && self.control.is_empty() { self.queue.pop_front() } else { None };
+        if only.is_some() {
+            self.len = 0;
+            self.guarded = 0;
+        }
+        only
+    }
+
     /// Takes what comes next up to so many bytes, at least one, and cuts the last segment where it is too long. Where the
     /// first is the rest of one that was begun, control frames go behind it.
     fn cut(&mut self, segments: &mut Vec<Segment>, len_max: usize, mut is_within: bool) {
@@ -217,8 +234,10 @@ impl Outbox {
         sent_len
     }
 
-    /// Notes what the driver could not send of a segment that never waited here.
+    /// Notes what the driver could not send of a segment that never waited here, or no longer. No control frame passes
+    /// it: it may be an opening handshake.
     pub fn adopt_rest(&mut self, sent_len: usize, rest: &mut Vec<Segment>) {
+        self.guarded += rest.len();
         let rest_len: usize = rest.iter().map(|segment| segment.len()).sum();
         self.len += rest_len;
         self.backlog_len += rest_len;
@@ -449,6 +468,34 @@ mod tests {
             is_behind.push(outbox.is_behind());
         }
         assert_eq!(is_behind, [true, false, false]);
+    }
+
+    #[test]
+    fn one_segment_is_taken_whole_and_what_comes_back_of_it_is_first() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.take_only().is_none(), "nothing waits");
+        outbox.reply(|out| out.extend_from_slice(b"HTTP"));
+        outbox.guard();
+        let only = outbox.take_only().expect("one waits");
+        assert_eq!((&only[..], outbox.len()), (&b"HTTP"[..], 0));
+        outbox.control(|out| out.push(b'!'));
+        let mut rest = vec![only];
+        outbox.adopt_rest(0, &mut rest);
+        assert_eq!(outbox.take_only().map(|_| ()), None, "what comes back is told of when it is out");
+        assert_eq!(text(&outbox.next_send(Vec::new(), usize::MAX).expect("both wait")), "HTTP!");
+    }
+
+    #[test]
+    fn what_is_more_than_one_segment_or_in_flight_is_not_taken_whole() {
+        let mut outbox = Outbox::default();
+        outbox.control(|out| out.push(b'!'));
+        assert_eq!(&outbox.take_only().expect("one waits")[..], b"!");
+        outbox.control(|out| out.push(b'?'));
+        outbox.reply(|out| out.push(b'a'));
+        assert!(outbox.take_only().is_none(), "two wait");
+        assert_eq!(text(&outbox.next_send(Vec::new(), usize::MAX).expect("both wait")), "?a");
+        outbox.reply(|out| out.push(b'b'));
+        assert!(outbox.take_only().is_none(), "there is one in flight");
     }
 
     #[test]

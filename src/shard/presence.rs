@@ -96,7 +96,7 @@ impl Shard {
         }
         if watched.readers.is_empty() {
             self.presence.topics.remove(&topic_id);
-            let topic = self.hub.name(topic_id).clone();
+            let topic = self.hub.name(topic_id);
             let home = self.hub.home_of(topic.as_str());
             if home == self.settings.shard {
                 self.hub.unwatch(topic.as_str(), home);
@@ -149,7 +149,7 @@ impl Shard {
     /// Tells readers a count, encoded once. Who is behind is told later, and then what holds by then.
     fn say_presence(&mut self, topic_id: TopicId, presence: Presence, readers: &[u32]) {
         let len_max = self.settings.limits.outbox_len_max as usize;
-        let topic = self.hub.name(topic_id).clone();
+        let topic = self.hub.name(topic_id);
         let outbound = Outbound::Presence { topic: topic.as_str(), presence };
         let mut encoded: Vec<(Encoding, Segment)> = Vec::new();
         for &index in readers {

@@ -15,7 +15,7 @@ use crate::mailbox::{Answer, Request};
 impl Shard {
     /// A topic's name, the one that this shard keeps if it knows the topic.
     pub(super) fn topic_name(&self, topic: &str) -> Option<TopicName> {
-        let known = self.hub.find(topic).map(|id| self.hub.name(id).clone());
+        let known = self.hub.find(topic).map(|id| self.hub.name(id));
         known.or_else(|| TopicName::parse(topic).ok())
     }
 

@@ -52,7 +52,7 @@ impl Shard {
         let Some((target, policy)) = asked else { return Terms::default() };
         let rule = self.rule(topic);
         let subscription = policy.max_rate.map(|rate| (LaneKey::Subscription(target), rate));
-        let own = rule.max_rate.map(|rate| (LaneKey::Topic(self.hub.name(topic).clone()), rate));
+        let own = rule.max_rate.map(|rate| (LaneKey::Topic(self.hub.name(topic)), rate));
         let (rate, outer) = match (subscription, own) {
             (Some((key, asked)), Some((_, allowed))) if target == by_name => (Some((key, asked.min(allowed))), None),
             (subscription, Some(own)) => (Some(own), subscription),
@@ -79,12 +79,12 @@ impl Shard {
     /// What the configuration says of a topic: the last one that was asked for is remembered, since one run asks for all
     /// its readers.
     fn rule(&mut self, topic: TopicId) -> TopicSettings {
-        let name = self.hub.name(topic);
+        let name = self.hub.text(topic);
         match &self.last_rule {
-            Some((last, settings)) if last == name => *settings,
+            Some((last, settings)) if last.as_str() == name => *settings,
             _ => {
-                let settings = self.settings.rules.find(name.as_str());
-                self.last_rule = Some((name.clone(), settings));
+                let settings = self.settings.rules.find(name);
+                self.last_rule = Some((self.hub.name(topic), settings));
                 settings
             }
         }

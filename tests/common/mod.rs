@@ -118,9 +118,20 @@ impl Gateway {
     }
 }
 
+/// The program, without what the environment has for it or for these tests; `scripts/test.sh` may say which driver.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fanwire"));
+    let ours = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let ours = ours.filter(|name| name.starts_with("FANWIRE_") && name != "FANWIRE_DRIVER");
+    for name in ours {
+        command.env_remove(name);
+    }
+    command
+}
+
 impl Process {
     fn spawn(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fanwire"))
+        let mut child = program()
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

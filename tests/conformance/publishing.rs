@@ -4,6 +4,7 @@ use crate::common::{Frame, Gateway, Response, Socket};
 use crate::{Case, case};
 
 const MESSAGE_LEN_MAX: usize = 1024 * 1024;
+const REFUSED_BODY_LEN_MAX: usize = 64 * 1024;
 
 pub fn cases() -> Vec<Case> {
     [requests(), bodies(), chunked(), batches()].into_iter().flatten().collect()
@@ -77,9 +78,9 @@ fn requests() -> Vec<Case> {
         case("RFC 9110 9.3.2", "a HEAD that is refused is answered without a body", |gateway| {
             for path in ["/nothing", "/publish"] {
                 let mut socket = gateway.connect();
-                socket.write(get(path).replace("GET", "HEAD"));
+                socket.write([get(path).replace("GET", "HEAD"), get("/healthz")].concat());
                 assert!(matches!(socket.read_response(false).status, 404 | 405));
-                socket.expect_end();
+                socket.expect_http_status(200);
             }
         }),
         case("RFC 9112 3.2.2", "a target with scheme and host is understood", |gateway| {
@@ -99,6 +100,45 @@ fn requests() -> Vec<Case> {
                 } else {
                     socket.write(get("/healthz")).expect_http_status(200);
                 }
+            }
+        }),
+        case("RFC 9112 9.3", "a request refused for what it asks leaves the connection to the next", |gateway| {
+            let mut socket = gateway.connect();
+            let long = "*".repeat(REFUSED_BODY_LEN_MAX);
+            let put = post("judge.put", "body").replace("POST", "PUT");
+            let chunked = post_chunked("a..b", "5\r\nhello\r\n0\r\n\r\n");
+            let [nothing, many] = ["/nothing", "/publish"].map(get);
+            for (request, status) in [
+                (nothing.clone(), 404),
+                (many, 405),
+                (put, 405),
+                (post("a..b", &long), 400),
+                (chunked, 400),
+                (get("/poll?topic=a..b"), 400),
+                (get("/topics/judge%zz"), 400),
+            ] {
+                let requests = [request, get("/healthz")].concat();
+                for piece_len in [requests.len(), if requests.len() < 1000 { 1 } else { 997 }] {
+                    socket.write_in_pieces(&requests, piece_len).expect_http_status(status);
+                    socket.expect_http_status(200);
+                }
+            }
+            socket.write(nothing.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).expect_http_status(404);
+            socket.expect_orderly_end();
+        }),
+        case("RFC 9112 9.3", "a refused request with too much behind it, or that waits or upgrades, ends", |gateway| {
+            let long = "*".repeat(REFUSED_BODY_LEN_MAX);
+            let chunks = format!("10000\r\n{long}\r\n1\r\n*\r\n0\r\n\r\n");
+            for (request, statuses) in [
+                (post("a..b", &format!("{long}*")), &[400][..]),
+                (post_chunked("a..b", &chunks), &[413]),
+                (post_chunked("a..b", "zz\r\n"), &[400]),
+                (post("a..b", "body").replace("Content-", "Expect: 100-continue\r\nContent-"), &[400]),
+                (get("/nothing").replace("\r\n\r\n", "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"), &[404]),
+            ] {
+                let mut socket = gateway.connect();
+                socket.write(&request).expect_http_status_of(statuses);
+                socket.expect_end();
             }
         }),
         case("protocol", "health, readiness and metrics are told", |gateway| {

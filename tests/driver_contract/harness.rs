@@ -168,6 +168,9 @@ pub struct RealHarness<D> {
     hoard: Vec<File>,
 }
 
+/// Long enough that no case comes to it.
+const SILENCE_MAX: Duration = Duration::from_secs(600);
+
 struct Peer {
     stream: Option<TcpStream>,
     end: Option<PeerEnd>,
@@ -192,7 +195,7 @@ impl<D: RealDriver> Harness for RealHarness<D> {
     const IS_LATE: bool = false;
 
     fn open(_seed: u64) -> Self {
-        let listeners = listen((Ipv4Addr::LOCALHOST, 0).into(), 1).expect("loopback has a free port");
+        let listeners = listen((Ipv4Addr::LOCALHOST, 0).into(), 1, SILENCE_MAX).expect("loopback has a free port");
         let addr = listeners[0].local_addr().expect("it is bound");
         let driver = D::open(listeners, CAPACITY);
         Self { driver, addr, peers: Vec::new(), reachable: None, refusing: None, hoard: Vec::new() }

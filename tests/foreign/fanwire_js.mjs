@@ -1,4 +1,4 @@
-// fanwire.js in Node, with npm `ws` for its WebSocket, and in Chromium: node fanwire_js.mjs PATH_OF_THE_BINARY [--quick]
+// fanwire.js in Node, with npm `ws` for its WebSocket, and in browsers: node fanwire_js.mjs PATH_OF_THE_BINARY [--quick]
 // Every door, the way down from one to the next, and that a cut or a restart makes no hole.
 
 import { spawn } from 'node:child_process';
@@ -374,51 +374,53 @@ await judge.check('a listener that throws does not end the feed', async () => {
 if (quick !== '--quick') {
   const { launch } = await import('./browser.mjs');
   const source = await readFile(new URL('../../clients/js/fanwire.js', import.meta.url), 'utf8');
-  const browser = await launch();
-  for (const door of DOORS) {
-    await judge.check(`Chromium, ${door}: it follows, is cut off, and comes back without a hole`, async () => {
+  for (const name of ['chromium', 'firefox']) {
+    const browser = await launch(name);
+    for (const door of DOORS) {
+      await judge.check(`${name}, ${door}: it follows, is cut off, and comes back without a hole`, async () => {
+        const way = await relay(main.port);
+        const page = await browser.newPage();
+        await page.goto(`${way.origin}/healthz`);
+        const topic = `js.${name}.${door}`;
+        await page.evaluate(async ([source, door, topic]) => {
+          const { Fanwire } = await import(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })));
+          window.inbox = [];
+          window.gaps = 0;
+          window.client = new Fanwire(undefined, { doors: [door], retryMinMs: 20, retryMaxMs: 200 });
+          window.client.addEventListener('gap', () => (window.gaps += 1));
+          window.client.subscribe(topic, ({ data }) => window.inbox.push(data));
+        }, [source, door, topic]);
+        await page.waitForFunction((door) => window.client.door === door, door);
+        await say(main.origin, topic, 1, 10);
+        await page.waitForFunction(() => window.inbox.length === 10);
+        way.isClosed = true;
+        way.cut();
+        await say(main.origin, topic, 11, 20);
+        way.isClosed = false;
+        await page.waitForFunction(() => window.inbox.length >= 20);
+        equal(await page.evaluate(() => [window.inbox, window.gaps]), [numbers(1, 20), 0]);
+        await page.close();
+        way.close();
+      });
+    }
+    await judge.check(`${name}: where WebSockets are refused it takes sse, and goes back`, async () => {
       const way = await relay(main.port);
+      way.refusesUpgrades = true;
       const page = await browser.newPage();
       await page.goto(`${way.origin}/healthz`);
-      const topic = `js.page.${door}`;
-      await page.evaluate(async ([source, door, topic]) => {
+      await page.evaluate(async (source) => {
         const { Fanwire } = await import(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })));
-        window.inbox = [];
-        window.gaps = 0;
-        window.client = new Fanwire(undefined, { doors: [door], retryMinMs: 20, retryMaxMs: 200 });
-        window.client.addEventListener('gap', () => (window.gaps += 1));
-        window.client.subscribe(topic, ({ data }) => window.inbox.push(data));
-      }, [source, door, topic]);
-      await page.waitForFunction((door) => window.client.door === door, door);
-      await say(main.origin, topic, 1, 10);
-      await page.waitForFunction(() => window.inbox.length === 10);
-      way.isClosed = true;
-      way.cut();
-      await say(main.origin, topic, 11, 20);
-      way.isClosed = false;
-      await page.waitForFunction(() => window.inbox.length >= 20);
-      equal(await page.evaluate(() => [window.inbox, window.gaps]), [numbers(1, 20), 0]);
+        window.client = new Fanwire(location.origin, { betterDoorMs: 100 });
+        window.client.subscribe('js.fall', () => {});
+      }, source);
+      await page.waitForFunction(() => window.client.door === 'sse');
+      way.refusesUpgrades = false;
+      await page.waitForFunction(() => window.client.door === 'ws');
       await page.close();
       way.close();
     });
+    await browser.close();
   }
-  await judge.check('Chromium: where WebSockets are refused it takes sse, and goes back', async () => {
-    const way = await relay(main.port);
-    way.refusesUpgrades = true;
-    const page = await browser.newPage();
-    await page.goto(`${way.origin}/healthz`);
-    await page.evaluate(async (source) => {
-      const { Fanwire } = await import(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })));
-      window.client = new Fanwire(location.origin, { betterDoorMs: 100 });
-      window.client.subscribe('js.page.fall', () => {});
-    }, source);
-    await page.waitForFunction(() => window.client.door === 'sse');
-    way.refusesUpgrades = false;
-    await page.waitForFunction(() => window.client.door === 'ws');
-    await page.close();
-    way.close();
-  });
-  await browser.close();
 }
 
 await main.stop('SIGTERM');

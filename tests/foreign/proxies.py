@@ -1,6 +1,8 @@
-"""nginx and HAProxy, as docs/DEPLOY.md sets them up, before two gateways each: python proxies.py FANWIRE"""
+"""nginx and HAProxy, as docs/DEPLOY.md sets them up, before two gateways each, and every door through them, before one:
+python proxies.py FANWIRE"""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -115,6 +117,147 @@ async def judge(name, port, trust):
     print(f"ok      proxies: {name}")
 
 
+class Response:
+    """A GET whose body is read line by line as it comes, each wait bounded."""
+
+    def __init__(self, port, trust, path, headers={}):
+        self.link = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=HANG_S)
+        self.link.request("GET", path, headers=headers)
+        self.answer = self.link.getresponse()
+        self.status = self.answer.status
+
+    def line(self):
+        text = self.answer.readline()
+        assert text, "the response ended"
+        return text.decode().rstrip("\n")
+
+    def object(self):
+        """The next line of `/stream`."""
+        while not (text := self.line()):
+            pass
+        return json.loads(text)
+
+    def event(self):
+        """The next event of `/sse` as id, name and data."""
+        fields = {}
+        while text := self.line():
+            name, _, value = text.partition(": ")
+            fields[name] = value
+        return (fields["id"], fields["event"], fields["data"]) if "event" in fields else self.event()
+
+    def close(self):
+        # Reading on would never end.
+        self.answer.close()
+        self.link.close()
+
+
+def judge_doors(name, port, trust):
+    """Every door through a proxy: messages come as they are said, and a reader that was away misses none."""
+
+    def publish(topic, number):
+        status, body = request(port, trust, "POST", f"/publish/door.{topic}", b"%d" % number)
+        assert status == 200, (status, body)
+
+    def follow(path, headers={}):
+        response = Response(port, trust, path, headers)
+        assert response.status == 200, response.status
+        return response
+
+    # Each message is read before the next is said: what a proxy kept to itself would be waited for in vain.
+    reader = follow("/sse?topic=door.sse")
+    position, event, _ = reader.event()
+    assert event == ".joined", event
+    for number in range(1, 4):
+        publish("sse", number)
+        position, *rest = reader.event()
+        assert rest == ["door.sse", str(number)], rest
+    reader.close()
+    publish("sse", 4)
+    publish("sse", 5)
+    reader = follow("/sse?topic=door.sse", {"Last-Event-ID": position})
+    _, event, joined = reader.event()
+    assert event == ".joined" and '"recovered":true' in joined, joined
+    assert [reader.event()[2] for _ in range(2)] == ["4", "5"]
+    reader.close()
+
+    reader = follow("/stream?topic=door.stream")
+    epoch = reader.object()["topics"]["door.stream"]["epoch"]
+    for number in range(1, 4):
+        publish("stream", number)
+        push = reader.object()
+        assert push == {"t": "door.stream", "o": number, "d": number}, push
+    reader.close()
+    publish("stream", 4)
+    publish("stream", 5)
+    reader = follow(f"/stream?topic=door.stream&since={epoch}-3")
+    assert reader.object()["topics"]["door.stream"]["recovered"] is True
+    assert [reader.object()["d"] for _ in range(2)] == [4, 5]
+    reader.close()
+
+    def poll(since, timeout="20s"):
+        response = Response(port, trust, f"/poll?topic=door.poll&timeout={timeout}{since}")
+        body, position = response.answer.read(), response.answer.headers["Fanwire-Since"]
+        response.link.close()
+        return response.status, [push["d"] for push in json.loads(body)["messages"]] if body else [], f"&since={position}"
+
+    status, heard, since = poll("", "0s")
+    assert (status, heard) == (204, []), (status, heard)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for number in range(1, 4):
+            waiting = pool.submit(poll, since)
+            publish("poll", number)
+            status, heard, since = waiting.result()
+            assert (status, heard) == (200, [number]), (status, heard)
+    publish("poll", 4)
+    publish("poll", 5)
+    status, heard, since = poll(since)
+    assert (status, heard) == (200, [4, 5]), (status, heard)
+    assert poll(since, "100ms") == (204, [], since)
+    print(f"ok      proxies: /sse, /stream and /poll, with resuming, through {name}")
+
+
+async def judge_websocket(name, port, trust, sees_http):
+    """The same over `/ws`."""
+    options = {"ssl": trust, "compression": None, "open_timeout": HANG_S}
+
+    async def follow(since):
+        it = await connect(f"wss://127.0.0.1:{port}/ws", **options)
+        await it.send(json.dumps({"op": "sub", "topics": ["door.ws"], "since": since}))
+        return it, json.loads(await asyncio.wait_for(it.recv(), HANG_S))["topics"]["door.ws"]
+
+    async def publish(number):
+        status, _ = await asyncio.to_thread(request, port, trust, "POST", "/publish/door.ws", b"%d" % number)
+        assert status == 200, status
+
+    async def hear(it):
+        return json.loads(await asyncio.wait_for(it.recv(), HANG_S))["d"]
+
+    # One browser that cannot take what all are answered is not offered compression; another is.
+    for system, wanted in [("Version/15.2 Safari/605.1.15", []), ("Version/15.4 Safari/605.1.15", ["permessage-deflate"])]:
+        browser = f"Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) {system}"
+        it = await connect(f"wss://127.0.0.1:{port}/ws", ssl=trust, user_agent_header=browser, open_timeout=HANG_S)
+        assert [extension.name for extension in it.protocol.extensions] == (wanted if sees_http else ["permessage-deflate"]), browser
+        await it.close()
+
+    it, joined = await follow({})
+    for number in range(1, 4):
+        await publish(number)
+        assert await hear(it) == number
+    await it.close()
+    await publish(4)
+    await publish(5)
+    it, joined = await follow({"door.ws": f"{joined['epoch']}-3"})
+    assert joined["recovered"] is True
+    assert [await hear(it), await hear(it)] == [4, 5]
+    await it.close()
+    print(f"ok      proxies: /ws, with resuming, through {name}")
+
+
+async def judge_every_door(name, port, trust, sees_http=True):
+    await judge_websocket(name, port, trust, sees_http)
+    await asyncio.to_thread(judge_doors, name, port, trust)
+
+
 def accepted(gateway):
     link = http.client.HTTPConnection("127.0.0.1", gateway.ports[0], timeout=HANG_S)
     # The first listener wants no header of an address that is not trusted; here it is, so this is one.
@@ -124,6 +267,55 @@ def accepted(gateway):
     text = link.getresponse().read().decode()
     lines = [line for line in text.splitlines() if line.startswith("fanwire_handshakes_total{")]
     return sum(int(line.split()[-1]) for line in lines)
+
+
+async def start_nginx(stack, folder, cert, key, gateways):
+    """nginx of the page before two gateways; its port."""
+    port = free_port()
+    folder.mkdir()
+    text = fill(
+        block("nginx"),
+        {
+            "127.0.0.1:8081": f"127.0.0.1:{gateways[0].ports[0]}",
+            "127.0.0.1:8082": f"127.0.0.1:{gateways[1].ports[0]}",
+            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+            "/etc/ssl/fanwire.pem": cert,
+            "/etc/ssl/fanwire.key": key,
+            "worker_connections 100000;": "worker_connections 500;",
+            # What a distribution's own file says elsewhere.
+            "http {\n": "http {\n    access_log off;\n"
+            + "".join(
+                f"    {kind}_temp_path {folder}/{kind};\n"
+                for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            ),
+        },
+    )
+    own = f"daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log stderr warn;\n"
+    (folder / "nginx.conf").write_text(own + text)
+    nginx = stack.enter_context(Process("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")))
+    await until_it_listens(nginx.child, port)
+    return port
+
+
+async def start_haproxy(stack, file, both, gateways):
+    """HAProxy of the page before two gateways; its ports for HTTP and for bytes."""
+    http_port, tcp_port = free_port(), free_port()
+    text = fill(
+        block("haproxy"),
+        {
+            "127.0.0.1:8081": f"127.0.0.1:{gateways[0].ports[0]}",
+            "127.0.0.1:8082": f"127.0.0.1:{gateways[1].ports[0]}",
+            "127.0.0.1:8083": f"127.0.0.1:{gateways[0].ports[1]}",
+            "127.0.0.1:8084": f"127.0.0.1:{gateways[1].ports[1]}",
+            "bind :443 ": f"bind 127.0.0.1:{http_port} ",
+            "bind :8443": f"bind 127.0.0.1:{tcp_port}",
+            "/etc/ssl/fanwire-both.pem": both,
+        },
+    )
+    file.write_text("global\n    maxconn 1000\n" + text)
+    haproxy = stack.enter_context(Process("haproxy", "-db", "-f", str(file)))
+    await until_it_listens(haproxy.child, http_port)
+    return http_port, tcp_port
 
 
 async def main():
@@ -140,28 +332,7 @@ async def main():
 
         trusted = ["--proxy-trusted", "127.0.0.0/8", "--connections-per-ip-max", "100"]
         plain = [stack.enter_context(Gateway(*trusted)) for _ in range(2)]
-        nginx_port = free_port()
-        text = fill(
-            block("nginx"),
-            {
-                "127.0.0.1:8081": f"127.0.0.1:{plain[0].ports[0]}",
-                "127.0.0.1:8082": f"127.0.0.1:{plain[1].ports[0]}",
-                "listen 443 ssl": f"listen 127.0.0.1:{nginx_port} ssl",
-                "/etc/ssl/fanwire.pem": cert,
-                "/etc/ssl/fanwire.key": key,
-                "worker_connections 100000;": "worker_connections 500;",
-                # What a distribution's own file says elsewhere.
-                "http {\n": "http {\n    access_log off;\n"
-                + "".join(
-                    f"    {kind}_temp_path {folder}/{kind};\n"
-                    for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                ),
-            },
-        )
-        own = f"daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log stderr warn;\n"
-        (folder / "nginx.conf").write_text(own + text)
-        nginx = stack.enter_context(Process("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")))
-        await until_it_listens(nginx.child, nginx_port)
+        nginx_port = await start_nginx(stack, folder / "nginx", cert, key, plain)
         await judge("nginx, TLS and HTTP", nginx_port, trust)
         for gateway in plain:
             gateway.greeting = b""
@@ -172,22 +343,7 @@ async def main():
         headers = [*trusted, "--proxy-protocol", "v1v2"]
         tls = ["--listen", "https://127.0.0.1:0", "--tls-cert", str(cert), "--tls-key", str(key)]
         behind = [stack.enter_context(Gateway(*tls, *headers)) for _ in range(2)]
-        http_port, tcp_port = free_port(), free_port()
-        text = fill(
-            block("haproxy"),
-            {
-                "127.0.0.1:8081": f"127.0.0.1:{behind[0].ports[0]}",
-                "127.0.0.1:8082": f"127.0.0.1:{behind[1].ports[0]}",
-                "127.0.0.1:8083": f"127.0.0.1:{behind[0].ports[1]}",
-                "127.0.0.1:8084": f"127.0.0.1:{behind[1].ports[1]}",
-                "bind :443 ": f"bind 127.0.0.1:{http_port} ",
-                "bind :8443": f"bind 127.0.0.1:{tcp_port}",
-                "/etc/ssl/fanwire-both.pem": both,
-            },
-        )
-        (folder / "haproxy.cfg").write_text("global\n    maxconn 1000\n" + text)
-        haproxy = stack.enter_context(Process("haproxy", "-db", "-f", str(folder / "haproxy.cfg")))
-        await until_it_listens(haproxy.child, http_port)
+        http_port, tcp_port = await start_haproxy(stack, folder / "haproxy.cfg", both, behind)
         await judge("HAProxy, TLS and HTTP, PROXY headers", http_port, trust)
         await judge("HAProxy, bytes and PROXY headers, TLS by the gateway", tcp_port, trust)
         for gateway in behind:
@@ -196,13 +352,25 @@ async def main():
         assert min(shares) > 4, f"both instances have their part: {shares}"
         print("ok      proxies: HAProxy shares connections between both")
 
+        # Instances share no topics, so that one is all that a reader can come back to.
+        history = ["--topics", "door.> history=100"]
+        one = stack.enter_context(Gateway(*trusted, *history))
+        port = await start_nginx(stack, folder / "nginx-doors", cert, key, [one, one])
+        await judge_every_door("nginx", port, trust)
+        one = stack.enter_context(Gateway(*tls, *headers, *history))
+        ports = await start_haproxy(stack, folder / "haproxy-doors.cfg", both, [one, one])
+        await judge_every_door("HAProxy, TLS and HTTP", ports[0], trust)
+        one = stack.enter_context(Gateway(*tls, *headers, *history))
+        ports = await start_haproxy(stack, folder / "haproxy-bytes.cfg", both, [one, one])
+        await judge_every_door("HAProxy, bytes", ports[1], trust, sees_http=False)
+
         path = folder / "fanwire.sock"
         stack.enter_context(Gateway("--listen", f"unix:{path}"))
         async with unix_connect(str(path), "ws://localhost/echo", compression=None) as it:
             await it.send("through a file")
             assert await asyncio.wait_for(it.recv(), HANG_S) == "through a file"
         print("ok      proxies: a socket's file")
-    print("6 passed, 0 failed")
+    print("12 passed, 0 failed")
 
 
 asyncio.run(main())

@@ -4,7 +4,7 @@ use fanwire::close::CloseReason;
 use fanwire::driver::sim::PeerEnd;
 use fanwire::limits::{Limits, REPLY_BACKLOG_LEN_MAX};
 
-use crate::world::{World, get, post};
+use crate::world::{World, get, handshake, post};
 
 const VALUE_LEN: usize = 100_000;
 
@@ -27,6 +27,38 @@ fn pipelined_requests_whose_answers_are_not_read_are_not_answered() {
     assert!(waits <= REPLY_BACKLOG_LEN_MAX + 2 * VALUE_LEN, "{waits} bytes wait");
     let heard = world.hear_for(peer, requests * VALUE_LEN / 2048);
     assert_eq!(heard.matches("HTTP/1.1 200 OK").count(), requests, "all are answered once they are read");
+}
+
+#[test]
+fn no_line_end_in_a_topic_an_id_or_a_key_reaches_an_answer() {
+    let forged = "a%0d%0aX:%20y";
+    let batch =
+        |line: &str| format!("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{line}", line.len());
+    for (request, code) in [
+        (post(forged, "1"), "bad_topic"),
+        (get(&format!("/topics/{forged}")), "bad_topic"),
+        (get(&format!("/topics/{forged}/history")), "bad_topic"),
+        (get(&format!("/topics/a/history?since={forged}")), "bad_request"),
+        (get(&format!("/poll?topic={forged}")), "bad_topic"),
+        (get(&format!("/poll?topic=a&since={forged}")), "bad_request"),
+        (handshake(&format!("/raw/{forged}")), "bad_topic"),
+        (handshake(&format!("/raw/a?since={forged}")), "bad_request"),
+        (batch("{\"topic\":\"a\\r\\nX: y\",\"data\":1}"), "bad_topic"),
+        (batch("{\"topic\":\"a\",\"data\":1,\"message_id\":\"a\\r\\nX: y\"}"), "bad_request"),
+        (batch("{\"topic\":\"a\",\"data\":1,\"if_match\":\"1-1\\r\\nX: y\"}"), "bad_request"),
+        (post("a", "1").replacen("\r\n", "\r\nFanwire-Id: a\rX: y\r\n", 1), "bad_request"),
+        (post("a", "1").replacen("\r\n", "\r\nFanwire-Key: a\0X: y\r\n", 1), "bad_request"),
+    ] {
+        let mut world = World::new(1, 1 << 16, Limits::default());
+        let peer = world.connect(0);
+        world.say(peer, request.as_bytes());
+        let heard = world.hear_for(peer, 4);
+        assert!(heard.contains(&format!("\"code\":\"{code}\"")), "{request}\n{heard}");
+        assert!(!heard.lines().any(|line| line.starts_with("X: y")), "{request}\n{heard}");
+        world.net.close(peer);
+        world.turns(3);
+        world.assert_empty();
+    }
 }
 
 #[test]

@@ -106,6 +106,35 @@ fn lines_are_chunks_to_who_knows_them() {
 }
 
 #[test]
+fn no_payload_is_more_than_one_line_or_event() {
+    let mut world = World::new(1, 1 << 16, Limits::default());
+    // Both are JSON, whose line ends say nothing, and would be a message and an event of another topic.
+    let payloads = [
+        "[\n{\"t\":\"forged\",\"o\":1,\"d\":2}\r\n]",
+        "[\n\nid: 1-9\revent: forged\r\ndata: 2\n\n]",
+        "\n\nevent: forged\n\n",
+    ];
+    say(&mut world, "a", payloads[0]);
+    let (lines, mut heard) = follow(&mut world, 0, "/stream?topic=a");
+    let (all_lines, _) = follow(&mut world, 0, "/stream?topic=*");
+    let (events, mut heard_events) = follow(&mut world, 0, "/sse?topic=a");
+    for payload in payloads {
+        say(&mut world, "a", payload);
+        heard.push_str(&world.hear(lines));
+        heard.push_str(&world.hear(all_lines));
+        heard_events.push_str(&world.hear(events));
+    }
+    let body = heard.split("\r\n\r\n").skip(1).collect::<Vec<_>>().join("\n");
+    let pushes: Vec<&str> = body.lines().filter(|line| line.contains("forged")).collect();
+    assert_eq!(pushes.len(), 7, "{heard}");
+    assert!(pushes.iter().all(|line| line.starts_with("{\"t\":\"a\",\"o\":")), "{heard}");
+    assert!(heard_events.contains("data: event: forged\ndata: \ndata: \n\n"), "{heard_events}");
+    for line in heard_events.split(['\r', '\n']).filter(|line| line.contains("forged")) {
+        assert!(line.starts_with("data: "), "{line}");
+    }
+}
+
+#[test]
 fn a_garbled_last_event_id_is_a_position_that_is_not_known() {
     let mut world = World::new(1, 1 << 16, Limits::default());
     say(&mut world, "a", "last");

@@ -1,12 +1,10 @@
 //! Which certificate a client gets, what happens when the files change, and files that are of no use.
 
-use std::process::Command;
-
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::version::TLS13;
 
-use crate::common::Socket;
 use crate::common::authority::{Authority, Folder};
+use crate::common::{Socket, program};
 use crate::{World, assert_echo, shown, wait_for};
 
 #[test]
@@ -134,8 +132,8 @@ fn files_of_no_use_are_one_line_and_exit_code_2() {
 }
 
 fn assert_exit_2(cert: &str, key: &str, part: &str) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fanwire"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key]).env_clear();
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key]);
     let output = command.output().expect("the program starts");
     let err = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(2), "{err}");

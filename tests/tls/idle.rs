@@ -32,6 +32,14 @@ fn silent_connections_hold_no_records() {
     for reader in &mut readers {
         reader.expect_text("all of you");
     }
+    // More than a record holds, and an answer to it.
+    let long = "x".repeat(20_000);
+    publisher.send(Frame::text(&*long));
+    for reader in &mut readers {
+        reader.expect_text(&*long).send(Frame::ping("heard")).expect_pong("heard");
+    }
+    let grown = memory_len(world.gateway.pid()) as f64 - memory_of_all as f64;
+    println!("{:.0} bytes more of each after a message of 10 and one of 20,000 bytes", grown / wanted as f64);
     assert_eq!(world.metric("fanwire_outbox_bytes"), 0);
     assert_eq!(world.metric("fanwire_blocks_in_use"), 0);
     assert_echo(&mut world.websocket("/echo"), "and on");

@@ -1,10 +1,10 @@
 //! Proxies before the gateway: PROXY headers, `X-Forwarded-For`, a socket file.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::common::authority::Folder;
-use crate::common::{Frame, Gateway, Socket, Wire};
+use crate::common::{Frame, Gateway, Socket, Wire, program};
 use crate::{World, assert_echo, connect_tls};
 
 const TRUSTED: [&str; 2] = ["--proxy-trusted", "127.0.0.0/8"];
@@ -152,12 +152,8 @@ fn a_socket_file_serves_all_shards_and_goes_with_the_gateway() {
         reader.expect_text(&body);
     }
 
-    let second = Command::new(env!("CARGO_BIN_EXE_fanwire"))
-        .args(["serve", "--listen", &place])
-        .env_clear()
-        .stdout(Stdio::null())
-        .output()
-        .expect("the program starts");
+    let second =
+        program().args(["serve", "--listen", &place]).stdout(Stdio::null()).output().expect("the program starts");
     let err = String::from_utf8(second.stderr).expect("text");
     assert_eq!(second.status.code(), Some(2), "{err}");
     assert!(err.starts_with(&format!("fanwire: cannot listen on {path}: ")) && err.lines().count() == 1, "{err}");

@@ -47,6 +47,8 @@ Examples:
 enum Command {
     /// Hold connections that do nothing: memory of each, idle CPU
     Hold(Hold),
+    /// Hold connections with a topic of their own beside a shared one, tell all and single ones things, drop some at once
+    Million(Million),
     /// Publish to readers, in a closed window or at a rate: CPU of a delivery, latency, reach
     Fanout(Fanout),
     /// Send messages that come back
@@ -81,6 +83,35 @@ struct Hold {
     /// Then publish so many messages, one a second, and see whether they reach everybody
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=3_600))]
     broadcast: u32,
+    #[command(flatten)]
+    payload: Payload,
+}
+
+#[derive(Args, Debug)]
+struct Million {
+    #[command(flatten)]
+    common: Common,
+    /// How long to say nothing, once they are all there
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = value::duration_ms)]
+    idle: u64,
+    /// Messages to all, each when the one before has arrived: before they are kept, and after they came back
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    broadcasts: u32,
+    /// How long to keep them then
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = value::duration_ms)]
+    keep: u64,
+    /// Messages a second meanwhile, each to the own topic of one of them, by chance
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = value::rate)]
+    rate: f64,
+    /// Also a message to all every so often meanwhile; none unless given
+    #[arg(long, value_name = "TIME", value_parser = value::duration_ms)]
+    broadcast_every: Option<u64>,
+    /// How many drop at once
+    #[arg(long, value_name = "SHARE", default_value = "10%", value_parser = value::permille)]
+    share: u32,
+    /// It is an error if one is not pinged while they are kept
+    #[arg(long)]
+    pinged: bool,
     #[command(flatten)]
     payload: Payload,
 }
@@ -241,8 +272,23 @@ fn meant(command: Command, typed: Vec<String>) -> Result<Meant, String> {
         Command::Compare(args) => return Ok(Meant::Compare(Box::new(Comparison::new(args)?))),
         Command::Hold(Hold { common, topics, duration, broadcast, payload }) => {
             let traffic = Traffic { topics, publishers: 1, payload };
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
             (common, run, Scenario::Hold { duration_ms: duration, broadcasts: broadcast })
+        }
+        Command::Million(million) => {
+            let common = million.common.with_own_topics();
+            let traffic = Traffic { topics: 1, publishers: 1, payload: million.payload };
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
+            let phases = scenario::Million {
+                idle_ms: million.idle,
+                broadcasts: million.broadcasts,
+                keep_ms: million.keep,
+                per_second: million.rate,
+                broadcast_ms: million.broadcast_every.unwrap_or(0),
+                permille: million.share,
+                is_pinged: million.pinged,
+            };
+            (common, run, Scenario::Million(phases))
         }
         Command::Fanout(Fanout { common, traffic, rate, batch, window, duration }) => {
             let sending = match rate {
@@ -251,11 +297,11 @@ fn meant(command: Command, typed: Vec<String>) -> Result<Meant, String> {
                 None if batch > 1 => return Err("--batch goes with --rate; --window N sends N at once".to_owned()),
                 None => Sending::Window { len: window.unwrap_or(1), count: 0 },
             };
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
             (common, run, Scenario::Fanout { traffic: sending, duration_ms: duration })
         }
         Command::Echo(Echo { common, payload, depth, rate, duration }) => {
-            let run = common.run(None, payload.size, typed)?;
+            let run = common.run(None, payload.len(), typed)?;
             (common, run, Scenario::Echo { depth, per_second: rate.unwrap_or(0.0), duration_ms: duration })
         }
         Command::Connect(Connect { common, rate, duration }) => {
@@ -263,15 +309,15 @@ fn meant(command: Command, typed: Vec<String>) -> Result<Meant, String> {
             (common, run, Scenario::Connect { per_second: rate.unwrap_or(0.0), duration_ms: duration })
         }
         Command::Storm(Storm { common, traffic, share, rate, duration }) => {
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
             (common, run, Scenario::Storm { permille: share, per_second: rate, duration_ms: duration })
         }
         Command::Stall(Stall { common, traffic, share, rate, duration }) => {
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len_for_stalls(), typed)?;
             (common, run, Scenario::Stall { permille: share, per_second: rate, duration_ms: duration })
         }
         Command::Ramp(Ramp { common, traffic, from, factor, bound, duration }) => {
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
             (common, run, Scenario::Ramp { from, factor, bound_us: bound as f64 * 1e3, duration_ms: duration })
         }
     };
@@ -391,7 +437,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::plan::Publish;
+    use crate::plan::{Preset, Publish};
 
     fn meant_by(words: &str) -> Result<(Run, Scenario), String> {
         let words = ["fanwire-load"].into_iter().chain(words.split(' '));
@@ -430,6 +476,20 @@ mod tests {
             assert_eq!(meant_by(&words).map(|(run, scenario)| (run.connections, scenario.name())), Ok((7, verb)));
         }
         assert!(meant_by(&format!("connect {url} socketio --duration 3s --pid 5 --pid 6 --json -")).is_ok());
+    }
+
+    #[test]
+    fn readers_of_million_follow_a_topic_of_their_own_unless_a_preset_says_otherwise() {
+        let words = "--keep 1m --rate 5 --broadcast-every 10s --share 25% --pinged --idle 1s --broadcasts 2";
+        let (run, scenario) = meant_by(&format!("million -c 7 {words}")).expect("it is meant well");
+        assert!(run.dialogue.subscribe[0].send.to_string().contains("own.{n}"), "{:?}", run.dialogue);
+        let Scenario::Million(phases) = scenario else { panic!("{scenario:?}") };
+        assert_eq!((phases.idle_ms, phases.keep_ms, phases.broadcast_ms), (1_000, 60_000, 10_000));
+        assert_eq!((phases.broadcasts, phases.permille, phases.per_second), (2, 250, 5.0));
+        assert!(phases.is_pinged);
+        assert_eq!(meant_by("million --preset uws").map(|(run, _)| run.preset), Ok(Preset::Uws));
+        let why = meant_by("million --broadcasts 0").err().unwrap_or_default();
+        assert!(why.contains("0 is not in"), "{why}");
     }
 
     #[test]

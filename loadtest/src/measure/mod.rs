@@ -1,7 +1,9 @@
 //! What a run costs: memory and CPU of the processes involved, and the kernel's own memory, read from `/proc`.
 //!
-//! The only room that reads `/proc`. What cannot be read is `None`, never a zero. Tests: beside the code.
+//! The only room that reads `/proc`, and what a gateway says of itself at `/metrics`. What cannot be read is `None`, never a zero. Tests: beside the code.
 
+pub mod gateway;
+pub mod host;
 pub mod process;
 pub mod slab;
 

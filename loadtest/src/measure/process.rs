@@ -49,6 +49,14 @@ pub fn pss_of_all(pids: &[u32]) -> Option<u64> {
     all.collect::<Option<Vec<_>>>()?.into_iter().reduce(|a, b| a + b)
 }
 
+/// Open files of several processes together. The kernel says how many; nothing is listed, as that would leave an inode
+/// behind for each.
+#[must_use]
+pub fn open_files_of_all(pids: &[u32]) -> Option<u64> {
+    let all = pids.iter().map(|pid| fs::metadata(format!("/proc/{pid}/fd")).ok().map(|folder| folder.len()));
+    all.collect::<Option<Vec<_>>>()?.into_iter().reduce(|a, b| a + b).filter(|&files| files > 0)
+}
+
 fn parse_schedstat(text: &str) -> Option<Cpu> {
     let mut words = text.split_whitespace().map_while(|word| word.parse().ok());
     Some(Cpu { ran_ns: words.next()?, waited_ns: words.next()? })
@@ -78,6 +86,7 @@ mod tests {
         let own = std::process::id();
         assert!(Cpu::of(own).is_some_and(|cpu| cpu.ran_ns > 0));
         assert!(pss_of_all(&[own]).is_some_and(|pss| pss > 0));
+        assert_eq!(open_files_of_all(&[own, u32::MAX]), None);
         assert_eq!(Cpu::of_all(&[own, u32::MAX]), None);
         assert_eq!(pss_of_all(&[own, u32::MAX]), None);
         assert_eq!(Cpu::of_all(&[]), None);

@@ -139,6 +139,8 @@ pub struct WorkerPlan {
     pub topics: u32,
     /// The name of topic `{n}`.
     pub topic: Template,
+    /// The name of the topic that reader `{n}` alone follows, where readers have such.
+    pub own_topic: Template,
     /// Bytes of a payload.
     pub payload_len: u32,
     /// The numbers of its readers.

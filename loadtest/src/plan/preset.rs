@@ -10,6 +10,8 @@ pub enum Preset {
     Fanwire,
     /// fanwire's JSON dialect at /ws
     FanwireJson,
+    /// The same, and reader n also follows own.n, a topic of its own
+    FanwireOwn,
     /// A server in the style of uWebSockets' examples: `sub TOPIC` and `pub TOPIC PAYLOAD` as text
     Uws,
     /// Nchan: subscribe at /sub/TOPIC, publish by POST to /pub/TOPIC
@@ -29,6 +31,7 @@ impl Preset {
         match self {
             Self::Fanwire => "fanwire",
             Self::FanwireJson => "fanwire-json",
+            Self::FanwireOwn => "fanwire-own",
             Self::Uws => "uws",
             Self::Nchan => "nchan",
             Self::Nats => "nats",
@@ -54,6 +57,11 @@ impl Preset {
                     over_websocket("/ws", r#"{"op":"pub","topic":"{topic}","data":"{payload}"}"#),
                 )
             },
+            Self::FanwireOwn => {
+                let subscribe = r#"{"op":"sub","topics":["{topic}","own.{n}"],"last":false,"id":1}"#;
+                let subscribe = Step { send: template(subscribe), until: r#""op":"ok""#.to_owned() };
+                Dialogue { subscribe: vec![subscribe], ..Self::FanwireJson.dialogue() }
+            }
             Self::Uws => dialogue("/", &[], &[("sub {topic}", "")], over_websocket("/", "pub {topic} {payload}")),
             Self::Nchan => dialogue(
                 "/sub/{topic}",
@@ -94,6 +102,12 @@ impl Preset {
             },
         }
     }
+}
+
+/// The topic that reader `{n}` alone follows, with [`Preset::FanwireOwn`].
+#[must_use]
+pub fn own_topic() -> Template {
+    template("own.{n}")
 }
 
 fn dialogue(path: &str, opening: &[(&str, &str)], subscribe: &[(&str, &str)], publish: Publish) -> Dialogue {
@@ -141,6 +155,7 @@ pub(crate) mod tests {
             is_echo: false,
             topics: 1,
             topic: template("load.{n}"),
+            own_topic: own_topic(),
             payload_len: 128,
             readers: 0..1,
             publishers: 0..1,

@@ -7,6 +7,8 @@ pub mod html;
 pub mod svg;
 pub mod text;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::latency::Percentiles;
@@ -16,7 +18,7 @@ use crate::protocol::Failures;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
-    /// `hold`, `fanout`, `echo`, `connect`, `storm`, `stall` or `ramp`.
+    /// `hold`, `million`, `fanout`, `echo`, `connect`, `storm`, `stall` or `ramp`.
     pub scenario: String,
     /// What the user calls this run, or the preset's name.
     pub label: String,
@@ -90,6 +92,8 @@ pub struct Report {
     pub stall: Option<Stall>,
     /// Where the knee is.
     pub ramp: Option<Ramp>,
+    /// What the server still had when its clients were gone.
+    pub left: Option<Left>,
     /// How it went over time.
     pub samples: Vec<Sample>,
 }
@@ -152,6 +156,14 @@ pub struct RoundReport {
     pub expected: u64,
     /// Deliveries.
     pub deliveries: u64,
+    /// Of these, messages to readers' own topics.
+    pub own: Option<OwnReport>,
+    /// Pings that were answered.
+    pub pings: u64,
+    /// Readers that had one.
+    pub pinged: u64,
+    /// From the start to the first delivery, in microseconds.
+    pub first_us: Option<f64>,
     /// Deliveries to readers that did not count.
     pub deliveries_to_others: u64,
     /// Deliveries a second, from the first to the last.
@@ -190,6 +202,22 @@ pub struct RoundReport {
     pub elapsed_ms: f64,
 }
 
+/// Messages to readers' own topics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OwnReport {
+    /// How many there were.
+    pub published: u64,
+    /// Those that came to their reader, each counted once.
+    pub deliveries: u64,
+    /// Those that came to somebody else.
+    pub strays: u64,
+    /// Those that came again.
+    pub duplicates: u64,
+    /// From the intended send time to the delivery.
+    pub latency: Option<Percentiles>,
+}
+
 /// What connections cost in memory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -198,6 +226,12 @@ pub struct Memory {
     pub pss: Vec<(u64, u64)>,
     /// (connections, bytes of slab) where it was read.
     pub slab: Vec<(u64, u64)>,
+    /// (connections, bytes of this host's memory that are not available) where it was read.
+    pub host: Vec<(u64, u64)>,
+    /// Slope of that over the connection count: with the server, both ends of a loopback pair, and the client.
+    pub host_bytes_per_connection: Option<f64>,
+    /// Open files of the server's processes, with all connections.
+    pub open_files: Option<u64>,
     /// The caches that grew most: (name, bytes a connection).
     pub caches: Vec<(String, f64)>,
     /// CPU of the server while nothing happened: 1 is one core.
@@ -218,6 +252,8 @@ pub struct Storm {
     pub refused: Failures,
     /// From the drop to the last who came back, in milliseconds.
     pub recovery_ms: Option<f64>,
+    /// CPU of the server's processes meanwhile, in nanoseconds.
+    pub server_cpu_ns: Option<u64>,
     /// From dialling to ready, of those who came back.
     pub handshake: Option<Percentiles>,
     /// p99 of those who stayed: before, in microseconds.
@@ -244,6 +280,24 @@ pub struct Stall {
     pub bytes_per_stalled_message: Option<f64>,
 }
 
+/// What the server still had when its clients were gone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Left {
+    /// Connections, but for the one that asks.
+    pub connections: u64,
+    /// Subscriptions.
+    pub subscriptions: u64,
+    /// Topics: those that something was published in stay.
+    pub topics: u64,
+    /// Bytes held, by class, but for the question itself.
+    pub memory: BTreeMap<String, u64>,
+    /// Its PSS, in bytes.
+    pub pss: Option<u64>,
+    /// From the end of the clients until nothing was left, or nobody waited any longer, in milliseconds.
+    pub after_ms: f64,
+}
+
 /// Where the knee is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -259,6 +313,23 @@ pub struct Ramp {
     /// What broke it.
     pub broken_by: Option<String>,
 }
+
+impl Left {
+    /// Bytes held for connections.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.memory.iter().filter(|(class, _)| !OF_TOPICS.contains(&class.as_str())).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Bytes kept of topics, whose readers may come back.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.memory.values().sum::<u64>() - self.held()
+    }
+}
+
+/// Classes of memory that outlive connections.
+const OF_TOPICS: [&str; 3] = ["last_values", "history", "message_ids"];
 
 /// How it stood at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,7 +23,11 @@ pub fn render(report: &Report) -> String {
             row(line, "  handshake", &percentiles(handshake));
         }
     }
-    for round in &report.rounds {
+    let is_million = report.scenario == "million";
+    for round in report.rounds.iter().filter(|_| is_million) {
+        render_phase(line, round);
+    }
+    for round in report.rounds.iter().filter(|_| !is_million) {
         render_round(line, round, report.rounds.len() > 1);
     }
     render_memory(line, report);
@@ -83,6 +87,33 @@ fn render_round(out: &mut String, round: &RoundReport, is_named: bool) {
     }
 }
 
+/// A round of `million`, in a line or three.
+fn render_phase(out: &mut String, round: &RoundReport) {
+    let cpu = round.server_cpu_share.map_or(String::new(), |share| format!("{:.2} % of a core", share * 100.0));
+    let seconds = round.elapsed_ms / 1e3;
+    let own = round.own.unwrap_or_default();
+    if round.published == 0 || round.own.is_some() {
+        let (pings, pinged) = (round.pings, round.pinged);
+        row(out, &round.name, &format!("{seconds:.0} s, {cpu}, {pings} pings to {pinged} connections answered"));
+    }
+    if let Some(latency) = &own.latency {
+        let (reached, all) = (own.deliveries, own.published);
+        let wrong = format!("{} astray, {} twice", own.strays, own.duplicates);
+        row(out, "  to one", &format!("{reached} of {all}, {wrong}"));
+        row(out, "", &format!("{} (from the intended time)", percentiles(latency)));
+    }
+    if let Some(latency) = &round.latency {
+        let (reached, all) = (round.deliveries - own.deliveries, round.expected - own.published);
+        let name = if round.own.is_some() { "  to all" } else { &round.name };
+        // With messages to single ones among them the CPU is not theirs alone.
+        let each = round.server_cpu_ns.filter(|_| round.own.is_none());
+        let each = each.map(|ns| format!("; {} of CPU a delivery", micros(ns as f64 / 1e3 / reached.max(1) as f64)));
+        let first = round.first_us.filter(|_| round.own.is_none()).map(|us| format!("first {}  ", micros(us)));
+        row(out, name, &format!("{reached} of {all}{}", each.unwrap_or_default()));
+        row(out, "", &format!("{}{}", first.unwrap_or_default(), percentiles(latency)));
+    }
+}
+
 fn render_memory(out: &mut String, report: &Report) {
     if let Some(bytes) = report.bytes_per_connection_user {
         row(out, "memory", &format!("{bytes:.0} bytes of the server's a connection"));
@@ -91,6 +122,9 @@ fn render_memory(out: &mut String, report: &Report) {
         row(out, "kernel", &format!("{bytes:.0} bytes of slab a connection, both ends"));
     }
     let Some(memory) = &report.memory else { return };
+    if let Some(&(_, bytes)) = memory.pss.last() {
+        row(out, "", &format!("{} MB of the server's in all", number(bytes as f64 / 1e6)));
+    }
     for (name, bytes) in &memory.caches {
         row(out, "", &format!("{bytes:>6.0}  {name}"));
     }
@@ -99,6 +133,14 @@ fn render_memory(out: &mut String, report: &Report) {
     }
     if let Some(bytes) = memory.client_bytes_per_connection {
         row(out, "client", &format!("{bytes:.0} bytes of its own a connection"));
+    }
+    // Of fewer it says more about everybody else on the host.
+    let is_many = memory.host.last().is_some_and(|&(open, _)| open >= HOST_CONNECTIONS_MIN);
+    if let Some(bytes) = memory.host_bytes_per_connection.filter(|_| is_many) {
+        row(out, "host", &format!("{bytes:.0} bytes a connection, everything together"));
+    }
+    if let Some(files) = memory.open_files {
+        row(out, "open files", &format!("{files} of the server's"));
     }
 }
 
@@ -112,8 +154,17 @@ fn render_ends(out: &mut String, report: &Report) {
         if let Some(handshake) = &storm.handshake {
             row(out, "  handshake", &percentiles(handshake));
         }
-        let (before, during) = (p99(storm.p99_before_us), p99(storm.p99_during_us));
-        row(out, "  who stayed", &format!("p99 {before} before, {during} meanwhile"));
+        if storm.p99_before_us.is_some() {
+            let (before, during) = (p99(storm.p99_before_us), p99(storm.p99_during_us));
+            row(out, "  who stayed", &format!("p99 {before} before, {during} meanwhile"));
+        }
+    }
+    if let Some(left) = &report.left {
+        let (connections, subscriptions, topics) = (left.connections, left.subscriptions, left.topics);
+        let held = left.held();
+        let counts = format!("{connections} connections, {subscriptions} subscriptions, {held} bytes held for them");
+        row(out, "left", &format!("{counts}, after {:.1} s", left.after_ms / 1e3));
+        row(out, "", &format!("{topics} topics that were published to, {} bytes kept of them", left.kept()));
     }
     if let Some(stall) = &report.stall {
         row(out, "stalled", &format!("{}, of which the server closed {}", stall.stalled, stall.closed));
@@ -134,6 +185,9 @@ fn render_ends(out: &mut String, report: &Report) {
         }
     }
 }
+
+/// Connections that show in the memory of a whole host.
+const HOST_CONNECTIONS_MIN: u64 = 10_000;
 
 fn row(out: &mut String, name: &str, value: &str) {
     let _ = writeln!(out, "  {name:<14}{value}");

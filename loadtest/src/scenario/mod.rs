@@ -7,6 +7,8 @@ mod connect;
 mod echo;
 mod fanout;
 mod hold;
+mod memory;
+mod million;
 mod ramp;
 mod stall;
 mod storm;
@@ -18,9 +20,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::fleet::{ELAPSED_NS_MIN, Fleet, Outcome};
 use crate::latency::Latencies;
 use crate::measure;
+use crate::plan::preset::own_topic;
 use crate::plan::{Dialogue, Preset, Server, Target, Template, Trust, WorkerPlan, deal};
 use crate::protocol::{Connected, Traffic};
-use crate::report::{CLIENT_SHARE_MAX, Connections, Report, RoundReport, Settings};
+use crate::report::{CLIENT_SHARE_MAX, Connections, OwnReport, Report, RoundReport, Settings};
 
 /// What every scenario has to be told, as meant.
 #[derive(Clone, Debug)]
@@ -85,6 +88,8 @@ pub enum Scenario {
         /// Messages to all of them at the end, one a second.
         broadcasts: u32,
     },
+    /// Connections with a topic of their own beside the shared one: held, pinged, told things, dropped and back.
+    Million(Million),
     /// Messages from publishers to readers.
     Fanout {
         /// A rate or a window.
@@ -139,12 +144,32 @@ pub enum Scenario {
     },
 }
 
+/// The phases of [`Scenario::Million`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Million {
+    /// How long nothing is said.
+    pub idle_ms: u64,
+    /// Messages to all, one after the other, before and after the rest.
+    pub broadcasts: u32,
+    /// How long they are kept then.
+    pub keep_ms: u64,
+    /// Messages to own topics meanwhile, a second.
+    pub per_second: f64,
+    /// From one message to all to the next, meanwhile; 0 is none.
+    pub broadcast_ms: u64,
+    /// Of each thousand, how many are dropped at once.
+    pub permille: u32,
+    /// Every connection has to be pinged while they are kept.
+    pub is_pinged: bool,
+}
+
 impl Scenario {
     /// Its name on the command line.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Hold { .. } => "hold",
+            Self::Million(_) => "million",
             Self::Fanout { .. } => "fanout",
             Self::Echo { .. } => "echo",
             Self::Connect { .. } => "connect",
@@ -159,6 +184,10 @@ impl Scenario {
         let positive = |rate: f64| (rate > 0.0).then_some(rate);
         match *self {
             Self::Hold { duration_ms, .. } => of_duration(duration_ms),
+            Self::Million(Million { keep_ms, per_second, permille, .. }) => {
+                let share = Some(f64::from(permille) / 1e3);
+                Settings { share, rate: Some(per_second), ..of_duration(keep_ms) }
+            }
             Self::Fanout { traffic: Traffic::Window { len, .. }, duration_ms } => {
                 Settings { window: Some(len), ..of_duration(duration_ms) }
             }
@@ -222,6 +251,7 @@ pub fn run(run: &Run, scenario: &Scenario) -> io::Result<Report> {
     let mut fleet = Fleet::start(&plans, &run.pids, run.stall_timeout_ms, run.is_quiet)?;
     match *scenario {
         Scenario::Hold { duration_ms, broadcasts } => hold::run(run, &mut fleet, &mut report, duration_ms, broadcasts),
+        Scenario::Million(phases) => million::run(run, &mut fleet, &mut report, phases),
         Scenario::Fanout { traffic, duration_ms } => fanout::run(run, &mut fleet, &mut report, traffic, duration_ms),
         Scenario::Echo { depth, per_second, duration_ms } => {
             echo::run(run, &mut fleet, &mut report, Traffic::Echo { depth, per_second }, duration_ms);
@@ -240,6 +270,10 @@ pub fn run(run: &Run, scenario: &Scenario) -> io::Result<Report> {
         }
     }
     conclude(run, scenario, &fleet, &mut report);
+    drop(fleet);
+    if matches!(scenario, Scenario::Million(_)) {
+        million::look_back(run, &mut report);
+    }
     Ok(report)
 }
 
@@ -269,6 +303,7 @@ fn plans(run: &Run, scenario: &Scenario) -> Vec<WorkerPlan> {
         is_echo: matches!(scenario, Scenario::Echo { .. }),
         topics: run.topics,
         topic: run.topic.clone(),
+        own_topic: own_topic(),
         payload_len: run.payload_len,
         readers: share.readers,
         publishers: if index == publisher { 0..publishers } else { 0..0 },
@@ -289,11 +324,11 @@ fn address_of(targets: &[Target]) -> IpAddr {
 
 /// Opens all connections; whether there is anything to measure.
 fn connect_all(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
-    connect_up_to(run, fleet, report, 1000)
+    connect_up_to(run, fleet, report, 1000).1
 }
 
-/// Opens connections up to a share of all; whether there is anything to measure.
-fn connect_up_to(run: &Run, fleet: &mut Fleet, report: &mut Report, permille: u32) -> bool {
+/// Opens connections up to a share of all; what came of it, and whether there is anything to measure.
+fn connect_up_to(run: &Run, fleet: &mut Fleet, report: &mut Report, permille: u32) -> (Connected, bool) {
     let began_ns = fleet.now();
     let open_before = report.connections.as_ref().map_or(0, |connections| connections.open);
     let asked = crate::protocol::share_of(run.connections, permille);
@@ -310,7 +345,8 @@ fn connect_up_to(run: &Run, fleet: &mut Fleet, report: &mut Report, permille: u3
     if is_ready {
         fleet.wait(run.settle_ms);
     }
-    is_ready && (report.settings.publishers == 0 || connected.publishers > 0)
+    let has_publishers = report.settings.publishers == 0 || connected.publishers > 0;
+    (connected, is_ready && has_publishers)
 }
 
 fn percentiles_of(connected: &Connected) -> Option<crate::latency::Percentiles> {
@@ -324,13 +360,14 @@ fn record_round(report: &mut Report, name: &str, traffic: Traffic, outcome: &Out
     let (first, last) = outcome.ended.first_last_ns;
     let is_rate = |per_second: f64| (per_second > 0.0).then_some(per_second);
     let rate = match traffic {
-        Traffic::Rate { per_second, .. } | Traffic::Echo { per_second, .. } | Traffic::Handshakes { per_second } => {
-            is_rate(per_second)
-        }
+        Traffic::Rate { per_second, .. }
+        | Traffic::Own { per_second, .. }
+        | Traffic::Echo { per_second, .. }
+        | Traffic::Handshakes { per_second } => is_rate(per_second),
         Traffic::Silence | Traffic::Window { .. } => None,
     };
     // The publishers of one topic agree on no order.
-    let has_order = matches!(traffic, Traffic::Rate { .. } | Traffic::Window { .. })
+    let has_order = matches!(traffic, Traffic::Rate { .. } | Traffic::Window { .. } | Traffic::Own { .. })
         && report.settings.publishers <= report.settings.topics.max(1);
     let elapsed = outcome.elapsed_ns.max(ELAPSED_NS_MIN) as f64;
     let delivered = outcome.ended.delivered;
@@ -342,6 +379,16 @@ fn record_round(report: &mut Report, name: &str, traffic: Traffic, outcome: &Out
         published: outcome.published,
         expected: outcome.expected,
         deliveries: delivered,
+        own: matches!(traffic, Traffic::Own { .. }).then(|| OwnReport {
+            published: outcome.own_published,
+            deliveries: outcome.ended.own.delivered,
+            strays: outcome.ended.own.strays,
+            duplicates: outcome.ended.own.duplicates,
+            latency: outcome.own_latency.percentiles(),
+        }),
+        pings: outcome.ended.pings,
+        pinged: outcome.ended.pinged,
+        first_us: (first > 0).then(|| first.saturating_sub(outcome.start_ns) as f64 / 1e3),
         deliveries_to_others: outcome.ended.delivered_to_others,
         deliveries_per_second: if delivered == 0 {
             0.0
@@ -404,6 +451,8 @@ fn conclude(run: &Run, scenario: &Scenario, fleet: &Fleet, report: &mut Report) 
     let reach_min = match scenario {
         // The last step of a ramp is meant to break.
         Scenario::Ramp { .. } => 0.0,
+        // Everybody is everybody.
+        Scenario::Million(_) => 1.0,
         _ => run.reach_min,
     };
     for round in &report.rounds {

@@ -18,7 +18,7 @@ pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, permille: u
     }
     let open = report.connections.as_ref().map_or(0, |connections| connections.open);
     // Those who drop do not count from the start of the round, so that expectations are those of the others.
-    fleet.tell(&Command::Drop { permille });
+    fleet.tell(&Command::Drop { permille, still_counts: false });
     let dropped_ns = fleet.now();
     let running = fleet.begin("storm", traffic, STORM_MAX_MS.max(duration_ms));
     let connected = fleet.hear_connected();
@@ -37,6 +37,7 @@ pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, permille: u
         returned,
         recovery_ms: is_recovered.then(|| connected.last_ready_ns.saturating_sub(dropped_ns) as f64 / 1e6),
         handshake: percentiles_of(&connected),
+        server_cpu_ns: during.server_cpu_ns,
         p99_before_us: p99(0),
         p99_during_us: p99(1),
         refused: connected.failures,

@@ -26,6 +26,8 @@ pub(super) struct Who {
     pub(super) slot: u32,
     /// Whether what it receives counts: not if it came back in a storm.
     pub(super) is_counted: bool,
+    /// How often it was refused since it was open.
+    pub(super) refusals: u8,
 }
 
 /// How far a connection is. `Joining` holds the step whose answer it waits for.
@@ -51,6 +53,8 @@ pub(super) struct Conn {
     pub(super) phase: Phase,
     /// Nobody reads from it, on purpose.
     pub(super) is_stalled: bool,
+    /// It had a ping in this round.
+    pub(super) is_pinged: bool,
     /// The number of the last message of this round, for a reader; 0 before the first.
     pub(super) last_seq: u32,
     /// When it was meant to be dialled.

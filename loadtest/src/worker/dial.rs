@@ -1,6 +1,6 @@
 //! Opening connections: how many at once, how many a second, how long they may take.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 use mio::Token;
@@ -20,8 +20,8 @@ use crate::wire::handshake;
 #[derive(Debug)]
 pub(super) struct Dialler {
     waiting: VecDeque<Who>,
-    /// Those who were refused in a storm and when they try again, the earliest first: the delay is always the same.
-    retrying: VecDeque<(u64, Who)>,
+    /// Those who were refused in a storm, by when they try again and the serial of the try before.
+    retrying: BTreeMap<(u64, u32), Who>,
     /// Handshakes in progress, and when they have taken too long: the earliest first. One that ended stays in it.
     deadlines: VecDeque<(u64, usize, u32)>,
     /// Those who were open and are no more, for the next who asks for all.
@@ -49,7 +49,7 @@ impl Dialler {
     pub(super) fn new(plan: &WorkerPlan) -> Self {
         Self {
             waiting: VecDeque::new(),
-            retrying: VecDeque::new(),
+            retrying: BTreeMap::new(),
             deadlines: VecDeque::new(),
             lost: Vec::new(),
             in_progress: 0,
@@ -98,7 +98,7 @@ impl Worker {
         if !std::mem::replace(&mut self.dialler.are_publishers_asked, true) {
             for number in self.plan.publishers.clone() {
                 let slots = self.plan.slots_of_publisher(number) * self.plan.servers.len();
-                let whos = (0..slots as u32).map(|slot| Who { kind: Kind::Publisher, number, slot, is_counted: false });
+                let whos = (0..slots as u32).map(|slot| Who { kind: Kind::Publisher, number, slot, ..NOBODY });
                 self.dialler.waiting.extend(whos);
             }
         }
@@ -107,13 +107,13 @@ impl Worker {
         for offset in self.dialler.asked..count {
             let number = self.plan.readers.start + offset;
             let slot = self.plan.topic_of_reader(number);
-            self.dialler.waiting.push_back(Who { kind: Kind::Reader, number, slot, is_counted: true });
+            self.dialler.waiting.push_back(Who { kind: Kind::Reader, number, slot, is_counted: true, ..NOBODY });
         }
         self.dialler.asked = self.dialler.asked.max(count);
     }
 
-    /// Resets a share of the readers; they come back as those who do not count.
-    pub(super) fn drop_readers(&mut self, permille: u32) {
+    /// Resets a share of the readers; they come back, and count no more unless they `still_count`.
+    pub(super) fn drop_readers(&mut self, permille: u32, still_counts: bool) {
         let now = self.clock.now();
         self.dialler.begin(now, 0.0);
         self.dialler.retries = true;
@@ -123,7 +123,7 @@ impl Worker {
             if let Some(decoder) = conn.partial {
                 decoder.release(&mut self.pool);
             }
-            self.dialler.waiting.push_back(Who { is_counted: false, ..conn.who });
+            self.dialler.waiting.push_back(Who { is_counted: still_counts, ..conn.who });
         }
     }
 
@@ -135,7 +135,7 @@ impl Worker {
         let dial = (has_room && !dialler.waiting.is_empty())
             .then(|| dialler.pacer.as_ref().and_then(Pacer::next_due).unwrap_or(0));
         let churn = (has_room && is_churning).then(|| self.next_churn()).flatten();
-        let retry = dialler.retrying.front().map(|&(at, _)| at);
+        let retry = dialler.retrying.first_key_value().map(|(&(at, _), _)| at);
         let deadline = dialler.deadlines.front().map(|&(at, ..)| at);
         let stall = (dialler.is_awaited && dialler.in_progress > 0).then(|| self.stalls_at());
         [dial, churn, retry, deadline, stall].into_iter().flatten().min()
@@ -156,8 +156,8 @@ impl Worker {
 
     /// Opens what is due.
     pub(super) fn dial(&mut self, now: u64) {
-        while self.dialler.retrying.front().is_some_and(|&(at, _)| at <= now) {
-            self.dialler.waiting.extend(self.dialler.retrying.pop_front().map(|(_, who)| who));
+        while let Some(entry) = self.dialler.retrying.first_entry().filter(|entry| entry.key().0 <= now) {
+            self.dialler.waiting.push_back(entry.remove());
         }
         for _ in 0..DIALS_PER_TURN_MAX {
             if self.dialler.in_progress >= self.plan.concurrency {
@@ -185,7 +185,7 @@ impl Worker {
         let sum = round.published.first_mut()?;
         let number = *sum as u32;
         *sum += 1;
-        Some((Who { kind: Kind::Churn, number, slot: 0, is_counted: false }, intended))
+        Some((Who { kind: Kind::Churn, number, ..NOBODY }, intended))
     }
 
     fn open(&mut self, who: Who, dialled_ns: u64) {
@@ -210,6 +210,7 @@ impl Worker {
             serial,
             phase: Phase::Connecting,
             is_stalled: false,
+            is_pinged: false,
             last_seq: 0,
             dialled_ns,
             partial: None,
@@ -339,6 +340,7 @@ impl Worker {
         let now = self.clock.now();
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.phase = Phase::Open;
+        conn.who.refusals = 0;
         let (who, took) = (conn.who, now.saturating_sub(conn.dialled_ns));
         self.dialler.in_progress -= 1;
         self.dialler.last_success_ns = now;
@@ -395,8 +397,13 @@ impl Worker {
         self.failures.add(kind);
         self.failed += 1;
         if self.dialler.retries && who.kind == Kind::Reader {
-            let at = self.clock.now() + RETRY_NS;
-            self.dialler.retrying.push_back((at, who));
+            let delay_ns = (RETRY_NS << who.refusals).min(RETRY_NS_MAX);
+            // Half of it by chance, so that those who were refused together do not come together again.
+            let at = self.clock.now() + delay_ns / 2 + self.random.u64(0..=delay_ns / 2);
+            // The serial says nothing here but keeps those of one moment apart.
+            self.dialler.serial = self.dialler.serial.wrapping_add(1);
+            let who = Who { refusals: (who.refusals + 1).min(REFUSALS_MAX), ..who };
+            self.dialler.retrying.insert((at, self.dialler.serial), who);
         }
     }
 
@@ -466,5 +473,14 @@ impl Worker {
 /// Connections opened in one turn, so that answers are read in between.
 const DIALS_PER_TURN_MAX: usize = 64;
 
-/// How long a refused connection waits before it tries again in a storm.
-const RETRY_NS: u64 = 100 * NANOS_PER_MILLI;
+/// Somebody to say the rest of.
+const NOBODY: Who = Who { kind: Kind::Churn, number: 0, slot: 0, is_counted: false, refusals: 0 };
+
+/// How long a refused connection waits before it tries again in a storm, at most: twice as long each time.
+const RETRY_NS: u64 = 200 * NANOS_PER_MILLI;
+
+/// It never waits for longer.
+const RETRY_NS_MAX: u64 = 3_000 * NANOS_PER_MILLI;
+
+/// Refusals of one connection that are counted.
+const REFUSALS_MAX: u8 = 8;

@@ -202,6 +202,7 @@ impl Worker {
         match command {
             Command::Connect { up_to_permille, per_second } => self.connect(up_to_permille, per_second),
             Command::Round(round) => self.begin_round(round),
+            Command::Go { start_ns, end_ns } => self.go(start_ns, end_ns),
             Command::Stop => {
                 if let Some(round) = &mut self.round {
                     round.stop();
@@ -214,7 +215,7 @@ impl Worker {
                 let failures = std::mem::take(&mut self.failures);
                 commands::tell(&Event::Ended(Box::new(round.into_ended(&self.clock, failures))));
             }
-            Command::Drop { permille } => self.drop_readers(permille),
+            Command::Drop { permille, still_counts } => self.drop_readers(permille, still_counts),
             Command::Stall { permille } => self.stall(permille),
             Command::Resume => self.resume(),
             Command::Quit => self.has_quit = true,
@@ -225,7 +226,7 @@ impl Worker {
         let mut readers = vec![0_u32; self.plan.topics as usize];
         let mut echoers = Vec::new();
         for (key, conn) in &mut self.conns {
-            conn.last_seq = 0;
+            (conn.last_seq, conn.is_pinged) = (0, false);
             if conn.who.kind != Kind::Reader || conn.phase != Phase::Open || conn.is_stalled || !conn.who.is_counted {
                 continue;
             }
@@ -235,16 +236,24 @@ impl Worker {
             }
         }
         let mut round = RoundState::new(plan, self.plan.topics);
-        let sends_to_topics = matches!(plan.traffic, Traffic::Rate { .. } | Traffic::Window { .. });
+        let sends_to_topics =
+            matches!(plan.traffic, Traffic::Rate { .. } | Traffic::Window { .. } | Traffic::Own { .. });
         if !sends_to_topics || echoers.is_empty() {
             readers.clear();
         }
         if matches!(plan.traffic, Traffic::Echo { .. }) {
             round.echoers = echoers;
         }
-        self.begin_publishing(&mut round);
         self.round = Some(round);
         commands::tell(&Event::Started { readers });
+    }
+
+    /// Every worker counts: the round has its time.
+    fn go(&mut self, start_ns: u64, end_ns: u64) {
+        let Some(mut round) = self.round.take() else { return };
+        (round.plan.start_ns, round.plan.end_ns) = (start_ns, end_ns);
+        self.begin_publishing(&mut round);
+        self.round = Some(round);
     }
 
     /// Open readers, the counted ones first.

@@ -3,11 +3,11 @@
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 use super::conn::{Conn, HELD_LEN_MAX, Kind, Who};
-use super::round::{RoundState, Window};
+use super::round::{OWN_MESSAGES_MAX, RoundState, Window};
 use super::{Worker, commands};
 use crate::clock::{Clock, NANOS_PER_MILLI, NANOS_PER_SECOND};
 use crate::pace::Pacer;
-use crate::plan::{Fill, Publish, WorkerPlan};
+use crate::plan::{Fill, Publish, Server, WorkerPlan};
 use crate::protocol::{Event, Traffic};
 use crate::stamp::Stamp;
 use crate::wire::http::{self, Answers};
@@ -83,7 +83,7 @@ impl Worker {
         }
     }
 
-    /// Sets the pacers of a new round up.
+    /// Sets the pacers of a round up that has its time.
     pub(super) fn begin_publishing(&mut self, round: &mut RoundState) {
         let plan = round.plan;
         match plan.traffic {
@@ -99,6 +99,17 @@ impl Worker {
                     })
                     .collect();
             }
+            Traffic::Own { per_second, broadcast_ms, .. } if !self.outlets.is_empty() => {
+                let apart_ns = if broadcast_ms == 0 { u64::MAX } else { broadcast_ms * NANOS_PER_MILLI };
+                round.pacers = vec![
+                    Pacer::new(plan.start_ns, plan.end_ns, per_second),
+                    Pacer::new(
+                        plan.start_ns.saturating_add(apart_ns),
+                        plan.end_ns,
+                        NANOS_PER_SECOND as f64 / apart_ns as f64,
+                    ),
+                ];
+            }
             Traffic::Echo { per_second, .. } if per_second > 0.0 => {
                 round.pacers = vec![Pacer::new(plan.start_ns, plan.end_ns, per_second)];
             }
@@ -108,7 +119,7 @@ impl Worker {
                 }
                 self.dialler.churn();
             }
-            Traffic::Silence | Traffic::Window { .. } | Traffic::Echo { .. } => {}
+            Traffic::Silence | Traffic::Window { .. } | Traffic::Echo { .. } | Traffic::Own { .. } => {}
         }
     }
 
@@ -127,6 +138,10 @@ impl Worker {
                 free.filter_map(|(pacer, _)| pacer.next_due()).min()
             }
             Traffic::Echo { .. } => round.pacers.first().and_then(Pacer::next_due),
+            Traffic::Own { .. } => {
+                let is_free = self.outlets.first().is_some_and(|outlet| !self.is_blocked(outlet));
+                round.pacers.iter().filter(|_| is_free).filter_map(Pacer::next_due).min()
+            }
             Traffic::Window { .. } => round.window.map(|window| window.deadline_ns),
             Traffic::Silence | Traffic::Handshakes { .. } => None,
         };
@@ -145,17 +160,22 @@ impl Worker {
             Traffic::Rate { batch, .. } => self.publish_at_rate(&mut round, now, batch),
             Traffic::Window { len, count } => self.publish_windows(&mut round, now, len, count),
             Traffic::Echo { depth, .. } => self.publish_echoes(&mut round, now, depth),
+            Traffic::Own { readers, .. } => self.publish_own(&mut round, now, readers),
             Traffic::Silence | Traffic::Handshakes { .. } => {}
         }
         if !round.is_published && self.has_published(&round, now) {
             round.is_published = true;
-            commands::tell(&Event::Published { messages: round.published.clone() });
+            let own = u64::from(round.own_published);
+            commands::tell(&Event::Published { messages: round.published.clone(), own });
         }
         // A connection that was lost while its messages were sent may have left a window to shorten.
         self.round = Some(round);
     }
 
     fn has_published(&self, round: &RoundState, now: u64) -> bool {
+        if now < round.plan.start_ns && !round.is_stopped {
+            return false;
+        }
         let is_over = round.is_stopped || now >= round.plan.end_ns;
         match round.plan.traffic {
             Traffic::Rate { .. } => {
@@ -165,6 +185,10 @@ impl Worker {
                     .zip(&self.outlets)
                     .any(|(pacer, outlet)| pacer.next_due().is_some() && outlet.is_open());
                 !unsent || round.is_stopped
+            }
+            Traffic::Own { .. } => {
+                let is_open = self.outlets.first().is_some_and(Outlet::is_open);
+                is_over || !is_open || round.pacers.iter().all(|pacer| pacer.next_due().is_none())
             }
             Traffic::Window { count, .. } => {
                 let is_done = is_over || (count > 0 && round.windows_sent >= count);
@@ -190,6 +214,39 @@ impl Worker {
                 let stamp = Stamp { round: round.plan.number, seq: round.next_seq(outlet_topic), intended_ns };
                 self.publish_batch(index, round, stamp, batch);
             }
+        }
+    }
+
+    /// Open loop: messages to readers' own topics, and now and then one to all.
+    fn publish_own(&mut self, round: &mut RoundState, now: u64, readers: u32) {
+        for _ in 0..WRITES_PER_TURN_MAX {
+            let Some(outlet) = self.outlets.first().filter(|outlet| outlet.is_open() && !self.is_blocked(outlet))
+            else {
+                return;
+            };
+            let Some(intended_ns) = round.pacers.first_mut().and_then(|pacer| pacer.take_due(now)) else { break };
+            if round.own_published == OWN_MESSAGES_MAX {
+                return round.stop();
+            }
+            round.lateness.record(self.clock.now().saturating_sub(intended_ns));
+            let stamp = Stamp::own(round.plan.number, round.own_published, intended_ns);
+            let owner = self.stamper.owner_of(round.plan.number, round.own_published, readers);
+            let topic = self.plan.own_topic.to_text(&Fill { n: owner, topic: "", payload: b"" });
+            let server = self.plan.server_of(owner);
+            let key = outlet.keys().find(|&(of, _)| of == server).map(|(_, key)| key);
+            let mut bytes = Vec::new();
+            if let Some(server) = self.plan.servers.get(server).cloned() {
+                self.encode_publication(&server, self.plan.publishers.start, &topic, stamp, &mut bytes);
+            }
+            round.own_published += 1;
+            if let Some(key) = key {
+                self.send(key, &bytes);
+            }
+        }
+        let Some(outlet_topic) = self.outlets.first().map(Outlet::topic) else { return };
+        while let Some(intended_ns) = round.pacers.get_mut(1).and_then(|pacer| pacer.take_due(now)) {
+            let stamp = Stamp { round: round.plan.number, seq: round.next_seq(outlet_topic), intended_ns };
+            self.publish_batch(0, round, stamp, 1);
         }
     }
 
@@ -237,41 +294,44 @@ impl Worker {
         let Some(outlet) = self.outlets.get_mut(index) else { return };
         let keys: Vec<(usize, usize)> = outlet.keys().collect();
         let topic = outlet.topic();
-        let name = outlet.names.get(outlet.cursor).map_or("", String::as_str);
+        let name = outlet.names.get(outlet.cursor).cloned().unwrap_or_default();
+        outlet.advance();
         let number = self.plan.publishers.start + index as u32;
-        let dialogue = &self.plan.dialogue;
-        let opcode = if dialogue.is_binary { Opcode::Binary } else { Opcode::Text };
-        let (mut payload, mut message) = (Vec::with_capacity(self.plan.payload_len as usize), Vec::new());
         let mut sent = Vec::with_capacity(self.plan.servers.len());
-        for server in &self.plan.servers {
+        for server in self.plan.servers.clone() {
             let mut bytes = Vec::new();
             for offset in 0..batch {
                 let stamp = Stamp { seq: stamp.seq.wrapping_add(offset), ..stamp };
-                payload.clear();
-                message.clear();
-                self.stamper.encode(stamp, self.plan.payload_len as usize, &mut payload);
-                let fill = Fill { n: number, topic: name, payload: &payload };
-                match &dialogue.publish {
-                    Publish::WebSocket { message: template, .. } => {
-                        template.fill(&fill, &mut message);
-                        let masking_key = self.random.u32(..).to_ne_bytes();
-                        encode_client_frame(&mut bytes, opcode, true, masking_key, &message);
-                    }
-                    Publish::Http { path, body } => {
-                        body.fill(&fill, &mut message);
-                        http::encode_post(&server.host, &path.to_text(&fill), &message, &mut bytes);
-                    }
-                }
+                self.encode_publication(&server, number, &name, stamp, &mut bytes);
             }
             sent.push(bytes);
         }
-        outlet.advance();
         if let Some(count) = round.published.get_mut(topic as usize) {
             *count += u64::from(batch);
         }
         for (server, key) in keys {
             if let Some(bytes) = sent.get(server) {
                 self.send(key, bytes);
+            }
+        }
+    }
+
+    /// Appends what a publisher sends to publish a stamp.
+    fn encode_publication(&mut self, server: &Server, number: u32, topic: &str, stamp: Stamp, out: &mut Vec<u8>) {
+        let dialogue = &self.plan.dialogue;
+        let (mut payload, mut message) = (Vec::with_capacity(self.plan.payload_len as usize), Vec::new());
+        self.stamper.encode(stamp, self.plan.payload_len as usize, &mut payload);
+        let fill = Fill { n: number, topic, payload: &payload };
+        match &dialogue.publish {
+            Publish::WebSocket { message: template, .. } => {
+                template.fill(&fill, &mut message);
+                let opcode = if dialogue.is_binary { Opcode::Binary } else { Opcode::Text };
+                let masking_key = self.random.u32(..).to_ne_bytes();
+                encode_client_frame(out, opcode, true, masking_key, &message);
+            }
+            Publish::Http { path, body } => {
+                body.fill(&fill, &mut message);
+                http::encode_post(&server.host, &path.to_text(&fill), &message, out);
             }
         }
     }

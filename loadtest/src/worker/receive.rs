@@ -116,7 +116,10 @@ impl Worker {
                     None => messages += self.message(key, payload.as_slice(bytes), now),
                     Some(deflate) => messages += self.compressed_message(key, payload.as_slice(bytes), deflate, now),
                 },
-                Item::Ping(payload) => self.pong(key, payload, bytes),
+                Item::Ping(payload) => {
+                    self.pong(key, payload, bytes);
+                    self.note_ping(key);
+                }
                 Item::Pong(_) => {}
                 Item::Close { code, .. } => {
                     let kind = code.map_or_else(|| "closed".to_owned(), |code| format!("closed_{code}"));
@@ -180,12 +183,24 @@ impl Worker {
         let (Some(round), Some(conn)) = (&mut self.round, self.conns.get_mut(key)) else { return 0 };
         let mut count = 0;
         for stamp in self.stamper.find(message) {
+            if let Some(seq) = stamp.own_seq() {
+                round.deliver_own(stamp, seq, who.number, &self.stamper, now);
+                continue;
+            }
             if round.deliver(stamp, who.is_counted, who.slot, now) {
                 round.follow(&mut conn.last_seq, stamp.seq);
                 count += 1;
             }
         }
         count
+    }
+
+    fn note_ping(&mut self, key: usize) {
+        let (Some(round), Some(conn)) = (&mut self.round, self.conns.get_mut(key)) else { return };
+        if conn.who.kind == Kind::Reader {
+            round.pings += 1;
+            round.pinged += u64::from(!std::mem::replace(&mut conn.is_pinged, true));
+        }
     }
 
     fn pong(&mut self, key: usize, payload: &Payload, bytes: &[u8]) {

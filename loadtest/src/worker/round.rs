@@ -6,8 +6,8 @@ use crate::clock::Clock;
 use crate::latency::Latencies;
 use crate::measure::process::Cpu;
 use crate::pace::Pacer;
-use crate::protocol::{Ended, Failures, Round, Traffic};
-use crate::stamp::Stamp;
+use crate::protocol::{Ended, Failures, Own, Round, Traffic};
+use crate::stamp::{Stamp, Stamper};
 
 /// A round in progress.
 #[derive(Debug)]
@@ -28,6 +28,12 @@ pub(super) struct RoundState {
     /// Connections that send echoes.
     pub(super) echoers: Vec<usize>,
     pub(super) delivered: u64,
+    /// Messages to own topics that were published, and those that came.
+    pub(super) own_published: u32,
+    own: OwnCount,
+    /// Pings that were answered, and readers that had one.
+    pub(super) pings: u64,
+    pub(super) pinged: u64,
     pub(super) handshake: Latencies,
     pub(super) lateness: Latencies,
     latency: Latencies,
@@ -70,6 +76,10 @@ impl RoundState {
             readers_of_topic: None,
             echoers: Vec::new(),
             delivered: 0,
+            own_published: 0,
+            own: OwnCount::default(),
+            pings: 0,
+            pinged: 0,
             handshake: Latencies::default(),
             lateness: Latencies::default(),
             latency: Latencies::default(),
@@ -108,6 +118,22 @@ impl RoundState {
             window.awaited = window.awaited.saturating_sub(1);
         }
         true
+    }
+
+    /// Counts a message to the own topic of the reader with this number, if it is one of this round.
+    pub(super) fn deliver_own(&mut self, stamp: Stamp, seq: u32, reader: u32, stamper: &Stamper, now_ns: u64) {
+        let Traffic::Own { readers, .. } = self.plan.traffic else { return };
+        if stamp.round != self.plan.number {
+            return;
+        }
+        if stamper.owner_of(stamp.round, seq, readers) != reader {
+            self.own.strays += 1;
+        } else if self.own.is_first(seq) {
+            self.delivered += 1;
+            self.own.latency.record(now_ns.saturating_sub(stamp.intended_ns));
+        } else {
+            self.own.duplicates += 1;
+        }
     }
 
     /// The number of the next message of a topic; the first is 1.
@@ -161,6 +187,14 @@ impl RoundState {
             windows_given_up: self.windows_given_up,
             duplicates: self.duplicates,
             out_of_order: self.out_of_order,
+            own: Own {
+                delivered: self.own.latency.count(),
+                strays: self.own.strays,
+                duplicates: self.own.duplicates,
+                latency: self.own.latency.buckets(),
+            },
+            pings: self.pings,
+            pinged: self.pinged,
             failures,
             first_last_ns: self.first_last_ns,
             elapsed_ns: clock.now().saturating_sub(self.plan.start_ns),
@@ -169,6 +203,35 @@ impl RoundState {
         }
     }
 }
+
+/// Messages to own topics.
+#[derive(Debug, Default)]
+struct OwnCount {
+    /// One bit a number that came. Each is for one reader, so that one set does for all of a worker's.
+    seen: Vec<u64>,
+    strays: u64,
+    duplicates: u64,
+    latency: Latencies,
+}
+
+impl OwnCount {
+    /// Whether the message with this number came for the first time. Of numbers that nobody can have got to it is not.
+    fn is_first(&mut self, seq: u32) -> bool {
+        if seq >= OWN_MESSAGES_MAX {
+            return false;
+        }
+        let (word, bit) = (seq as usize / 64, 1 << (seq % 64));
+        if word >= self.seen.len() {
+            self.seen.resize(word + 1, 0);
+        }
+        let is_first = self.seen[word] & bit == 0;
+        self.seen[word] |= bit;
+        is_first
+    }
+}
+
+/// Messages to own topics in one round. Memory: a bit each, in every worker.
+pub(super) const OWN_MESSAGES_MAX: u32 = 1 << 28;
 
 /// The worker's own CPU.
 pub(super) fn own_cpu() -> Cpu {
@@ -233,6 +296,25 @@ mod tests {
         assert_eq!(round.window.map(|window| window.awaited), Some(0));
         let ended = round.into_ended(&VirtualClock::default(), Failures::default());
         assert_eq!((ended.delivered, ended.delivered_to_others), (4, 1));
+    }
+
+    #[test]
+    fn messages_to_own_topics_count_once_and_for_their_owner_alone() {
+        let traffic = Traffic::Own { per_second: 1.0, readers: 10, broadcast_ms: 0 };
+        let plan = Round { number: 2, start_ns: 0, end_ns: 1, traffic };
+        let (mut round, stamper) = (RoundState::new(plan, 1), Stamper::new(9));
+        let owner = stamper.owner_of(2, 77, 10);
+        let mut deliver = |number, seq, reader| {
+            round.deliver_own(Stamp::own(number, seq, 0), seq, reader, &stamper, 9);
+        };
+        deliver(1, 77, owner);
+        deliver(2, 77, owner);
+        deliver(2, 77, owner);
+        deliver(2, 77, owner + 1);
+        deliver(2, OWN_MESSAGES_MAX, stamper.owner_of(2, OWN_MESSAGES_MAX, 10));
+        let ended = round.into_ended(&VirtualClock::default(), Failures::default());
+        assert_eq!((ended.delivered, ended.own.delivered), (1, 1));
+        assert_eq!((ended.own.duplicates, ended.own.strays), (2, 1));
     }
 
     #[test]

@@ -42,10 +42,16 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the program beside ours: a build of the workspace puts both into one folder.
     pub fn start() -> Self {
+        Self::start_with(&["--shards", "1"])
+    }
+
+    /// Likewise, with flags.
+    pub fn start_with(flags: &[&str]) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_fanwire-load")).with_file_name("fanwire");
         assert!(program.exists(), "there is no {}: build the whole workspace", program.display());
         let child = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--shards", "1"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(flags)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -86,11 +92,19 @@ pub fn signal(pid: u32, name: &str) {
 /// The processes that `parent` started.
 pub fn children(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("this is Linux").flatten();
-    let is_child = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // Behind the name in parentheses: state, then the parent.
-        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        rest.split_whitespace().nth(1).and_then(|word| word.parse().ok()) == Some(parent)
-    };
+    let is_child = |pid: &u32| stat(*pid).1.parse() == Ok(parent);
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+/// Whether a process waits for something to happen.
+pub fn is_asleep(pid: u32) -> bool {
+    stat(pid).0 == "S"
+}
+
+/// The state of a process, and its parent.
+fn stat(pid: u32) -> (String, String) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // They stand behind the name in parentheses.
+    let mut words = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().map(str::to_owned);
+    (words.next().unwrap_or_default(), words.next().unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::output::{self, Refusals};
 use super::replay::{self, Feed, Pace, Table, Template};
-use super::server_url::ServerUrl;
+use super::server_url::Server;
 use super::{End, publisher, serve};
 use crate::command::Target;
 use crate::config::ConfigFlags;
@@ -103,9 +103,9 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 /// Replays on a thread of its own, for as long as the process lives.
 fn replay_aside(addr: SocketAddr, speed: f64) -> io::Result<()> {
     let table = stocks().map_err(io::Error::other)?;
-    let url = ServerUrl { authority: addr.to_string() };
+    let server = Server::plain(addr.to_string());
     thread::Builder::new().name("replay".to_owned()).spawn(move || {
-        let mut publisher = publisher::to(&url);
+        let mut publisher = publisher::to(&server);
         let pacer = Pacer::new();
         let mut feed = Feed::new(&table.rows, Pace::Steps(speed), first_row(&table));
         feed.passes = u64::MAX;

@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     let mut feed = Feed::new(&table.rows, pace, 0);
     feed.passes = if arguments.looped { u64::MAX } else { 1 };
     feed.rows_max = arguments.count.unwrap_or(u64::MAX);
-    let mut publisher = publisher::to(&arguments.server.url);
+    let mut publisher = publisher::to(&arguments.server.server()?);
     let mut refusals = Refusals::default();
     let timer = Pacer::new();
     let published = feed.run(&clock(&timer), |rows| publish(&mut publisher, rows, &mut refusals))?;

@@ -1,7 +1,10 @@
 //! `fanwire subscribe`: prints what topics say, and comes back by itself when the connection is lost.
 //!
-//! `session.rs` speaks the JSON dialect and knows nothing of the network; this file moves its text.
+//! `session.rs` speaks the JSON dialect and knows nothing of the network; this file moves its text over a WebSocket,
+//! `doors.rs` over HTTP.
 
+mod doors;
+mod exchange;
 mod session;
 
 use std::io;
@@ -13,14 +16,16 @@ use tungstenite::http::{HeaderValue, StatusCode};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
+use self::doors::{Door, Ended, Feed};
 use self::session::{Event, Session};
 use super::End;
 use super::backoff::Backoff;
 use super::http_client::{HttpError, is_timeout};
+use super::link::Link;
 use super::output;
-use super::server_url::{ServerFlags, ServerUrl};
+use super::server_url::{Server, ServerFlags};
 use crate::command::{BadTopic, Position, Target};
-use crate::driver::{Pacer, Stream, wall_millis};
+use crate::driver::{Pacer, wall_millis};
 use crate::limits::CLIENT_MESSAGE_LEN_MAX;
 
 /// Print what arrives, one line a message
@@ -52,6 +57,9 @@ pub(super) struct Arguments {
     /// End with exit code 1 when the connection is lost
     #[arg(long)]
     no_reconnect: bool,
+    /// The way in; without WebSocket a pattern's messages have no offset over sse, and poll follows none
+    #[arg(long, value_enum, default_value = "ws")]
+    door: Door,
     #[command(flatten)]
     server: ServerFlags,
 }
@@ -61,16 +69,19 @@ Examples:
   fanwire subscribe px.AAPL
   fanwire subscribe --json 'px.*' 'scores.>'
   fanwire subscribe --count 1 px.AAPL
-  fanwire subscribe --since 6f1d2c-1041 px.AAPL";
+  fanwire subscribe --since 6f1d2c-1041 px.AAPL
+  fanwire subscribe --door sse px.AAPL --url https://push.example.com";
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     let mut reader = Reader {
         session: session(arguments)?,
+        server: arguments.server.server()?,
         arguments,
         left: arguments.count,
         backoff: Backoff::of_this_process(),
         clock: Pacer::new(),
         connected_once: false,
+        polled: None,
     };
     loop {
         let lost = match reader.read_until_lost()? {
@@ -107,12 +118,15 @@ fn session(arguments: &Arguments) -> Result<Session, End> {
 /// One `subscribe`, over as many connections as it takes.
 struct Reader<'a> {
     arguments: &'a Arguments,
+    server: Server,
     session: Session,
     /// Messages still to print, if they are counted.
     left: Option<u64>,
     backoff: Backoff,
     clock: Pacer,
     connected_once: bool,
+    /// Where the last poll ended.
+    polled: Option<String>,
 }
 
 /// Why there is no connection any more.
@@ -131,13 +145,56 @@ const SILENCE_TIMEOUT_MS: u64 = 45_000;
 /// The longest that a server may send us away for.
 const RETRY_MS_MAX: u64 = 60_000;
 
+/// How long a response without end may say nothing: there is no way to ask.
+const HTTP_SILENCE_TIMEOUT_MS: u64 = 90_000;
+
 /// How long the opening handshake may take, per read.
 const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 
 impl Reader<'_> {
     /// Connects, subscribes and prints. `None`: everything that was asked for is printed.
     fn read_until_lost(&mut self) -> Result<Option<Lost>, End> {
-        let mut socket = match connect(&self.arguments.server.url) {
+        match self.arguments.door {
+            Door::Ws => self.read_websocket(),
+            door => self.read_http(door),
+        }
+    }
+
+    fn read_http(&mut self, door: Door) -> Result<Option<Lost>, End> {
+        let mut retry_ms = None;
+        let cannot = |error| Lost { may_pass: true, ..ended(Ended::Http(error), None) };
+        let stream = match self.server.dial() {
+            Ok(stream) => stream,
+            Err(error) => return Ok(Some(cannot(HttpError::Dial(self.server.authority.clone(), error)))),
+        };
+        if let Err(error) = stream.set_read_timeout_ms(Some(HTTP_SILENCE_TIMEOUT_MS)) {
+            return Ok(Some(cannot(HttpError::Broken(error))));
+        }
+        let (topics, mut query) = self.session.query();
+        if let (Some(_), Some(at)) = (&self.polled, query.find("&since=")) {
+            query.truncate(at);
+        }
+        let mut feed = match Feed::open(stream, &self.server.authority, door, (topics, query), self.polled.take()) {
+            Ok(feed) => feed,
+            Err(why) => return Ok(Some(ended(why, None))),
+        };
+        loop {
+            let object = feed.next();
+            self.polled = feed.since();
+            match object {
+                Ok(object) => match self.receive(&object)? {
+                    Step::Go => {}
+                    Step::Enough => return Ok(None),
+                    Step::Bye(ms) => retry_ms = Some(ms),
+                    Step::Lost(lost) => return Ok(Some(lost)),
+                },
+                Err(why) => return Ok(Some(ended(why, retry_ms))),
+            }
+        }
+    }
+
+    fn read_websocket(&mut self) -> Result<Option<Lost>, End> {
+        let mut socket = match connect(&self.server) {
             Ok(socket) => socket,
             Err(lost) => return Ok(Some(lost)),
         };
@@ -226,12 +283,12 @@ enum Step {
     Lost(Lost),
 }
 
-fn connect(url: &ServerUrl) -> Result<WebSocket<Stream>, Lost> {
+fn connect(server: &Server) -> Result<WebSocket<Link>, Lost> {
     let passing = |why: String| Lost { why, retry_ms: None, may_pass: true };
-    let cannot = |error: io::Error| passing(HttpError::Dial(url.authority.clone(), error).to_string());
-    let stream = url.dial().map_err(cannot)?;
+    let cannot = |error: io::Error| passing(HttpError::Dial(server.authority.clone(), error).to_string());
+    let stream = server.dial().map_err(cannot)?;
     stream.set_read_timeout_ms(Some(HANDSHAKE_TIMEOUT_MS)).map_err(cannot)?;
-    let mut request = format!("ws://{}/ws", url.authority).into_client_request().map_err(|error| Lost {
+    let mut request = format!("ws://{}/ws", server.authority).into_client_request().map_err(|error| Lost {
         why: error.to_string(),
         retry_ms: None,
         may_pass: false,
@@ -248,6 +305,18 @@ fn connect(url: &ServerUrl) -> Result<WebSocket<Stream>, Lost> {
         Err(HandshakeError::Interrupted(_)) => Err(passing("the server did not answer in time".to_owned())),
         Err(HandshakeError::Failure(error)) => Err(lost(&error)),
     }
+}
+
+fn ended(why: Ended, retry_ms: Option<u64>) -> Lost {
+    let (why, may_pass) = match why {
+        Ended::Http(HttpError::Broken(error)) if is_timeout(&error) => {
+            ("the server gives no sign of life".to_owned(), true)
+        }
+        Ended::Http(error) => (error.to_string(), true),
+        Ended::Refused { status, why } => (format!("{why} (status {status})"), status >= 500 || status == 429),
+        Ended::Over => ("the server ended the response".to_owned(), true),
+    };
+    Lost { why, retry_ms, may_pass }
 }
 
 fn lost(error: &tungstenite::Error) -> Lost {

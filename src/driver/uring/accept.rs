@@ -90,12 +90,12 @@ impl Acceptor {
             self.watch(ring)?;
         }
         for index in 0..self.sources.len() {
-            let (mut batch_len, mut left) = (1, ACCEPT_PER_WAIT_MAX);
+            let (mut batch_len, mut left) = (2, ACCEPT_PER_WAIT_MAX);
             while left > 0 && self.sources[index].is_ready && self.rests_until.is_none() {
                 batch_len = batch_len.min(left);
                 left -= batch_len;
                 self.accept_batch(ring, index, batch_len, now, sink)?;
-                // Who comes alone costs one entry more than itself, a storm is taken by the batch.
+                // Who comes alone costs one call, and one entry more than itself; a storm is taken by the batch.
                 batch_len = (batch_len * 4).min(ACCEPTS_PER_BATCH_MAX);
             }
         }

@@ -15,6 +15,8 @@ use crate::command::ConnId;
 use crate::driver::{Completion, Driver, Op, listen, listen_unix};
 use crate::limits::{NOTSENT_LOWAT, RING_BUFFER_LEN, RING_BUFFERS};
 
+const SILENCE_MAX: Duration = Duration::from_secs(40);
+
 /// A ring, its listener, and the peers' ends.
 struct Bench {
     ring: Ring,
@@ -28,7 +30,8 @@ impl Bench {
 
     fn with_lengths(files_max: u32, entries: u32, completions: u32) -> Self {
         let setup = RingSetup::with_lengths(files_max, entries, completions).expect("this kernel has io_uring");
-        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), 1).expect("loopback has a free port").remove(0);
+        let listener =
+            listen((Ipv4Addr::LOCALHOST, 0).into(), 1, SILENCE_MAX).expect("loopback has a free port").remove(0);
         Self { ring: setup.enable().expect("the ring is new"), listener: listener.into_std() }
     }
 
@@ -322,6 +325,8 @@ fn accepted_descriptors_inherit_their_options_and_others_are_set() {
         let socket = SockRef::from(&descriptor);
         assert!(socket.tcp_nodelay().expect("TCP has the option"));
         assert_eq!(socket.tcp_notsent_lowat().expect("TCP has the option"), NOTSENT_LOWAT);
+        let inherited = (file == accepted).then_some(SILENCE_MAX);
+        assert_eq!(socket.tcp_user_timeout().expect("TCP has the option"), inherited);
     }
 }
 
@@ -351,7 +356,7 @@ struct Shop {
 
 impl Shop {
     fn open() -> Self {
-        let listeners = listen((Ipv4Addr::LOCALHOST, 0).into(), 1).expect("loopback has a free port");
+        let listeners = listen((Ipv4Addr::LOCALHOST, 0).into(), 1, SILENCE_MAX).expect("loopback has a free port");
         let addr = listeners[0].local_addr().expect("it is bound");
         let mut driver = Uring::new(listeners, 8).expect("this kernel has io_uring");
         let peer = TcpStream::connect(addr).expect("the backlog takes it");

@@ -2,7 +2,7 @@
 
 use super::origin::Origins;
 use super::route::{Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
-use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX};
+use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX, REFUSED_BODY_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
 use crate::wire::ws::extension::DeflateOffer;
 use crate::wire::ws::handshake;
@@ -166,7 +166,10 @@ impl Exchange {
             self.looked_at = self.buffer.len();
             return Ok(Next::Incomplete);
         };
-        let route = Route::find(&head, site.pages)?;
+        let route = match Route::find(&head, site.pages) {
+            Err(error) if may_go_on(&head) => Route::Refused(error),
+            found => found?,
+        };
         let origin =
             if route.is_open() { None } else { site.origins.judge(&head, matches!(route, Route::Upgrade(_)))? };
         if let Route::Upgrade(route) = route {
@@ -178,6 +181,7 @@ impl Exchange {
         let body_len_max = match route {
             Route::PublishOne { .. } => message_len_max,
             Route::PublishMany => BATCH_LEN_MAX,
+            Route::Refused(_) => REFUSED_BODY_LEN_MAX,
             _ => 0,
         };
         let decoder = BodyDecoder::new(head.body(), body_len_max)?;
@@ -212,6 +216,12 @@ impl Exchange {
             }
         }
     }
+}
+
+/// Whether it is known where the next request begins, behind one that is refused for what it asks, and is not far away.
+fn may_go_on(head: &RequestHead<'_>) -> bool {
+    let is_near = BodyDecoder::new(head.body(), REFUSED_BODY_LEN_MAX).is_ok();
+    is_near && !head.expects_continue() && !handshake::is_upgrade(head)
 }
 
 fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result<Upgrade, RouteError> {

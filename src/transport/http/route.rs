@@ -49,6 +49,8 @@ pub enum Route {
     Metrics,
     /// `GET` of a page, by its place in the table.
     Page(usize),
+    /// Something that is refused, as a request like any other: its end is known, and another may follow.
+    Refused(RouteError),
 }
 
 /// What a WebSocket is for.
@@ -147,7 +149,8 @@ impl Route {
 impl Route {
     /// Whether it is there for any page: it says and takes nothing that is anybody's.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self, Self::Upgrade(UpgradeRoute::Echo) | Self::Health | Self::Ready | Self::Metrics | Self::Page(_))
+        let says_nothing = matches!(self, Self::Health | Self::Ready | Self::Metrics | Self::Page(_));
+        says_nothing || matches!(self, Self::Upgrade(UpgradeRoute::Echo) | Self::Refused(_))
     }
 }
 

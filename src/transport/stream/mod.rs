@@ -7,9 +7,16 @@ pub const CONTENT_TYPE: &str = "application/x-ndjson";
 /// The empty chunk that ends the body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Appends a line.
+/// Appends a JSON text as a line. Its own line ends, which can only stand between its tokens, become spaces: what is one
+/// message to its publisher must not be several to a reader.
 pub fn line(message: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
     out.extend_from_slice(message);
+    let mut rest = &mut out[start..];
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        rest[at] = b' ';
+        rest = &mut rest[at + 1..];
+    }
     out.push(b'\n');
 }
 
@@ -27,6 +34,14 @@ pub fn chunk(message: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_of_several_lines_becomes_one() {
+        let mut out = Vec::new();
+        line(b"[\n{\"a\":\r\n1}\n]", &mut out);
+        line(b"\n", &mut out);
+        assert_eq!(out, b"[ {\"a\":  1} ]\n \n");
+    }
 
     #[test]
     fn a_chunk_tells_the_length_of_its_line() {

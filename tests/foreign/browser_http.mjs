@@ -1,13 +1,12 @@
-// Chromium's EventSource and fetch as judges: node chromium_http.mjs http://127.0.0.1:PORT
+// A browser's EventSource and fetch as judges: node browser_http.mjs BROWSER http://127.0.0.1:PORT
 
 import { createServer } from 'node:http';
 import { launch } from './browser.mjs';
 import { Judge, equal, publish } from './judge.mjs';
 
-const origin = process.argv[2];
-const judge = new Judge('chromium http');
-// Pages of any name come from this machine.
-const browser = await launch(['--host-resolver-rules=MAP *.example 127.0.0.1']);
+const [name, origin] = process.argv.slice(2);
+const judge = new Judge(`${name} http`);
+const browser = await launch(name, { hosts: ['evil.example'] });
 
 /** A page of the gateway's own origin. */
 async function home() {
@@ -19,24 +18,24 @@ async function home() {
 await judge.check('EventSource gets payloads as they were published', async () => {
   const page = await home();
   await page.evaluate(async () => {
-    window.source = new EventSource('/sse?topic=ch.sse&topic=ch.other');
+    window.source = new EventSource('/sse?topic=browser.sse&topic=browser.other&last=0');
     window.inbox = [];
     const keep = ({ type, data, lastEventId }) => window.inbox.push([type, data, lastEventId.split(',').length]);
-    ['ch.sse', 'ch.other'].forEach((topic) => window.source.addEventListener(topic, keep));
+    ['browser.sse', 'browser.other'].forEach((topic) => window.source.addEventListener(topic, keep));
     await new Promise((done) => window.source.addEventListener('.joined', done));
   });
-  await publish(origin, 'ch.sse', 'a\nb\r\nκόσμε 🦀');
-  await publish(origin, 'ch.other', '');
-  await publish(origin, 'ch.sse', 'x'.repeat(100_000));
+  await publish(origin, 'browser.sse', 'a\nb\r\nκόσμε 🦀');
+  await publish(origin, 'browser.other', '');
+  await publish(origin, 'browser.sse', 'x'.repeat(100_000));
   await page.waitForFunction(() => window.inbox.length === 3);
   const got = await page.evaluate(() => window.inbox);
-  equal(got, [['ch.sse', 'a\nb\nκόσμε 🦀', 2], ['ch.other', '', 2], ['ch.sse', 'x'.repeat(100_000), 2]]);
+  equal(got, [['browser.sse', 'a\nb\nκόσμε 🦀', 2], ['browser.other', '', 2], ['browser.sse', 'x'.repeat(100_000), 2]]);
   await page.close();
 });
 await judge.check('fetch reads lines as they come', async () => {
   const page = await home();
   await page.evaluate(async () => {
-    const response = await fetch('/stream?topic=ch.lines');
+    const response = await fetch('/stream?topic=browser.lines&last=0');
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = '';
     window.line = async () => {
@@ -47,8 +46,8 @@ await judge.check('fetch reads lines as they come', async () => {
     };
     return window.line();
   });
-  await publish(origin, 'ch.lines', '{"n":1}');
-  equal(await page.evaluate(() => window.line()), { t: 'ch.lines', o: 1, d: { n: 1 } });
+  const { offset } = await publish(origin, 'browser.lines', '{"n":1}');
+  equal(await page.evaluate(() => window.line()), { t: 'browser.lines', o: offset, d: { n: 1 } });
   await page.close();
 });
 await judge.check('a page of this machine may read, one of another origin may neither read nor publish over HTTP', async () => {
@@ -58,11 +57,11 @@ await judge.check('a page of this machine may read, one of another origin may ne
   const act = (gateway) =>
     page.evaluate(async (gateway) => {
       const events = new Promise((done) => {
-        const source = new EventSource(`${gateway}/sse?topic=ch.origin`);
+        const source = new EventSource(`${gateway}/sse?topic=browser.origin`);
         source.addEventListener('.joined', () => done(true));
         source.onerror = () => done(false);
       });
-      const published = fetch(`${gateway}/publish/ch.origin`, {
+      const published = fetch(`${gateway}/publish/browser.origin`, {
         method: 'POST',
         body: 'x',
         headers: { 'Fanwire-Key': 'k' },

@@ -1,12 +1,12 @@
-// Chromium's WebSocket as a judge: node chromium.mjs http://127.0.0.1:PORT
+// A browser's WebSocket as a judge: node browser_websocket.mjs BROWSER http://127.0.0.1:PORT
 
 import { launch } from './browser.mjs';
 import { Judge, equal, publish } from './judge.mjs';
 
-const origin = process.argv[2];
-const judge = new Judge('chromium');
-const browser = await launch();
-// The authority of a test is not one that Chromium knows.
+const [name, origin] = process.argv.slice(2);
+const judge = new Judge(name);
+const browser = await launch(name);
+// The authority of a test is not one that browsers know.
 const page = await browser.newPage({ ignoreHTTPSErrors: true });
 await page.goto(`${origin}/healthz`);
 
@@ -79,8 +79,8 @@ await judge.check('one octet past 1 MiB closes with 1009', async () => {
 });
 await judge.check('/raw reaches every reader, and carries the last value', async () => {
   const got = await page.evaluate(async () => {
-    const [one, two] = [await window.talk('/raw/chromium.raw?last=0'), await window.talk('/raw/chromium.raw?last=0')];
-    const writer = await window.talk('/raw/chromium.raw?echo=0&last=0');
+    const [one, two] = [await window.talk('/raw/browser.raw?last=0'), await window.talk('/raw/browser.raw?last=0')];
+    const writer = await window.talk('/raw/browser.raw?echo=0&last=0');
     writer.send(new Uint8Array([1, 2]));
     writer.send('x'.repeat(1024 * 1024));
     writer.send('last');
@@ -88,7 +88,7 @@ await judge.check('/raw reaches every reader, and carries the last value', async
     for (const reader of [one, two]) {
       heard.push((await reader.next()).byteLength, (await reader.next()).length, await reader.next());
     }
-    const late = await window.talk('/raw/chromium.raw');
+    const late = await window.talk('/raw/browser.raw');
     heard.push(await late.next());
     for (const it of [one, two, writer, late]) await window.close_with(it, 1000);
     return heard;
@@ -98,15 +98,15 @@ await judge.check('/raw reaches every reader, and carries the last value', async
 await judge.check('/ws subscribes, publishes and pushes JSON', async () => {
   const joined = await page.evaluate(async () => {
     window.json = await window.talk('/ws', ['fanwire.json.v1']);
-    window.json.send(JSON.stringify({ op: 'sub', topics: ['chromium.json'], id: 1 }));
+    window.json.send(JSON.stringify({ op: 'sub', topics: ['browser.json'], last: false, id: 1 }));
     return [window.json.socket.protocol, JSON.parse(await window.json.next())];
   });
   equal([joined[0], joined[1].op, joined[1].id], ['fanwire.json.v1', 'ok', 1], 'reply');
-  const { offset } = await publish(origin, 'chromium.json', '{"price":1.5}');
+  const { offset } = await publish(origin, 'browser.json', '{"price":1.5}');
   const push = await page.evaluate(async () => JSON.parse(await window.json.next()));
-  equal(push, { t: 'chromium.json', o: offset, d: { price: 1.5 } }, 'push');
+  equal(push, { t: 'browser.json', o: offset, d: { price: 1.5 } }, 'push');
   const own = await page.evaluate(async () => {
-    window.json.send(JSON.stringify({ op: 'pub', topic: 'chromium.json', data: 'own', id: 2 }));
+    window.json.send(JSON.stringify({ op: 'pub', topic: 'browser.json', data: 'own', id: 2 }));
     const messages = [JSON.parse(await window.json.next()), JSON.parse(await window.json.next())];
     await window.close_with(window.json, 1000);
     return [messages.some(({ id }) => id === 2), messages.some(({ d }) => d === 'own')];
