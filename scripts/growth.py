@@ -12,11 +12,13 @@ of it; each says when it was measured and how busy the machine was then.
 """
 
 import argparse
+import atexit
 import json
 import os
 import pathlib
 import random
 import selectors
+import signal
 import socket
 import statistics
 import subprocess
@@ -34,7 +36,7 @@ BENCH_AXES = ["readers", "topics", "members", "deadlines", "patterns", "sizes", 
 
 
 class Gateway:
-    """One of its own for each measurement, on the first core; who speaks to it is on the second."""
+    """One of its own for each measurement."""
 
     def __init__(self, *flags, **limits):
         self.config = tempfile.NamedTemporaryFile("w", suffix=".toml")
@@ -42,6 +44,7 @@ class Gateway:
         self.config.flush()
         command = [GATEWAY, "serve", "--listen", "127.0.0.1:0", "--config", self.config.name, *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
         assert self.process.stdout.readline() == "ready\n"
 
@@ -165,8 +168,8 @@ def gateway_topics(rounds=5):
 
 def gateway_shards(rounds=3):
     cases = {
-        "1,000 readers of one topic, one message in flight": ["--topics", "1", "--publishers", "1"],
-        "1,000 readers of 100 topics, a message in flight in each": ["--topics", "100", "--publishers", "100"],
+        "1,000 readers of one topic, one message in flight": ["--window", "1"],
+        "1,000 readers of 100 topics, 2,000 messages a second": ["--topics", "100", "--publishers", "100", "--rate", "2000"],
     }
     costs = {case: {shards: [] for shards in [1, 2, 3, 4, 6, 8]} for case in cases}
     for _ in range(rounds):
@@ -174,7 +177,7 @@ def gateway_shards(rounds=3):
             for shards, values in costs[case].items():
                 with Gateway("--shards", str(shards)) as gateway:
                     url = f"ws://127.0.0.1:{gateway.port}"
-                    command = [LOAD, "fanout", "-q", "-c", "1000", "--window", "1", "--duration", "1s", "--json", "-"]
+                    command = [LOAD, "fanout", "-q", "-c", "1000", "--duration", "1s", "--json", "-"]
                     command += ["--url", url, "--pid", str(gateway.process.pid), *flags]
                     run = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
                     values.append(json.loads(run.stdout)["server_cpu_ns_per_delivery"])
@@ -240,6 +243,8 @@ def main():
     plotting = commands.add_parser("plot")
     plotting.add_argument("record", type=pathlib.Path)
     arguments = parser.parse_args()
+    # However it ends, no gateway goes on.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if arguments.command == "plot":
         return growth_charts.plot(arguments.record, machine.ROOT / "docs/benchmarks")
     if unknown := set(arguments.axes) - set(every):
