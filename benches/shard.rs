@@ -3,72 +3,17 @@
 //!
 //! `cargo bench --bench shard`; a name as an argument runs one of them.
 
+mod rig;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fanwire::command::{ConnId, ShardId, TopicName};
-use fanwire::driver::null::Null;
+use fanwire::command::{ShardId, TopicName};
 use fanwire::hub::{Hub, HubSettings, SubscriberKey};
 use fanwire::limits::Limits;
-use fanwire::mailbox::{Admission, Mailbox};
-use fanwire::shard::{CompressionSettings, EdgeSettings, Settings, Shard, turn};
-use fanwire::wire::ws::{Opcode, encode_client_frame};
-
-struct Bench {
-    driver: Null,
-    shard: Shard,
-    mailbox: Mailbox,
-}
-
-impl Bench {
-    fn new(connections: u32) -> Self {
-        Self::with_limits(connections, Limits::default())
-    }
-
-    fn with_limits(connections: u32, limits: Limits) -> Self {
-        let limits = Limits { connections_max: connections + 16, ..limits };
-        let settings = Settings {
-            shard: ShardId(0),
-            shards: 1,
-            rules: Arc::default(),
-            edge: EdgeSettings::default(),
-            compression: CompressionSettings::default(),
-            pages: Arc::default(),
-            origins: Arc::default(),
-            hash_key: (1, 2),
-            seed: 3,
-            admission: Admission::new(limits.connections_max, 0),
-            snapshots: None,
-            limits,
-        };
-        let (mut mailboxes, _) = Mailbox::mesh(1);
-        Self { driver: Null::default(), shard: Shard::new(settings), mailbox: mailboxes.remove(0) }
-    }
-
-    fn turn(&mut self) {
-        turn(&mut self.driver, &mut self.shard, &mut self.mailbox, |_| {}).expect("nothing goes wrong");
-    }
-
-    /// Brings in connections that have said their opening handshake.
-    fn open(&mut self, count: u32, path: &str) -> Vec<ConnId> {
-        let before = self.driver.adopted().len();
-        self.driver.arrive(count);
-        self.turn();
-        let conns = self.driver.adopted()[before..].to_vec();
-        let handshake = format!(
-            "GET {path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        );
-        for &conn in &conns {
-            self.driver.receive(conn, handshake.as_bytes());
-        }
-        self.turn();
-        self.turn();
-        conns
-    }
-}
+use rig::Bench;
 
 fn fanout(c: &mut Criterion) {
     let mut group = c.benchmark_group("fanout");
@@ -77,16 +22,10 @@ fn fanout(c: &mut Criterion) {
         let mut bench = Bench::new(readers + 1);
         bench.open(readers, "/raw/px.AAPL");
         let publisher = bench.open(1, "/raw/px.AAPL?echo=0")[0];
-        let mut frames = Vec::new();
-        for _ in 0..messages {
-            encode_client_frame(&mut frames, Opcode::Text, true, [1, 2, 3, 4], &[b'x'; 128]);
-        }
-        group.throughput(Throughput::Elements(u64::from(readers) * messages));
+        let frames = rig::text(&"x".repeat(128)).repeat(messages);
+        group.throughput(Throughput::Elements(u64::from(readers) * messages as u64));
         group.bench_function(BenchmarkId::new(format!("{messages}_a_turn"), readers), |b| {
-            b.iter(|| {
-                bench.driver.receive(publisher, &frames);
-                bench.turn();
-            });
+            b.iter(|| bench.say(publisher, &frames));
         });
         black_box(bench.driver.sent());
     }
@@ -107,10 +46,7 @@ fn memory_look(c: &mut Criterion) {
         bench.open(1, "/raw/px.MSFT?max_rate=0.01");
         let publisher = bench.open(1, "/raw/px.MSFT")[0];
         for _ in 0..2 {
-            let mut frame = Vec::new();
-            encode_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], &[b'x'; 128]);
-            bench.driver.receive(publisher, &frame);
-            bench.turn();
+            bench.say(publisher, &rig::text(&"x".repeat(128)));
         }
         // Handshakes had a deadline, which moves when it comes.
         bench.driver.advance_ms(15_000);
@@ -120,9 +56,7 @@ fn memory_look(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 bench.driver.advance_ms(4);
-                let start = Instant::now();
-                bench.turn();
-                longest = longest.max(start.elapsed());
+                longest = longest.max(bench.time_turn());
             });
         });
         println!("the longest of them: {longest:?}");
@@ -157,16 +91,9 @@ fn subscribe_and_leave(c: &mut Criterion) {
     let mut bench = Bench::new(100_001);
     bench.open(100_000, "/raw/px.AAPL");
     let conn = bench.open(1, "/ws")[0];
-    let mut frames = Vec::new();
-    for text in [r#"{"op":"sub","topics":["px.AAPL"]}"#, r#"{"op":"unsub","topics":["px.AAPL"]}"#] {
-        encode_client_frame(&mut frames, Opcode::Text, true, [1, 2, 3, 4], text.as_bytes());
-    }
-    c.bench_function("sub_and_unsub_by_json_in_100k", |b| {
-        b.iter(|| {
-            bench.driver.receive(conn, &frames);
-            bench.turn();
-        });
-    });
+    let operations = [r#"{"op":"sub","topics":["px.AAPL"]}"#, r#"{"op":"unsub","topics":["px.AAPL"]}"#];
+    let frames = operations.map(rig::text).concat();
+    c.bench_function("sub_and_unsub_by_json_in_100k", |b| b.iter(|| bench.say(conn, &frames)));
 }
 
 fn handshake(c: &mut Criterion) {

@@ -322,8 +322,12 @@ pub const HOLDINGS_MAX: usize = 4096;
 /// Connections that are let go in one step because of `memory_len_max`.
 pub const SHED_PER_STEP_MAX: usize = 256;
 
-/// Topics looked at per turn for history that has grown too old.
+/// Topics looked at in a turn for history that has grown too old.
 pub const SWEEP_PER_TURN: usize = 16;
+
+/// How long not to look at topics after a turn that has, in milliseconds: with a million topics each look is a miss of
+/// every cache, and a sweep costs as much as the rest of a short turn. A round takes a million topics 62 s.
+pub const SWEEP_INTERVAL_MS: u64 = 1;
 
 /// Earlier epochs of a topic whose positions still resume, each ended by a death without a shutdown.
 pub const EPOCHS_KEPT: usize = 4;

@@ -40,6 +40,11 @@ impl Null {
         self.received.push((conn, bytes.to_vec()));
     }
 
+    /// Who was sent something by itself, and not as one of many, since the last wait.
+    pub fn sent_to(&self) -> impl Iterator<Item = ConnId> {
+        self.sent.iter().map(|(conn, ..)| *conn)
+    }
+
     /// Moves the clock.
     pub fn advance_ms(&mut self, millis: u64) {
         self.now = self.now.plus_millis(millis);

@@ -13,7 +13,8 @@ use crate::command::{
     ShardId, Terms, TopicImage, TopicName, TopicState,
 };
 use crate::limits::{
-    HISTORIES_HALVED_MAX, POLL_KEPT_LEN_MAX, POLL_KEPT_MAX, POLL_KEPT_MS, SHED_SAMPLE, SWEEP_PER_TURN,
+    HISTORIES_HALVED_MAX, POLL_KEPT_LEN_MAX, POLL_KEPT_MAX, POLL_KEPT_MS, SHED_SAMPLE, SWEEP_INTERVAL_MS,
+    SWEEP_PER_TURN,
 };
 use crate::time::MonoTime;
 
@@ -300,8 +301,13 @@ impl Hub {
         }
     }
 
-    /// Looks at a few topics, in turn, for history that has grown too old.
+    /// Looks at a few topics, in turn, for history that has grown too old; not in every turn, because what it looks at
+    /// lies in no cache.
     pub fn sweep(&mut self, now: MonoTime) {
+        if now < self.sweep_next {
+            return;
+        }
+        self.sweep_next = now.plus_millis(SWEEP_INTERVAL_MS);
         let some: Vec<TopicId> = self.topics.sample(self.sweep_at, SWEEP_PER_TURN).collect();
         self.sweep_at = self.sweep_at.wrapping_add(SWEEP_PER_TURN);
         for id in some {
@@ -630,6 +636,27 @@ mod tests {
             .map(|home| home.kept().total())
             .sum();
         assert_eq!(hub.sizes().retained_len, summed);
+    }
+
+    #[test]
+    fn what_is_too_old_goes_by_and_by_and_a_look_is_not_followed_by_another_at_once() {
+        let mut hub = hub(1, 1_000, 1 << 30);
+        let settings = TopicSettings { history: 10, history_ttl_ms: 1_000, ..TopicSettings::default() };
+        let pattern = crate::command::Target::parse(">").expect("a pattern");
+        hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
+        let topics = 4 * SWEEP_PER_TURN;
+        for n in 0..2 * topics {
+            say(&mut hub, &format!("t.{}", n % topics), "x");
+        }
+        let held = |hub: &Hub| hub.sizes().kept.history as usize;
+        assert_eq!(held(&hub), topics, "the older of two, the newer is the last value");
+        let mut now = MonoTime::ZERO.plus_millis(5_000);
+        for looks in 1..=4 {
+            hub.sweep(now);
+            hub.sweep(now);
+            assert_eq!(held(&hub), topics - looks * SWEEP_PER_TURN);
+            now = now.plus_millis(SWEEP_INTERVAL_MS);
+        }
     }
 
     #[test]

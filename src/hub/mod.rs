@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
 use crate::limits::{PATTERN_PAGE_MAX, PATTERN_SCAN_MAX, PATTERN_TOKENS_MAX, SNAPSHOT_VISITS_MAX};
+use crate::time::MonoTime;
 use message_ids::MessageIds;
 use patterns::{PatternTable, token_count};
 use presence::Watches;
@@ -76,6 +77,8 @@ pub struct Hub {
     sheds: u64,
     /// The next topic to look at, by slab place.
     sweep_at: usize,
+    /// When topics are next looked at for what is too old.
+    sweep_next: MonoTime,
 }
 
 impl Hub {
@@ -92,6 +95,7 @@ impl Hub {
             kept: Kept::default(),
             sheds: 0,
             sweep_at: 0,
+            sweep_next: MonoTime::ZERO,
             settings,
         }
     }
@@ -337,7 +341,6 @@ pub struct HubSizes {
 pub(crate) mod tests {
     use super::*;
     use crate::command::{Message, Target};
-    use crate::time::MonoTime;
 
     pub fn topic(name: &str) -> TopicName {
         TopicName::parse(name).expect("a valid name")

@@ -1,11 +1,13 @@
 //! Text to JSON strings.
 
+use super::scan::plain_len;
+
 /// Appends `text` as a JSON string, with its quotes. Only what must be escaped is. [RFC 8259 7]
 pub fn escape_into(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| must_be_escaped(byte)) {
+    while let Some(at) = next_special(rest) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
         let [byte, after @ ..] = special else { break };
@@ -14,6 +16,12 @@ pub fn escape_into(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+fn next_special(bytes: &[u8]) -> Option<usize> {
+    let plain = plain_len(bytes);
+    let (_, rest) = bytes.split_at(plain);
+    rest.iter().position(|&byte| must_be_escaped(byte)).map(|at| plain + at)
 }
 
 const fn must_be_escaped(byte: u8) -> bool {

@@ -122,6 +122,14 @@ impl Node {
             TapeNode::Static(StaticNode::F64(value)) => Self::Number(value),
         })
     }
+
+    /// Nodes that the value which begins here takes.
+    fn len(self) -> usize {
+        match self {
+            Self::Array { count } | Self::Object { count } => 1 + count as usize,
+            Self::Null | Self::Bool(_) | Self::Unsigned(_) | Self::Number(_) | Self::String { .. } => 1,
+        }
+    }
 }
 
 /// A parsed object. It borrows the scratch and the text, and so does all that it gives out.
@@ -138,13 +146,14 @@ impl<'a> Object<'a> {
     /// The value of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
-        self.members().find(|&(field, _)| field == name).map(|(_, value)| value)
+        let (_, at) = self.names().find(|&(field, _)| field == name.as_bytes())?;
+        Value::split_first(self.nodes.get(at..)?, self.strings).map(|(value, _)| value)
     }
 
     /// The value of a field exactly as it stands in the text, without the white space around it.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<&'a str> {
-        let index = self.members().position(|(field, _)| field == name)?;
+        let index = self.names().position(|(field, _)| field == name.as_bytes())?;
         self.text.get(self.fields.get(index)?.clone())
     }
 
@@ -154,11 +163,25 @@ impl<'a> Object<'a> {
         Members { nodes: self.nodes.get(1..).unwrap_or_default(), strings: self.strings }
     }
 
+    /// The names of all fields, in order, and where the value of each stands in `nodes`. A field is looked for among
+    /// bytes: nothing that it is not is decoded.
+    fn names(&self) -> impl Iterator<Item = (&'a [u8], usize)> {
+        let (nodes, strings) = (self.nodes, self.strings);
+        let mut at = 1;
+        std::iter::from_fn(move || {
+            let Node::String { start, len } = *nodes.get(at)? else { return None };
+            let name = strings.get(start as usize..)?.get(..len as usize)?;
+            let value = at + 1;
+            at = value + nodes.get(value)?.len();
+            (at <= nodes.len()).then_some((name, value))
+        })
+    }
+
     /// Both readings of the text must see the same fields, and each name once.
     fn check_fields(&self) -> Result<(), JsonError> {
         let mut count = 0;
-        for (index, (name, _)) in self.members().enumerate() {
-            if self.members().take(index).any(|(earlier, _)| earlier == name) {
+        for (index, (name, _)) in self.names().enumerate() {
+            if self.names().take(index).any(|(earlier, _)| earlier == name) {
                 return Err(JsonError::DuplicateField);
             }
             count += 1;

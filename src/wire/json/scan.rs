@@ -222,7 +222,7 @@ impl Scanner<'_> {
 
 /// Bytes at the start of `bytes` that need no look: eight at a time, as long as none of them is a quote, a backslash
 /// or a control character.
-fn plain_len(bytes: &[u8]) -> usize {
+pub(super) fn plain_len(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
     let is_plain = |word: &&[u8; 8]| {
         let word = u64::from_ne_bytes(**word);
