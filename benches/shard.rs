@@ -24,7 +24,11 @@ struct Bench {
 
 impl Bench {
     fn new(connections: u32) -> Self {
-        let limits = Limits { connections_max: connections + 16, ..Limits::default() };
+        Self::with_limits(connections, Limits::default())
+    }
+
+    fn with_limits(connections: u32, limits: Limits) -> Self {
+        let limits = Limits { connections_max: connections + 16, ..limits };
         let settings = Settings {
             shard: ShardId(0),
             shards: 1,
@@ -89,6 +93,43 @@ fn fanout(c: &mut Criterion) {
     group.finish();
 }
 
+/// A turn with a million idle connections, without a limit of memory; and with one where more is held than may be and
+/// nothing can be let go, so that every turn looks at who holds it.
+fn memory_look(c: &mut Criterion) {
+    const CONNECTIONS: u32 = 1_000_000;
+    let mut group = c.benchmark_group("turn_of_1M");
+    for (name, memory_len_max) in [("without_a_limit", 0), ("over_the_limit", 1)] {
+        // Nobody is pinged meanwhile.
+        let limits = Limits { memory_len_max, ping_interval_ms: 24 * 60 * 60 * 1000, ..Limits::default() };
+        let mut bench = Bench::with_limits(CONNECTIONS + 2, limits);
+        bench.open(CONNECTIONS, "/raw/px.AAPL");
+        // The second message waits for its time.
+        bench.open(1, "/raw/px.MSFT?max_rate=0.01");
+        let publisher = bench.open(1, "/raw/px.MSFT")[0];
+        for _ in 0..2 {
+            let mut frame = Vec::new();
+            encode_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], &[b'x'; 128]);
+            bench.driver.receive(publisher, &frame);
+            bench.turn();
+        }
+        // Handshakes had a deadline, which moves when it comes.
+        bench.driver.advance_ms(15_000);
+        bench.turn();
+        assert!(bench.shard.measure().lag_len > 0, "a message waits");
+        let mut longest = Duration::ZERO;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                bench.driver.advance_ms(4);
+                let start = Instant::now();
+                bench.turn();
+                longest = longest.max(start.elapsed());
+            });
+        });
+        println!("the longest of them: {longest:?}");
+    }
+    group.finish();
+}
+
 fn subscribe_and_leave(c: &mut Criterion) {
     let mut hub = Hub::new(HubSettings {
         shard: ShardId(0),
@@ -146,5 +187,5 @@ fn handshake(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, fanout, subscribe_and_leave, handshake);
+criterion_group!(benches, fanout, memory_look, subscribe_and_leave, handshake);
 criterion_main!(benches);

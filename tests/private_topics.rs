@@ -95,15 +95,18 @@ impl Gateway {
         }
     }
 
-    /// Connections of the first shard that follow nothing yet.
-    fn open(&mut self, count: usize) -> Vec<ConnId> {
-        self.cores[0].0.arrive(count as u32);
+    /// Connections of the first shard, each with a path of its own.
+    fn open(&mut self, paths: impl ExactSizeIterator<Item = String>) -> Vec<ConnId> {
+        let before = self.cores[0].0.adopted().len();
+        self.cores[0].0.arrive(paths.len() as u32);
         self.turns(1);
-        let conns = self.cores[0].0.adopted().to_vec();
-        for &conn in &conns {
-            let handshake = b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-            self.cores[0].0.receive(conn, handshake);
+        let conns = self.cores[0].0.adopted()[before..].to_vec();
+        for (&conn, path) in conns.iter().zip(paths) {
+            let handshake = format!(
+                "GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            );
+            self.cores[0].0.receive(conn, handshake.as_bytes());
         }
         self.turns(4);
         conns
@@ -133,7 +136,7 @@ impl Gateway {
 /// while more than half of them were there.
 fn check(shards: usize, home: usize, name: impl Fn(usize) -> String) -> (i64, i64) {
     let mut gateway = Gateway::new(shards);
-    let conns = gateway.open(TOPICS);
+    let conns = gateway.open((0..TOPICS).map(|_| "/ws".to_owned()));
     let mut names = (0..).map(name).filter(|name| home_of(HASH_KEY, shards, name).index() == home);
     let (mut cheapest, mut dearest, mut after_first) = (i64::MAX, 0, 0);
     // What is allocated once, whoever comes.
@@ -182,6 +185,34 @@ fn a_longer_name_stands_once_for_all_shards() {
         let allowed = PRIVATE_TOPIC_LEN_MAX + LONG_NAME_LEN_MAX;
         assert!(dearest <= allowed, "{dearest} bytes with {shards} shards, home at {home}");
     }
+}
+
+/// What is held after each step of connections that come to paths of their own.
+fn held_by_readers(path: impl Fn(usize) -> String) -> Vec<i64> {
+    let mut gateway = Gateway::new(2);
+    let paths: Vec<String> = (0..TOPICS).map(path).collect();
+    let before = LIVE.get();
+    let step = |paths: &[String]| {
+        gateway.open(paths.iter().cloned());
+        LIVE.get() - before
+    };
+    paths.chunks(STEP).map(step).collect()
+}
+
+#[test]
+fn a_bare_feed_of_a_private_topic_costs_no_more_than_that() {
+    let plain = held_by_readers(|_| "/echo".to_owned());
+    let mut names = (0..).map(|n| format!("user.{n:011}")).filter(|name| home_of(HASH_KEY, 2, name).index() == 1);
+    let names: Vec<String> = names.by_ref().take(TOPICS).collect();
+    let private = held_by_readers(|n| format!("/raw/{}", names[n]));
+    let each = (1..).zip(plain.into_iter().zip(private)).map(|(step, (plain, private))| {
+        let count = step * STEP as i64;
+        (count, (private - plain) / count)
+    });
+    let late = each.filter(|(count, _)| *count >= TOPICS as i64 / 2).map(|(_, each)| each);
+    let dearest = late.max().expect("there are steps");
+    println!("2 shards, home at 1, bare feed: at most {dearest} bytes a private topic");
+    assert!(dearest <= PRIVATE_TOPIC_LEN_MAX, "{dearest} bytes");
 }
 
 const HASH_KEY: (u64, u64) = (1, 2);

@@ -200,7 +200,7 @@ impl<S: Read> Connection<S> {
 }
 
 /// The length of a head with its empty line.
-fn find_end(received: &[u8]) -> Option<usize> {
+pub(super) fn find_end(received: &[u8]) -> Option<usize> {
     received.windows(4).take(HEAD_LEN_MAX).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
 

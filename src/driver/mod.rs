@@ -35,6 +35,7 @@ mod listen;
 mod listen_unix;
 pub mod null;
 pub mod sim;
+mod sockets;
 mod uring;
 
 pub use clock::{entropy_seed, monotonic_now, wall_millis};

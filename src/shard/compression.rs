@@ -15,10 +15,10 @@ use std::sync::Arc;
 use super::Shard;
 use super::conn::Conn;
 use super::encoding::{ENCODINGS, Encoded, Encoding};
-use super::subscription::{Place, TargetId};
+use super::subscription::{Place, TargetId, TargetKind};
 use crate::buf::Segment;
 use crate::close::CloseReason;
-use crate::command::{Compression, ConnId, Publication};
+use crate::command::{Compression, ConnId, Publication, TopicName};
 use crate::hub::{TopicId, TopicRules};
 use crate::limits::{INFLATED_KEPT_LEN_MAX, INFLATED_PER_RECEIVE_MAX, STREAMS_MAX};
 use crate::transport::http::UpgradeRoute;
@@ -76,7 +76,7 @@ impl Agreed {
         self == Self::NONE
     }
 
-    /// Whether it follows the stream of its first topic.
+    /// Whether it follows the stream of the topic that stands first.
     pub fn is_in_stream(self) -> bool {
         self.0 & Self::IN_STREAM != 0
     }
@@ -428,6 +428,20 @@ impl Builder {
 }
 
 impl Shard {
+    /// Whether a topic that a connection is about to follow should stand first there, because it has a stream and what
+    /// stands there has none.
+    pub(super) fn brings_a_stream(&self, index: u32, topic: &TopicName) -> bool {
+        let conn = &self.conns[index];
+        let is_shared = |topic: &TopicName| {
+            self.settings.compression.of(&self.settings.rules, topic.as_str()) == Compression::Shared
+        };
+        let first_is_shared = || match conn.first.target.kind() {
+            TargetKind::Topic(first) => is_shared(&self.hub.name(first)),
+            TargetKind::Pattern(_) => false,
+        };
+        conn.agreed.keeps_context() && !conn.first.is_none() && is_shared(topic) && !first_is_shared()
+    }
+
     /// What is answered to an offer, and what is then agreed on; `None` to leave it.
     pub(super) fn agree(&self, route: &UpgradeRoute, offer: DeflateOffer) -> Option<(Agreed, DeflateAnswer)> {
         let CompressionSettings { default, stream_window_bits, .. } = self.settings.compression;

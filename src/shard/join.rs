@@ -101,7 +101,13 @@ impl Shard {
     fn join_topic(&mut self, id: ConnId, topic: TopicName, since: Option<Position>, last: bool, ticket: u32) {
         let topic_id = self.hub.ensure(&topic);
         self.hub.hold(topic_id, 1);
-        self.subscriptions.add(&mut self.conns, id.index, TargetId::topic(topic_id), Place::Waiting { ticket });
+        let (target, place) = (TargetId::topic(topic_id), Place::Waiting { ticket });
+        if self.brings_a_stream(id.index, &topic) {
+            let moved = self.subscriptions.add_first(&mut self.conns, id.index, target, place);
+            self.attach_again(moved);
+        } else {
+            self.subscriptions.add(&mut self.conns, id.index, target, place);
+        }
         let home = self.hub.home_of(topic.as_str());
         let polls = self.is_poll(id);
         if home == self.settings.shard {
@@ -387,6 +393,17 @@ impl Shard {
             self.hub.hold(topic_id, -1);
             self.hub.release(topic_id);
         }
+    }
+
+    /// Puts a reader under its new key into the list of its target, if it is in it.
+    fn attach_again(&mut self, key: SubscriberKey) {
+        let Place::Attached(place) = self.subscriptions.place(&self.conns, key) else { return };
+        let (moved, new_place) = match self.subscriptions.target(&self.conns, key).kind() {
+            TargetKind::Topic(id) => (self.hub.detach(id, place), self.hub.attach(id, key)),
+            TargetKind::Pattern(id) => (self.hub.detach_pattern(id, place), self.hub.attach_pattern(id, key)),
+        };
+        self.note_move(moved, place);
+        self.subscriptions.set_place(&mut self.conns, key, Place::Attached(new_place));
     }
 
     fn note_move(&mut self, moved: Option<SubscriberKey>, place: u32) {

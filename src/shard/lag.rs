@@ -31,7 +31,7 @@ pub(super) struct Lag {
     due: BTreeSet<(MonoTime, LaneKey)>,
     /// Lanes and topics without one take turns as well.
     is_lanes_turn: bool,
-    /// Topics with more than one item, by how many, so that whatever they are, the fullest is found at once.
+    /// Topics with more than one item that skip, by how many, so that whatever they are, the fullest is found at once.
     crowded: BTreeSet<(usize, TopicName)>,
     /// Payload bytes that are kept alive, [`ITEM_COST`] for each reference included.
     len: usize,
@@ -87,9 +87,16 @@ struct TopicLag {
     len: usize,
     lane: Option<LaneKey>,
     max_age_ms: u32,
+    /// The reader waits for everything since the mode was changed: nothing of it may be dropped.
+    waits: bool,
 }
 
 impl TopicLag {
+    /// How many items it has, if some may be dropped for the sake of others.
+    fn spare(&self) -> Option<usize> {
+        Some(self.items.len()).filter(|count| *count > 1 && !self.waits)
+    }
+
     fn add(&mut self, publication: &Arc<Publication>) {
         self.len += cost(publication);
         self.items.push_back(Arc::clone(publication));
@@ -150,7 +157,7 @@ impl Lag {
             None => {
                 let next_offset = publication.position.offset;
                 let (lane, max_age_ms) = (key.cloned(), terms.max_age_ms);
-                let lag = TopicLag { next_offset, items: VecDeque::new(), len: 0, lane, max_age_ms };
+                let lag = TopicLag { next_offset, items: VecDeque::new(), len: 0, lane, max_age_ms, waits: false };
                 self.topics.insert(topic.clone(), lag);
                 false
             }
@@ -161,6 +168,7 @@ impl Lag {
         }
         let mut dropped = 0;
         self.change(topic, |lag| {
+            lag.waits = terms.mode == Mode::Queue;
             let same_key = |item: &Arc<Publication>| item.key == publication.key;
             let is_full = lag.items.len() >= LATEST_KEYS_MAX;
             let replaced = match terms.mode {
@@ -297,17 +305,17 @@ impl Lag {
     /// Changes the items of a topic, keeps count, and lets the topic go with its last item.
     fn change(&mut self, topic: &TopicName, change: impl FnOnce(&mut TopicLag)) {
         let Some(lag) = self.topics.get_mut(topic) else { return };
-        let (len_before, count_before) = (lag.len, lag.items.len());
+        let (len_before, spare_before) = (lag.len, lag.spare());
         change(lag);
-        let count = lag.items.len();
+        let (is_empty, spare) = (lag.items.is_empty(), lag.spare());
         self.len = self.len - len_before + lag.len;
-        if count_before > 1 {
-            self.crowded.remove(&(count_before, topic.clone()));
+        if let Some(count) = spare_before {
+            self.crowded.remove(&(count, topic.clone()));
         }
-        if count > 1 {
+        if let Some(count) = spare {
             self.crowded.insert((count, topic.clone()));
         }
-        if count == 0 {
+        if is_empty {
             self.topics.remove(topic);
         }
     }
@@ -346,7 +354,7 @@ impl Lag {
         unwanted.iter().for_each(|topic| self.forget_topic(topic));
     }
 
-    /// Lets go all but the newest of each topic; returns how many that were.
+    /// Lets go all but the newest of each topic that skips; returns how many that were.
     pub fn keep_newest(&mut self) -> u64 {
         let mut dropped = 0;
         while let Some((_, topic)) = self.crowded.last().cloned() {
@@ -357,6 +365,11 @@ impl Lag {
             });
         }
         dropped
+    }
+
+    /// Whether the reader waits for all of something that stands here.
+    pub fn waits(&self) -> bool {
+        self.topics.values().any(|lag| lag.waits)
     }
 
     /// Whether the reader has caught up, and no rate has to be remembered.
@@ -552,6 +565,22 @@ mod tests {
         let item = lag.pop(later, later).expect("what is let go is told");
         assert_eq!((item.publication, item.offset, item.skipped, item.expired), (None, 5, 1, 1));
         assert!(lag.pop(later, later).is_none() && lag.is_empty());
+    }
+
+    #[test]
+    fn what_a_reader_has_come_to_wait_for_is_not_dropped_for_anything_else() {
+        let mut lag = Lag::default();
+        push(&mut lag, &publication("a", 1, None), Mode::DropOldest, 1_000);
+        for offset in 2..=4 {
+            push(&mut lag, &publication("a", offset, None), Mode::Queue, 1_000);
+        }
+        for offset in 1..=3 {
+            push(&mut lag, &publication("b", offset, None), Mode::DropOldest, 600);
+        }
+        assert!(lag.waits());
+        assert_eq!(lag.keep_newest(), 1, "of b, which had two left");
+        assert_eq!(drain(&mut lag), [row("a", 1, 0), row("b", 3, 2), row("a", 2, 0), row("a", 3, 0), row("a", 4, 0)]);
+        assert!(!lag.waits() && lag.crowded.is_empty());
     }
 
     #[test]

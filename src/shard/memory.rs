@@ -4,19 +4,56 @@
 //! waits for everything is closed as overloaded, one that would rather skip keeps the newest of each topic, and an
 //! unfinished message or request takes its connection with it. A piece that several readers wait for counts for each.
 
+use std::cmp::Reverse;
+
 use super::Shard;
 use super::conn::{Conn, Flag, Session, Slot};
 use crate::close::CloseReason;
 use crate::command::ConnId;
-use crate::limits::MEMORY_INTERVAL_MS;
+use crate::limits::{HOLDINGS_MAX, MEMORY_INTERVAL_MS, SHED_PER_STEP_MAX, SURVEY_PLACES_MAX, SURVEY_STEP_MS};
 use crate::metrics::MemoryClass;
 use crate::time::MonoTime;
 
+/// A look at every connection, in portions that no turn takes long for, and then what is let go, likewise.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// The place in the arena to go on from.
+    next: u32,
+    /// Bytes of lags and of unfinished messages and requests.
+    len: u64,
+    /// Outboxes of those who are about to end.
+    ending_len: u64,
+    /// What can be let go; once all was looked at, what goes first stands last.
+    holdings: Vec<Holding>,
+    /// What is still too much, once all was looked at.
+    excess: Option<u64>,
+}
+
 /// What can be let go of one connection.
+#[derive(Debug)]
 struct Holding {
     len: usize,
     class: MemoryClass,
     id: ConnId,
+    /// On its way to a reader that skips: it goes last, since it is bounded by what one turn brings.
+    is_last_resort: bool,
+}
+
+impl Holding {
+    /// The larger, the later it goes.
+    fn rank(&self) -> (bool, Reverse<usize>, ConnId) {
+        (self.is_last_resort, Reverse(self.len), self.id)
+    }
+}
+
+impl Survey {
+    fn add(&mut self, holding: Holding) {
+        self.holdings.push(holding);
+        if self.holdings.len() == 2 * HOLDINGS_MAX {
+            self.holdings.select_nth_unstable_by_key(HOLDINGS_MAX, Holding::rank);
+            self.holdings.truncate(HOLDINGS_MAX);
+        }
+    }
 }
 
 impl Shard {
@@ -44,55 +81,93 @@ impl Shard {
         (self.settings.limits.memory_len_max > 0).then_some(self.memory_look)
     }
 
-    /// Looks whether too much is held, and lets the largest go.
+    /// Looks whether too much is held, and lets the largest go. Where much is busy, one look is many steps.
     pub(super) fn step_memory(&mut self) {
         let len_max = self.settings.limits.memory_len_max.div_ceil(self.settings.shards as u64);
         if len_max == 0 || self.now < self.memory_look {
             return;
         }
-        self.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
-        let memory = self.memory();
-        let bounded = [MemoryClass::History, MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly];
-        let held: u64 = bounded.iter().map(|&class| memory[class as usize]).sum();
-        let Some(excess) = held.checked_sub(len_max).filter(|excess| *excess > 0) else { return };
-        let history = memory[MemoryClass::History as usize];
-        self.metrics.shed[MemoryClass::History as usize] += self.hub.shed_history(excess);
-        let freed = history - self.hub.sizes().kept.history;
-        if freed < excess {
-            self.shed_connections(excess - freed);
+        let mut survey = match self.survey.take() {
+            Some(survey) => survey,
+            None if self.busy_count() <= SURVEY_PLACES_MAX as usize && self.excess(self.busy_len(), len_max) == 0 => {
+                self.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
+                return;
+            }
+            None => Survey::default(),
+        };
+        if survey.excess.is_none() {
+            self.walk(&mut survey);
+            if survey.next == self.conns.end() {
+                let excess = self.excess(survey.len, len_max);
+                survey.excess = Some(excess.saturating_sub(survey.ending_len));
+                survey.holdings.sort_unstable_by_key(|holding| Reverse(holding.rank()));
+            }
+        }
+        if survey.excess.is_some() && self.shed_largest(&mut survey) {
+            self.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
+        } else {
+            self.memory_look = self.now.plus_millis(SURVEY_STEP_MS);
+            self.survey = Some(survey);
         }
     }
 
-    fn shed_connections(&mut self, excess: u64) {
-        let (mut holdings, mut ending_len) = (Vec::new(), 0);
-        for index in 0..self.conns.end() {
+    /// Places in pools whose bytes are counted one by one.
+    fn busy_count(&self) -> usize {
+        let messages = self.exchanges.len() + self.decoders.len() + self.edges.len();
+        self.lags.len() + self.pendings.len() + messages
+    }
+
+    /// Bytes of lags and of unfinished messages and requests.
+    fn busy_len(&self) -> u64 {
+        let memory = self.memory();
+        memory[MemoryClass::Lag as usize] + memory[MemoryClass::Reassembly as usize]
+    }
+
+    /// What is too much beside `busy_len`, once histories have given what they can.
+    fn excess(&mut self, busy_len: u64, len_max: u64) -> u64 {
+        let history = self.hub.sizes().kept.history;
+        let held = history + self.outboxes.len_of_all() as u64 + busy_len;
+        let Some(excess) = held.checked_sub(len_max).filter(|excess| *excess > 0) else { return 0 };
+        self.metrics.shed[MemoryClass::History as usize] += self.hub.shed_history(excess);
+        excess.saturating_sub(history - self.hub.sizes().kept.history)
+    }
+
+    /// Looks at the next connections.
+    fn walk(&mut self, survey: &mut Survey) {
+        let end = self.conns.end().min(survey.next.saturating_add(SURVEY_PLACES_MAX));
+        for index in survey.next..end {
             let Some(id) = self.conns.id_at(index) else { continue };
             let conn = &self.conns[index];
             // What is about to end needs no second end.
             if conn.is(Flag::CLOSING) || conn.session == Session::Gone {
-                ending_len += self.outboxes.get(conn.outbox).map_or(0, |outbox| outbox.len());
+                survey.ending_len += self.len_of(conn, MemoryClass::Outboxes) as u64;
                 continue;
             }
-            let lens = [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly];
-            let lens = lens.map(|class| (self.len_of(conn, class), class));
-            holdings.extend(lens.into_iter().filter(|(len, _)| *len > 0).map(|(len, class)| Holding {
-                len,
-                class,
-                id,
-            }));
-        }
-        holdings.sort_unstable_by_key(|holding| (std::cmp::Reverse(holding.len), holding.id));
-        let mut excess = (excess as usize).saturating_sub(ending_len);
-        // What is on its way to readers that skip goes last: it is bounded by what one turn brings.
-        for skips in [false, true] {
-            for &Holding { len, class, id } in &holdings {
-                let is_last_resort = class == MemoryClass::Outboxes && self.conns[id.index].is(Flag::HAS_POLICIES);
-                if excess > 0 && is_last_resort == skips && self.shed(id, class) {
-                    self.metrics.shed[class as usize] += 1;
-                    excess = excess.saturating_sub(len);
+            for class in [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly] {
+                let len = self.len_of(conn, class);
+                if len > 0 {
+                    let is_outbox = class == MemoryClass::Outboxes;
+                    survey.len += if is_outbox { 0 } else { len as u64 };
+                    let is_last_resort = is_outbox && conn.is(Flag::HAS_POLICIES);
+                    survey.add(Holding { len, class, id, is_last_resort });
                 }
             }
         }
+        survey.next = end;
+    }
+
+    /// Lets go of the largest; `true` if that is enough, or all there is.
+    fn shed_largest(&mut self, survey: &mut Survey) -> bool {
+        let mut excess = survey.excess.unwrap_or(0);
+        for _ in 0..SHED_PER_STEP_MAX {
+            let Some(holding) = survey.holdings.pop().filter(|_| excess > 0) else { return true };
+            if self.shed(holding.id, holding.class) {
+                self.metrics.shed[holding.class as usize] += 1;
+                excess = excess.saturating_sub(holding.len as u64);
+            }
+        }
+        survey.excess = Some(excess);
+        excess == 0 || survey.holdings.is_empty()
     }
 
     fn len_of(&self, conn: &Conn, class: MemoryClass) -> usize {
@@ -100,7 +175,7 @@ impl Shard {
             MemoryClass::Outboxes => self.outboxes.get(conn.outbox).map_or(0, |outbox| outbox.len()),
             MemoryClass::Lag => {
                 let lag = conn.lag.index().map_or(0, |slot| self.lags[slot].len());
-                lag + conn.pending.index().map_or(0, |slot| self.pendings[slot].catch_up.len())
+                lag + self.held_len(conn)
             }
             MemoryClass::Reassembly => {
                 let message = conn.decoder.index().map_or(0, |slot| self.decoders[slot].held_len());
@@ -111,6 +186,11 @@ impl Shard {
         }
     }
 
+    /// What waits for subscriptions under way.
+    fn held_len(&self, conn: &Conn) -> usize {
+        conn.pending.index().map_or(0, |slot| self.pendings[slot].catch_up.len())
+    }
+
     /// Lets go what a connection holds; `false` if there is nothing to let go any more.
     fn shed(&mut self, id: ConnId, class: MemoryClass) -> bool {
         let Some(conn) = self.conns.get(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return false };
@@ -119,15 +199,25 @@ impl Shard {
         {
             let skipped = self.lags[slot].keep_newest();
             self.metrics.skipped += skipped;
-            return skipped > 0;
+            // Nothing is left to skip: what the reader waits for goes with the reader.
+            let waits = self.lags[slot].waits() || self.held_len(conn) > 0;
+            if skipped > 0 || !waits {
+                return skipped > 0;
+            }
         }
         if conn.session == Session::Http {
             self.terminate(id, CloseReason::Overloaded, true);
         } else {
+            let is_stream = conn.session == Session::Stream;
             if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
                 outbox.drop_queued();
             }
-            self.fail(id, CloseReason::Overloaded, "overloaded");
+            if is_stream {
+                // What was dropped leaves it without an end, which tells the peer that something is missing.
+                self.begin_end(id, CloseReason::Overloaded);
+            } else {
+                self.fail(id, CloseReason::Overloaded, "overloaded");
+            }
             // It is not listened to any more: what it began to say has no end.
             if let Some(slot) = std::mem::replace(&mut self.conns[id.index].decoder, Slot::NONE).index() {
                 self.decoders.remove(slot).release(&mut self.pool);

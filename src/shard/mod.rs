@@ -88,6 +88,7 @@ use fanout::Runs;
 use join::Pending;
 use join_pattern::Search;
 use lag::Lag;
+use memory::Survey;
 use outbox::Outboxes;
 use presence::PresenceReaders;
 use snapshot::Taking;
@@ -162,6 +163,8 @@ pub struct Shard {
     snapshot_time: MonoTime,
     /// When it is next looked at how much is held.
     memory_look: MonoTime,
+    /// That look, while it is under way.
+    survey: Option<Survey>,
     /// The time of the last call that gave one: what happens in between is of that time.
     now: MonoTime,
     /// Connections to send to at the end of the turn.
@@ -236,6 +239,7 @@ impl Shard {
             taking: None,
             snapshot_time: MonoTime::ZERO,
             memory_look: MonoTime::ZERO,
+            survey: None,
             now: MonoTime::ZERO,
             dirty: Vec::new(),
             congested: Vec::new(),

@@ -51,6 +51,14 @@ impl Subscriptions {
         SubscriberKey(id as u32 | FURTHER)
     }
 
+    /// The same in the place of the connection's first one, which it has and which becomes a further one: returns what
+    /// stands for that one now.
+    pub fn add_first(&mut self, conns: &mut Conns, conn: u32, target: TargetId, place: Place) -> SubscriberKey {
+        let first = std::mem::replace(&mut conns[conn].first, Subscription::new(target, place));
+        // It is counted already, and the new one is not.
+        self.add(conns, conn, first.target, first.place())
+    }
+
     /// The connection's subscription to a target.
     pub fn find(&self, conns: &Conns, conn: u32, target: TargetId) -> Option<SubscriberKey> {
         if conns[conn].first.target == target {
@@ -189,7 +197,14 @@ mod tests {
                 }
                 None => {
                     let place = Place::Attached(rng.u32(0..99));
-                    subscriptions.add(&mut conns, conn, target, place);
+                    if conns[conn].first.is_none() || rng.bool() {
+                        subscriptions.add(&mut conns, conn, target, place);
+                    } else {
+                        let first = conns[conn].first.target;
+                        let moved = subscriptions.add_first(&mut conns, conn, target, place);
+                        assert_eq!(subscriptions.target(&conns, moved), first);
+                        assert_eq!(direct(subscriptions.find(&conns, conn, target).expect("it is there")), Some(conn));
+                    }
                     assert_eq!(model.insert((conn, target), place), None);
                 }
             }

@@ -424,6 +424,57 @@ fn a_reader_in_a_stream_gets_other_topics_as_they_are() {
 }
 
 #[test]
+fn the_stream_of_a_connection_is_that_of_its_first_topic_with_one() {
+    let gateway = Gateway::start(&["--topics", "shared.> compression=shared", "--shards", "2"]);
+    let subscribed = |topics: &[&str]| {
+        let mut reader = gateway.connect();
+        reader.open_with("/ws", "permessage-deflate");
+        for topic in topics {
+            reader.send(Frame::text(format!("{{\"op\":\"sub\",\"topics\":[\"{topic}\"],\"last\":false}}")));
+            reader.read_message();
+        }
+        reader
+    };
+    // What stands first is put further back: with readers before it and behind it in the lists, and while alone.
+    let mut readers = [
+        subscribed(&["shared.a", "news.*", "plain", "shared.b"]),
+        subscribed(&["news.*", "shared.a", "plain", "shared.b"]),
+        subscribed(&["plain", "news.*", "shared.a", "shared.b"]),
+        subscribed(&["plain", "news.*", "alone", "shared.a", "shared.b"]),
+    ];
+    let topics = ["plain", "news.b", "shared.a", "shared.b"];
+    for number in 0..30 {
+        for topic in topics {
+            let message = tick(number);
+            publish(&gateway, topic, &message);
+            for reader in &mut readers {
+                let before = reader.deflated;
+                let (_, push) = reader.read_message();
+                assert!(push.starts_with(format!("{{\"t\":\"{topic}\",\"o\":{},", number + 1).as_bytes()));
+                assert_eq!(reader.deflated - before, usize::from(topic == "shared.a"), "{topic} {number}");
+            }
+        }
+    }
+    // Each leaves each of its lists, in another order.
+    for (turn, reader) in readers.iter_mut().enumerate() {
+        for at in 0..topics.len() {
+            let topic = ["plain", "news.*", "shared.a", "shared.b"][(at + turn) % topics.len()];
+            reader.send(Frame::text(format!("{{\"op\":\"unsub\",\"topics\":[\"{topic}\"]}}")));
+            assert!(reader.read_message().1.starts_with(b"{\"op\":\"ok\""));
+        }
+    }
+    for topic in topics {
+        publish(&gateway, topic, b"nobody");
+    }
+    publish(&gateway, "alone", b"one");
+    let (_, push) = readers[3].read_message();
+    assert!(push.starts_with(b"{\"t\":\"alone\",\"o\":1,"));
+    for reader in &mut readers[..3] {
+        reader.send(Frame::ping("nothing")).expect_pong("nothing");
+    }
+}
+
+#[test]
 fn who_does_not_hear_its_own_messages_hears_the_others() {
     let gateway = Gateway::start(&["--compression", "shared", "--compression-join-every", "3"]);
     publish(&gateway, "own", b"joined");

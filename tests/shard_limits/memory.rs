@@ -78,6 +78,44 @@ fn a_reader_that_would_rather_skip_keeps_the_newest_and_lives() {
 }
 
 #[test]
+fn a_reader_that_has_come_to_wait_for_everything_is_closed_and_skips_nothing() {
+    let mut world = world(64 * KIB);
+    let publisher = world.connect(0);
+    let reader = world.upgrade(0, "/ws");
+    for (mode, count) in [("drop_oldest", 4), ("queue", 40)] {
+        world.say_text(reader, &format!(r#"{{"op":"sub","topics":["t"],"last":false,"mode":"{mode}","id":1}}"#));
+        world.turns(4);
+        publish(&mut world, publisher, count);
+    }
+    assert!(held(&world) > 64 * KIB);
+    world.pass_ms(MEMORY_INTERVAL_MS * 2);
+    let metrics = world.measure(0);
+    assert_eq!((metrics.shed[MemoryClass::Lag as usize], metrics.skipped), (1, 0), "{metrics:?}");
+    world.pass_ms(5_000);
+    assert_eq!(world.measure(0).closes[CloseReason::Overloaded.index()], 1);
+    assert!(!world.hear(reader).contains(r#""op":"gap""#));
+}
+
+#[test]
+fn a_stream_that_is_cut_off_has_no_end() {
+    let mut world = world(64 * KIB);
+    let publisher = world.connect(0);
+    let reader = world.connect(0);
+    world.say(reader, b"GET /stream?topic=t HTTP/1.1\r\nHost: x\r\n\r\n");
+    world.turns(4);
+    publish(&mut world, publisher, 40);
+    let mut heard = String::new();
+    for _ in 0..100 {
+        world.pass_ms(10);
+        heard.push_str(&world.hear(reader));
+    }
+    world.pass_ms(5_000);
+    assert_eq!(world.measure(0).closes[CloseReason::Overloaded.index()], 1);
+    assert!(heard.contains("0000xxxx") && !heard.contains("0039xxxx"));
+    assert!(!heard.ends_with("0\r\n\r\n"), "an end would say that it is all there is");
+}
+
+#[test]
 fn unfinished_messages_go_with_their_senders_the_largest_first() {
     let mut world = world(300 * KIB);
     let begin = |len: usize| {

@@ -40,6 +40,7 @@ pub struct Totals {
     pub goodbyes: u64,
     pub resumed: u64,
     pub skipped: u64,
+    pub shed: u64,
     pub returns: u64,
     pub polled: u64,
     pub presences: u64,
@@ -58,6 +59,7 @@ impl Totals {
         self.goodbyes += other.goodbyes;
         self.resumed += other.resumed;
         self.skipped += other.skipped;
+        self.shed += other.shed;
         self.returns += other.returns;
         self.polled += other.polled;
         self.presences += other.presences;
@@ -75,7 +77,7 @@ impl Totals {
         assert!(self.zipped_alone > 1_000 && self.zipped_streamed > 1_000 && self.zipped_between > 100, "{self:?}");
         if under_faults {
             assert!(self.returns > 40, "{self:?}");
-            assert!(self.slow_closes > 0 && self.resets > 0 && self.skipped > 100, "{self:?}");
+            assert!(self.slow_closes > 0 && self.resets > 0 && self.skipped > 100 && self.shed > 20, "{self:?}");
         }
     }
 }
@@ -127,7 +129,11 @@ impl World {
         let (mailboxes, control) = Mailbox::mesh(shards);
         // Small enough to be passed by who stalls, but only where faults permit that somebody is disconnected.
         let outbox_len_max = if run.faults == Faults::NONE { 1 << 18 } else { 1 << rng.u32(9..14) };
-        let limits = Limits { connections_max: 64, outbox_len_max, ..Limits::default() };
+        let memory_len_max = match (run.faults == Faults::NONE, rng.u8(0..3)) {
+            (false, 0 | 1) => (shards as u64) << rng.u32(9..14),
+            _ => 0,
+        };
+        let limits = Limits { connections_max: 64, outbox_len_max, memory_len_max, ..Limits::default() };
         let history = rng.u32(0..30);
         let tls = Tls::new();
         let compression = CompressionSettings {
@@ -161,7 +167,16 @@ impl World {
             mailbox,
         });
         let cores = cores.collect();
-        Self { run, rng, net, tls, cores, control, peers: Vec::new(), auditor: Auditor::new(u64::from(history)) }
+        Self {
+            run,
+            rng,
+            net,
+            tls,
+            cores,
+            control,
+            peers: Vec::new(),
+            auditor: Auditor::new(u64::from(history), memory_len_max > 0),
+        }
     }
 
     /// One peer does something, or a new one comes.
@@ -213,7 +228,7 @@ impl World {
         };
         let part = match self.rng.u8(0..14) {
             0..4 => Part::Raw { topic, echo: self.rng.u8(0..3) > 0, mode, pace },
-            4..8 => Part::Json { mode, pace },
+            4..8 => Part::Json { mode: if self.rng.bool() { "mixed" } else { mode }, pace },
             8 if self.run.hostile => Part::Hostile,
             10.. => self.follower(mode),
             _ => Part::Http,
@@ -398,6 +413,7 @@ impl World {
             resumed: self.auditor.resumed,
             presences: self.auditor.presences,
             skipped: sum(|metrics| metrics.skipped),
+            shed: sum(|metrics| metrics.shed.iter().sum()),
             returns: self.auditor.returns,
             polled: self.auditor.polled,
             zipped_alone: self.peers.iter().map(|peer| peer.zipped.alone).sum(),

@@ -1,6 +1,7 @@
 //! The client commands over TLS, and what they say where it cannot be.
 
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
 use crate::World;
 use crate::common::authority::{Authority, Folder};
@@ -35,6 +36,83 @@ fn what_one_command_publishes_another_prints() {
     let long = "ä".repeat(50_000);
     done(&["publish", "cli.tls", &long, "--url", &https, "--ca", &ca]);
     assert_eq!(heard("cli.tls"), format!("{long}\n"));
+}
+
+/// A `subscribe` that goes on, and what it prints.
+struct Subscriber {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Subscriber {
+    fn start(words: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanwire"));
+        let command = command.arg("subscribe").args(words).env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let out = BufReader::new(child.stdout.take().expect("it is piped"));
+        Self { child, out }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).expect("text");
+        line
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn every_door_prints_the_same_with_tls_and_without() {
+    let world = World::new(&["--topics", "cli.> history=100"]);
+    let ca = world.folder.write("ca.pem", &world.authority.pem());
+    let plain = format!("http://localhost:{}", world.plain_address().port());
+    let tls = format!("https://localhost:{}", world.tls_address().port());
+    for (door, url) in ["ws", "sse", "stream", "poll"].into_iter().flat_map(|door| [(door, &plain), (door, &tls)]) {
+        let at = ["--url", url, "--ca", &ca];
+        let topics = [&format!("cli.{door}.{}", url.len())[..], &format!("cli.other.{door}.{}", url.len())];
+        let say = |topic: &str, words: &[&str]| done(&[&["publish", "-v", topic], words, &at].concat());
+        let first = say(topics[0], &["first"]);
+        let mut reader = Subscriber::start(&[&["--door", door, "--json", topics[0], topics[1]], &at[..]].concat());
+        let untimed = |line: String| {
+            let time = line.find("\"time\":").expect("there is a time");
+            let end = line[time..].find(',').expect("it is not the last");
+            line[..time].to_owned() + &line[time + end + 1..]
+        };
+        let line =
+            |topic: &str, offset: u64, rest: &str| format!("{{\"topic\":\"{topic}\",\"offset\":{offset},{rest}}}\n");
+        assert_eq!(untimed(reader.line()), line(topics[0], 1, "\"data\":\"first\""), "{door} {url}");
+        let said = [("{\n\"n\":\r\n 1}", "x"), ("two\nlines: ä", "y"), ("17", "z")];
+        for (offset, (payload, other)) in (2..).zip(said) {
+            say(topics[0], &[payload]);
+            let parsed: Option<serde_json::Value> = serde_json::from_str(payload).ok();
+            let heard = untimed(reader.line());
+            let value = heard.split_once("\"data\":").and_then(|(_, rest)| rest.strip_suffix("}\n")).expect("data");
+            let value: serde_json::Value = serde_json::from_str(value).expect("JSON");
+            assert_eq!(value, parsed.unwrap_or_else(|| payload.into()), "{door} {url}");
+            assert!(heard.contains(&format!("\"offset\":{offset},")), "{door} {url}: {heard}");
+            say(topics[1], &[other]);
+            let data = format!("\"data\":\"{other}\"");
+            assert_eq!(untimed(reader.line()), line(topics[1], offset - 1, &data), "{door} {url}");
+        }
+        say(topics[0], &["--binary", "\u{1}b"]);
+        assert_eq!(untimed(reader.line()), line(topics[0], 5, "\"b64\":\"AWI=\""), "{door} {url}");
+        // Somebody who comes back.
+        let epoch = first.split("\"epoch\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an epoch");
+        let since = format!("{epoch}-3");
+        let resume = [&["subscribe", "--door", door, "--since", &since, "--count", "2", topics[0]], &at[..]].concat();
+        assert_eq!(done(&resume), "17\n\u{1}b\n", "{door} {url}");
+        let (code, _, err) = run(&[&["subscribe", "--door", door, "--count", "1", "a..b"], &at[..]].concat());
+        assert_eq!(code, Some(2), "{err}");
+    }
+    let (code, out, err) = run(&["subscribe", "--door", "poll", "a.*", "--url", &plain]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("(status 400)"), "{err}");
 }
 
 #[test]

@@ -147,9 +147,21 @@ pub(super) struct Traffic {
 /// The flag of scenarios that send.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Payload {
-    /// Bytes of a payload
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(STAMP_LEN as i64..=16_777_216))]
-    pub(super) size: u32,
+    /// Bytes of a payload; 128 unless given, and 8192 where readers stall, so that more waits for them than their sockets
+    /// take
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(STAMP_LEN as i64..=16_777_216))]
+    size: Option<u32>,
+}
+
+impl Payload {
+    pub(super) fn len(&self) -> u32 {
+        self.size.unwrap_or(128)
+    }
+
+    /// Where readers stall.
+    pub(super) fn len_for_stalls(&self) -> u32 {
+        self.size.unwrap_or(8192)
+    }
 }
 
 impl Common {

@@ -272,13 +272,13 @@ fn meant(command: Command, typed: Vec<String>) -> Result<Meant, String> {
         Command::Compare(args) => return Ok(Meant::Compare(Box::new(Comparison::new(args)?))),
         Command::Hold(Hold { common, topics, duration, broadcast, payload }) => {
             let traffic = Traffic { topics, publishers: 1, payload };
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
             (common, run, Scenario::Hold { duration_ms: duration, broadcasts: broadcast })
         }
         Command::Million(million) => {
             let common = million.common.with_own_topics();
             let traffic = Traffic { topics: 1, publishers: 1, payload: million.payload };
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
             let phases = scenario::Million {
                 idle_ms: million.idle,
                 broadcasts: million.broadcasts,
@@ -297,11 +297,11 @@ fn meant(command: Command, typed: Vec<String>) -> Result<Meant, String> {
                 None if batch > 1 => return Err("--batch goes with --rate; --window N sends N at once".to_owned()),
                 None => Sending::Window { len: window.unwrap_or(1), count: 0 },
             };
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
             (common, run, Scenario::Fanout { traffic: sending, duration_ms: duration })
         }
         Command::Echo(Echo { common, payload, depth, rate, duration }) => {
-            let run = common.run(None, payload.size, typed)?;
+            let run = common.run(None, payload.len(), typed)?;
             (common, run, Scenario::Echo { depth, per_second: rate.unwrap_or(0.0), duration_ms: duration })
         }
         Command::Connect(Connect { common, rate, duration }) => {
@@ -309,15 +309,15 @@ fn meant(command: Command, typed: Vec<String>) -> Result<Meant, String> {
             (common, run, Scenario::Connect { per_second: rate.unwrap_or(0.0), duration_ms: duration })
         }
         Command::Storm(Storm { common, traffic, share, rate, duration }) => {
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
             (common, run, Scenario::Storm { permille: share, per_second: rate, duration_ms: duration })
         }
         Command::Stall(Stall { common, traffic, share, rate, duration }) => {
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len_for_stalls(), typed)?;
             (common, run, Scenario::Stall { permille: share, per_second: rate, duration_ms: duration })
         }
         Command::Ramp(Ramp { common, traffic, from, factor, bound, duration }) => {
-            let run = common.run(Some(&traffic), traffic.payload.size, typed)?;
+            let run = common.run(Some(&traffic), traffic.payload.len(), typed)?;
             (common, run, Scenario::Ramp { from, factor, bound_us: bound as f64 * 1e3, duration_ms: duration })
         }
     };

@@ -1,7 +1,10 @@
 //! `fanwire subscribe`: prints what topics say, and comes back by itself when the connection is lost.
 //!
-//! `session.rs` speaks the JSON dialect and knows nothing of the network; this file moves its text.
+//! `session.rs` speaks the JSON dialect and knows nothing of the network; this file moves its text over a WebSocket,
+//! `doors.rs` over HTTP.
 
+mod doors;
+mod exchange;
 mod session;
 
 use std::io;
@@ -13,6 +16,7 @@ use tungstenite::http::{HeaderValue, StatusCode};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
+use self::doors::{Door, Ended, Feed};
 use self::session::{Event, Session};
 use super::End;
 use super::backoff::Backoff;
@@ -53,6 +57,9 @@ pub(super) struct Arguments {
     /// End with exit code 1 when the connection is lost
     #[arg(long)]
     no_reconnect: bool,
+    /// The way in; without WebSocket a pattern's messages have no offset over sse, and poll follows none
+    #[arg(long, value_enum, default_value = "ws")]
+    door: Door,
     #[command(flatten)]
     server: ServerFlags,
 }
@@ -62,7 +69,8 @@ Examples:
   fanwire subscribe px.AAPL
   fanwire subscribe --json 'px.*' 'scores.>'
   fanwire subscribe --count 1 px.AAPL
-  fanwire subscribe --since 6f1d2c-1041 px.AAPL";
+  fanwire subscribe --since 6f1d2c-1041 px.AAPL
+  fanwire subscribe --door sse px.AAPL --url https://push.example.com";
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     let mut reader = Reader {
@@ -73,6 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
         backoff: Backoff::of_this_process(),
         clock: Pacer::new(),
         connected_once: false,
+        polled: None,
     };
     loop {
         let lost = match reader.read_until_lost()? {
@@ -116,6 +125,8 @@ struct Reader<'a> {
     backoff: Backoff,
     clock: Pacer,
     connected_once: bool,
+    /// Where the last poll ended.
+    polled: Option<String>,
 }
 
 /// Why there is no connection any more.
@@ -134,12 +145,55 @@ const SILENCE_TIMEOUT_MS: u64 = 45_000;
 /// The longest that a server may send us away for.
 const RETRY_MS_MAX: u64 = 60_000;
 
+/// How long a response without end may say nothing: there is no way to ask.
+const HTTP_SILENCE_TIMEOUT_MS: u64 = 90_000;
+
 /// How long the opening handshake may take, per read.
 const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 
 impl Reader<'_> {
     /// Connects, subscribes and prints. `None`: everything that was asked for is printed.
     fn read_until_lost(&mut self) -> Result<Option<Lost>, End> {
+        match self.arguments.door {
+            Door::Ws => self.read_websocket(),
+            door => self.read_http(door),
+        }
+    }
+
+    fn read_http(&mut self, door: Door) -> Result<Option<Lost>, End> {
+        let mut retry_ms = None;
+        let cannot = |error| Lost { may_pass: true, ..ended(Ended::Http(error), None) };
+        let stream = match self.server.dial() {
+            Ok(stream) => stream,
+            Err(error) => return Ok(Some(cannot(HttpError::Dial(self.server.authority.clone(), error)))),
+        };
+        if let Err(error) = stream.set_read_timeout_ms(Some(HTTP_SILENCE_TIMEOUT_MS)) {
+            return Ok(Some(cannot(HttpError::Broken(error))));
+        }
+        let (topics, mut query) = self.session.query();
+        if let (Some(_), Some(at)) = (&self.polled, query.find("&since=")) {
+            query.truncate(at);
+        }
+        let mut feed = match Feed::open(stream, &self.server.authority, door, (topics, query), self.polled.take()) {
+            Ok(feed) => feed,
+            Err(why) => return Ok(Some(ended(why, None))),
+        };
+        loop {
+            let object = feed.next();
+            self.polled = feed.since();
+            match object {
+                Ok(object) => match self.receive(&object)? {
+                    Step::Go => {}
+                    Step::Enough => return Ok(None),
+                    Step::Bye(ms) => retry_ms = Some(ms),
+                    Step::Lost(lost) => return Ok(Some(lost)),
+                },
+                Err(why) => return Ok(Some(ended(why, retry_ms))),
+            }
+        }
+    }
+
+    fn read_websocket(&mut self) -> Result<Option<Lost>, End> {
         let mut socket = match connect(&self.server) {
             Ok(socket) => socket,
             Err(lost) => return Ok(Some(lost)),
@@ -251,6 +305,18 @@ fn connect(server: &Server) -> Result<WebSocket<Link>, Lost> {
         Err(HandshakeError::Interrupted(_)) => Err(passing("the server did not answer in time".to_owned())),
         Err(HandshakeError::Failure(error)) => Err(lost(&error)),
     }
+}
+
+fn ended(why: Ended, retry_ms: Option<u64>) -> Lost {
+    let (why, may_pass) = match why {
+        Ended::Http(HttpError::Broken(error)) if is_timeout(&error) => {
+            ("the server gives no sign of life".to_owned(), true)
+        }
+        Ended::Http(error) => (error.to_string(), true),
+        Ended::Refused { status, why } => (format!("{why} (status {status})"), status >= 500 || status == 429),
+        Ended::Over => ("the server ended the response".to_owned(), true),
+    };
+    Lost { why, retry_ms, may_pass }
 }
 
 fn lost(error: &tungstenite::Error) -> Lost {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::cli::publisher::json_string;
+use crate::cli::server_url::path_segment;
 use crate::command::{Epoch, Position, Target};
 use crate::limits::TOPICS_PER_OPERATION_MAX;
 
@@ -127,6 +128,18 @@ impl Session {
             format!("{{\"op\":\"sub\",\"topics\":[{topics}],\"since\":{{{since}}},\"last\":{last},\"id\":1}}")
         };
         targets.chunks(TOPICS_PER_OPERATION_MAX).map(operation).collect()
+    }
+
+    /// The same for a request over HTTP: the topics that are named in it, and its query.
+    pub(super) fn query(&mut self) -> (Vec<String>, String) {
+        self.targets.values_mut().flatten().for_each(|followed| followed.is_joined = false);
+        let targets: Vec<_> = self.targets.keys().map(|target| format!("topic={}", path_segment(target))).collect();
+        let named = || self.targets.iter().filter_map(|(topic, followed)| Some((topic, followed.as_ref()?)));
+        let positions: Option<Vec<_>> = named().map(|(_, followed)| Some(followed.position?.to_string())).collect();
+        let last = if self.last { "" } else { "&last=0" };
+        let since = positions.filter(|positions| !positions.is_empty());
+        let since = since.map(|positions| format!("&since={}", positions.join(","))).unwrap_or_default();
+        (named().map(|(topic, _)| topic.clone()).collect(), format!("{}{last}{since}", targets.join("&")))
     }
 
     /// What one object of the server means.
@@ -323,6 +336,17 @@ mod tests {
         assert!(operation(&mut session).contains(r#""since":{"a":"2-3"}"#));
         receive(&mut session, ok);
         assert_eq!(receive(&mut session, r#"{"t":"a","o":4,"d":4}"#), "4\n");
+    }
+
+    #[test]
+    fn a_query_names_targets_and_where_to_go_on() {
+        let mut session = following(&["a", "b/?", "c.*"], false);
+        let (topics, query) = session.query();
+        assert_eq!(topics, ["a", "b/?"]);
+        assert_eq!(query, "topic=a&topic=b%2F%3F&topic=c.%2A&last=0");
+        receive(&mut session, r#"{"op":"ok","topics":{"a":{"epoch":"1f","offset":7},"b/?":{"epoch":"2","offset":9}}}"#);
+        receive(&mut session, r#"{"t":"a","o":8,"d":1}"#);
+        assert_eq!(session.query().1, "topic=a&topic=b%2F%3F&topic=c.%2A&last=0&since=1f-8,2-9");
     }
 
     #[test]

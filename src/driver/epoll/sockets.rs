@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use mio::Token;
 
 use super::super::NetError;
+use super::super::sockets::{self, Table};
 use crate::command::ConnId;
 
 /// One place of the table. Everything that a connection costs in this driver while it is idle.
@@ -20,130 +21,63 @@ pub(super) struct Slot {
     pub(super) failure: Option<NetError>,
 }
 
-/// What is known of a socket, as a set of bits.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Flags(u16);
+/// What is known of a socket.
+pub(super) type Flags = sockets::Flags<u16>;
 
-impl Flags {
-    /// The kernel may have bytes, or an end, that were not read yet.
-    pub(super) const READY: Self = Self(1);
-    /// It stands in the list of connections to read from.
-    pub(super) const LISTED: Self = Self(1 << 1);
-    /// An end of the stream is behind the bytes, so that a short read is not the last.
-    pub(super) const ENDING: Self = Self(1 << 2);
-    /// The kernel or a send told of an error.
-    pub(super) const FAILED: Self = Self(1 << 3);
-    /// `ReceiveClosed` was handed out.
-    pub(super) const RECEIVE_CLOSED: Self = Self(1 << 4);
-    /// The shard wants no bytes for now.
-    pub(super) const PAUSED: Self = Self(1 << 5);
+impl sockets::Flags<u16> {
+    pub(super) const READY: Self = Self(sockets::READY as u16);
+    pub(super) const LISTED: Self = Self(sockets::LISTED as u16);
+    pub(super) const ENDING: Self = Self(sockets::ENDING as u16);
+    pub(super) const FAILED: Self = Self(sockets::FAILED as u16);
+    pub(super) const RECEIVE_CLOSED: Self = Self(sockets::RECEIVE_CLOSED as u16);
+    pub(super) const PAUSED: Self = Self(sockets::PAUSED as u16);
     /// A send is in flight: held until the socket is writable, or its `Sent` waits for the next wait.
     pub(super) const SENDING: Self = Self(1 << 6);
     /// A `Connect` has not ended.
     pub(super) const CONNECTING: Self = Self(1 << 7);
-
-    pub(super) const fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    pub(super) const fn set(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-
-    pub(super) const fn clear(&mut self, other: Self) {
-        self.0 &= !other.0;
-    }
 }
 
-impl Slot {
-    const FREE: Self = Self { stream: None, generation: 0, held: NOT_HELD, flags: Flags(0), failure: None };
+impl sockets::Slot for Slot {
+    type Bits = u16;
+
+    const FREE: Self = Self { stream: None, generation: 0, held: NOT_HELD, flags: sockets::Flags(0), failure: None };
+
+    fn is_taken(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// A close is over at once.
+    fn is_closing(&self) -> bool {
+        false
+    }
+
+    fn state(&mut self) -> (&mut Flags, &mut Option<NetError>) {
+        (&mut self.flags, &mut self.failure)
+    }
 }
 
 /// The adopted sockets of one shard, by arena index.
-#[derive(Debug)]
-pub(super) struct Sockets {
-    /// Grows within a capacity that is reserved from the start; pages that no connection touched cost nothing.
-    slots: Vec<Slot>,
-    capacity: u32,
-    len: u32,
-    /// Connections to read from, each once; may name some that are gone.
-    ready: Vec<ConnId>,
-}
+pub(super) type Sockets = Table<Slot>;
 
-impl Sockets {
+impl Table<Slot> {
     pub(super) fn new(capacity: u32) -> Self {
         assert!(capacity <= INDEX_MAX, "an index leaves room for the tokens of listeners and the waker");
-        Self { slots: Vec::with_capacity(capacity as usize), capacity, len: 0, ready: Vec::new() }
+        Self::with_capacity(capacity)
     }
 
     /// Puts a socket into the place that `conn` names.
-    ///
-    /// # Panics
-    /// If the place is past the capacity, or in use: the arena hands out neither.
     pub(super) fn insert(&mut self, conn: ConnId, stream: TcpStream) -> &mut Slot {
-        assert!(conn.index < self.capacity, "the arena has as many places as the driver");
-        let index = conn.index as usize;
-        if self.slots.len() <= index {
-            self.slots.resize_with(index + 1, || Slot::FREE);
-        }
-        let slot = &mut self.slots[index];
-        assert!(slot.stream.is_none(), "an id is adopted again only after its Closed");
-        *slot = Slot { stream: Some(stream), generation: conn.generation, ..Slot::FREE };
-        self.len += 1;
-        slot
-    }
-
-    /// The place of `conn`, if the driver holds that connection.
-    pub(super) fn find(&mut self, conn: ConnId) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(conn.index as usize)?;
-        (slot.stream.is_some() && slot.generation == conn.generation).then_some(slot)
+        self.fill(conn, Slot { stream: Some(stream), generation: conn.generation, ..sockets::Slot::FREE })
     }
 
     /// Empties the place of `conn`, if the driver holds that connection, and returns its socket and held send.
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<(TcpStream, u32)> {
-        let slot = self.find(conn)?;
-        let held = slot.held;
-        let stream = slot.stream.take()?;
-        self.len -= 1;
-        Some((stream, held))
-    }
-
-    /// Takes note of a failure, and sees to it that the receiving side tells of it.
-    pub(super) fn fail(&mut self, conn: ConnId, error: NetError) {
-        let Some(slot) = self.find(conn) else { return };
-        slot.failure.get_or_insert(error);
-        for flag in [Flags::FAILED, Flags::ENDING, Flags::READY] {
-            slot.flags.set(flag);
-        }
-        self.list_if_ready(conn);
-    }
-
-    /// Puts `conn` on the list of connections to read from, if there is anything to look for: bytes or an end,
-    /// or while receiving is paused only a failure.
-    pub(super) fn list_if_ready(&mut self, conn: ConnId) {
-        let Some(slot) = self.find(conn) else { return };
-        let flags = &mut slot.flags;
-        let is_wanted = !flags.has(Flags::PAUSED) || flags.has(Flags::FAILED);
-        let is_done = flags.has(Flags::LISTED) || flags.has(Flags::RECEIVE_CLOSED);
-        if flags.has(Flags::READY) && is_wanted && !is_done {
-            flags.set(Flags::LISTED);
-            self.ready.push(conn);
-        }
-    }
-
-    /// Moves the list of connections to read from into `turn`, which is empty.
-    pub(super) fn take_ready(&mut self, turn: &mut Vec<ConnId>) {
-        std::mem::swap(&mut self.ready, turn);
-    }
-
-    /// Whether there are connections to read from.
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// Sockets in the table.
-    pub(super) fn len(&self) -> u32 {
-        self.len
+        let Slot { stream, held, .. } = self.take(conn)?;
+        Some((stream?, held))
     }
 }
 

@@ -1,0 +1,198 @@
+//! The doors over HTTP: whatever messages are wrapped in there, what comes out is objects of the JSON dialect.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{Read, Write};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::exchange::{Exchange, Head};
+use crate::cli::http_client::HttpError;
+use crate::cli::publisher::json_string;
+
+/// Which way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Door {
+    /// WebSocket
+    Ws,
+    /// Server-sent events
+    Sse,
+    /// Lines in a response without end
+    Stream,
+    /// One request after the other
+    Poll,
+}
+
+/// What comes in over HTTP, on one connection.
+pub(super) struct Feed<S> {
+    exchange: Exchange<S>,
+    authority: String,
+    door: Door,
+    /// The topics that are named, in the order of the request.
+    topics: Vec<String>,
+    query: String,
+    /// Where the last poll ended.
+    since: Option<String>,
+    waiting: VecDeque<String>,
+}
+
+/// Why nothing more comes.
+#[derive(Debug)]
+pub(super) enum Ended {
+    Http(HttpError),
+    /// The server does not want to.
+    Refused {
+        status: u16,
+        why: String,
+    },
+    /// The response has ended.
+    Over,
+}
+
+impl From<HttpError> for Ended {
+    fn from(error: HttpError) -> Self {
+        Self::Http(error)
+    }
+}
+
+/// An answer to a poll.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    messages: Vec<&'a RawValue>,
+    since: String,
+    #[serde(default)]
+    recovered: BTreeMap<String, bool>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+impl<S: Read + Write> Feed<S> {
+    /// Follows what `query` asks for, in which `topics` are named; a poll goes on behind `since` if there is one.
+    pub(super) fn open(
+        stream: S,
+        authority: &str,
+        door: Door,
+        (topics, query): (Vec<String>, String),
+        since: Option<String>,
+    ) -> Result<Self, Ended> {
+        let (exchange, authority) = (Exchange::new(stream), authority.to_owned());
+        let mut feed = Self { exchange, authority, door, topics, query, since, waiting: VecDeque::new() };
+        match door {
+            Door::Poll => {}
+            Door::Sse => drop(feed.get("/sse")?),
+            Door::Stream | Door::Ws => drop(feed.get("/stream")?),
+        }
+        Ok(feed)
+    }
+
+    /// Where the last poll ended, to go on there.
+    pub(super) fn since(&self) -> Option<String> {
+        self.since.clone()
+    }
+
+    /// The next object; waits for it.
+    pub(super) fn next(&mut self) -> Result<String, Ended> {
+        loop {
+            if let Some(object) = self.waiting.pop_front() {
+                return Ok(object);
+            }
+            match self.door {
+                Door::Poll => self.poll()?,
+                Door::Sse => return self.event(),
+                Door::Stream | Door::Ws => {
+                    let line = self.exchange.line()?.ok_or(Ended::Over)?;
+                    // Others are heartbeats.
+                    if !line.is_empty() {
+                        return Ok(line);
+                    }
+                }
+            }
+        }
+    }
+
+    fn get(&mut self, path: &str) -> Result<Head, Ended> {
+        let since = self.since.as_ref().map(|since| format!("&since={since}")).unwrap_or_default();
+        let head = self.exchange.get(&self.authority, &format!("{path}?{}{since}", self.query))?;
+        if (200..300).contains(&head.status) {
+            return Ok(head);
+        }
+        let body = self.exchange.rest()?;
+        let told = serde_json::from_str(&body).map(|Refusal { message }| message);
+        Err(Ended::Refused { status: head.status, why: told.unwrap_or_else(|_| "no reason given".to_owned()) })
+    }
+
+    fn poll(&mut self) -> Result<(), Ended> {
+        let head = self.get("/poll")?;
+        let body = self.exchange.rest()?;
+        let answer: Answer<'_> = match head.status {
+            204 => Answer { messages: Vec::new(), since: head.since.unwrap_or_default(), recovered: BTreeMap::new() },
+            _ => serde_json::from_str(&body).map_err(|_| HttpError::BadAnswer("it is no answer to a poll"))?,
+        };
+        self.waiting.push_back(joined(&self.topics, &answer));
+        self.waiting.extend(answer.messages.iter().map(|push| push.get().to_owned()));
+        if !answer.since.is_empty() {
+            // What the first request asked for is behind us.
+            if let Some(at) = self.query.find("&since=") {
+                self.query.truncate(at);
+            }
+            self.since = Some(answer.since);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self) -> Result<String, Ended> {
+        let (mut name, mut id, mut data) = (String::new(), String::new(), None::<String>);
+        loop {
+            let line = self.exchange.line()?.ok_or(Ended::Over)?;
+            let (field, value) = line.split_once(':').unwrap_or((&line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match (field, &mut data) {
+                ("", Some(data)) if line.is_empty() => {
+                    return Ok(if name.starts_with('.') { std::mem::take(data) } else { self.push(&name, &id, data) });
+                }
+                ("event", _) => name = value.to_owned(),
+                ("id", _) => id = value.to_owned(),
+                ("data", Some(data)) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
+                ("data", data) => *data = Some(value.to_owned()),
+                // Heartbeats, `retry`, and what a later version may say.
+                _ => {}
+            }
+        }
+    }
+
+    /// A payload and its position as the JSON dialect has them.
+    fn push(&self, topic: &str, id: &str, data: &str) -> String {
+        let position = self.topics.iter().position(|named| named == topic).and_then(|at| id.split(',').nth(at));
+        let offset = position.and_then(|position| position.rsplit_once('-')?.1.parse::<u64>().ok()).unwrap_or(0);
+        let topic = json_string(topic);
+        match data.strip_prefix(DATA_URL) {
+            Some(base64) => format!("{{\"t\":{topic},\"o\":{offset},\"b\":{}}}", json_string(base64)),
+            None if serde_json::from_str::<&RawValue>(data).is_ok() => {
+                format!("{{\"t\":{topic},\"o\":{offset},\"d\":{data}}}")
+            }
+            None => format!("{{\"t\":{topic},\"o\":{offset},\"d\":{}}}", json_string(data)),
+        }
+    }
+}
+
+/// The reply to a `sub` that says what an answer to a poll says of its topics.
+fn joined(topics: &[String], answer: &Answer<'_>) -> String {
+    let topic = |(topic, position): (&String, &str)| {
+        let (epoch, offset) = position.rsplit_once('-')?;
+        let offset: u64 = offset.parse().ok()?;
+        let recovered = answer.recovered.get(topic).map(|it| format!(",\"recovered\":{it}")).unwrap_or_default();
+        Some(format!("{}:{{\"epoch\":{},\"offset\":{offset}{recovered}}}", json_string(topic), json_string(epoch)))
+    };
+    let topics: Vec<String> = topics.iter().zip(answer.since.split(',')).filter_map(topic).collect();
+    format!("{{\"op\":\"ok\",\"topics\":{{{}}}}}", topics.join(","))
+}
+
+/// What a binary payload begins with as an event's data.
+const DATA_URL: &str = "data:application/octet-stream;base64,";
