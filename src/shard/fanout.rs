@@ -1,9 +1,9 @@
 //! One turn's publications to their readers, and what is queued to the sockets.
 //!
 //! What one topic says in one turn is a run: encoded once per encoding, contiguous, and shared by all its readers. A
-//! reader that follows one topic and has nothing waiting gets its range in one `SendMany` with all others like it, with
-//! no allocation, no reference count and no copy of its own. Every other reader gets references in its outbox and one
-//! send at the end of the turn.
+//! reader that has nothing waiting and gets nothing else this turn gets its range in one `SendMany` with all others like
+//! it, with no allocation, no reference count and no copy of its own. Every other reader gets references in its outbox and
+//! one send at the end of the turn.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ impl Shard {
         let encodings = self.encode_short_runs(&runs);
         for (run, encodings) in runs.iter().zip(encodings) {
             *self.hub.run_mut(run.topic) = None;
-            self.flush_run(run, encodings, &mut too_slow);
+            self.flush_run(run, runs.len() == 1, encodings, &mut too_slow);
         }
         for ((index, _), _) in self.runs.joined.drain() {
             self.conns[index].set(Flag::JOINED_NOW, false);
@@ -136,19 +136,22 @@ impl Shard {
         self.runs.alone.clear();
     }
 
-    fn flush_run(&mut self, run: &Run, mut encodings: Encodings, too_slow: &mut Vec<ConnId>) {
+    /// Gives a run to its readers. `is_alone` if the turn has no other.
+    fn flush_run(&mut self, run: &Run, is_alone: bool, mut encodings: Encodings, too_slow: &mut Vec<ConnId>) {
         let mut batches = Batches::default();
         let mut forms = Forms::new(run.topic, run.publications.len());
         let mut others = std::mem::take(&mut self.runs.others);
+        let is_alone = is_alone && !self.hub.is_read_by_pattern(run.topic);
         let readers = self.hub.readers(run.topic);
         let mut alike = Alike::default();
         for portion in readers.chunks(PORTION_LEN) {
             for &key in portion {
-                let conn = direct(key).map(|index| (index, &mut self.conns[index]));
-                let Some((index, conn)) = conn.filter(|(_, conn)| conn.takes_direct() && !run.is_part) else {
-                    others.push(self.subscriptions.conn(key));
+                let index = direct(key).unwrap_or_else(|| self.subscriptions.conn(key));
+                let conn = &mut self.conns[index];
+                if run.is_part || !conn.takes_direct(is_alone) {
+                    others.push(index);
                     continue;
-                };
+                }
                 let (encoding, id) = (conn.encoding, conn.id(index));
                 if conn.agreed.is_none() {
                     alike.add(encoding, id, &mut batches);
@@ -349,15 +352,14 @@ impl Shard {
 }
 
 impl Conn {
-    /// Whether a run can go straight from the walk to the socket: the one subscription, nothing waiting, nothing that
-    /// makes this reader's bytes differ from the others'.
-    fn takes_direct(&self) -> bool {
+    /// Whether a run can go straight from the walk to the socket: nothing else comes to it in this turn, since it has
+    /// the one subscription or the run `is_alone`; nothing waits; nothing makes its bytes differ from the others'.
+    fn takes_direct(&self, is_alone: bool) -> bool {
         // Without a branch for each: nearly every reader is one.
-        self.more.is_none() & self.outbox.is_none() & self.edge.is_none() & !self.is(Flag::NOT_DIRECT)
+        let is_only = self.more.is_none() | (is_alone & (self.encoding != Encoding::BareEvents));
+        is_only & self.outbox.is_none() & self.lag.is_none() & self.edge.is_none() & !self.is(Flag::NOT_DIRECT)
     }
-}
 
-impl Conn {
     /// Whether nothing waits for its next send to be out: more to catch up with, an end, reading from it again.
     fn goes_silently(&self) -> bool {
         self.session == Session::WebSocket
