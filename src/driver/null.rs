@@ -18,6 +18,8 @@ pub struct Null {
     adopted: Vec<ConnId>,
     received: Vec<(ConnId, Vec<u8>)>,
     sent: Vec<(ConnId, u32, Vec<Segment>)>,
+    /// Who was sent something alone without being told that it is out.
+    told: Vec<ConnId>,
     closed: Vec<ConnId>,
     sends: u64,
     sent_len: u64,
@@ -42,7 +44,7 @@ impl Null {
 
     /// Who was sent something by itself, and not as one of many, since the last wait.
     pub fn sent_to(&self) -> impl Iterator<Item = ConnId> {
-        self.sent.iter().map(|(conn, ..)| *conn)
+        self.sent.iter().map(|(conn, ..)| *conn).chain(self.told.iter().copied())
     }
 
     /// Moves the clock.
@@ -90,6 +92,9 @@ impl Driver for Null {
                 Op::SendMany { segment, conns } => {
                     self.sends += conns.len() as u64;
                     self.sent_len += (conns.len() * segment.len()) as u64;
+                    if let [conn] = conns[..] {
+                        self.told.push(conn);
+                    }
                 }
                 Op::Close { conn, .. } => self.closed.push(conn),
                 _ => {}
@@ -103,6 +108,7 @@ impl Driver for Null {
         for _ in 0..std::mem::take(&mut self.arriving) {
             sink(self.now, Completion::Accepted { socket: Socket(0), peer, listener: 0 });
         }
+        self.told.clear();
         for (conn, len, rest) in self.sent.drain(..) {
             sink(self.now, Completion::Sent { conn, result: Ok(len), rest });
         }
