@@ -1,17 +1,21 @@
 //! What a topic with one reader costs, name included, and that it is all given back: counted by the allocator, so that
 //! the figures are the same on every machine.
 
+#[path = "common/settings.rs"]
+mod settings;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Arc;
 
-use fanwire::command::{ConnId, ShardId};
+use fanwire::command::ConnId;
 use fanwire::driver::null::Null;
 use fanwire::hub::home_of;
 use fanwire::limits::Limits;
-use fanwire::mailbox::{Admission, Mailbox};
-use fanwire::shard::{CompressionSettings, EdgeSettings, Settings, Shard, turn};
+use fanwire::mailbox::Mailbox;
+use fanwire::shard::{Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
+
+use settings::{HASH_KEY, settings};
 
 /// The goal, in bytes, for a name of 16 characters.
 const PRIVATE_TOPIC_LEN_MAX: i64 = 120;
@@ -67,24 +71,9 @@ struct Gateway {
 impl Gateway {
     fn new(shards: usize) -> Self {
         let limits = Limits { connections_max: TOPICS as u32 + 16, ..Limits::default() };
-        let admission = Admission::new(limits.connections_max, 0);
-        let settings = |index: usize| Settings {
-            shard: ShardId(index as u8),
-            shards,
-            rules: Arc::default(),
-            edge: EdgeSettings::default(),
-            compression: CompressionSettings::default(),
-            pages: Arc::default(),
-            origins: Arc::default(),
-            hash_key: HASH_KEY,
-            seed: 3,
-            admission: admission.clone(),
-            snapshots: None,
-            limits: limits.clone(),
-        };
         let (mailboxes, _) = Mailbox::mesh(shards);
-        let core = |(index, mailbox)| (Null::default(), Shard::new(settings(index)), mailbox);
-        Self { cores: mailboxes.into_iter().enumerate().map(core).collect() }
+        let core = |(settings, mailbox)| (Null::default(), Shard::new(settings), mailbox);
+        Self { cores: settings(shards, &limits).into_iter().zip(mailboxes).map(core).collect() }
     }
 
     fn turns(&mut self, count: usize) {
@@ -215,5 +204,3 @@ fn a_bare_feed_of_a_private_topic_costs_no_more_than_that() {
     println!("2 shards, home at 1, bare feed: at most {dearest} bytes a private topic");
     assert!(dearest <= PRIVATE_TOPIC_LEN_MAX, "{dearest} bytes");
 }
-
-const HASH_KEY: (u64, u64) = (1, 2);

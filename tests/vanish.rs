@@ -1,14 +1,16 @@
 //! A peer that vanishes between any two bytes leaves nothing behind, and an idle connection owns nothing but its
 //! subscriptions.
 
-use std::sync::Arc;
+#[path = "common/settings.rs"]
+mod settings;
 
-use fanwire::command::ShardId;
 use fanwire::driver::sim::{Faults, Holdings, PeerId, SimDriver, SimNet};
 use fanwire::limits::Limits;
-use fanwire::mailbox::{Admission, Mailbox};
-use fanwire::shard::{Census, CompressionSettings, EdgeSettings, Settings, Shard, turn};
+use fanwire::mailbox::Mailbox;
+use fanwire::shard::{Census, Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
+
+use settings::settings;
 
 /// Two shards, so that what crosses them is on its way when the peer vanishes.
 struct World {
@@ -20,25 +22,12 @@ impl World {
     fn new() -> Self {
         let net = SimNet::new(1, 2, Faults::NONE);
         let limits = Limits { connections_max: 16, ..Limits::default() };
-        let settings = Settings {
-            shard: ShardId(0),
-            shards: 2,
-            rules: Arc::default(),
-            edge: EdgeSettings::default(),
-            compression: CompressionSettings::default(),
-            pages: Arc::default(),
-            origins: Arc::default(),
-            hash_key: (1, 2),
-            seed: 3,
-            admission: Admission::new(limits.connections_max, 0),
-            snapshots: None,
-            limits,
-        };
         let (mailboxes, _) = Mailbox::mesh(2);
-        let cores = mailboxes.into_iter().enumerate().map(|(index, mailbox)| {
-            let shard = Shard::new(Settings { shard: ShardId(index as u8), ..settings.clone() });
-            (net.driver(index), shard, mailbox)
-        });
+        let cores = mailboxes
+            .into_iter()
+            .zip(settings(2, &limits))
+            .enumerate()
+            .map(|(index, (mailbox, settings))| (net.driver(index), Shard::new(settings), mailbox));
         Self { cores: cores.collect(), net }
     }
 

@@ -3,15 +3,19 @@
 
 #![allow(dead_code, reason = "each bench uses its own part")]
 
-use std::sync::Arc;
+#[path = "../../tests/common/settings.rs"]
+mod settings;
+
 use std::time::{Duration, Instant};
 
-use fanwire::command::{ConnId, ShardId};
+use fanwire::command::ConnId;
 use fanwire::driver::null::Null;
 use fanwire::limits::{Limits, TOPICS_PER_CONNECTION_BOUND};
-use fanwire::mailbox::{Admission, Mailbox};
-use fanwire::shard::{CompressionSettings, EdgeSettings, Settings, Shard, turn};
+use fanwire::mailbox::Mailbox;
+use fanwire::shard::{Shard, turn};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
+
+use settings::settings;
 
 /// One shard, and what it stands between.
 pub struct Bench {
@@ -38,26 +42,9 @@ impl Bench {
             topics_per_connection_max: TOPICS_PER_CONNECTION_BOUND,
             ..limits
         };
-        let admission = Admission::new(limits.connections_max, 0);
         let (mailboxes, _) = Mailbox::mesh(shards);
-        let bench = |(index, mailbox)| {
-            let settings = Settings {
-                shard: ShardId(index as u8),
-                shards,
-                rules: Arc::default(),
-                edge: EdgeSettings::default(),
-                compression: CompressionSettings::default(),
-                pages: Arc::default(),
-                origins: Arc::default(),
-                hash_key: (1, 2),
-                seed: 3,
-                admission: admission.clone(),
-                snapshots: None,
-                limits: limits.clone(),
-            };
-            Self { driver: Null::default(), shard: Shard::new(settings), mailbox }
-        };
-        mailboxes.into_iter().enumerate().map(bench).collect()
+        let bench = |(settings, mailbox)| Self { driver: Null::default(), shard: Shard::new(settings), mailbox };
+        settings(shards, &limits).into_iter().zip(mailboxes).map(bench).collect()
     }
 
     pub fn turn(&mut self) {

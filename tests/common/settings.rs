@@ -1,0 +1,31 @@
+//! What a shard is told where nothing but its bounds matters.
+
+use std::sync::Arc;
+
+use fanwire::command::ShardId;
+use fanwire::limits::Limits;
+use fanwire::mailbox::Admission;
+use fanwire::shard::{CompressionSettings, EdgeSettings, Settings};
+
+/// The key of topic names in these shards.
+pub const HASH_KEY: (u64, u64) = (1, 2);
+
+/// Settings of each of so many shards, which count their connections together.
+pub fn settings(shards: usize, limits: &Limits) -> Vec<Settings> {
+    let admission = Admission::new(limits.connections_max, 0);
+    let of = |index| Settings {
+        shard: ShardId(index as u8),
+        shards,
+        rules: Arc::default(),
+        edge: EdgeSettings::default(),
+        compression: CompressionSettings::default(),
+        pages: Arc::default(),
+        origins: Arc::default(),
+        hash_key: HASH_KEY,
+        seed: 3,
+        admission: admission.clone(),
+        snapshots: None,
+        limits: limits.clone(),
+    };
+    (0..shards).map(of).collect()
+}
