@@ -5,60 +5,25 @@
 //! [`Outgoing`] mail. It knows no kernel and no clock, so that `tests/simulator.rs` can run several of them in one
 //! thread under a seed. What it must never do: block, lock, or trust a peer's bytes.
 //!
-//! | file | what happens there |
+//! | folder | what happens there |
 //! |---|---|
-//! | `run` | the loop |
-//! | `conn`, `conns`, `subscription`, `subscriptions`, `outbox`, `tickets` | what a shard remembers, and of whom |
-//! | `inbound` | received bytes to messages to commands |
-//! | `exchanges`, `batch` | HTTP requests and their answers, upgrades; publishing over HTTP |
-//! | `streams`, `polls` | readers over HTTP: events, lines, long polling |
-//! | `join`, `join_pattern`, `catch_up` | subscribing and leaving |
-//! | `memory` | how much is held for others, and what goes when it is too much |
-//! | `presence` | readers that are told how many there are |
-//! | `publish` | publications on their way to the home shard and back |
-//! | `fanout`, `encoding` | one turn's publications to their readers, and what is queued to the sockets |
-//! | `compression` | what is compressed once for many, and what comes compressed |
-//! | `skip`, `lag`, `alarms` | readers that are behind or asked for less, what they skip, and what waits for its time |
-//! | `edge`, `tls` | what bytes go through first: PROXY headers, TLS, and who speaks neither |
-//! | `post` | mail from other shards |
-//! | `snapshot` | the shard's topics on their way to the disk, and back |
-//! | `deadlines`, `closing`, `drain` | the ends of connections, and of the shard |
+//! | `run`, `post` | the loop; mail from other shards |
+//! | `link` | one socket: arena, accept, PROXY and TLS, frames, outboxes, deadlines, the end |
+//! | `session` | one subscriber: subscribing, catching up, what it skips, presence, what it publishes |
+//! | `delivery` | one turn's publications to their readers: runs, encodings, compression |
+//! | `request` | HTTP requests: answers, batches, readers over HTTP |
+//! | `upkeep` | memory, snapshots, the shutdown |
 
-mod accept;
-mod alarms;
-mod batch;
-mod catch_up;
-mod closing;
-mod compression;
-mod conn;
-mod conns;
-mod deadlines;
-mod drain;
-mod edge;
-mod encoding;
-mod exchanges;
-mod fanout;
-mod inbound;
-mod join;
-mod join_pattern;
-mod lag;
-mod memory;
-mod outbox;
-mod polls;
+mod delivery;
+mod link;
 mod post;
-mod presence;
-mod publish;
+mod request;
 mod run;
-mod skip;
-mod snapshot;
-mod streams;
-mod subscription;
-mod subscriptions;
-mod tickets;
-mod tls;
+mod session;
+mod upkeep;
 
-pub use compression::CompressionSettings;
-pub use edge::EdgeSettings;
+pub use delivery::compression::CompressionSettings;
+pub use link::edge::EdgeSettings;
 pub use run::{run, turn};
 
 use std::collections::{HashMap, VecDeque};
@@ -78,25 +43,25 @@ use crate::time::{MonoTime, Wheel};
 use crate::transport::http::{Origins, Page};
 use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
-use alarms::Alarms;
-use compression::Compressor;
-use conns::Conns;
-use drain::Drain;
-use edge::Edge;
-use exchanges::HttpSession;
-use fanout::Runs;
-use join::Pending;
-use join_pattern::Search;
-use lag::Lag;
-use memory::Survey;
-use outbox::Outboxes;
-use presence::PresenceReaders;
-use snapshot::Taking;
-use streams::Vectors;
-use subscription::TargetId;
-use subscriptions::Subscriptions;
-use tickets::Ticket;
-use tls::TlsTurn;
+use delivery::compression::Compressor;
+use delivery::fanout::Runs;
+use link::arena::Conns;
+use link::edge::Edge;
+use link::outbox::Outboxes;
+use link::tls::TlsTurn;
+use request::exchanges::HttpSession;
+use request::follow::Vectors;
+use session::alarms::Alarms;
+use session::join::Pending;
+use session::join_pattern::Search;
+use session::lag::Lag;
+use session::presence::PresenceReaders;
+use session::subscription::TargetId;
+use session::subscriptions::Subscriptions;
+use session::tickets::Ticket;
+use upkeep::drain::Drain;
+use upkeep::memory::Survey;
+use upkeep::snapshot::Taking;
 
 /// What a shard is told once, at the start.
 #[derive(Clone, Debug)]

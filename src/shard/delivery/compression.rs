@@ -1,0 +1,612 @@
+//! Compression towards readers, and of what they say.
+//!
+//! Whatever is compressed is compressed once for all who take it so. There are two ways: each message for itself, once
+//! for each of three windows; and one stream for each topic, in which a message leans on those before it. A stream
+//! can be joined at every `join_every`th publication, which leans on nothing before it. Its reader gets every
+//! publication of the topic by it and nothing else that is compressed, since that would move its window; when one goes
+//! past the stream, because the reader skips, is held, or hides its own, the reader is out of it until the next
+//! joining point, and is told things as they are meanwhile. [RFC 7692]
+//!
+//! Of a stream nothing is kept but its window, so that a topic costs its bytes and not those of an encoder.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::encoded::{ENCODINGS, Encoded, Encoding};
+use crate::buf::Segment;
+use crate::close::CloseReason;
+use crate::command::{Compression, ConnId, Publication, TopicName};
+use crate::hub::{TopicId, TopicRules};
+use crate::limits::{INFLATED_KEPT_LEN_MAX, INFLATED_PER_RECEIVE_MAX, STREAMS_MAX};
+use crate::shard::Shard;
+use crate::shard::link::conn::Conn;
+use crate::shard::session::subscription::{Place, TargetId, TargetKind};
+use crate::transport::http::UpgradeRoute;
+use crate::transport::websocket;
+use crate::wire::deflate::{Deflater, InflateError, Inflater};
+use crate::wire::ws::extension::{DeflateAnswer, DeflateOffer};
+use crate::wire::ws::header_len;
+use crate::wire::ws::utf8::is_utf8;
+
+/// What the configuration says of compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompressionSettings {
+    /// For topics whose rule does not say.
+    pub default: Compression,
+    /// Payload bytes of the shortest message that is compressed for itself.
+    pub threshold: u32,
+    /// `1..=9`, from fast to small; shared streams have `STREAM_LEVEL_MIN` at least.
+    pub level: u8,
+    /// The window of shared streams, in bits, `9..=15`.
+    pub stream_window_bits: u8,
+    /// Publications from one joining point of a shared stream to the next.
+    pub join_every: u32,
+}
+
+impl Default for CompressionSettings {
+    fn default() -> Self {
+        Self { default: Compression::Message, threshold: 256, level: 1, stream_window_bits: 12, join_every: 20 }
+    }
+}
+
+impl CompressionSettings {
+    /// What holds for a topic.
+    pub(in crate::shard) fn of(&self, rules: &TopicRules, topic: &str) -> Compression {
+        rules.find(topic).compression.unwrap_or(self.default)
+    }
+}
+
+/// What a connection agreed to, and whether it is in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Agreed(u8);
+
+impl Agreed {
+    /// Nothing is compressed.
+    pub const NONE: Self = Self(0);
+    const WINDOW: u8 = 3;
+    const KEEPS_CONTEXT: u8 = 1 << 2;
+    const IN_STREAM: u8 = 1 << 3;
+
+    /// Messages in this window at most; with `keeps_context` they may lean on each other.
+    pub fn new(window: Window, keeps_context: bool) -> Self {
+        Self(window as u8 | if keeps_context { Self::KEEPS_CONTEXT } else { 0 })
+    }
+
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+
+    /// Whether it follows the stream of the topic that stands first.
+    pub fn is_in_stream(self) -> bool {
+        self.0 & Self::IN_STREAM != 0
+    }
+
+    fn keeps_context(self) -> bool {
+        self.0 & Self::KEEPS_CONTEXT != 0
+    }
+
+    fn window(self) -> Window {
+        match self.0 & Self::WINDOW {
+            1 => Window::Bits9,
+            2 => Window::Bits12,
+            _ => Window::Bits15,
+        }
+    }
+}
+
+/// The windows in which messages stand for themselves; who asks for another gets the next smaller one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(in crate::shard) enum Window {
+    Bits9 = 1,
+    Bits12 = 2,
+    Bits15 = 3,
+}
+
+impl Window {
+    fn at_most(bits: u8) -> Self {
+        match bits {
+            ..12 => Self::Bits9,
+            12..15 => Self::Bits12,
+            15.. => Self::Bits15,
+        }
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            Self::Bits9 => 9,
+            Self::Bits12 => 12,
+            Self::Bits15 => 15,
+        }
+    }
+}
+
+/// How a reader gets the frames of a run. All readers of one encoding and one form get the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum Form {
+    /// As they are.
+    Plain,
+    /// Each message for itself.
+    Alone(Window),
+    /// By the topic's stream.
+    Stream,
+    /// As they are up to the run's first joining point, then by the stream.
+    Joining,
+}
+
+/// The forms of one run, for one reader after the other.
+#[derive(Debug)]
+pub(in crate::shard) struct Forms {
+    topic: TopicId,
+    count: usize,
+    compression: Option<Compression>,
+    joins: [Option<Join>; ENCODINGS.len()],
+}
+
+/// Where the stream of a run can be joined.
+#[derive(Clone, Copy, Debug)]
+enum Join {
+    /// At this publication of the run.
+    At(usize),
+    /// Later than in this run.
+    Later,
+    /// There are too many streams for one more.
+    Never,
+}
+
+impl Forms {
+    pub fn new(topic: TopicId, count: usize) -> Self {
+        Self { topic, count, compression: None, joins: Default::default() }
+    }
+
+    /// How a reader gets the run from its publication `news` on, all of it; notes whether the reader is in the stream
+    /// afterwards. `find` says what holds for the topic.
+    pub fn of(
+        &mut self,
+        conn: &mut Conn,
+        news: usize,
+        compressor: &Compressor,
+        find: impl FnOnce() -> Compression,
+    ) -> Form {
+        if conn.agreed.is_none() {
+            return Form::Plain;
+        }
+        let compression = *self.compression.get_or_insert_with(find);
+        if compression == Compression::Shared && conn.agreed.keeps_context() && conn.has_first(self.topic) {
+            // Before the run is encoded, which moves the next joining point.
+            let slot = &mut self.joins[conn.encoding as usize];
+            let join = *slot.get_or_insert_with(|| compressor.join(self.topic, conn.encoding, self.count));
+            if news > 0 {
+                conn.leave_stream(self.topic);
+            } else if conn.agreed.is_in_stream() {
+                return Form::Stream;
+            }
+            match join {
+                Join::At(at) if at >= news => {
+                    conn.agreed.0 |= Agreed::IN_STREAM;
+                    return Form::Joining;
+                }
+                Join::Never => {}
+                _ => return Form::Plain,
+            }
+        }
+        if compression == Compression::Off || conn.agreed.is_in_stream() {
+            return Form::Plain;
+        }
+        Form::Alone(conn.agreed.window())
+    }
+}
+
+impl Conn {
+    /// Takes the reader out of the topic's stream: a publication goes past it.
+    pub(in crate::shard) fn leave_stream(&mut self, topic: TopicId) {
+        if self.agreed.is_in_stream() && self.first.target == TargetId::topic(topic) {
+            self.agreed.0 &= !Agreed::IN_STREAM;
+        }
+    }
+
+    /// Whether the topic is the one whose stream the connection may follow.
+    fn has_first(&self, topic: TopicId) -> bool {
+        self.first.target == TargetId::topic(topic) && matches!(self.first.place(), Place::Attached(_))
+    }
+}
+
+/// A topic's stream in one dialect, between two runs.
+#[derive(Debug, Default)]
+struct Stream {
+    /// What its readers inflated last, at most a window, since the last joining point.
+    history: Vec<u8>,
+    /// Publications to the next joining point.
+    until_join: u32,
+}
+
+/// The encoders, decoders and streams of a shard.
+#[derive(Debug)]
+pub(in crate::shard) struct Compressor {
+    settings: CompressionSettings,
+    /// Of messages that stand for themselves, by the bits of their windows; made when first needed.
+    deflaters: [Option<Box<Deflater>>; 16],
+    /// Of all streams; likewise.
+    stream_deflater: Option<Box<Deflater>>,
+    streams: HashMap<(TopicId, Encoding), Stream>,
+    inflater: Option<Box<Inflater>>,
+    /// Kept between messages so that they stop allocating.
+    inflated: Vec<u8>,
+    deflated: Vec<u8>,
+    /// Bytes that the messages of this receive were inflated to.
+    inflated_len: usize,
+}
+
+impl Compressor {
+    pub fn new(settings: CompressionSettings) -> Self {
+        Self {
+            settings,
+            deflaters: Default::default(),
+            stream_deflater: None,
+            streams: HashMap::new(),
+            inflater: None,
+            inflated: Vec::new(),
+            deflated: Vec::new(),
+            inflated_len: 0,
+        }
+    }
+
+    /// Streams that exist.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Bytes that they keep.
+    pub fn streams_len(&self) -> usize {
+        self.streams.values().map(|stream| stream.history.len()).sum()
+    }
+
+    fn join(&self, topic: TopicId, encoding: Encoding, count: usize) -> Join {
+        match self.streams.get(&(topic, encoding)) {
+            Some(stream) if (stream.until_join as usize) < count => Join::At(stream.until_join as usize),
+            Some(_) => Join::Later,
+            None if self.streams.len() >= STREAMS_MAX => Join::Never,
+            None => Join::At(0),
+        }
+    }
+
+    /// Encodes publications, each for itself; `None` if all of them are too short for that.
+    pub fn encode_alone(
+        &mut self,
+        encoding: Encoding,
+        window: Window,
+        publications: &[Arc<Publication>],
+        message: &mut Vec<u8>,
+    ) -> Option<Encoded> {
+        let is_long = |publication: &Arc<Publication>| publication.payload.len() >= self.settings.threshold as usize;
+        if !publications.iter().any(is_long) {
+            return None;
+        }
+        let mut out = Builder::default();
+        for publication in publications {
+            message.clear();
+            let is_text = encoding.dialect().encode_push(publication, message);
+            if publication.payload.len() >= self.settings.threshold as usize {
+                let start = out.bytes.len();
+                self.frame_alone(window, is_text, message, &mut out.bytes);
+                out.end(start, message.len());
+            } else {
+                out.plain(is_text, message);
+            }
+        }
+        Some(out.finish())
+    }
+
+    /// Encodes the next publications of a topic's stream: for who is in it, and for who joins it at the first joining
+    /// point.
+    pub fn encode_stream(
+        &mut self,
+        topic: TopicId,
+        encoding: Encoding,
+        publications: &[Arc<Publication>],
+        message: &mut Vec<u8>,
+    ) -> (Encoded, Encoded) {
+        let CompressionSettings { level, stream_window_bits: bits, join_every, .. } = self.settings;
+        let deflater = self.stream_deflater.get_or_insert_with(|| {
+            // Once for all who are in it, so that it may take its time.
+            Box::new(Deflater::new(bits, level.max(STREAM_LEVEL_MIN)))
+        });
+        let stream = self.streams.entry((topic, encoding)).or_default();
+        let (mut following, mut joining) = (Builder::default(), Builder::default());
+        let (mut is_joined, mut is_begun) = (false, false);
+        for publication in publications {
+            message.clear();
+            let is_text = encoding.dialect().encode_push(publication, message);
+            if stream.until_join == 0 {
+                stream.until_join = join_every;
+                stream.history.clear();
+                (is_joined, is_begun) = (true, false);
+            }
+            stream.until_join -= 1;
+            let mut is_taken = message.len() >= STREAM_MESSAGE_LEN_MIN;
+            if is_taken {
+                if !is_begun {
+                    deflater.begin(&stream.history);
+                }
+                self.deflated.clear();
+                deflater.deflate(message, &mut self.deflated);
+                // One that does not get smaller is sent as it is, and the stream goes on as if it had not been said;
+                // unless there is little yet for the next ones to lean on.
+                is_taken = self.deflated.len() < message.len() || stream.history.len() < HISTORY_LEN_MIN;
+                is_begun = is_taken;
+            }
+            if is_taken {
+                stream.keep(message, 1 << bits);
+                following.deflated(is_text, &self.deflated, message.len());
+            } else {
+                following.plain(is_text, message);
+            }
+            if is_taken && is_joined {
+                joining.deflated(is_text, &self.deflated, message.len());
+            } else {
+                joining.plain(is_text, message);
+            }
+        }
+        (following.finish(), joining.finish())
+    }
+
+    /// Appends a message that stands for itself as one frame, compressed if that is shorter.
+    fn frame_alone(&mut self, window: Window, is_text: bool, message: &[u8], out: &mut Vec<u8>) {
+        let (bits, level) = (window.bits(), self.settings.level);
+        let deflater = self.deflaters[usize::from(bits)].get_or_insert_with(|| Box::new(Deflater::new(bits, level)));
+        self.deflated.clear();
+        deflater.begin(&[]);
+        deflater.deflate(message, &mut self.deflated);
+        if self.deflated.len() < message.len() {
+            websocket::frame_deflated(is_text, &self.deflated, out);
+        } else {
+            websocket::frame(is_text, message, out);
+        }
+    }
+
+    /// Lets a topic's streams go: nobody is in them.
+    pub fn forget(&mut self, topic: TopicId) {
+        for encoding in ENCODINGS {
+            self.forget_stream(topic, encoding);
+        }
+    }
+
+    /// Lets a stream go.
+    pub fn forget_stream(&mut self, topic: TopicId, encoding: Encoding) {
+        if !self.streams.is_empty() {
+            self.streams.remove(&(topic, encoding));
+        }
+    }
+
+    /// What is received next is of a receive of its own.
+    pub fn begin_receive(&mut self) {
+        self.inflated_len = 0;
+    }
+}
+
+impl Stream {
+    /// Keeps what was said, as far as the window goes.
+    fn keep(&mut self, message: &[u8], window_len: usize) {
+        let message = &message[message.len().saturating_sub(window_len)..];
+        let surplus = (self.history.len() + message.len()).saturating_sub(window_len);
+        self.history.drain(..surplus);
+        self.history.extend_from_slice(message);
+    }
+}
+
+/// A run while it is encoded.
+#[derive(Debug, Default)]
+struct Builder {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+    saved: Vec<u32>,
+}
+
+impl Builder {
+    fn plain(&mut self, is_text: bool, message: &[u8]) {
+        let start = self.bytes.len();
+        websocket::frame(is_text, message, &mut self.bytes);
+        self.end(start, message.len());
+    }
+
+    fn deflated(&mut self, is_text: bool, deflated: &[u8], message_len: usize) {
+        let start = self.bytes.len();
+        websocket::frame_deflated(is_text, deflated, &mut self.bytes);
+        self.end(start, message_len);
+    }
+
+    /// Notes that the frame which began at `start` is whole, and what it is shorter by.
+    fn end(&mut self, start: usize, message_len: usize) {
+        let saved = (header_len(message_len) + message_len).saturating_sub(self.bytes.len() - start);
+        self.ends.push(self.bytes.len() as u32);
+        self.saved.push(self.saved.last().unwrap_or(&0) + saved as u32);
+    }
+
+    fn finish(self) -> Encoded {
+        Encoded { segment: Segment::from(self.bytes), ends: self.ends, saved: self.saved }
+    }
+}
+
+impl Shard {
+    /// Whether a topic that a connection is about to follow should stand first there, because it has a stream and what
+    /// stands there has none.
+    pub(in crate::shard) fn brings_a_stream(&self, index: u32, topic: &TopicName) -> bool {
+        let conn = &self.conns[index];
+        let is_shared = |topic: &TopicName| {
+            self.settings.compression.of(&self.settings.rules, topic.as_str()) == Compression::Shared
+        };
+        let first_is_shared = || match conn.first.target.kind() {
+            TargetKind::Topic(first) => is_shared(&self.hub.name(first)),
+            TargetKind::Pattern(_) => false,
+        };
+        conn.agreed.keeps_context() && !conn.first.is_none() && is_shared(topic) && !first_is_shared()
+    }
+
+    /// What is answered to an offer, and what is then agreed on; `None` to leave it.
+    pub(in crate::shard) fn agree(&self, route: &UpgradeRoute, offer: DeflateOffer) -> Option<(Agreed, DeflateAnswer)> {
+        let CompressionSettings { default, stream_window_bits, .. } = self.settings.compression;
+        let rules = &self.settings.rules;
+        let compression = match route {
+            UpgradeRoute::Raw { topic, .. } => self.settings.compression.of(rules, topic.as_str()),
+            // Any topic may be asked for later.
+            UpgradeRoute::Json => rules.most_compression(default),
+            UpgradeRoute::Echo if default == Compression::Off => Compression::Off,
+            UpgradeRoute::Echo => Compression::Message,
+        };
+        if compression == Compression::Off {
+            return None;
+        }
+        let window = Window::at_most(offer.server_max_window_bits.unwrap_or(15));
+        let keeps_context = compression == Compression::Shared
+            && !offer.server_no_context_takeover
+            && window.bits() >= stream_window_bits;
+        let answer = DeflateAnswer {
+            server_no_context_takeover: !keeps_context,
+            server_max_window_bits: offer.server_max_window_bits.map(|_| window.bits()),
+        };
+        Some((Agreed::new(window, keeps_context), answer))
+    }
+
+    /// A whole message that is compressed.
+    pub(in crate::shard) fn on_deflated(&mut self, id: ConnId, is_text: bool, deflated: &[u8]) {
+        let len_max = self.settings.limits.message_len_max as usize;
+        let compressor = &mut self.compressor;
+        let mut message = std::mem::take(&mut compressor.inflated);
+        message.clear();
+        let inflater = compressor.inflater.get_or_insert_default();
+        let outcome = inflater.inflate(deflated, len_max, &mut message);
+        compressor.inflated_len += message.len();
+        let is_too_much = compressor.inflated_len > len_max.max(INFLATED_PER_RECEIVE_MAX);
+        match outcome {
+            Ok(()) if is_too_much => self.fail(id, CloseReason::MessageTooBig, "compressed by too much"),
+            Ok(()) if is_text && !is_utf8(&message) => self.fail(id, CloseReason::InvalidUtf8, "text is not UTF-8"),
+            Ok(()) => self.on_message(id, is_text, &message),
+            Err(InflateError::TooBig) => self.fail(id, CloseReason::MessageTooBig, "message too big"),
+            Err(InflateError::Garbage) => self.fail(id, CloseReason::InvalidDeflate, "not a compressed message"),
+        }
+        if message.capacity() <= INFLATED_KEPT_LEN_MAX {
+            self.compressor.inflated = message;
+        }
+    }
+
+    /// Sends a message back to where it came from.
+    pub(in crate::shard) fn echo(&mut self, id: ConnId, is_text: bool, message: &[u8]) {
+        let agreed = self.conns[id.index].agreed;
+        let mut frame = Vec::new();
+        if !agreed.is_none() && message.len() >= self.settings.compression.threshold as usize {
+            self.compressor.frame_alone(agreed.window(), is_text, message, &mut frame);
+        }
+        self.reply(id, |_, out| match frame.as_slice() {
+            [] => websocket::frame(is_text, message, out),
+            frame => out.extend_from_slice(frame),
+        });
+    }
+}
+
+/// The fastest level of a stream: 3 to 7 us more a message than the fastest there is, for up to a quarter less of each
+/// reader's bytes (docs/BENCHMARKS.md).
+const STREAM_LEVEL_MIN: u8 = 4;
+/// Bytes of the shortest message that a stream takes in; nothing is won by shorter ones.
+const STREAM_MESSAGE_LEN_MIN: usize = 16;
+/// Bytes of a stream's history below which it takes in messages that do not get smaller by it.
+const HISTORY_LEN_MIN: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Epoch, PayloadKind, Position, TopicName};
+    use crate::time::MonoTime;
+
+    fn tick(number: u64) -> Arc<Publication> {
+        let payload = format!("{{\"ticker\":\"AAPL\",\"price\":{}.25,\"number\":{number}}}", number * 7 % 200);
+        Arc::new(Publication {
+            topic: TopicName::parse("t").expect("a valid name"),
+            position: Position { epoch: Epoch(1), offset: number },
+            kind: PayloadKind::Text,
+            payload: payload.into_bytes().into(),
+            key: None,
+            origin: None,
+            time: MonoTime::ZERO,
+        })
+    }
+
+    /// The frames of a run.
+    fn frames(encoded: &Encoded) -> Vec<&[u8]> {
+        let starts = std::iter::once(0).chain(encoded.ends.iter().copied());
+        starts.zip(&encoded.ends).map(|(start, &end)| &encoded.segment[start as usize..end as usize]).collect()
+    }
+
+    #[test]
+    fn a_stream_leans_on_what_was_said_since_its_last_joining_point() {
+        let settings = CompressionSettings { join_every: 5, ..CompressionSettings::default() };
+        let mut compressor = Compressor::new(settings);
+        let (topic, mut message) = (TopicId(1), Vec::new());
+        for number in 0..20 {
+            let is_join = matches!(compressor.join(topic, Encoding::Raw, 1), Join::At(0));
+            assert_eq!(is_join, number % 5 == 0, "{number}");
+            let (following, joining) = compressor.encode_stream(topic, Encoding::Raw, &[tick(number)], &mut message);
+            assert_eq!(following.segment[0], 0xc1, "{number}");
+            assert_eq!(joining.segment[0], if is_join { 0xc1 } else { 0x81 }, "{number}");
+            let saved = following.saved_from(0) as usize;
+            assert_eq!(saved > following.segment.len(), !is_join, "{number} saves {saved}");
+        }
+        compressor.forget(topic);
+        assert_eq!(compressor.streams(), 0);
+    }
+
+    #[test]
+    fn who_joins_within_a_run_gets_it_as_it_is_up_to_there() {
+        let settings = CompressionSettings { join_every: 7, ..CompressionSettings::default() };
+        let mut compressor = Compressor::new(settings);
+        let (topic, mut message) = (TopicId(1), Vec::new());
+        let run = |from: u64| (from..from + 5).map(tick).collect::<Vec<_>>();
+        compressor.encode_stream(topic, Encoding::Raw, &run(0), &mut message);
+        assert!(matches!(compressor.join(topic, Encoding::Raw, 5), Join::At(2)));
+        let (following, joining) = compressor.encode_stream(topic, Encoding::Raw, &run(5), &mut message);
+        let (following, joining) = (frames(&following), frames(&joining));
+        assert_eq!(joining[2..], following[2..]);
+        for (frame, publication) in joining[..2].iter().zip(run(5)) {
+            assert_eq!(frame[2..], *publication.payload);
+        }
+        assert!(joining[3].len() < joining[2].len() / 2, "it leans on the one before");
+        assert!(matches!(compressor.join(topic, Encoding::Raw, 4), Join::Later));
+        assert!(matches!(compressor.join(topic, Encoding::Json, 4), Join::At(0)), "a stream of its own");
+    }
+
+    #[test]
+    fn what_cannot_be_compressed_is_no_part_of_a_stream() {
+        let mut compressor = Compressor::new(CompressionSettings::default());
+        let (topic, mut message) = (TopicId(1), Vec::new());
+        let mut rng = fastrand::Rng::with_seed(7);
+        let noise = Publication { payload: (0..1000).map(|_| rng.u8(..)).collect(), ..Publication::clone(&tick(9)) };
+        let run: Vec<_> = (0..9).map(tick).chain([Arc::new(noise), tick(10)]).collect();
+        let (following, _) = compressor.encode_stream(topic, Encoding::Raw, &run, &mut message);
+        let following = frames(&following);
+        assert_eq!((following[9][0], following[9].len()), (0x81, 1004));
+        assert_eq!(following[10][0], 0xc1);
+        assert!(following[10].len() < 20, "it leans on those before");
+        let (_, history) = compressor.streams.iter().next().map(|(key, stream)| (key, &stream.history)).expect("one");
+        assert!(history.len() < 1000);
+    }
+
+    #[test]
+    fn messages_that_stand_for_themselves_are_compressed_from_the_threshold_on_and_if_it_helps() {
+        let settings = CompressionSettings { threshold: 50, ..CompressionSettings::default() };
+        let mut compressor = Compressor::new(settings);
+        let mut message = Vec::new();
+        assert!(compressor.encode_alone(Encoding::Raw, Window::Bits15, &[tick(1)], &mut message).is_none());
+        let long = |text: &str| {
+            let payload = text.as_bytes().iter().copied().cycle().take(300).collect();
+            Arc::new(Publication { payload, ..Publication::clone(&tick(2)) })
+        };
+        let run = [tick(1), long("compressible"), tick(3)];
+        for window in [Window::Bits9, Window::Bits12, Window::Bits15] {
+            let encoded = compressor.encode_alone(Encoding::Raw, window, &run, &mut message).expect("one is long");
+            let frames = frames(&encoded);
+            assert_eq!(frames.iter().map(|frame| frame[0]).collect::<Vec<_>>(), [0x81, 0xc1, 0x81]);
+            let saved = 304 - frames[1].len();
+            assert_eq!((encoded.saved_from(0), encoded.saved_from(1)), (saved as u64, saved as u64));
+            assert_eq!(encoded.saved_from(2), 0);
+        }
+    }
+}

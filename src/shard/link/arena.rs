@@ -1,0 +1,105 @@
+//! The arena: every live connection of a shard, at its full capacity from the start. Untouched pages cost nothing.
+
+use std::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+use super::conn::Conn;
+use crate::command::ConnId;
+use crate::time::MonoTime;
+
+#[derive(Debug)]
+pub(in crate::shard) struct Conns {
+    slots: Slab<Conn>,
+    capacity: usize,
+    made: u32,
+    end: u32,
+}
+
+impl Conns {
+    pub fn new(capacity: usize) -> Self {
+        Self { slots: Slab::with_capacity(capacity), capacity, made: 0, end: 0 }
+    }
+
+    /// Makes a connection; `None` if the arena is full. The vector never grows past its first capacity.
+    pub fn insert(&mut self, now: MonoTime) -> Option<ConnId> {
+        if self.slots.len() >= self.capacity {
+            return None;
+        }
+        self.made = self.made.wrapping_add(1);
+        let generation = self.made;
+        let index = self.slots.insert(Conn::new(generation, now)) as u32;
+        self.end = self.end.max(index + 1);
+        Some(ConnId { index, generation })
+    }
+
+    pub fn remove(&mut self, id: ConnId) -> Conn {
+        self.slots.remove(id.index as usize)
+    }
+
+    pub fn get(&self, id: ConnId) -> Option<&Conn> {
+        self.slots.get(id.index as usize).filter(|conn| conn.generation == id.generation)
+    }
+
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.slots.get_mut(id.index as usize).filter(|conn| conn.generation == id.generation)
+    }
+
+    /// The id of the connection at a place, if there is one.
+    pub fn id_at(&self, index: u32) -> Option<ConnId> {
+        self.slots.get(index as usize).map(|conn| conn.id(index))
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// One past the highest place that was ever used.
+    pub fn end(&self) -> u32 {
+        self.end
+    }
+}
+
+impl Index<u32> for Conns {
+    type Output = Conn;
+
+    fn index(&self, index: u32) -> &Conn {
+        &self.slots[index as usize]
+    }
+}
+
+impl IndexMut<u32> for Conns {
+    fn index_mut(&mut self, index: u32) -> &mut Conn {
+        &mut self.slots[index as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_of_the_arena_is_no_larger_than_its_connection() {
+        assert!(size_of::<Slab<Conn>>() < 64 && Slab::<Conn>::with_capacity(1).capacity() == 1);
+        let mut conns = Conns::new(2);
+        let first = conns.insert(MonoTime::ZERO).expect("there is room");
+        let second = conns.insert(MonoTime::ZERO).expect("there is room");
+        assert_eq!(conns.insert(MonoTime::ZERO), None);
+        let bytes = std::ptr::from_ref(&conns[second.index]).addr() - std::ptr::from_ref(&conns[first.index]).addr();
+        assert!(bytes <= 64, "{bytes}");
+        conns.remove(first);
+        let third = conns.insert(MonoTime::ZERO).expect("there is room again");
+        assert_eq!(third.index, first.index);
+        assert!(conns.get(first).is_none() && conns.get(third).is_some());
+    }
+
+    #[test]
+    fn the_end_stays_where_it_was_when_the_count_of_connections_comes_round() {
+        let mut conns = Conns::new(8);
+        let ids = [(); 5].map(|()| conns.insert(MonoTime::ZERO).expect("there is room"));
+        conns.remove(ids[0]);
+        conns.made = u32::MAX;
+        conns.insert(MonoTime::ZERO).expect("there is room");
+        assert_eq!(conns.end(), 5);
+    }
+}

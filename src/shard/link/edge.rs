@@ -1,0 +1,262 @@
+//! What a connection's bytes go through before they are requests or frames: the PROXY header of who speaks for it, then
+//! TLS. A connection with neither has no edge; one with TLS keeps it for its keys.
+//!
+//! ```text
+//! Proxy --header--> Hello --record--> Waiting --its turn--> Tls --failure--> Failed
+//!   |                 |   what is no TLS
+//!   +--header---------+----------------------> no edge: plain HTTP
+//! ```
+
+use std::sync::Arc;
+
+use super::conn::{Flag, Session, Slot};
+use crate::buf::Segment;
+use crate::close::CloseReason;
+use crate::command::ConnId;
+use crate::limits::TLS_HELLO_LEN_MAX;
+use crate::shard::Shard;
+use crate::transport::http::RouteError;
+use crate::transport::tls;
+use crate::wire::proxy::{Trusted, begins_header, forwarded_for, parse_header};
+
+/// What connections go through, by the listener that they come in on.
+#[derive(Clone, Debug, Default)]
+pub struct EdgeSettings {
+    /// By listener: whether it speaks TLS. One that is not named does not.
+    pub tls_listeners: Arc<[bool]>,
+    /// What handshakes are made with, and when the first certificate expires, in seconds since 1970.
+    pub tls: Option<(tls::SharedConfig, u64)>,
+    /// Whose word on a client's address is taken.
+    pub trusted: Arc<Trusted>,
+    /// Whether they begin with a PROXY header.
+    pub proxy_protocol: bool,
+}
+
+/// What stands between a connection and its socket.
+#[derive(Debug)]
+pub(in crate::shard) struct Edge {
+    pub stage: Stage,
+    /// What came and is not enough yet, in a pooled block; without one while there is nothing.
+    held: Vec<u8>,
+    /// What is encrypted and not with the driver, in order.
+    pub sealed: Vec<Segment>,
+    pub is_in_flight: bool,
+    /// The last portion was taken at once.
+    pub is_fast: bool,
+    /// What is sealed is the rest of one that was not, and so much of it is out.
+    pub is_rest: bool,
+    pub begun_len: usize,
+    /// `close_notify` is on its way or was.
+    pub has_said_goodbye: bool,
+    /// The peer's `close_notify` was taken note of.
+    pub is_peer_done: bool,
+}
+
+impl Edge {
+    /// Bytes of what is not complete yet.
+    pub fn held_len(&self) -> usize {
+        let records = if let Stage::Tls(session) = &self.stage { session.held_len() } else { 0 };
+        self.held.len() + records
+    }
+}
+
+#[derive(Debug)]
+pub(in crate::shard) enum Stage {
+    /// A PROXY header is to come, and then TLS or not.
+    Proxy { then_tls: bool },
+    /// The first record is to come.
+    Hello,
+    /// It is there, and waits for its turn.
+    Waiting,
+    /// The handshake, and what follows it.
+    Tls(Box<tls::Session>),
+    /// Nothing more is read or written but the alert.
+    Failed,
+}
+
+impl Shard {
+    /// Sets up what a new connection goes through.
+    pub(in crate::shard) fn enter_edge(&mut self, id: ConnId, is_proxy: bool, listener: u8) {
+        let then_tls = self.settings.edge.tls_listeners.get(usize::from(listener)).is_some_and(|is_tls| *is_tls);
+        let stage = match is_proxy && self.settings.edge.proxy_protocol {
+            true => Stage::Proxy { then_tls },
+            false if then_tls => Stage::Hello,
+            false => return,
+        };
+        let edge = Edge {
+            stage,
+            held: Vec::new(),
+            sealed: Vec::new(),
+            is_in_flight: false,
+            is_fast: true,
+            is_rest: false,
+            begun_len: 0,
+            has_said_goodbye: false,
+            is_peer_done: false,
+        };
+        self.conns[id.index].edge = Slot::new(self.edges.insert(edge));
+    }
+
+    /// The edge of a connection, if it has one.
+    pub(in crate::shard) fn edge_mut(&mut self, id: ConnId) -> Option<&mut Edge> {
+        let slot = self.conns.get(id)?.edge.index()?;
+        self.edges.get_mut(slot)
+    }
+
+    pub(in crate::shard) fn receive_at_edge(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let Some(edge) = self.edge_mut(id) else { return };
+        match edge.stage {
+            Stage::Tls(_) => return self.decrypt(id, bytes),
+            Stage::Failed => return,
+            Stage::Proxy { .. } | Stage::Hello | Stage::Waiting => {}
+        }
+        let Some(edge) = self.conns[id.index].edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return };
+        if edge.held.capacity() == 0 {
+            edge.held = self.pool.take();
+        }
+        edge.held.extend_from_slice(bytes);
+        if let Stage::Proxy { then_tls } = edge.stage {
+            self.look_for_proxy_header(id, then_tls);
+        } else {
+            self.look_for_hello(id);
+        }
+    }
+
+    fn look_for_proxy_header(&mut self, id: ConnId, then_tls: bool) {
+        let Some(edge) = self.edge_mut(id) else { return };
+        let header = match parse_header(&edge.held) {
+            Ok(None) => return,
+            Ok(Some(header)) => header,
+            Err(_) => return self.terminate(id, CloseReason::BadProxyHeader, false),
+        };
+        edge.held.drain(..header.len);
+        if let Some(ip) = header.client {
+            self.note_client(id, ip.to_canonical());
+        }
+        if then_tls {
+            if let Some(edge) = self.edge_mut(id) {
+                edge.stage = Stage::Hello;
+            }
+            self.look_for_hello(id);
+        } else {
+            self.go_plain(id);
+        }
+    }
+
+    fn look_for_hello(&mut self, id: ConnId) {
+        let Some(edge) = self.edge_mut(id) else { return };
+        match *edge.held {
+            [] => {}
+            [tls::HANDSHAKE, ..] if edge.held.len() > TLS_HELLO_LEN_MAX => self.fail_hello(id),
+            [tls::HANDSHAKE, ..] => {
+                if tls::has_record(&edge.held) && !matches!(edge.stage, Stage::Waiting) {
+                    edge.stage = Stage::Waiting;
+                    self.wait_for_handshake(id);
+                }
+            }
+            _ if begins_header(&edge.held) => self.terminate(id, CloseReason::BadProxyHeader, false),
+            _ if tls::looks_like_http(&edge.held) => self.refuse_plain(id),
+            _ => self.fail_hello(id),
+        }
+    }
+
+    fn fail_hello(&mut self, id: ConnId) {
+        self.metrics.tls_failed += 1;
+        self.terminate(id, CloseReason::TlsFailed, false);
+    }
+
+    /// From here on the connection's bytes are its own.
+    fn go_plain(&mut self, id: ConnId) {
+        let mut held = self.take_held(id);
+        self.release_edge(id, false);
+        if !held.is_empty() {
+            self.receive_plain(id, &mut held);
+        }
+        if held.capacity() > 0 {
+            self.pool.put(held);
+        }
+    }
+
+    /// What came before the stage that is reached now; the block goes back to the pool afterwards.
+    pub(in crate::shard) fn take_held(&mut self, id: ConnId) -> Vec<u8> {
+        let mut held = self.edge_mut(id).map(|edge| std::mem::take(&mut edge.held)).unwrap_or_default();
+        if held.is_empty() && held.capacity() > 0 {
+            self.pool.put(std::mem::take(&mut held));
+        }
+        held
+    }
+
+    /// Answers who speaks HTTP where TLS is spoken, in the only way that it can read.
+    fn refuse_plain(&mut self, id: ConnId) {
+        self.release_edge(id, false);
+        self.refuse_with(id, CloseReason::WrongScheme, "this port speaks TLS: use https:// or wss://");
+    }
+
+    /// Answers who begins with something that is no HTTP on a port for it; says whether it did.
+    pub(in crate::shard) fn turn_away(&mut self, id: ConnId, bytes: &[u8]) -> bool {
+        let conn = &self.conns[id.index];
+        if !conn.exchange.is_none() || !conn.edge.is_none() {
+            return false;
+        }
+        if bytes.first() == Some(&tls::HANDSHAKE) {
+            self.reply(id, |_, out| out.extend_from_slice(&tls::NO_TLS_HERE));
+            self.begin_end(id, CloseReason::WrongScheme);
+            return true;
+        }
+        let is_header = begins_header(bytes);
+        if is_header {
+            let message = "a PROXY header, and this address is not trusted as a proxy";
+            self.refuse_with(id, CloseReason::BadProxyHeader, message);
+        }
+        is_header
+    }
+
+    fn refuse_with(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
+        self.conns[id.index].end = Some(reason);
+        self.refuse_request(id, RouteError { status: 400, code: "bad_request", message, allow: None });
+    }
+
+    /// Takes the word of a trusted proxy on whom an upgrade is for.
+    pub(in crate::shard) fn note_forwarded_for(&mut self, id: ConnId, list: Option<&str>) {
+        let is_own = self.addresses.contains_key(&id.index);
+        let Some(list) = list.filter(|_| self.settings.admission.counts_addresses() && !is_own) else { return };
+        // Without an address of its own it came from a trusted proxy, or through a file that nobody trusts.
+        if self.settings.edge.trusted.is_empty() {
+            return;
+        }
+        if let Some(ip) = forwarded_for(list, &self.settings.edge.trusted) {
+            self.note_client(id, ip);
+        }
+    }
+
+    /// Gives back what a connection has of an edge. With `in_order` its peer is told before, as far as the socket takes it
+    /// at once.
+    pub(in crate::shard) fn release_edge(&mut self, id: ConnId, in_order: bool) {
+        let Some(slot) = self.conns[id.index].edge.index() else { return };
+        if in_order {
+            self.say_last_goodbye(id);
+        }
+        self.conns[id.index].edge = Slot::NONE;
+        let mut edge = self.edges.remove(slot);
+        if edge.held.capacity() > 0 {
+            self.pool.put(std::mem::take(&mut edge.held));
+        }
+        if let Stage::Tls(session) = &mut edge.stage {
+            session.release(&mut self.pool);
+        }
+    }
+
+    /// The session failed: nothing more is said but what is sealed already, which ends with the alert.
+    pub(in crate::shard) fn fail_edge(&mut self, id: ConnId) {
+        let Some(slot) = self.conns.get(id).and_then(|conn| conn.edge.index()) else { return };
+        if let Stage::Tls(mut session) = std::mem::replace(&mut self.edges[slot].stage, Stage::Failed) {
+            session.release(&mut self.pool);
+        }
+        let conn = &mut self.conns[id.index];
+        if conn.session != Session::Gone {
+            conn.end.get_or_insert(CloseReason::TlsFailed);
+            self.begin_end(id, CloseReason::TlsFailed);
+            self.conns[id.index].set(Flag::DEAF, true);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! TLS between a connection and its socket. Records are decrypted in the buffer that lent them; what is to be sent is
+//! encrypted when the socket has taken all that was encrypted before, so that who does not read keeps references and at
+//! most one portion of its own. Handshakes have a budget each turn.
+
+use std::collections::VecDeque;
+
+use super::edge::Stage;
+use crate::buf::Segment;
+use crate::close::CloseReason;
+use crate::command::ConnId;
+use crate::driver::Op;
+use crate::limits::{
+    SEGMENTS_PER_SEND_MAX, TLS_ENCRYPT_PER_TURN_LEN, TLS_HANDSHAKES_PER_TURN, TLS_PORTION_LEN_MAX, TLS_RECORD_LEN,
+};
+use crate::shard::Shard;
+use crate::transport::tls;
+
+/// What TLS has under way in one turn, and memory that goes round.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct TlsTurn {
+    /// Connections whose handshake has not begun, in the order in which they came.
+    waiting: VecDeque<ConnId>,
+    /// Connections that had no part in this turn's encryption.
+    postponed: Vec<ConnId>,
+    encrypted_len: usize,
+    plain: Vec<u8>,
+    gathered: Vec<u8>,
+}
+
+impl TlsTurn {
+    /// Whether the next turn must not wait.
+    pub fn has_work(&self) -> bool {
+        !self.waiting.is_empty() || !self.postponed.is_empty()
+    }
+}
+
+impl Shard {
+    /// Puts a connection behind those whose handshake has not begun.
+    pub(in crate::shard) fn wait_for_handshake(&mut self, id: ConnId) {
+        self.tls.waiting.push_back(id);
+    }
+
+    /// Begins as many handshakes as a turn has time for, and lets those send that could not in the last one.
+    pub(in crate::shard) fn shake_hands(&mut self) {
+        self.tls.encrypted_len = 0;
+        for id in std::mem::take(&mut self.tls.postponed) {
+            self.mark_dirty(id);
+        }
+        let mut left = TLS_HANDSHAKES_PER_TURN;
+        while left > 0
+            && let Some(id) = self.tls.waiting.pop_front()
+        {
+            let is_there = self.edge_mut(id).is_some_and(|edge| matches!(edge.stage, Stage::Waiting));
+            if is_there {
+                self.begin_handshake(id);
+                left -= 1;
+            }
+        }
+    }
+
+    fn begin_handshake(&mut self, id: ConnId) {
+        let session = self.settings.edge.tls.as_ref().and_then(|(config, _)| tls::Session::new(config).ok());
+        let Some(session) = session else { return self.terminate(id, CloseReason::Internal, true) };
+        let mut held = self.take_held(id);
+        if let Some(edge) = self.edge_mut(id) {
+            edge.stage = Stage::Tls(Box::new(session));
+        }
+        self.decrypt(id, &mut held);
+        self.pool.put(held);
+    }
+
+    /// Takes in what came from the socket of a connection under TLS.
+    pub(in crate::shard) fn decrypt(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let Some(slot) = self.conns[id.index].edge.index() else { return };
+        let edge = &mut self.edges[slot];
+        let Stage::Tls(session) = &mut edge.stage else { return };
+        let (mut plain, mut out) = (std::mem::take(&mut self.tls.plain), Vec::new());
+        let was_handshaking = session.is_handshaking();
+        let outcome = session.receive(bytes, &mut self.pool, &mut plain, &mut out);
+        if was_handshaking && !session.is_handshaking() {
+            let count = if session.is_resumed() { &mut self.metrics.tls_resumed } else { &mut self.metrics.tls_full };
+            *count += 1;
+        }
+        let is_peer_done = session.is_peer_closed() && !std::mem::replace(&mut edge.is_peer_done, true);
+        if !out.is_empty() {
+            edge.sealed.push(Segment::from(out));
+        }
+        let is_flooding = edge.sealed.len() >= SEGMENTS_PER_SEND_MAX / 2;
+        if !plain.is_empty() {
+            self.receive_plain(id, &mut plain);
+        }
+        plain.clear();
+        self.tls.plain = plain;
+        if let Err(error) = outcome {
+            self.metrics.tls_failed += 1;
+            self.metrics.tls_alerts += u64::from(error.is_alert());
+            tracing::debug!(conn = id.index, %error, "TLS failed");
+            self.fail_edge(id);
+        } else if is_flooding {
+            // Each of its records is answered, and it reads no answer.
+            self.terminate(id, CloseReason::TlsFailed, true);
+        } else if is_peer_done {
+            self.on_receive_closed(id, None);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// Sends what is encrypted already; says whether there is something, or nothing more will be, so that what waits in the
+    /// outbox has to wait on.
+    pub(in crate::shard) fn flush_sealed(&mut self, id: ConnId) -> bool {
+        let conn = &mut self.conns[id.index];
+        let Some(edge) = conn.edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return false };
+        if edge.is_in_flight {
+            return true;
+        }
+        if !edge.sealed.is_empty() {
+            self.send_sealed(id);
+            return true;
+        }
+        let has_failed = matches!(edge.stage, Stage::Failed);
+        if has_failed {
+            self.outboxes.release(&mut conn.outbox);
+            self.settle(id);
+        }
+        has_failed
+    }
+
+    /// Encrypts and sends the next portion of what waits.
+    pub(in crate::shard) fn encrypt(&mut self, id: ConnId, len_max: usize) {
+        let conn = &mut self.conns[id.index];
+        if self.tls.encrypted_len >= TLS_ENCRYPT_PER_TURN_LEN {
+            if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
+                outbox.hold_back();
+            }
+            return self.tls.postponed.push(id);
+        }
+        let Some(edge) = conn.edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return };
+        let Stage::Tls(session) = &mut edge.stage else { return };
+        let portion_len = if edge.is_fast { TLS_PORTION_LEN_MAX } else { TLS_RECORD_LEN };
+        let vector = self.outboxes.vector();
+        let outbox = self.outboxes.get_mut(conn.outbox);
+        let portion = outbox.and_then(|outbox| outbox.next_send(vector, len_max.min(portion_len)));
+        debug_assert!(portion.is_some(), "what waits can be sent");
+        let Some(mut segments) = portion else { return };
+        let mut out = Vec::new();
+        let outcome = match &*segments {
+            [segment] => session.encrypt(segment, &mut out),
+            _ => {
+                self.tls.gathered.clear();
+                segments.iter().for_each(|segment| self.tls.gathered.extend_from_slice(segment));
+                session.encrypt(&self.tls.gathered, &mut out)
+            }
+        };
+        segments.clear();
+        self.outboxes.recycle(segments);
+        if let Err(error) = outcome {
+            tracing::debug!(conn = id.index, %error, "TLS failed");
+            self.metrics.tls_failed += 1;
+            return self.terminate(id, CloseReason::TlsFailed, true);
+        }
+        self.tls.encrypted_len += out.len();
+        edge.sealed.push(Segment::from(out));
+        self.send_sealed(id);
+    }
+
+    fn send_sealed(&mut self, id: ConnId) {
+        let Some(slot) = self.conns[id.index].edge.index() else { return };
+        let edge = &mut self.edges[slot];
+        if !edge.sealed.is_empty() {
+            edge.is_in_flight = true;
+            let segments = std::mem::take(&mut edge.sealed);
+            self.ops.push(Op::Send { conn: id, segments });
+        }
+    }
+
+    /// A send of a connection with an edge has ended. Once all that was encrypted is out: how many bytes that was before.
+    pub(in crate::shard) fn on_sealed_sent(
+        &mut self,
+        id: ConnId,
+        sent_len: usize,
+        rest: &mut Vec<Segment>,
+    ) -> Option<usize> {
+        // Who gets its bytes slowly because it asked for that is behind with whatever is left.
+        let is_limited = self.bandwidth(id) > 0;
+        let len_max = if is_limited { 0 } else { self.settings.limits.outbox_len_max as usize };
+        let conn = &mut self.conns[id.index];
+        let edge = conn.edge.index().and_then(|slot| self.edges.get_mut(slot))?;
+        edge.is_in_flight = false;
+        // The rest of a portion that was not taken at once does not make it fast again.
+        let is_fast = rest.is_empty() && !edge.is_rest;
+        (edge.is_fast, edge.is_rest) = (is_fast, !rest.is_empty());
+        if !rest.is_empty() {
+            rest.append(&mut edge.sealed);
+            std::mem::swap(rest, &mut edge.sealed);
+        }
+        let outbox = self.outboxes.get_mut(conn.outbox).filter(|outbox| outbox.is_in_flight());
+        if edge.sealed.is_empty() {
+            let begun_len = std::mem::take(&mut edge.begun_len);
+            return Some(begun_len + outbox.map_or(0, |outbox| outbox.sent_all(if is_fast { len_max } else { 0 })));
+        }
+        // Records are a little longer than what is in them.
+        edge.begun_len += outbox.map_or(0, |outbox| outbox.sent_some(sent_len));
+        self.mark_dirty(id);
+        None
+    }
+
+    /// Says `close_notify` to a connection whose outbox has run empty, the first time; says whether it did.
+    pub(in crate::shard) fn says_tls_goodbye(&mut self, id: ConnId) -> bool {
+        let is_said = self.seal_goodbye(id);
+        self.send_sealed(id);
+        is_said
+    }
+
+    /// Says `close_notify` to a connection that is closed now, if nothing else is on its way.
+    pub(in crate::shard) fn say_last_goodbye(&mut self, id: ConnId) {
+        let is_busy = self.edge_mut(id).is_none_or(|edge| edge.is_in_flight || !edge.sealed.is_empty());
+        if !is_busy && self.seal_goodbye(id) {
+            self.send_sealed(id);
+        }
+    }
+
+    fn seal_goodbye(&mut self, id: ConnId) -> bool {
+        let Some(edge) = self.edge_mut(id) else { return false };
+        let Stage::Tls(session) = &mut edge.stage else { return false };
+        if session.is_handshaking() || std::mem::replace(&mut edge.has_said_goodbye, true) {
+            return false;
+        }
+        let mut out = Vec::new();
+        let is_said = session.say_goodbye(&mut out).is_ok() && !out.is_empty();
+        if is_said {
+            edge.sealed.push(Segment::from(out));
+        }
+        is_said
+    }
+
+    /// Takes the certificates that were loaded again.
+    pub(in crate::shard) fn on_certificates(&mut self, config: Option<tls::SharedConfig>, expires_s: u64) {
+        let counts = u64::from(self.settings.shard.0 == 0);
+        match config {
+            Some(config) => {
+                self.settings.edge.tls = Some((config, expires_s));
+                self.metrics.tls_reloads += counts;
+            }
+            None => self.metrics.tls_reload_failures += counts,
+        }
+    }
+}

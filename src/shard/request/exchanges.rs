@@ -1,0 +1,445 @@
+//! HTTP requests and their answers, and the upgrade to WebSocket.
+
+use super::batch::Line;
+use super::follow::Opening;
+use super::poll::Poll;
+use crate::close::CloseReason;
+use crate::command::{ConnId, HistoryAnswer, Message, Origin, Subscribe, Target, Terms, TopicName, TopicState};
+use crate::dialect::json;
+use crate::limits::RETRY_AFTER_S;
+use crate::mailbox::Request as Ask;
+use crate::metrics::{ShardMetrics, render};
+use crate::shard::Shard;
+use crate::shard::delivery::compression::Agreed;
+use crate::shard::delivery::encoded::Encoding;
+use crate::shard::link::conn::{Flag, Session, Slot, Timer};
+use crate::shard::session::tickets::Ticket;
+use crate::transport::http::{
+    CONTINUE, Exchange, Next, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
+    encode_switching_protocols, error_body,
+};
+use crate::wire::json::escape_into;
+
+/// A connection's requests while any is under way.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct HttpSession {
+    pub exchange: Exchange,
+    pub waiting: Option<Waiting>,
+    pub is_head: bool,
+    /// The origin of the page that may read the answer.
+    pub origin: Option<Box<str>>,
+    keep_alive: bool,
+}
+
+/// What the request under way waits for.
+#[derive(Debug)]
+pub(in crate::shard) enum Waiting {
+    PublishOne(TopicName),
+    PublishMany { results: Vec<Line>, waits: usize },
+    Topic(TopicName),
+    History,
+    Follow(Opening),
+    Poll(Poll),
+    Metrics { shards: Vec<ShardMetrics>, waits: usize },
+}
+
+impl HttpSession {
+    /// Bytes of an unfinished request.
+    pub fn held_len(&self) -> usize {
+        self.exchange.held_len()
+    }
+}
+
+impl Shard {
+    pub(in crate::shard) fn receive_requests(&mut self, id: ConnId, bytes: &[u8]) {
+        let conn = &mut self.conns[id.index];
+        let slot = conn.exchange.index().unwrap_or_else(|| {
+            let slot = self.exchanges.insert(HttpSession::default());
+            conn.exchange = Slot::new(slot);
+            slot
+        });
+        self.exchanges[slot].exchange.receive(bytes);
+        self.advance_requests(id);
+        self.bound_poll(id);
+    }
+
+    /// Serves requests for as long as they are complete and answered at once.
+    fn advance_requests(&mut self, id: ConnId) {
+        loop {
+            let Some(conn) = self.conns.get(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
+            let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
+            // Who does not read its answers gets no further ones; what it asked for stays where it is.
+            if conn.is(Flag::PAUSED_BACKLOG) {
+                break;
+            }
+            let message_len_max = self.settings.limits.message_len_max as usize;
+            let site = Site { pages: &self.settings.pages, origins: &self.settings.origins };
+            match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
+                Next::Incomplete => break,
+                Next::Continue => self.reply(id, |_, out| out.extend_from_slice(CONTINUE)),
+                Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
+                Next::Refused(error) => return self.refuse_request(id, error),
+                Next::Request(mut request) => {
+                    session.origin = request.origin.take();
+                    session.is_head = request.is_head;
+                    session.keep_alive = request.keep_alive;
+                    self.serve(id, request);
+                }
+            }
+        }
+        self.rearm_request(id);
+        if self.conns[id.index].is(Flag::PEER_DONE) {
+            self.end_after_answers(id);
+        }
+    }
+
+    /// Sets what the deadline of an HTTP connection means now, and forgets an exchange with nothing in it.
+    fn rearm_request(&mut self, id: ConnId) {
+        let conn = &mut self.conns[id.index];
+        let Some(slot) = conn.exchange.index() else { return };
+        let HttpSession { exchange, waiting, .. } = &self.exchanges[slot];
+        // A poll that waits has its own deadline, and is read from so that its peer is seen to go.
+        if matches!(waiting, Some(Waiting::Poll(poll)) if poll.is_open()) {
+            return;
+        }
+        let is_waiting = exchange.is_waiting();
+        let timer = if is_waiting || !exchange.is_idle() && conn.is(Flag::PAUSED_BACKLOG) {
+            Timer::Answer
+        } else if exchange.is_in_body() {
+            Timer::Body
+        } else if exchange.is_idle() {
+            self.exchanges.remove(slot);
+            conn.exchange = Slot::NONE;
+            Timer::Idle
+        } else {
+            Timer::Head
+        };
+        // Each answer has its time; a head or a body that comes in pieces has one for all of them.
+        if timer != conn.timer || timer == Timer::Answer {
+            self.set_timer(id, timer);
+        }
+        if is_waiting {
+            self.pause(id, Flag::PAUSED_REQUEST);
+        }
+    }
+
+    fn serve(&mut self, id: ConnId, request: Request) {
+        match request.route {
+            Route::Options(methods) => self.serve_options(id, methods),
+            Route::Health => self.respond(id, 200, TEXT, &[], b"ok\n"),
+            Route::Ready if self.is_draining() => self.respond(id, 503, TEXT, &[], b"draining\n"),
+            Route::Ready => self.respond(id, 200, TEXT, &[], b"ready\n"),
+            Route::Metrics => self.serve_metrics(id),
+            _ if self.is_past_limit(id) => self.refuse_past_limit(id),
+            Route::Page(page) => {
+                let page = self.settings.pages[page];
+                self.respond(id, 200, page.content_type, &[], page.body);
+            }
+            Route::PublishOne { kind, .. } if !kind.allows(&request.body) => {
+                let error = "the body is not UTF-8: send binary as application/octet-stream";
+                self.respond(id, 400, JSON, &[], &error_body("bad_request", error));
+            }
+            Route::PublishOne { topic, kind, key, terms } => {
+                let terms = (*terms != Terms::default()).then_some(terms);
+                let payload = request.body.into_boxed_slice();
+                self.serve_publish(id, topic, Message { kind, payload, key, origin: Some(self.origin(id)), terms });
+            }
+            Route::PublishMany => self.serve_batch(id, &request.body),
+            Route::Topic(topic) => {
+                self.wait_for(id, Waiting::Topic(topic.clone()));
+                let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
+                self.ask_state(topic, ticket);
+            }
+            Route::History { topic, query } => {
+                self.wait_for(id, Waiting::History);
+                let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
+                self.ask_history(topic, query, ticket);
+            }
+            Route::Follow(follow) => self.follow(id, *follow, request.is_chunked),
+            Route::Refused(error) => {
+                let body = error_body(error.code, error.message);
+                self.respond(id, error.status, JSON, &headers_of(error), &body);
+            }
+            Route::Upgrade(_) => unreachable!("an upgrade is no request"),
+        }
+    }
+
+    /// What works here, and, to a browser that asks for a page of another origin, what it may send. [Fetch 4.8]
+    fn serve_options(&mut self, id: ConnId, methods: &str) {
+        let methods = format!("{methods}, OPTIONS");
+        let slot = self.conns[id.index].exchange.index();
+        let is_page = slot.is_some_and(|slot| self.exchanges[slot].origin.is_some());
+        let mut headers = vec![("Allow", methods.as_str())];
+        if is_page {
+            headers.extend([
+                ("Access-Control-Allow-Methods", methods.as_str()),
+                ("Access-Control-Allow-Headers", "Authorization, Content-Type, Fanwire-Key, Last-Event-ID"),
+                ("Access-Control-Max-Age", "7200"),
+            ]);
+        }
+        self.respond(id, 204, TEXT, &headers, b"");
+    }
+
+    fn serve_metrics(&mut self, id: ConnId) {
+        let mut shards = vec![ShardMetrics::default(); self.settings.shards];
+        shards[self.settings.shard.index()] = self.measure();
+        self.wait_for(id, Waiting::Metrics { shards, waits: self.settings.shards });
+        for shard in self.other_shards() {
+            let ticket = self.issue(Ticket::Http { conn: id, part: u32::from(shard.0) });
+            self.outgoing.requests.push((shard, Ask::AskMetrics { ticket }));
+        }
+        self.finish_part(id);
+    }
+
+    pub(in crate::shard) fn on_metrics(&mut self, ticket: u32, metrics: ShardMetrics) {
+        let Ticket::Http { conn: id, part } = self.tickets.remove(ticket as usize) else {
+            unreachable!("the ticket of a request comes back with its answer");
+        };
+        if let Some(Waiting::Metrics { shards, .. }) = self.waiting_mut(id) {
+            shards[part as usize] = metrics;
+            self.finish_part(id);
+        }
+    }
+
+    /// Notes one of the parts that a request waits for as done; answers with the last.
+    pub(in crate::shard) fn finish_part(&mut self, id: ConnId) {
+        let Some(waiting) = self.waiting_mut(id) else { return };
+        let (Waiting::PublishMany { waits, .. } | Waiting::Metrics { waits, .. }) = waiting else { return };
+        *waits -= 1;
+        if *waits > 0 {
+            return;
+        }
+        match self.take_waiting(id) {
+            Some(Waiting::PublishMany { results, .. }) => {
+                let mut body = Vec::new();
+                results.iter().for_each(|line| line.encode(&mut body));
+                self.respond(id, 200, NDJSON, &[], &body);
+            }
+            Some(Waiting::Metrics { shards, .. }) => {
+                self.respond(id, 200, OPEN_METRICS, &[], render(&shards).as_bytes());
+            }
+            _ => {}
+        }
+    }
+
+    pub(in crate::shard) fn on_state_for_request(&mut self, ticket: u32, state: Option<TopicState>) {
+        let Ticket::Http { conn: id, .. } = self.tickets.remove(ticket as usize) else {
+            unreachable!("the ticket of a request comes back with its answer");
+        };
+        let mut body = Vec::new();
+        match (self.take_waiting(id), state) {
+            (Some(Waiting::Topic(topic)), Some(state)) => encode_state(&topic, &state, &mut body),
+            (Some(_), None) => {
+                let body = error_body("not_found", "nobody reads or published this topic");
+                return self.respond(id, 404, JSON, &[], &body);
+            }
+            _ => return,
+        }
+        self.respond(id, 200, JSON, &[], &body);
+    }
+
+    pub(in crate::shard) fn on_history_for_request(&mut self, id: ConnId, history: &HistoryAnswer) {
+        let mut body = format!("{{\"epoch\":\"{}\",\"messages\":", history.position.epoch).into_bytes();
+        json::encode_messages(history.publications.iter().map(|publication| &**publication), &mut body);
+        body.extend_from_slice(b"}\n");
+        self.respond(id, 200, JSON, &[], &body);
+    }
+
+    fn upgrade(&mut self, id: ConnId, upgrade: Upgrade) {
+        self.note_forwarded_for(id, upgrade.forwarded_for.as_deref());
+        if self.is_past_limit(id) || self.is_draining() {
+            return self.refuse_past_limit(id);
+        }
+        let is_json = upgrade.route == UpgradeRoute::Json;
+        let protocol = (is_json && upgrade.offers_protocol).then_some(json::SUBPROTOCOL);
+        let agreement = upgrade.deflate.and_then(|offer| self.agree(&upgrade.route, offer));
+        let (agreed, answer) = agreement.unzip();
+        self.reply(id, |_, out| encode_switching_protocols(out, &upgrade.accept, protocol, answer.as_ref()));
+        let conn = &mut self.conns[id.index];
+        if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
+            outbox.guard();
+        }
+        if let Some(slot) = std::mem::replace(&mut conn.exchange, Slot::NONE).index() {
+            self.exchanges.remove(slot);
+        }
+        conn.session = Session::WebSocket;
+        conn.agreed = agreed.unwrap_or(Agreed::NONE);
+        self.metrics.requests += 1;
+        self.metrics.handshakes += 1;
+        self.metrics.http_connections -= 1;
+        self.metrics.websocket_connections += 1;
+        self.set_timer(id, Timer::Ping);
+        self.note_bandwidth(id, upgrade.bandwidth);
+        match upgrade.route {
+            UpgradeRoute::Json => self.conns[id.index].encoding = Encoding::Json,
+            UpgradeRoute::Echo => self.conns[id.index].encoding = Encoding::Echo,
+            UpgradeRoute::Raw { topic, options } => {
+                self.conns[id.index].encoding = Encoding::Raw;
+                self.conns[id.index].set(Flag::NO_ECHO, !options.echo);
+                let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
+                let (targets, policy) = (vec![Target::Topic(topic)], options.policy);
+                let last = options.last;
+                self.subscribe(id, Subscribe { id: None, targets, since, last, policy, presence: false });
+            }
+        }
+        let mut rest = upgrade.rest;
+        if !rest.is_empty() {
+            self.receive_frames(id, &mut rest);
+        }
+    }
+
+    pub(in crate::shard) fn respond(
+        &mut self,
+        id: ConnId,
+        status: u16,
+        content_type: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) {
+        self.take_waiting(id);
+        let is_draining = self.is_draining();
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
+        let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
+        let keep_alive = session.keep_alive && !is_draining;
+        let (is_head, origin) = (session.is_head, session.origin.take());
+        let origin = origin.as_deref();
+        let response = Response { status, content_type, headers, body, origin, keep_alive, is_head };
+        self.respond_with(id, keep_alive, |out| response.encode(out));
+    }
+
+    /// Answers the request under way with the response that is written.
+    pub(in crate::shard) fn respond_with(&mut self, id: ConnId, keep_alive: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
+        session.exchange.answered();
+        conn.timer = Timer::Answer;
+        self.metrics.requests += 1;
+        self.reply(id, |_, out| write(out));
+        self.unpause(id, Flag::PAUSED_REQUEST);
+        if keep_alive {
+            self.answered.push(id);
+        } else {
+            self.begin_end(id, CloseReason::Normal);
+        }
+    }
+
+    /// Goes on with the connections whose request was answered in this turn: the next one may be there already. Not
+    /// where the answer is made, so that many pipelined requests are a loop and not a recursion.
+    pub(in crate::shard) fn resume_answered(&mut self) {
+        let mut answered = std::mem::take(&mut self.answered);
+        for id in answered.drain(..) {
+            self.advance_requests(id);
+        }
+        // Whatever was answered in there was gone on with in there.
+        answered.append(&mut self.answered);
+        answered.clear();
+        self.answered = answered;
+    }
+
+    /// Answers a request that cannot be served. Where the next one begins is not known, so the connection ends.
+    pub(in crate::shard) fn refuse_request(&mut self, id: ConnId, error: RouteError) {
+        let body = error_body(error.code, error.message);
+        let (status, headers) = (error.status, &*headers_of(error));
+        let slot = self.conns.get(id).and_then(|conn| conn.exchange.index());
+        let is_head = slot.is_some_and(|slot| self.exchanges[slot].exchange.is_refused_head());
+        let origin = slot.and_then(|slot| self.exchanges[slot].origin.take());
+        let (body, origin) = (&*body, origin.as_deref());
+        let response = Response { status, content_type: JSON, headers, body, origin, keep_alive: false, is_head };
+        self.metrics.requests += 1;
+        self.reply(id, |_, out| response.encode(out));
+        self.begin_end(id, CloseReason::BadRequest);
+    }
+
+    pub(in crate::shard) fn time_out_request(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
+        self.conns[id.index].end = Some(reason);
+        self.refuse_request(id, RouteError { status: 408, code: "bad_request", message, allow: None });
+    }
+
+    pub(in crate::shard) fn refuse_past_limit(&mut self, id: ConnId) {
+        let is_address = self.conns[id.index].is(Flag::PAST_ADDRESS_LIMIT);
+        let error = if is_address {
+            let message = "too many connections from this address";
+            RouteError { status: 429, code: "rate_limited", message, allow: None }
+        } else {
+            let message = "the gateway is at its limit of connections, or shuts down";
+            RouteError { status: 503, code: "overloaded", message, allow: None }
+        };
+        self.refuse_request(id, error);
+    }
+
+    /// The peer has ended its side, which it may as soon as it has asked: it gets every answer that it is owed before
+    /// the connection ends. [RFC 9112 9.6]
+    pub(in crate::shard) fn end_after_answers(&mut self, id: ConnId) {
+        let conn = &self.conns[id.index];
+        let exchange = conn.exchange.index().map(|slot| &self.exchanges[slot].exchange);
+        let has_requests = exchange.is_some_and(|exchange| exchange.is_waiting() || conn.is(Flag::PAUSED_BACKLOG));
+        if has_requests {
+            return;
+        }
+        if !conn.outbox.is_none() {
+            self.begin_end(id, CloseReason::Normal);
+        } else {
+            let reason = if exchange.is_none() { CloseReason::Normal } else { CloseReason::PeerGone };
+            self.terminate(id, reason, false);
+        }
+    }
+
+    fn is_past_limit(&self, id: ConnId) -> bool {
+        let conn = &self.conns[id.index];
+        conn.is(Flag::PAST_LIMIT) || conn.is(Flag::PAST_ADDRESS_LIMIT)
+    }
+
+    pub(in crate::shard) fn origin(&self, conn: ConnId) -> Origin {
+        Origin { shard: self.settings.shard, conn }
+    }
+
+    pub(in crate::shard) fn wait_for(&mut self, id: ConnId, waiting: Waiting) {
+        if let Some(slot) = self.conns[id.index].exchange.index() {
+            self.exchanges[slot].waiting = Some(waiting);
+        }
+    }
+
+    pub(in crate::shard) fn waiting_mut(&mut self, id: ConnId) -> Option<&mut Waiting> {
+        let slot = self.conns.get(id)?.exchange.index()?;
+        self.exchanges[slot].waiting.as_mut()
+    }
+
+    pub(in crate::shard) fn take_waiting(&mut self, id: ConnId) -> Option<Waiting> {
+        let slot = self.conns.get(id)?.exchange.index()?;
+        self.exchanges[slot].waiting.take()
+    }
+}
+
+/// The header fields that belong to a refusal.
+fn headers_of(error: RouteError) -> Vec<(&'static str, &'static str)> {
+    match error.status {
+        405 => error.allow.map(|allow| ("Allow", allow)).into_iter().collect(),
+        426 => vec![("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+        503 | 429 => vec![("Retry-After", RETRY_AFTER_S)],
+        _ => Vec::new(),
+    }
+}
+
+fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"topic\":");
+    escape_into(out, topic.as_str());
+    out.push(b',');
+    json::encode_position(state.position, out);
+    json::encode_presence(&state.presence, out);
+    out.extend_from_slice(b",\"last\":");
+    match &state.last {
+        Some(last) => {
+            out.push(b'{');
+            json::encode_offset_and_data(last, out);
+            out.push(b'}');
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+    let bytes = format!(",\"bytes\":{{\"last\":{},\"history\":{}}}}}\n", state.last_len, state.history_len);
+    out.extend_from_slice(bytes.as_bytes());
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+pub(in crate::shard) const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,0 +1,175 @@
+//! Long polling: a request that waits until something is said in its topics.
+//!
+//! ```text
+//! request -> Waiting::Poll, the connection is held -> joined: open -> something held, or the time is over: response
+//! ```
+//! An open poll is a connection that stays held: what its topics say is kept as for any other whose subscriptions are
+//! under way, and the response of the end of the turn takes it. Between two polls nobody is there; each says with `since`
+//! where it is, and the home keeps what was said meanwhile.
+
+use super::exchanges::{JSON, Waiting};
+use super::follow::names;
+use crate::command::{ConnId, Joined, Position, Subscribe, TopicName};
+use crate::dialect::json;
+use crate::limits::{HEAD_LEN_MAX, POLL_ANSWER_LEN_MAX};
+use crate::shard::Shard;
+use crate::shard::link::conn::{Flag, Session, Timer};
+use crate::shard::session::join::pending_mut;
+use crate::transport::http::Follow;
+use crate::wire::json::escape_into;
+
+/// A poll under way.
+#[derive(Debug)]
+pub(in crate::shard) struct Poll {
+    /// In the order of the request.
+    names: Box<[TopicName]>,
+    timeout_ms: u64,
+    /// What its subscriptions came to, once they are made.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// Where the peer is when it has had the answer.
+    positions: Box<[(TopicName, Position)]>,
+    /// Whether anything is missing, by topic, where the peer gave a position.
+    recovered: Vec<(TopicName, bool)>,
+    /// Whether it is answered at the end of the turn, whatever is held.
+    is_due: bool,
+}
+
+impl Poll {
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
+impl Shard {
+    pub(in crate::shard) fn poll(&mut self, id: ConnId, follow: Follow, timeout_ms: u64) {
+        self.wait_for(id, Waiting::Poll(Poll { names: names(&follow), timeout_ms, open: None }));
+        let Follow { targets, since, last, .. } = follow;
+        self.subscribe(id, Subscribe { id: None, targets, since, last, policy: None, presence: false });
+    }
+
+    /// Whether the request under way is a poll.
+    pub(in crate::shard) fn is_poll(&self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.get(id).filter(|conn| conn.session == Session::Http) else { return false };
+        let waiting = conn.exchange.index().and_then(|slot| self.exchanges[slot].waiting.as_ref());
+        matches!(waiting, Some(Waiting::Poll(_)))
+    }
+
+    /// Polls that wait.
+    pub(in crate::shard) fn polls(&self) -> usize {
+        let is_poll = |waiting: &Option<Waiting>| matches!(waiting, Some(Waiting::Poll(_)));
+        self.exchanges.iter().filter(|(_, session)| is_poll(&session.waiting)).count()
+    }
+
+    /// The subscriptions are made: from here on the poll waits for what is said.
+    pub(in crate::shard) fn open_poll(&mut self, id: ConnId, joined: &[Joined]) {
+        let Some(Waiting::Poll(poll)) = self.waiting_mut(id) else { return };
+        let (names, timeout_ms) = (poll.names.clone(), poll.timeout_ms);
+        let positions = self.start(id, &names, joined);
+        let recovered = |name: &TopicName| {
+            let joined = joined.iter().find(|joined| joined.target.as_str() == name.as_str());
+            joined.and_then(|joined| joined.recovered).map(|recovered| (name.clone(), recovered))
+        };
+        let recovered: Vec<_> = names.iter().filter_map(recovered).collect();
+        let is_lost = recovered.iter().any(|(_, recovered)| !recovered);
+        let is_over = timeout_ms == 0 || self.is_draining() || self.conns[id.index].is(Flag::PEER_DONE);
+        if let Some(Waiting::Poll(poll)) = self.waiting_mut(id) {
+            poll.open = Some(Open { positions, recovered, is_due: is_lost || is_over });
+        }
+        self.polls_ready.push(id);
+        self.unpause(id, Flag::PAUSED_REQUEST);
+        self.set_timer_in(id, Timer::Poll, timeout_ms);
+    }
+
+    /// Stops reading from a peer that says more than one request behind its poll.
+    pub(in crate::shard) fn bound_poll(&mut self, id: ConnId) {
+        if self.is_poll(id)
+            && let Some(slot) = self.conns[id.index].exchange.index()
+            && self.exchanges[slot].exchange.buffered() > HEAD_LEN_MAX
+        {
+            self.pause(id, Flag::PAUSED_REQUEST);
+        }
+    }
+
+    /// Answers the polls for which something was said in this turn.
+    pub(in crate::shard) fn answer_polls(&mut self) {
+        let mut ready = std::mem::take(&mut self.polls_ready);
+        for id in ready.drain(..) {
+            let has_news = pending_mut(&self.conns, &mut self.pendings, id).is_some_and(|p| !p.catch_up.is_empty());
+            let is_due = |waiting: &mut Waiting| match waiting {
+                Waiting::Poll(poll) => poll.open.as_ref().is_some_and(|open| open.is_due),
+                _ => false,
+            };
+            if has_news || self.waiting_mut(id).is_some_and(is_due) {
+                self.answer_poll(id);
+            }
+        }
+        self.polls_ready = ready;
+    }
+
+    /// Answers an open poll with what is kept for it, or with 204 if that is nothing; `false` for any other request.
+    pub(in crate::shard) fn answer_poll(&mut self, id: ConnId) -> bool {
+        let is_open = |waiting: &mut Waiting| matches!(waiting, Waiting::Poll(poll) if poll.is_open());
+        if !self.waiting_mut(id).is_some_and(is_open) {
+            return false;
+        }
+        let Some(Waiting::Poll(Poll { open: Some(mut open), .. })) = self.take_waiting(id) else { return false };
+        let mut body = b"{\"messages\":[".to_vec();
+        let (mut count, mut len) = (0, 0);
+        while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
+            && let Some((publication, _)) = pending.catch_up.pop(false)
+        {
+            len += publication.payload.len();
+            if count > 0 && len > POLL_ANSWER_LEN_MAX {
+                break;
+            }
+            if count > 0 {
+                body.push(b',');
+            }
+            json::encode_push(&publication, &mut body);
+            count += 1;
+            let at = open.positions.iter_mut().find(|(topic, _)| *topic == publication.topic);
+            if let Some((_, position)) = at {
+                *position = publication.position;
+            }
+        }
+        self.leave_all(id);
+        // The next request is looked at in the next turn: until then the deadline of the poll must not stand.
+        self.set_timer(id, Timer::Answer);
+        self.metrics.deliveries += count;
+        let mut since = Vec::new();
+        for (index, (_, position)) in open.positions.iter().enumerate() {
+            since.extend((index > 0).then_some(b','));
+            position.write(&mut since);
+        }
+        let since = String::from_utf8_lossy(&since).into_owned();
+        let headers = [("Fanwire-Since", since.as_str())];
+        if count == 0 && open.recovered.iter().all(|(_, recovered)| *recovered) {
+            self.respond(id, 204, JSON, &headers, b"");
+            return true;
+        }
+        body.extend_from_slice(b"],\"since\":");
+        escape_into(&mut body, &since);
+        if !open.recovered.is_empty() {
+            body.extend_from_slice(b",\"recovered\":");
+            encode_recovered(&open.recovered, &mut body);
+        }
+        body.extend_from_slice(b"}\n");
+        self.respond(id, 200, JSON, &headers, &body);
+        true
+    }
+}
+
+fn encode_recovered(recovered: &[(TopicName, bool)], out: &mut Vec<u8>) {
+    let mut separator = b'{';
+    for (topic, recovered) in recovered {
+        out.push(separator);
+        escape_into(out, topic.as_str());
+        out.extend_from_slice(if *recovered { b":true" } else { b":false" });
+        separator = b',';
+    }
+    out.push(b'}');
+}

@@ -1,0 +1,213 @@
+//! What a connection is to get behind the answers to its subscriptions: what it missed, last values, and what is said
+//! meanwhile. In the order of the topics' names and each topic's offsets, each publication once, whichever of the
+//! several ways to one connection it came by.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::command::{Publication, TopicName};
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct CatchUp {
+    /// What shards answered.
+    kept: Publications,
+    /// What was said meanwhile.
+    held: Publications,
+    /// What counts of that.
+    held_len: usize,
+}
+
+/// By topic and offset.
+type Publications = BTreeMap<(TopicName, u64), Arc<Publication>>;
+
+impl CatchUp {
+    /// Keeps what a shard answered.
+    pub fn keep(&mut self, publications: Vec<Arc<Publication>>) {
+        for publication in publications {
+            let key = key(&publication);
+            if self.held.contains_key(&key) || self.kept.contains_key(&key) {
+                continue;
+            }
+            // Behind what was said meanwhile in its topic it waits like that.
+            if self.held.range((key.0.clone(), 0)..key.clone()).next().is_some() {
+                self.hold_one(key, &publication);
+            } else {
+                self.kept.insert(key, publication);
+            }
+        }
+    }
+
+    /// Keeps what was said meanwhile; `false` if more of that waits than `len_max`.
+    pub fn hold(&mut self, publications: &[Arc<Publication>], len_max: usize) -> bool {
+        for publication in publications {
+            let key = key(publication);
+            if self.kept.contains_key(&key) {
+                continue;
+            }
+            // An answer of the same turn may be there already: it comes behind.
+            let behind = (key.0.clone(), key.1 + 1)..=(key.0.clone(), u64::MAX);
+            let behind: Vec<_> = self.kept.range(behind).map(|(key, _)| key.clone()).collect();
+            for key in behind {
+                if let Some(publication) = self.kept.remove(&key) {
+                    self.hold_one(key, &publication);
+                }
+            }
+            self.hold_one(key, publication);
+        }
+        self.held_len <= len_max
+    }
+
+    fn hold_one(&mut self, key: (TopicName, u64), publication: &Arc<Publication>) {
+        self.held.entry(key).or_insert_with(|| {
+            self.held_len += held_len(publication);
+            Arc::clone(publication)
+        });
+    }
+
+    /// The next publication, and whether it was said meanwhile. While more answers are to come, nothing of that: one of
+    /// them may bring what was said before it.
+    pub fn pop(&mut self, waits_for_more: bool) -> Option<(Arc<Publication>, bool)> {
+        let is_kept_first = match (self.kept.first_key_value(), self.held.first_key_value()) {
+            (Some((kept, _)), Some((held, _))) => waits_for_more || kept < held,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if is_kept_first {
+            return self.kept.pop_first().map(|(_, publication)| (publication, false));
+        }
+        if waits_for_more {
+            return None;
+        }
+        let (_, publication) = self.held.pop_first()?;
+        self.held_len -= held_len(&publication);
+        Some((publication, true))
+    }
+
+    /// Publications that shards answered and that wait.
+    pub fn kept_count(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Bytes of what was said meanwhile.
+    pub fn len(&self) -> usize {
+        self.held_len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.held.is_empty()
+    }
+
+    /// The offset of the first publication of a topic.
+    pub fn first_offset(&self, topic: &TopicName) -> Option<u64> {
+        let first = |publications: &Publications| {
+            let mut of_topic = publications.range((topic.clone(), 0)..=(topic.clone(), u64::MAX));
+            of_topic.next().map(|((_, offset), _)| *offset)
+        };
+        [first(&self.kept), first(&self.held)].into_iter().flatten().min()
+    }
+
+    /// Forgets what was said in a topic.
+    pub fn forget_topic(&mut self, topic: &TopicName) {
+        let forget = |publications: &mut Publications| {
+            let range = (topic.clone(), 0)..=(topic.clone(), u64::MAX);
+            let keys: Vec<_> = publications.range(range).map(|(key, _)| key.clone()).collect();
+            keys.iter().filter_map(|key| publications.remove(key)).map(|gone| held_len(&gone)).sum::<usize>()
+        };
+        forget(&mut self.kept);
+        self.held_len -= forget(&mut self.held);
+    }
+
+    /// Forgets what was said in every topic that `is_wanted` does not want.
+    pub fn retain(&mut self, is_wanted: impl Fn(&TopicName) -> bool) {
+        self.kept.retain(|(topic, _), _| is_wanted(topic));
+        self.held.retain(|(topic, _), publication| {
+            let stays = is_wanted(topic);
+            self.held_len -= if stays { 0 } else { held_len(publication) };
+            stays
+        });
+    }
+}
+
+fn key(publication: &Publication) -> (TopicName, u64) {
+    (publication.topic.clone(), publication.position.offset)
+}
+
+fn held_len(publication: &Publication) -> usize {
+    publication.payload.len() + HELD_COST
+}
+
+/// What a held publication counts beside its payload, so that empty ones are bounded too.
+const HELD_COST: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Epoch, PayloadKind, Position};
+    use crate::time::MonoTime;
+
+    fn said(topic: &str, offset: u64) -> Arc<Publication> {
+        Arc::new(Publication {
+            topic: TopicName::parse(topic).expect("a valid name"),
+            position: Position { epoch: Epoch(1), offset },
+            kind: PayloadKind::Text,
+            payload: Box::from([b'x'; 36]),
+            key: None,
+            origin: None,
+            time: MonoTime::ZERO,
+        })
+    }
+
+    fn rest(catch_up: &mut CatchUp) -> Vec<(String, u64)> {
+        let next = || catch_up.pop(false).map(|(next, _)| (next.topic.as_str().to_owned(), next.position.offset));
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn each_publication_comes_once_and_in_the_order_of_its_topic() {
+        let mut catch_up = CatchUp::default();
+        assert!(catch_up.hold(&[said("b", 7), said("b", 8)], 1_000));
+        catch_up.keep(vec![said("a", 3), said("b", 7)]);
+        assert!(catch_up.hold(&[said("a", 3), said("a", 4), said("b", 9)], 1_000));
+        let expected = [("a", 3), ("a", 4), ("b", 7), ("b", 8), ("b", 9)];
+        assert_eq!(rest(&mut catch_up), expected.map(|(topic, offset)| (topic.to_owned(), offset)));
+        assert_eq!(catch_up.held_len, 0);
+    }
+
+    #[test]
+    fn only_what_was_said_meanwhile_and_still_waits_counts_for_the_bound() {
+        let mut catch_up = CatchUp::default();
+        catch_up.keep((0..100).map(|offset| said("a", offset)).collect());
+        for offset in 100..300 {
+            assert!(catch_up.hold(&[said("a", offset)], 10_100), "{offset}: as much is read as is said");
+            catch_up.pop(false);
+        }
+        assert!(catch_up.hold(&[said("a", 300)], 10_100), "a hundred wait and one is said");
+        assert!(!catch_up.hold(&[said("a", 301)], 10_100), "one too many");
+        catch_up.retain(|_| false);
+        assert_eq!(catch_up.held_len, 0);
+    }
+
+    #[test]
+    fn what_is_not_followed_any_more_is_forgotten() {
+        let mut catch_up = CatchUp::default();
+        catch_up.keep(vec![said("a", 1), said("a.b", 1), said("b", 1), said("b", 2), said("c", 1)]);
+        catch_up.forget_topic(&said("a", 0).topic);
+        catch_up.retain(|topic| topic.as_str() != "b");
+        assert_eq!(rest(&mut catch_up), [("a.b".to_owned(), 1), ("c".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn while_answers_are_to_come_only_they_are_given_out() {
+        let mut catch_up = CatchUp::default();
+        assert!(catch_up.hold(&[said("a", 4), said("a", 5), said("c", 2)], 10_000));
+        catch_up.keep(vec![said("a", 6), said("b", 1), said("c", 1), said("d", 3)]);
+        catch_up.keep(vec![said("a", 6), said("b", 1)]);
+        assert!(catch_up.hold(&[said("d", 2), said("d", 3)], 10_000), "of the same turn");
+        let mut next = || catch_up.pop(true).map(|(next, is_held)| (next.position.offset, is_held));
+        assert_eq!((next(), next(), next()), (Some((1, false)), Some((1, false)), None));
+        assert_eq!(catch_up.kept_count(), 0);
+        let expected = [("a", 4), ("a", 5), ("a", 6), ("c", 2), ("d", 2), ("d", 3)];
+        assert_eq!(rest(&mut catch_up), expected.map(|(topic, offset)| (topic.to_owned(), offset)));
+        assert_eq!(catch_up.held_len, 0);
+    }
+}

@@ -1,0 +1,184 @@
+//! Readers that want to know how many others read a topic with them.
+//!
+//! The home of a topic tells each shard with such readers the count, at most once an interval; the shard encodes it
+//! once and hands it to them. So the cost is one number an interval, however many come and go, and not one message for
+//! each of them to each other.
+
+use std::collections::HashMap;
+
+use crate::buf::Segment;
+use crate::command::{ConnId, Outbound, Presence, Target, TopicName};
+use crate::hub::TopicId;
+use crate::limits::PRESENCE_INTERVAL_MS;
+use crate::mailbox::{Answer, Request};
+use crate::shard::Shard;
+use crate::shard::delivery::encoded::Encoding;
+use crate::shard::link::outbox::Outbox;
+use crate::time::MonoTime;
+
+/// This shard's readers that are told counts.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct PresenceReaders {
+    topics: HashMap<TopicId, Watched>,
+    /// By arena place and topic. A reader follows the topic by name, so that the topic stays while it is here.
+    places: HashMap<(u32, TopicId), Place>,
+    /// Who was behind when there was news, and is looked at again.
+    late: Vec<(u32, TopicId)>,
+    retry: MonoTime,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    readers: Vec<u32>,
+    /// What the home said last; `None` until it has.
+    presence: Option<Presence>,
+}
+
+#[derive(Debug)]
+struct Place {
+    place: u32,
+    is_late: bool,
+}
+
+impl PresenceReaders {
+    pub fn len(&self) -> usize {
+        self.places.len() + self.topics.len()
+    }
+
+    fn note_late(&mut self, now: MonoTime, index: u32, topic_id: TopicId) {
+        let Some(place) = self.places.get_mut(&(index, topic_id)).filter(|place| !place.is_late) else { return };
+        place.is_late = true;
+        if self.late.is_empty() {
+            self.retry = now.plus_millis(PRESENCE_INTERVAL_MS);
+        }
+        self.late.push((index, topic_id));
+    }
+
+    pub fn next_look(&self) -> Option<MonoTime> {
+        (!self.late.is_empty()).then_some(self.retry)
+    }
+}
+
+impl Shard {
+    /// The subscription to a topic is made: from now on its reader is told how many there are.
+    pub(in crate::shard) fn join_presence(&mut self, id: ConnId, topic: &TopicName) {
+        let is_followed = self.find_subscription(id, &Target::Topic(topic.clone())).is_some();
+        let Some(topic_id) = self.hub.find(topic.as_str()).filter(|_| is_followed) else { return };
+        let watched = self.presence.topics.entry(topic_id).or_default();
+        let place = watched.readers.len() as u32;
+        let known = watched.presence;
+        if self.presence.places.contains_key(&(id.index, topic_id)) {
+            return;
+        }
+        watched.readers.push(id.index);
+        self.presence.places.insert((id.index, topic_id), Place { place, is_late: false });
+        if place == 0 {
+            let home = self.hub.home_of(topic.as_str());
+            if home != self.settings.shard {
+                self.outgoing.requests.push((home, Request::Watch { topic: topic.clone() }));
+            } else if let Some(presence) = self.hub.watch(self.now, topic.as_str(), home) {
+                self.on_presence(topic, presence);
+            }
+        } else if let Some(presence) = known {
+            self.say_presence(topic_id, presence, &[id.index]);
+        }
+    }
+
+    /// The subscription to a topic ends, before the topic's home is told.
+    pub(in crate::shard) fn leave_presence(&mut self, index: u32, topic_id: TopicId) {
+        let Some(Place { place, .. }) = self.presence.places.remove(&(index, topic_id)) else { return };
+        let Some(watched) = self.presence.topics.get_mut(&topic_id) else { return };
+        watched.readers.swap_remove(place as usize);
+        if let Some(&moved) = watched.readers.get(place as usize)
+            && let Some(entry) = self.presence.places.get_mut(&(moved, topic_id))
+        {
+            entry.place = place;
+        }
+        if watched.readers.is_empty() {
+            self.presence.topics.remove(&topic_id);
+            let topic = self.hub.name(topic_id);
+            let home = self.hub.home_of(topic.as_str());
+            if home == self.settings.shard {
+                self.hub.unwatch(topic.as_str(), home);
+            } else {
+                self.outgoing.requests.push((home, Request::Unwatch { topic }));
+            }
+        }
+    }
+
+    /// The home of a topic says how many read it.
+    pub(in crate::shard) fn on_presence(&mut self, topic: &TopicName, presence: Presence) {
+        let Some(topic_id) = self.hub.find(topic.as_str()) else { return };
+        let Some(watched) = self.presence.topics.get_mut(&topic_id) else { return };
+        watched.presence = Some(presence);
+        let readers = std::mem::take(&mut watched.readers);
+        self.say_presence(topic_id, presence, &readers);
+        if let Some(watched) = self.presence.topics.get_mut(&topic_id) {
+            watched.readers = readers;
+        }
+    }
+
+    /// Looks whose counts changed at home here, and who was behind with one.
+    pub(in crate::shard) fn step_presence(&mut self) {
+        for change in self.hub.presence_changes(self.now) {
+            let mut shards = change.shards;
+            while shards != 0 {
+                let shard = crate::command::ShardId(shards.trailing_zeros() as u8);
+                shards &= shards - 1;
+                if shard == self.settings.shard {
+                    self.on_presence(&change.topic, change.presence);
+                } else {
+                    let (topic, presence) = (change.topic.clone(), change.presence);
+                    self.outgoing.answers.push((shard, Answer::Presence { topic, presence }));
+                }
+            }
+        }
+        if self.presence.next_look().is_some_and(|retry| retry <= self.now) {
+            for (index, topic_id) in std::mem::take(&mut self.presence.late) {
+                let Some(place) = self.presence.places.get_mut(&(index, topic_id)) else { continue };
+                let presence = self.presence.topics.get(&topic_id).and_then(|watched| watched.presence);
+                if std::mem::take(&mut place.is_late)
+                    && let Some(presence) = presence
+                {
+                    self.say_presence(topic_id, presence, &[index]);
+                }
+            }
+        }
+    }
+
+    /// Tells readers a count, encoded once. Who is behind is told later, and then what holds by then.
+    fn say_presence(&mut self, topic_id: TopicId, presence: Presence, readers: &[u32]) {
+        let len_max = self.settings.limits.outbox_len_max as usize;
+        let topic = self.hub.name(topic_id);
+        let outbound = Outbound::Presence { topic: topic.as_str(), presence };
+        let mut encoded: Vec<(Encoding, Segment)> = Vec::new();
+        for &index in readers {
+            let conn = &mut self.conns[index];
+            if !conn.is_open_websocket() {
+                continue;
+            }
+            let id = conn.id(index);
+            if self.outboxes.get(conn.outbox).is_some_and(Outbox::is_behind) {
+                self.presence.note_late(self.now, index, topic_id);
+                continue;
+            }
+            let encoding = conn.encoding;
+            let segment = match encoded.iter().find(|(other, _)| *other == encoding) {
+                Some((_, segment)) => segment.clone(),
+                None => {
+                    let mut bytes = Vec::new();
+                    encoding.say(&outbound, &mut self.message, &mut bytes);
+                    let segment = Segment::from(bytes);
+                    encoded.push((encoding, segment.clone()));
+                    segment
+                }
+            };
+            // It is not behind, so that only a queue full of short pieces could refuse it.
+            if self.outboxes.ensure(&mut conn.outbox).push(segment, len_max).is_ok() {
+                self.mark_dirty(id);
+            } else {
+                self.presence.note_late(self.now, index, topic_id);
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Questions that this shard asked, of others or of itself, and who waits for the answers. Every ticket is answered
+//! exactly once by each shard it was sent to, whether or not the connection is still there.
+
+use crate::command::{ConnId, OperationId, Pattern, Target, TopicName};
+use crate::shard::Shard;
+
+#[derive(Debug)]
+pub(in crate::shard) enum Ticket {
+    /// A target of a subscription.
+    Join {
+        conn: ConnId,
+        /// The operation within the connection's pending ones.
+        operation: u32,
+        /// The target within the operation.
+        index: u32,
+        target: Target,
+        /// Whether the last values of a pattern are wanted.
+        last: bool,
+        /// Answers that are still to come: a pattern asks every shard.
+        waits: usize,
+    },
+    /// More of the last values of a pattern's topics.
+    Page { conn: ConnId, pattern: Pattern },
+    /// A publication of the JSON dialect.
+    Publish { conn: ConnId, id: Option<OperationId>, topic: TopicName },
+    /// What was said in a topic, for the JSON dialect.
+    History { conn: ConnId, id: Option<OperationId>, topic: TopicName },
+    /// A part of what an HTTP request waits for.
+    Http { conn: ConnId, part: u32 },
+}
+
+impl Shard {
+    pub(in crate::shard) fn issue(&mut self, ticket: Ticket) -> u32 {
+        self.tickets.insert(ticket) as u32
+    }
+}

@@ -1,0 +1,130 @@
+//! Shutting down: no more connections, a farewell to those there are, and an end within a bound.
+
+use crate::close::CloseReason;
+use crate::command::{ConnId, Outbound, ShardBits, ShardId, all_shards};
+use crate::driver::Op;
+use crate::limits::{DRAIN_PER_TURN_MAX, RECONNECTS_PER_SECOND, RETRY_MS_MIN};
+use crate::mailbox::Request;
+use crate::shard::Shard;
+use crate::shard::link::conn::Session;
+use crate::time::MonoTime;
+
+#[derive(Debug)]
+pub(in crate::shard) struct Drain {
+    /// Shards that have not said yet that all they had for our readers is sent. Nobody is told to leave before, so that
+    /// what was published with success reaches who was reading.
+    fences: usize,
+    /// The next connection to tell, by arena place.
+    cursor: u32,
+    next_step: MonoTime,
+    deadline: MonoTime,
+    /// The retry delays are spread over so many milliseconds.
+    spread_ms: u64,
+    /// One bit a shard that has no connection left.
+    drained: ShardBits,
+}
+
+impl Drain {
+    pub fn next_step(&self) -> MonoTime {
+        self.next_step
+    }
+}
+
+impl Shard {
+    /// Starts the shutdown: closes the listeners, and says good-bye to some connections a turn.
+    pub fn begin_drain(&mut self) {
+        if self.drain.is_some() {
+            return;
+        }
+        let connections = u64::from(self.settings.admission.connections());
+        self.drain = Some(Drain {
+            fences: self.settings.shards - 1,
+            cursor: 0,
+            next_step: self.now,
+            deadline: self.now.plus_millis(self.settings.limits.drain_timeout_ms),
+            spread_ms: RETRY_MS_MIN.max(connections * 1_000 / RECONNECTS_PER_SECOND),
+            drained: 0,
+        });
+        self.ops.push(Op::StopAccepting);
+        self.ask_others(|| Request::Fence);
+    }
+
+    pub(in crate::shard) fn note_fenced(&mut self) {
+        if let Some(drain) = &mut self.drain {
+            drain.fences -= 1;
+        }
+    }
+
+    /// Whether the shutdown is done, here and in every other shard.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let all = all_shards(self.settings.shards);
+        self.drain.as_ref().is_some_and(|drain| drain.drained == all)
+    }
+
+    /// Whether the shutdown has begun.
+    pub(in crate::shard) fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
+    pub(in crate::shard) fn note_drained(&mut self, shard: ShardId) {
+        if let Some(drain) = &mut self.drain {
+            drain.drained |= 1 << shard.0;
+        }
+    }
+
+    pub(in crate::shard) fn step_drain(&mut self) {
+        let me = self.settings.shard;
+        let end = self.conns.end();
+        let Some(drain) = &mut self.drain else { return };
+        if self.now < drain.next_step {
+            return;
+        }
+        drain.next_step = self.now.plus_millis(DRAIN_STEP_MS);
+        let is_late = self.now >= drain.deadline;
+        if drain.fences > 0 && !is_late {
+            return;
+        }
+        let from = if is_late { 0 } else { drain.cursor };
+        let to = if is_late { end } else { end.min(from.saturating_add(DRAIN_PER_TURN_MAX as u32)) };
+        drain.cursor = to;
+        let (spread_ms, was_drained) = (drain.spread_ms, drain.drained & 1 << me.0 != 0);
+        for index in from..to {
+            let Some(id) = self.conns.id_at(index) else { continue };
+            if is_late {
+                self.terminate(id, CloseReason::Shutdown, true);
+            } else {
+                self.say_goodbye(id, spread_ms);
+            }
+        }
+        let is_empty = to == end && self.conns.len() == 0;
+        if !was_drained && (is_empty || is_late) {
+            self.note_drained(me);
+            self.ask_others(|| Request::Drained);
+        }
+        if is_late && let Some(drain) = &mut self.drain {
+            drain.drained = all_shards(self.settings.shards);
+        }
+    }
+
+    fn say_goodbye(&mut self, id: ConnId, spread_ms: u64) {
+        match self.conns[id.index].session {
+            Session::Gone => {}
+            Session::Http if self.conns[id.index].exchange.is_none() && self.conns[id.index].outbox.is_none() => {
+                self.terminate(id, CloseReason::Shutdown, false);
+            }
+            Session::Http => {
+                self.answer_poll(id);
+            }
+            Session::WebSocket | Session::Stream => {
+                let retry_ms = RETRY_MS_MIN + self.rng.u64(0..=spread_ms);
+                let encoding = self.conns[id.index].encoding;
+                self.reply(id, |message, out| encoding.say(&Outbound::Bye { retry_ms }, message, out));
+                self.close(id, CloseReason::Shutdown, &format!("retry_ms={retry_ms}"));
+            }
+        }
+    }
+}
+
+/// Between two portions of farewells, in milliseconds.
+const DRAIN_STEP_MS: u64 = 1;

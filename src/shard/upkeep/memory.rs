@@ -1,0 +1,243 @@
+//! What a shard holds for others, by class, and what is let go when it is more than its share of `memory_len_max`.
+//!
+//! Histories go first, the largest by halves. Then the connections that hold most, the largest first: a reader that
+//! waits for everything is closed as overloaded, one that would rather skip keeps the newest of each topic, and an
+//! unfinished message or request takes its connection with it. A piece that several readers wait for counts for each.
+
+use std::cmp::Reverse;
+
+use slab::Slab;
+
+use crate::close::CloseReason;
+use crate::command::ConnId;
+use crate::limits::{HOLDINGS_MAX, MEMORY_INTERVAL_MS, SHED_PER_STEP_MAX, SURVEY_PLACES_MAX, SURVEY_STEP_MS};
+use crate::metrics::MemoryClass;
+use crate::shard::Shard;
+use crate::shard::link::conn::{Conn, Flag, Session, Slot};
+use crate::shard::link::edge::Edge;
+use crate::shard::request::exchanges::HttpSession;
+use crate::shard::session::lag::Lag;
+use crate::time::MonoTime;
+use crate::wire::ws::Decoder;
+
+/// A look at every connection, in portions that no turn takes long for, and then what is let go, likewise.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Survey {
+    /// The place in the arena to go on from.
+    next: u32,
+    /// Bytes of outboxes, lags, unfinished messages and requests.
+    len: u64,
+    /// Outboxes of those who are about to end.
+    ending_len: u64,
+    /// What can be let go; once all was looked at, what goes first stands last.
+    holdings: Vec<Holding>,
+    /// What is still too much, once all was looked at.
+    excess: Option<u64>,
+}
+
+/// What can be let go of one connection.
+#[derive(Debug)]
+struct Holding {
+    len: usize,
+    class: MemoryClass,
+    id: ConnId,
+    /// On its way to a reader that skips: it goes last, since it is bounded by what one turn brings.
+    is_last_resort: bool,
+}
+
+impl Holding {
+    /// The larger, the later it goes.
+    fn rank(&self) -> (bool, Reverse<usize>, ConnId) {
+        (self.is_last_resort, Reverse(self.len), self.id)
+    }
+}
+
+impl Survey {
+    fn add(&mut self, holding: Holding) {
+        self.holdings.push(holding);
+        if self.holdings.len() == 2 * HOLDINGS_MAX {
+            self.holdings.select_nth_unstable_by_key(HOLDINGS_MAX, Holding::rank);
+            self.holdings.truncate(HOLDINGS_MAX);
+        }
+    }
+}
+
+impl Shard {
+    /// Bytes held, by [`MemoryClass`]. Looks at whatever is busy.
+    pub(in crate::shard) fn memory(&self) -> [u64; MemoryClass::ALL.len()] {
+        let hub = self.hub.sizes();
+        let mut memory = [0; MemoryClass::ALL.len()];
+        memory[MemoryClass::LastValues as usize] = hub.kept.last;
+        memory[MemoryClass::History as usize] = hub.kept.history;
+        memory[MemoryClass::Outboxes as usize] = self.outboxes.len_of_all() as u64;
+        let held = sum(&self.pendings, |pending| pending.catch_up.len());
+        memory[MemoryClass::Lag as usize] = sum(&self.lags, Lag::len) + held;
+        let requests = sum(&self.exchanges, HttpSession::held_len);
+        let messages = sum(&self.decoders, Decoder::held_len);
+        memory[MemoryClass::Reassembly as usize] = requests + messages + sum(&self.edges, Edge::held_len);
+        memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
+        memory[MemoryClass::Streams as usize] = self.compressor.streams_len() as u64;
+        memory
+    }
+
+    /// When [`Shard::step_memory`] is to look again; never without a limit.
+    pub(in crate::shard) fn next_memory_look(&self) -> Option<MonoTime> {
+        (self.settings.limits.memory_len_max > 0).then_some(self.memory_look)
+    }
+
+    /// Looks whether too much is held, and lets the largest go. Where much is busy, one look is many steps.
+    pub(in crate::shard) fn step_memory(&mut self) {
+        let len_max = self.settings.limits.memory_len_max.div_ceil(self.settings.shards as u64);
+        if len_max == 0 || self.now < self.memory_look {
+            return;
+        }
+        let mut survey = match self.survey.take() {
+            Some(survey) => survey,
+            None if self.busy_places() <= SURVEY_PLACES_MAX as usize && self.excess(self.busy_len(), len_max) == 0 => {
+                self.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
+                return;
+            }
+            None => Survey::default(),
+        };
+        if survey.excess.is_none() {
+            self.walk(&mut survey);
+            if survey.next == self.conns.end() {
+                let excess = self.excess(survey.len, len_max);
+                survey.excess = Some(excess.saturating_sub(survey.ending_len));
+                survey.holdings.sort_unstable_by_key(|holding| Reverse(holding.rank()));
+            }
+        }
+        if survey.excess.is_some() && self.shed_largest(&mut survey) {
+            self.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
+        } else {
+            self.memory_look = self.now.plus_millis(SURVEY_STEP_MS);
+            self.survey = Some(survey);
+        }
+    }
+
+    /// Places that [`Shard::busy_len`] looks at: a pool keeps those that were needed once.
+    fn busy_places(&self) -> usize {
+        let messages = places(&self.exchanges) + places(&self.decoders) + places(&self.edges);
+        self.outboxes.places() + places(&self.lags) + places(&self.pendings) + messages
+    }
+
+    /// Bytes of outboxes, lags, unfinished messages and requests.
+    fn busy_len(&self) -> u64 {
+        let memory = self.memory();
+        let classes = [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly];
+        classes.iter().map(|&class| memory[class as usize]).sum()
+    }
+
+    /// What is too much beside `busy_len`, once histories have given what they can.
+    fn excess(&mut self, busy_len: u64, len_max: u64) -> u64 {
+        let history = self.hub.sizes().kept.history;
+        let Some(excess) = (history + busy_len).checked_sub(len_max).filter(|excess| *excess > 0) else { return 0 };
+        self.metrics.shed[MemoryClass::History as usize] += self.hub.shed_history(excess);
+        excess.saturating_sub(history - self.hub.sizes().kept.history)
+    }
+
+    /// Looks at the next connections.
+    fn walk(&mut self, survey: &mut Survey) {
+        let end = self.conns.end().min(survey.next.saturating_add(SURVEY_PLACES_MAX));
+        for index in survey.next..end {
+            let Some(id) = self.conns.id_at(index) else { continue };
+            let conn = &self.conns[index];
+            // What is about to end needs no second end.
+            if conn.is(Flag::CLOSING) || conn.session == Session::Gone {
+                let len = self.len_of(conn, MemoryClass::Outboxes) as u64;
+                survey.ending_len += len;
+                survey.len += len;
+                continue;
+            }
+            for class in [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly] {
+                let len = self.len_of(conn, class);
+                if len > 0 {
+                    survey.len += len as u64;
+                    let is_last_resort = class == MemoryClass::Outboxes && conn.is(Flag::HAS_POLICIES);
+                    survey.add(Holding { len, class, id, is_last_resort });
+                }
+            }
+        }
+        survey.next = end;
+    }
+
+    /// Lets go of the largest; `true` if that is enough, or all there is.
+    fn shed_largest(&mut self, survey: &mut Survey) -> bool {
+        let mut excess = survey.excess.unwrap_or(0);
+        for _ in 0..SHED_PER_STEP_MAX {
+            let Some(holding) = survey.holdings.pop().filter(|_| excess > 0) else { return true };
+            if self.shed(holding.id, holding.class) {
+                self.metrics.shed[holding.class as usize] += 1;
+                excess = excess.saturating_sub(holding.len as u64);
+            }
+        }
+        survey.excess = Some(excess);
+        excess == 0 || survey.holdings.is_empty()
+    }
+
+    fn len_of(&self, conn: &Conn, class: MemoryClass) -> usize {
+        match class {
+            MemoryClass::Outboxes => self.outboxes.get(conn.outbox).map_or(0, |outbox| outbox.len()),
+            MemoryClass::Lag => {
+                let lag = conn.lag.index().map_or(0, |slot| self.lags[slot].len());
+                lag + self.held_len(conn)
+            }
+            MemoryClass::Reassembly => {
+                let message = conn.decoder.index().map_or(0, |slot| self.decoders[slot].held_len());
+                let records = conn.edge.index().map_or(0, |slot| self.edges[slot].held_len());
+                message + records + conn.exchange.index().map_or(0, |slot| self.exchanges[slot].held_len())
+            }
+            _ => 0,
+        }
+    }
+
+    /// What waits for subscriptions under way.
+    fn held_len(&self, conn: &Conn) -> usize {
+        conn.pending.index().map_or(0, |slot| self.pendings[slot].catch_up.len())
+    }
+
+    /// Lets go what a connection holds; `false` if there is nothing to let go any more.
+    fn shed(&mut self, id: ConnId, class: MemoryClass) -> bool {
+        let Some(conn) = self.conns.get(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return false };
+        if class == MemoryClass::Lag
+            && let Some(slot) = conn.lag.index()
+        {
+            let skipped = self.lags[slot].keep_newest();
+            self.metrics.skipped += skipped;
+            // Nothing is left to skip: what the reader waits for goes with the reader.
+            let waits = self.lags[slot].waits() || self.held_len(conn) > 0;
+            if skipped > 0 || !waits {
+                return skipped > 0;
+            }
+        }
+        if conn.session == Session::Http {
+            self.terminate(id, CloseReason::Overloaded, true);
+        } else {
+            let is_stream = conn.session == Session::Stream;
+            if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
+                outbox.drop_queued();
+            }
+            if is_stream {
+                // What was dropped leaves it without an end, which tells the peer that something is missing.
+                self.begin_end(id, CloseReason::Overloaded);
+            } else {
+                self.fail(id, CloseReason::Overloaded, "overloaded");
+            }
+            // It is not listened to any more: what it began to say has no end.
+            if let Some(slot) = std::mem::replace(&mut self.conns[id.index].decoder, Slot::NONE).index() {
+                self.decoders.remove(slot).release(&mut self.pool);
+            }
+        }
+        true
+    }
+}
+
+/// What all entries of a pool hold.
+fn sum<T>(pool: &Slab<T>, len: impl Fn(&T) -> usize) -> u64 {
+    if pool.is_empty() { 0 } else { pool.iter().map(|(_, entry)| len(entry) as u64).sum() }
+}
+
+/// How many places that looks at.
+fn places<T>(pool: &Slab<T>) -> usize {
+    if pool.is_empty() { 0 } else { pool.capacity() }
+}

@@ -1,0 +1,88 @@
+//! A shard's part in snapshots: its topics in portions that no turn takes long for, and its topics back after a restart.
+
+use crate::command::TopicImage;
+use crate::limits::SNAPSHOT_STEP_MS;
+use crate::mailbox::{Portion, SnapshotNumber};
+use crate::shard::Shard;
+use crate::time::MonoTime;
+
+/// A snapshot under way.
+#[derive(Debug)]
+pub(in crate::shard) struct Taking {
+    number: SnapshotNumber,
+    /// The place in the table of topics to go on from; `None` once all are in portions.
+    next: Option<usize>,
+    /// What found no room yet.
+    waiting: Option<Portion>,
+    next_step: MonoTime,
+}
+
+impl Taking {
+    pub fn next_step(&self) -> MonoTime {
+        self.next_step
+    }
+}
+
+impl Shard {
+    /// Begins a snapshot. One that is still under way is given up: whoever asks has done so too.
+    pub(in crate::shard) fn begin_snapshot(&mut self, number: u64) {
+        let number = SnapshotNumber::Running(number);
+        self.taking = Some(Taking { number, next: Some(0), waiting: None, next_step: self.now });
+    }
+
+    /// Hands over the next portion, if it is time for one and there is room.
+    pub(in crate::shard) fn step_snapshot(&mut self) {
+        let Some(mut taking) = self.taking.take() else { return };
+        if self.now >= taking.next_step
+            && let Some(lane) = &self.settings.snapshots
+        {
+            let portion = taking.waiting.take().or_else(|| self.portion(&mut taking));
+            taking.waiting = portion.and_then(|portion| lane.offer(portion));
+            taking.next_step = self.now.plus_millis(SNAPSHOT_STEP_MS);
+            if taking.waiting.is_none() && taking.next.is_none() {
+                return;
+            }
+        }
+        self.taking = Some(taking);
+    }
+
+    /// Hands over all topics, for the snapshot at the end of an orderly shutdown; waits for whoever writes it.
+    pub fn hand_over_last_snapshot(&mut self) {
+        let Some(lane) = self.settings.snapshots.take() else { return };
+        let mut taking = Taking { number: SnapshotNumber::Last, next: Some(0), waiting: None, next_step: self.now };
+        while let Some(portion) = self.portion(&mut taking) {
+            lane.send(portion);
+        }
+    }
+
+    fn portion(&self, taking: &mut Taking) -> Option<Portion> {
+        let (topics, next) = self.hub.images(taking.next?);
+        taking.next = next;
+        let (shard, number, time) = (self.settings.shard, taking.number, self.now);
+        Some(Portion { shard, number, time, topics, is_last: next.is_none() })
+    }
+
+    /// Takes back topics that are at home here, before the first turn; returns how many there was no room for.
+    pub fn restore(&mut self, now: MonoTime, topics: Vec<TopicImage>, is_clean: bool) -> usize {
+        (self.now, self.snapshot_time) = (now, now);
+        topics.into_iter().filter_map(|image| (!self.hub.restore(now, image, is_clean)).then_some(())).count()
+    }
+
+    /// Seconds since the last snapshot, or since the start.
+    pub(in crate::shard) fn snapshot_age_s(&self) -> u64 {
+        let tells = self.settings.snapshots.is_some() && self.settings.shard.0 == 0;
+        if tells { self.now.since(self.snapshot_time).as_secs() } else { 0 }
+    }
+
+    /// Notes what came of a snapshot. Only the first shard counts them.
+    pub(in crate::shard) fn note_snapshot(&mut self, is_written: bool) {
+        if self.settings.shard.0 == 0 {
+            if is_written {
+                self.metrics.snapshots += 1;
+                self.snapshot_time = self.now;
+            } else {
+                self.metrics.snapshot_errors += 1;
+            }
+        }
+    }
+}
