@@ -566,9 +566,11 @@ mod tests {
         assert_eq!(hub.state("a").expect("its shard holds it").presence.readers, 0);
         assert_eq!(join(&mut hub).position, first);
         hub.leave("a", ShardId(3), true);
+        hub.end_turn();
         assert_eq!((hub.sizes().topics, hub.sizes().entries), (0, 0));
         assert_ne!(join(&mut hub).position.epoch, first.epoch, "another life of the topic");
         hub.leave("a", ShardId(3), true);
+        hub.end_turn();
         assert_eq!((hub.sizes().topics, hub.sizes().entries), (0, 0));
     }
 

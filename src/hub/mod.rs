@@ -79,6 +79,8 @@ pub struct Hub {
     sweep_at: usize,
     /// When topics are next looked at for what is too old.
     sweep_next: MonoTime,
+    /// Topics that may go when the turn ends.
+    released: Vec<TopicId>,
 }
 
 impl Hub {
@@ -96,6 +98,7 @@ impl Hub {
             sheds: 0,
             sweep_at: 0,
             sweep_next: MonoTime::ZERO,
+            released: Vec::new(),
             settings,
         }
     }
@@ -112,18 +115,32 @@ impl Hub {
         self.topics.find(topic)
     }
 
-    /// The topic of this name, made if this shard does not know it. Whoever makes one calls [`Hub::release`] when
-    /// done with it.
+    /// The topic of this name, made if this shard does not know it. Call [`Hub::release`] when it is not needed
+    /// any more.
     pub fn ensure(&mut self, topic: &TopicName) -> TopicId {
         self.topics.ensure(topic)
     }
 
-    /// Forgets a topic that has neither readers nor anything to remember.
+    /// Notes that a topic may not be needed any more. It stays until [`Hub::end_turn`], so that no id that is in use in
+    /// a turn dies in it, whatever releases it.
     pub fn release(&mut self, id: TopicId) {
-        if self.topics.contains(id) && self.topics.is_unused(id) {
-            self.homes -= usize::from(self.topics.home(id).is_some());
-            self.topics.remove(id);
+        if self.topics.is_unused(id) && self.released.last() != Some(&id) {
+            self.released.push(id);
         }
+    }
+
+    /// Forgets the released topics that have neither readers nor anything to remember. Nobody holds an id across this
+    /// call but that of a topic that is read or has a run.
+    pub fn end_turn(&mut self) {
+        let mut released = std::mem::take(&mut self.released);
+        for id in released.drain(..) {
+            if self.topics.contains(id) && self.topics.is_unused(id) {
+                self.homes -= usize::from(self.topics.home(id).is_some());
+                self.topics.remove(id);
+            }
+        }
+        released.shrink_to(RELEASED_KEPT);
+        self.released = released;
     }
 
     /// The name of a topic.
@@ -337,6 +354,9 @@ pub struct HubSizes {
     pub message_ids_len: u64,
 }
 
+/// Places that the list of released topics keeps between turns.
+const RELEASED_KEPT: usize = 1024;
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -414,7 +434,26 @@ pub(crate) mod tests {
         hub.detach(id, place);
         hub.hold(id, -1);
         hub.leave("a", ShardId(0), true);
+        hub.end_turn();
         assert_eq!(hub.sizes(), HubSizes::default());
+    }
+
+    #[test]
+    fn an_id_lives_to_the_end_of_its_turn_and_longer_with_a_run() {
+        let mut hub = hub(1, 100, 1_000);
+        let [a, b] = ["a", "b"].map(|name| hub.ensure(&topic(name)));
+        *hub.run_mut(b) = Some(0);
+        for id in [a, b, a, b] {
+            hub.release(id);
+        }
+        assert_eq!([a, b].map(|id| hub.text(id).to_owned()), ["a", "b"]);
+        assert_eq!(hub.ensure(&topic("a")), a);
+        hub.end_turn();
+        assert_eq!((hub.find("a"), hub.find("b"), hub.sizes().entries), (None, Some(b), 1));
+        *hub.run_mut(b) = None;
+        hub.release(b);
+        hub.end_turn();
+        assert_eq!(hub.sizes().entries, 0);
     }
 
     #[test]

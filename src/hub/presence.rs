@@ -158,6 +158,7 @@ mod tests {
             hub.watch(after(0), &name, ShardId(0));
             hub.unwatch(&name, ShardId(0));
             hub.leave(&name, ShardId(0), true);
+            hub.end_turn();
         }
         assert!(hub.presence_changes(after(10_000)).is_empty());
         assert!(hub.watches.by_topic.is_empty() && hub.watches.queue.is_empty());

@@ -1,6 +1,6 @@
 //! Subscriptions: what a refused one takes along, what a pattern's reader gets, and how much one operation may cost.
 
-use fanwire::limits::{CATCH_UP_LEN_MAX, Limits, SNAPSHOTS_PER_TURN_MAX};
+use fanwire::limits::{CATCH_UP_LEN_MAX, HELD_LEN_MAX, Limits, SNAPSHOTS_PER_TURN_MAX};
 
 use crate::world::{World, post};
 
@@ -67,6 +67,45 @@ fn many_patterns_in_one_operation_are_searched_for_over_several_turns() {
         assert_eq!(heard.matches(&format!("{{\"t\":\"{topic}\",")).count(), 1, "{topic}");
     }
     world.net.reset(reader);
+    world.net.reset(publisher);
+    world.turns(5);
+    world.assert_empty();
+}
+
+/// The cause was a reader's bound passed in the middle of a run: looking up the terms of what was held forgot the run's
+/// topic, which nobody followed by name, and the next reader looked up a dead id.
+#[test]
+fn readers_that_pass_their_bound_in_the_middle_of_a_run_do_not_take_its_topic_away() {
+    let len = HELD_LEN_MAX / 20;
+    let mut world = World::new(2, 1 << 12, Limits { outbox_len_max: HELD_LEN_MAX as u32, ..Limits::default() });
+    let publisher = world.connect(1);
+    let topics: Vec<String> = world.topics_at(1).take(80).collect();
+    let value = format!("\"{}\"", "x".repeat(len));
+    let (old, new) = topics.split_at(40);
+    for topic in old {
+        world.say(publisher, post(topic, &value).as_bytes());
+        world.turns(2);
+    }
+    let sub = |last| format!(r#"{{"op":"sub","topics":[">"],"mode":"latest","last":{last}}}"#);
+    // Half of them wait for last values and read nothing, so that what is said meanwhile is held for them.
+    let readers: Vec<_> = (0..12)
+        .map(|n| {
+            let reader = world.upgrade(0, "/ws");
+            world.say_text(reader, &sub(n % 2 == 0));
+            reader
+        })
+        .collect();
+    world.turns(5);
+    for topic in new {
+        world.say(publisher, post(topic, &value).as_bytes());
+        world.turns(2);
+    }
+    for reader in readers {
+        let newest = topics.last().map(|newest| format!("{{\"t\":\"{newest}\",\"o\":1,")).expect("there are topics");
+        let arrives = (0..3_000).any(|_| world.hear_for(reader, 1).contains(&newest));
+        assert!(arrives, "the newest arrives");
+        world.net.reset(reader);
+    }
     world.net.reset(publisher);
     world.turns(5);
     world.assert_empty();

@@ -134,6 +134,7 @@ impl Shard {
         self.answer_polls();
         self.flush_outboxes();
         self.runs.alone.clear();
+        self.hub.end_turn();
     }
 
     /// Gives a run to its readers. `is_alone` if the turn has no other.
