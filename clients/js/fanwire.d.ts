@@ -1,28 +1,30 @@
-/** A way into the gateway: `/ws`, `/sse`, `/stream`, `/poll`. */
-export type Door = 'ws' | 'sse' | 'stream' | 'poll';
+/** How the client is connected: `/ws`, `/sse`, `/stream`, `/poll`. */
+export type Transport = 'ws' | 'sse' | 'stream' | 'poll';
 
 /** `idle`: nothing is followed. `waiting`: for the time to come back. */
 export type State = 'idle' | 'connecting' | 'live' | 'waiting' | 'closed';
 
 export interface FanwireOptions {
   /** The best first; default `['ws', 'sse', 'poll']`. */
-  doors?: Door[];
+  transports?: Transport[];
   /** Said as `?token=`. */
   token?: string;
   /** Bytes a second for the whole of what is read, from 1,400 on; not over `poll`. `null` lifts it. */
   bandwidth?: number | null;
-  /** Where there is none of its own, as in Node 20: that of npm `ws`, say. Without one `ws` counts as closed. */
+  /** Where there is none of its own, as in Node 20: that of npm `ws`, say. Without one `ws` counts as failed. */
   WebSocket?: unknown;
   fetch?: typeof globalThis.fetch;
-  /** Until a door counts as closed; default 10,000. */
+  /** Until a transport that does not come up counts as failed; default 10,000. */
   openTimeoutMs?: number;
-  /** Until a better door is tried again; default 60,000. */
-  betterDoorMs?: number;
+  /** Until a publication or a question for history that is not answered rejects with `silent`; default 10,000. */
+  answerTimeoutMs?: number;
+  /** Until a better transport is tried again; default 60,000. */
+  betterTransportMs?: number;
   /** The first wait of the backoff; default 500. What the gateway asks for at a shutdown comes before it. */
   retryMinMs?: number;
   /** The longest; default 15,000. */
   retryMaxMs?: number;
-  /** Silence on `ws` after which it is asked whether it lives; default 15,000. */
+  /** Silence on `ws` after which the client sends a ping; default 15,000. */
   pingMs?: number;
 }
 
@@ -33,7 +35,10 @@ export interface SubscribeOptions {
   maxAgeMs?: number;
   /** `false` leaves out the last values that otherwise come first. */
   last?: boolean;
-  /** Where to go on: `EPOCH-OFFSET`, or one for each topic. */
+  /**
+   * Where to go on: `EPOCH-OFFSET`, or one for each topic. A topic that is followed already goes back, or on, to there.
+   * A text that is no position gives a gap event, as one that the gateway does not know.
+   */
   since?: string | Record<string, string>;
   /** Tells how many read, as `presence` events; over `ws`, not for patterns. */
   presence?: boolean;
@@ -57,7 +62,7 @@ export interface Position {
 
 export interface StateDetail {
   state: State;
-  door: Door | null;
+  transport: Transport | null;
   /** With `waiting`. */
   retryMs?: number;
   error?: FanwireError;
@@ -86,9 +91,11 @@ export interface PresenceDetail {
   leaves: number;
 }
 
+/** `code` is the gateway's, or one that README.md lists. */
 export class FanwireError extends Error {
   code: string;
-  door?: Door;
+  transport?: Transport;
+  /** Topics that are refused and followed no longer. With `not_supported` they are followed again over another transport. */
   topics?: string[];
   status?: number;
 }
@@ -105,18 +112,21 @@ export class Fanwire extends EventTarget {
   /** `http://` or `ws://`; the page's own origin by default. It connects when the first topic is followed. */
   constructor(url?: string | URL, options?: FanwireOptions);
   readonly state: State;
-  readonly door: Door | null;
+  readonly transport: Transport | null;
   /** The last position of a topic that was handed on: give it as `since`, at the next start say. */
   position(topic: string): string | null;
   subscribe(topics: string | string[], onPush: (push: Push<any>) => void): void;
   subscribe(topics: string | string[], options: SubscribeOptions, onPush: (push: Push<any>) => void): void;
+  /** Leaves topics and forgets their positions, unless they are followed again in the same turn of the event loop. */
   unsubscribe(topics: string | string[]): void;
+  /** Rejects with a `FanwireError`; one with the code `silent` or `disconnected` may have been published. */
   publish(topic: string, data: unknown, options?: { key?: string; messageId?: string }): Promise<Position>;
   history(
     topic: string,
     options?: { since?: string; limit?: number; order?: 'oldest' | 'newest' },
   ): Promise<{ epoch: string; messages: { offset: number; data: unknown }[] }>;
   reconfigure(options: FanwireOptions): void;
+  /** Ends connections and requests at once; promises that are open reject with `closed`. */
   close(): void;
   addEventListener<K extends keyof FanwireEvents>(
     type: K,

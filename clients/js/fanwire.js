@@ -1,10 +1,16 @@
 // Reads and publishes topics of a fanwire gateway, in browsers and in Node from 20 on. No dependencies.
 //
-// A *door* is a way in: `ws` (/ws), `sse` (/sse), `stream` (/stream), `poll` (/poll). The client takes the first of its
-// doors that opens, tries the better ones again later, and comes back by itself to where it was: what it knows of each
-// topic is a position, EPOCH-OFFSET, and that outlives connections and doors.
+// A *transport* is how the client is connected: `ws` (/ws), `sse` (/sse), `stream` (/stream), `poll` (/poll). The client
+// takes the first of its transports that works, tries the better ones again later, and comes back by itself.
+//
+//   Fanwire    what a page sees
+//   Topics     what is wanted, and how far each topic was handed on; knows no connection
+//   Carrier    keeps one link live: tries transports, waits, looks for better ones
+//   SocketLink, HttpLink    follow what is wanted; each compares that with what it follows, and asks for the difference
+//   Requests   HTTP addresses, answers and their deadlines
+//   Posts      publications over HTTP
 
-/** Why something did not work: `code` is the gateway's, or `door_failed`, `disconnected`, `ended`, `silent`. */
+/** Why something failed: `code` is the gateway's, or one of those that README.md lists. */
 export class FanwireError extends Error {
   constructor(code, message, more = {}) {
     super(message);
@@ -12,424 +18,304 @@ export class FanwireError extends Error {
   }
 }
 
-const DOORS = ['ws', 'sse', 'stream', 'poll'];
+const TRANSPORTS = ['ws', 'sse', 'stream', 'poll'];
 const DEFAULTS = {
-  doors: ['ws', 'sse', 'poll'],
-  openTimeoutMs: 10_000, // until a door counts as closed
-  betterDoorMs: 60_000, // until a better door is tried again; twice that each time, up to 16 times
+  transports: ['ws', 'sse', 'poll'],
+  openTimeoutMs: 10_000, // until a transport that does not come up counts as failed
+  answerTimeoutMs: 10_000, // until a publication or a question for history that is not answered counts as failed
+  betterTransportMs: 60_000, // until a better transport is tried again; twice that each time, up to 16 times
   retryMinMs: 500, // the first wait of the backoff, which doubles
   retryMaxMs: 15_000,
-  pingMs: 15_000, // silence on /ws after which it is asked whether it lives
+  pingMs: 15_000, // silence on /ws after which the client sends a ping
 };
-const HIDDEN = 4; // a page that nobody sees asks and comes back so many times slower
-const ANSWER_MS = 10_000; // until a ping counts as unanswered
+const HIDDEN = 4; // a page that nobody sees pings and comes back so many times slower
+const PONG_MS = 10_000; // until a ping counts as unanswered
 const SILENCE_MS = 75_000; // without a heartbeat over HTTP
 const WATCH_MS = 1_000;
-const TOPICS_PER_OP_MAX = 1024;
+const TOPICS_PER_OPERATION_MAX = 1024;
+const OPERATIONS_MAX = 32; // under way on one WebSocket; the gateway bounds them too
 const TOPICS_PER_REQUEST_MAX = 128;
 const TARGET_LEN_MAX = 8_000; // of topics and positions in one request, as characters
-const BINARY = 'data:application/octet-stream;base64,';
-const NEVER = '0-0'; // a position that no topic has
-
-const isPattern = (topic) => topic.split('.').some((token) => token === '*' || token === '>');
-const written = ({ epoch, offset }) => `${epoch}-${offset}`;
-const parsed = (position) => {
-  const found = /^([0-9a-f]{1,16})-(\d+)$/.exec(position);
-  return found && { epoch: found[1], offset: Number(found[2]) };
-};
-const octets = (base64) => Uint8Array.from(atob(base64), (it) => it.charCodeAt(0));
-const jsonOr = (text) => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-};
-
-/** A mistake of who listens is not one of the connection. */
-function report(error) {
-  if (globalThis.reportError) globalThis.reportError(error);
-  else queueMicrotask(() => { throw error; });
-}
-
-function matches(pattern, topic) {
-  const [want, have] = [pattern.split('.'), topic.split('.')];
-  if (want.at(-1) === '>' ? have.length < want.length : have.length !== want.length) return false;
-  return want.every((token, at) => token === '>' || token === '*' || token === have[at]);
-}
+const POSITION_LEN_MAX = 48; // of one of them, with what stands around it
+const LINES_PER_POST_MAX = 1_000;
+const POST_LEN_MAX = 262_144; // of all lines of one request, as characters; a longer line goes alone
+const LATER = ['overloaded', 'rate_limited', 'unauthorized', 'internal']; // refusals that are not about the topics
+const REFUSALS = [400, 403, 414, 431]; // the status of those that may be
+const UNEXPECTED = 'unexpected'; // the code of an answer that is not the gateway's
+const BINARY = /^data:application\/octet-stream;base64,([A-Za-z0-9+/]*={0,2})$/;
+const NOWHERE = { epoch: '0', offset: 0 }; // a position that no topic has
 
 /** One page's or program's client. */
 export class Fanwire extends EventTarget {
-  #options;
-  #root;
-  #subs = new Map(); // topic or pattern -> what was asked for, a new object each time it is asked
-  #positions = new Map(); // topic -> the last that was handed on
-  #link = null; // the live one
-  #opening = null; // the one that would take its place
-  #round = []; // doors still to try
-  #retry = null;
-  #better = null;
-  #betterMs;
-  #attempt = 0;
-  #good = null;
-  #state = 'idle';
-  #calls = 0;
-  #asked = false;
-  #posting = Promise.resolve();
-  #watch = null;
-  #unlisten = () => {};
+  #options = { WebSocket: globalThis.WebSocket, fetch: (...it) => globalThis.fetch(...it), ...DEFAULTS };
+  #topics;
+  #requests;
+  #posts;
+  #carrier;
+  #isChanged = false;
 
   constructor(url = globalThis.location?.origin, options = {}) {
     super();
-    this.#root = String(url).replace(/^ws/, 'http').replace(/\/+$/, '');
-    this.#options = { WebSocket: globalThis.WebSocket, fetch: (...it) => globalThis.fetch(...it), ...DEFAULTS };
     this.#take(options);
-    this.#listen();
+    const say = (type, detail) => this.dispatchEvent(new CustomEvent(type, { detail }));
+    const root = String(url).replace(/^ws/, 'http').replace(/\/+$/, '');
+    this.#topics = new Topics(say, () => this.#changed());
+    this.#requests = new Requests(root, this.#options);
+    this.#posts = new Posts(this.#requests);
+    this.#carrier = new Carrier({ say, options: this.#options, topics: this.#topics, requests: this.#requests });
   }
 
   /** `idle`, `connecting`, `live`, `waiting` or `closed`. */
   get state() {
-    return this.#state;
+    return this.#carrier.state;
   }
 
-  /** The door in use, or null. */
-  get door() {
-    return this.#link?.door ?? null;
+  /** The transport in use, or null. */
+  get transport() {
+    return this.#carrier.link?.transport ?? null;
   }
 
-  /** The last position of a topic that was handed on, to be kept and given as `since`; or null. */
+  /** The position of the last message of a topic that was handed on, to be kept and given as `since`; or null. */
   position(topic) {
-    const position = this.#positions.get(topic);
+    const position = this.#topics.position(topic);
     return position ? written(position) : null;
   }
 
-  /** Follows topics and patterns; for what is followed already it replaces options and `onPush`. */
+  /** Follows topics and patterns; for those that are followed already it replaces options and `onPush`. */
   subscribe(topics, options, onPush) {
     if (typeof options === 'function') [options, onPush] = [{}, options];
-    const { since, ...rest } = options ?? {};
-    const call = (this.#calls += 1);
-    for (const topic of [topics].flat()) {
-      const from = typeof since === 'string' ? since : since?.[topic];
-      if (from && parsed(from) && !isPattern(topic)) this.#positions.set(topic, parsed(from));
-      const before = this.#subs.get(topic);
-      this.#subs.set(topic, {
-        topic,
-        options: rest,
-        key: JSON.stringify(rest),
-        onPush,
-        call,
-        isPattern: isPattern(topic),
-        isKnown: before?.isKnown ?? false,
-      });
-    }
-    this.#sync();
+    if (this.state === 'closed') return;
+    this.#topics.want([topics].flat(), options ?? {}, onPush);
   }
 
-  /** Leaves topics and patterns, and forgets where it was in them. */
+  /** Leaves topics and patterns, and forgets their positions, unless they are followed again in the same turn. */
   unsubscribe(topics) {
-    for (const topic of [topics].flat()) {
-      this.#subs.delete(topic);
-      this.#positions.delete(topic);
-    }
-    this.#sync();
+    this.#topics.leave([topics].flat());
   }
 
   /** Publishes any JSON value; resolves with its position once it has one. With a `messageId` it is safe to repeat. */
-  publish(topic, data, { key, messageId } = {}) {
-    const line = { topic, data: data === undefined ? null : data, key, message_id: messageId };
-    if (this.#link?.door === 'ws') return this.#link.publish(line);
-    // One after the other, so that they keep their order.
-    const posted = this.#posting.then(() => this.#post(line));
-    this.#posting = posted.catch(() => {});
-    return posted;
+  async publish(topic, data, { key, messageId } = {}) {
+    if (this.state === 'closed') throw closed();
+    const line = publication(topic, data, { key, message_id: messageId });
+    const { link } = this.#carrier;
+    // What the WebSocket carries must not overtake what HTTP still carries.
+    if (link?.transport === 'ws' && !this.#posts.has(topic)) return link.publish(topic, line);
+    return this.#posts.add(topic, line);
   }
 
-  /** What is kept of a topic: `{epoch, messages: [{offset, data}]}`. */
+  /** The messages of a topic that the gateway keeps: `{epoch, messages: [{offset, data}]}`. */
   async history(topic, { since, limit, order } = {}) {
-    const target = this.target(`topics/${topic.split('/').map(encodeURIComponent).join('/')}/history`, { since, limit, order });
-    const { epoch, messages } = await (await this.ask(target)).json();
-    return { epoch, messages: messages.map(({ o, d, b }) => ({ offset: o, data: b === undefined ? d : octets(b) })) };
+    if (this.state === 'closed') throw closed();
+    checkTopic(topic);
+    const path = `topics/${topic.split('/').map(encodeURIComponent).join('/')}/history`;
+    const { epoch, messages } = JSON.parse(await this.#requests.text(this.#requests.target(path, { since, limit, order })));
+    return { epoch, messages: messages.map(({ o, d, b }) => ({ offset: o, data: payload(d, b) })) };
   }
 
-  /** Changes `doors`, `bandwidth`, `token` and what else the constructor takes; what is followed moves without a hole. */
+  /** Changes `transports`, `bandwidth`, `token` and the other options; the topics move without a hole. */
   reconfigure(options) {
     this.#take(options);
-    if (this.#state !== 'closed' && this.#subs.size > 0) this.#open(this.#options.doors);
+    this.#carrier.reopen();
   }
 
-  /** Ends everything. */
+  /** Ends everything, at once: connections, requests, and the promises that are open, which reject. */
   close() {
-    this.#unlisten();
-    this.#rest();
-    this.#tell('closed');
+    if (this.state === 'closed') return;
+    const error = closed();
+    this.#carrier.close(error);
+    this.#requests.close(error);
+    this.#posts.close(error);
   }
-
-  // What links call: the rest of this file, nobody else.
-
-  /** @private */
-  get options() {
-    return this.#options;
-  }
-
-  /** @private */
-  get subs() {
-    return this.#subs;
-  }
-
-  /** @private */
-  get patience() {
-    return globalThis.document?.visibilityState === 'hidden' ? HIDDEN : 1;
-  }
-
-  /** @private The address of a path with its query. */
-  target(path, query = {}) {
-    const words = Object.entries({ ...query, token: this.#options.token }).flatMap(([name, value]) =>
-      [value].flat().filter((it) => it !== undefined && it !== null).map((it) => `${name}=${encodeURIComponent(it)}`));
-    return `${this.#root}/${path}${words.length > 0 ? '?' : ''}${words.join('&')}`;
-  }
-
-  /** @private A response that is a success, or an error with the gateway's code. */
-  async ask(target, init = {}) {
-    const response = await this.#options.fetch(target, { cache: 'no-store', ...init });
-    if (response.ok) return response;
-    const { code = 'bad_request', message = `status ${response.status}` } = await response.json().catch(() => ({}));
-    const seconds = Number(response.headers.get('Retry-After'));
-    throw new FanwireError(code, message, { status: response.status, retryMs: seconds > 0 ? seconds * 1000 : undefined });
-  }
-
-  /** @private A link follows all that it should. */
-  live(link) {
-    if (link !== this.#opening) return;
-    const before = this.#link;
-    [this.#link, this.#opening] = [link, null];
-    before?.stop();
-    clearTimeout(this.#openTimer);
-    this.#attempt = 0;
-    this.#good = link.door;
-    this.#tell('live', { door: link.door });
-    this.#lookForBetter();
-  }
-
-  /** @private A link is no more, or never was. */
-  down(link, error) {
-    if (link === this.#link) {
-      this.#link = null;
-      this.#tell('connecting', { error });
-      if (!this.#opening) this.#wait(link.retryMs ?? error.retryMs);
-    } else if (link === this.#opening) {
-      this.#opening = null;
-      clearTimeout(this.#openTimer);
-      this.#event('error', new FanwireError('door_failed', `${link.door}: ${error.message}`, { door: link.door, cause: error }));
-      const [, ...others] = this.#round;
-      if (others.length > 0) this.#open(others);
-      else if (this.#link) this.#lookForBetter();
-      else this.#wait(link.retryMs ?? error.retryMs);
-    }
-  }
-
-  /** @private Topics that the gateway does not take are followed no longer. */
-  refused(subs, error) {
-    for (const sub of subs) if (this.#subs.get(sub.topic) === sub) this.unsubscribe(sub.topic);
-    this.#event('error', Object.assign(error, { topics: subs.map((it) => it.topic) }));
-  }
-
-  /** @private Where topics stand that a link now follows; `isReturn` if it is the first that it says of them. */
-  joined(topics, covers, isReturn) {
-    let [recovered, isResumed] = [0, false];
-    const lost = [];
-    for (const [topic, { epoch, offset, recovered: isWhole, first }] of Object.entries(topics ?? {})) {
-      const sub = covers.get(topic);
-      if (!sub) continue;
-      sub.isKnown = true;
-      if (epoch === undefined || sub.isPattern) continue;
-      // The last value comes next, if it comes at all.
-      const start = { epoch, offset: first ? first - 1 : sub.options.last === false ? offset : Math.max(0, offset - 1) };
-      const position = this.#positions.get(topic);
-      if (!position) {
-        this.#positions.set(topic, start);
-        continue;
-      }
-      isResumed = true;
-      const isSame = position.epoch === epoch;
-      if (isWhole || (isSame && position.offset >= start.offset)) {
-        recovered += Math.max(0, offset - position.offset);
-        continue;
-      }
-      lost.push(topic);
-      this.#positions.set(topic, start);
-      const skipped = isSame ? start.offset - position.offset : null;
-      this.#event('gap', { topic, skipped, offset: start.offset + 1, isResume: true });
-    }
-    if (isResumed && isReturn) this.#event('resumed', { recovered, lost });
-  }
-
-  /** @private */
-  push(topic, offset, data, covers) {
-    const named = covers.get(topic);
-    if (named && this.#subs.get(topic) === named) {
-      const position = this.#positions.get(topic);
-      if (position && offset !== undefined) {
-        if (offset <= position.offset) return;
-        position.offset = offset;
-      }
-    }
-    const push = { topic, offset, data };
-    const hand = (sub) => {
-      if (this.#subs.get(sub.topic) !== sub) return;
-      try {
-        sub.onPush?.(push);
-      } catch (error) {
-        report(error);
-      }
-    };
-    if (named) hand(named);
-    for (const sub of covers.patterns()) if (matches(sub.topic, topic)) hand(sub);
-  }
-
-  /** @private A message about the feed that is no push. */
-  said(link, message, covers) {
-    if (message.op === 'gap') {
-      const position = covers.has(message.t) && this.#positions.get(message.t);
-      if (position) position.offset = Math.max(position.offset, message.o - 1);
-      this.#event('gap', { topic: message.t, skipped: message.skipped, offset: message.o, isResume: false });
-    } else if (message.op === 'presence') {
-      const { t: topic, readers, joins, leaves } = message;
-      this.#event('presence', { topic, readers, joins, leaves });
-    } else if (message.op === 'bye') {
-      link.retryMs = message.retry_ms;
-    }
-  }
-
-  /** @private A poll says where a topic stands; the link before it may be further. */
-  moved(topic, { epoch, offset }) {
-    const position = this.#positions.get(topic);
-    const isSame = position?.epoch === epoch;
-    this.#positions.set(topic, { epoch, offset: isSame ? Math.max(offset, position.offset) : offset });
-  }
-
-  /** @private */
-  at(topic) {
-    return this.#positions.get(topic);
-  }
-
-  #openTimer = null;
 
   #take(options) {
+    const { transports } = options;
+    const isGood = Array.isArray(transports) && transports.length > 0 && transports.every((it) => TRANSPORTS.includes(it));
+    if (transports !== undefined && !isGood) throw new TypeError(`transports are of ${TRANSPORTS}`);
     for (const [name, value] of Object.entries(options)) if (value !== undefined) this.#options[name] = value;
-    const { doors } = this.#options;
-    if (doors.length === 0 || !doors.every((it) => DOORS.includes(it))) throw new TypeError(`doors are of ${DOORS}`);
-    if ('bandwidth' in options) this.#options.bandwidth = options.bandwidth ?? undefined;
-    this.#betterMs = this.#options.betterDoorMs;
   }
 
-  #listen() {
-    const now = () => {
-      if (this.patience > 1) return;
-      if (this.#retry !== null) this.#open(this.#firstDoors());
-      else this.#link?.watch(true);
-    };
-    const page = globalThis.document;
-    page?.addEventListener('visibilitychange', now);
-    globalThis.addEventListener?.('online', now);
-    this.#unlisten = () => {
-      page?.removeEventListener('visibilitychange', now);
-      globalThis.removeEventListener?.('online', now);
-    };
-  }
-
-  /** Once for all that is said in one go. */
-  #sync() {
-    if (this.#asked || this.#state === 'closed') return;
-    this.#asked = true;
+  /** Once for all that changes in one turn. */
+  #changed() {
+    if (this.#isChanged) return;
+    this.#isChanged = true;
     queueMicrotask(() => {
-      this.#asked = false;
-      if (this.#state === 'closed') return;
-      if (this.#subs.size === 0) {
-        this.#rest();
-        this.#tell('idle');
-      } else if (this.#link || this.#opening) {
-        this.#link?.sync();
-        this.#opening?.sync();
-      } else if (this.#retry === null) this.#open(this.#firstDoors());
+      this.#isChanged = false;
+      this.#topics.forget();
+      this.#carrier.sync();
     });
-  }
-
-  #rest() {
-    for (const timer of [this.#retry, this.#better, this.#openTimer]) clearTimeout(timer);
-    clearInterval(this.#watch);
-    this.#retry = this.#better = this.#watch = null;
-    const links = [this.#link, this.#opening];
-    this.#link = this.#opening = null;
-    links.forEach((link) => link?.stop());
-  }
-
-  /** The door that worked last, then the others. */
-  #firstDoors() {
-    const { doors } = this.#options;
-    return doors.includes(this.#good) ? [this.#good, ...doors.filter((it) => it !== this.#good)] : doors;
-  }
-
-  #open(round) {
-    for (const timer of [this.#retry, this.#better, this.#openTimer]) clearTimeout(timer);
-    this.#retry = this.#better = null;
-    this.#opening?.stop();
-    this.#round = round;
-    const [door] = round;
-    if (!this.#link) this.#tell('connecting', { door });
-    this.#watch ??= setInterval(() => this.#link?.watch(false), WATCH_MS);
-    const link = (this.#opening = new (door === 'ws' ? SocketLink : HttpLink)(this, door));
-    const late = new FanwireError('silent', 'no answer in time');
-    this.#openTimer = setTimeout(() => link.fail(late), this.#options.openTimeoutMs);
-    link.start();
-  }
-
-  #wait(retryMs) {
-    const { retryMinMs, retryMaxMs } = this.#options;
-    const most = Math.min(retryMaxMs, retryMinMs * 2 ** this.#attempt) * this.patience;
-    this.#attempt = Math.min(this.#attempt + 1, 30);
-    const delay = Math.round(retryMs ?? most / 2 + (Math.random() * most) / 2);
-    this.#tell('waiting', { retryMs: delay });
-    clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#open(this.#firstDoors()), delay);
-  }
-
-  #lookForBetter() {
-    const { doors, betterDoorMs } = this.#options;
-    const at = doors.indexOf(this.#link.door);
-    const better = at < 0 ? doors : doors.slice(0, at);
-    clearTimeout(this.#better);
-    if (better.length === 0) {
-      this.#betterMs = betterDoorMs;
-      return;
-    }
-    this.#better = setTimeout(() => this.#open(better), this.#betterMs);
-    this.#betterMs = Math.min(this.#betterMs * 2, betterDoorMs * 16);
-  }
-
-  async #post(line) {
-    const response = await this.ask(this.target('publish'), { method: 'POST', body: JSON.stringify(line) });
-    const { code, message, ...position } = JSON.parse(await response.text());
-    if (code) throw new FanwireError(code, message, position);
-    return position;
-  }
-
-  #tell(state, more = {}) {
-    this.#state = state;
-    this.#event('state', { state, door: this.door, ...more });
-  }
-
-  #event(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 
-/** What a connection or a request follows. */
+/**
+ * The topics that are wanted, and how far each was handed on. The two are apart: a topic that is left and wanted again in
+ * one turn keeps its place. Links make a cover of each topic that they follow; while `isCurrent` says so of all covers,
+ * there is nothing to ask for.
+ */
+class Topics {
+  wanted = new Map(); // topic or pattern -> wish
+  #places = new Map(); // topic or pattern -> {position, isTaken}; another object makes links join anew, from its position
+  #say;
+  #changed;
+
+  constructor(say, changed) {
+    this.#say = say;
+    this.#changed = changed;
+  }
+
+  want(topics, options, onPush) {
+    const { since, mode, maxRate, maxAgeMs, last, presence } = options;
+    const key = JSON.stringify([mode, maxRate, maxAgeMs, last, presence]);
+    for (const topic of topics) {
+      try {
+        checkTopic(topic);
+      } catch (error) {
+        queueMicrotask(() => this.#say('error', Object.assign(error, { topics: [topic] })));
+        continue;
+      }
+      const wish = { topic, options, key, onPush, isPattern: isPattern(topic) };
+      this.wanted.set(topic, wish);
+      const from = typeof since === 'string' ? since : since && Object.hasOwn(since, topic) ? since[topic] : null;
+      this.#seek(wish, from && !wish.isPattern ? (parsed(from) ?? NOWHERE) : null);
+    }
+    this.#changed();
+  }
+
+  #seek({ topic }, from) {
+    const place = this.#places.get(topic);
+    const isThere = from === null || (place?.position && written(place.position) === written(from));
+    if (!place) this.#places.set(topic, { position: from && { ...from }, isTaken: false });
+    else if (!isThere) this.#places.set(topic, { ...place, position: { ...from } });
+  }
+
+  leave(topics) {
+    topics.forEach((topic) => this.wanted.delete(topic));
+    this.#changed();
+  }
+
+  /** Drops the places of topics that nobody wants any more. */
+  forget() {
+    for (const topic of this.#places.keys()) if (!this.wanted.has(topic)) this.#places.delete(topic);
+  }
+
+  position(topic) {
+    return this.#places.get(topic)?.position ?? null;
+  }
+
+  place(topic) {
+    return this.#places.get(topic);
+  }
+
+  cover({ topic, isPattern, options, key }) {
+    return { topic, isPattern, options, key, place: this.#places.get(topic), epoch: null, isJoined: false, isBusy: false };
+  }
+
+  isPlaced({ topic, place }) {
+    return this.wanted.has(topic) && this.#places.get(topic) === place;
+  }
+
+  isCurrent(cover) {
+    return this.isPlaced(cover) && this.wanted.get(cover.topic).key === cover.key;
+  }
+
+  /** Topics that the gateway does not take are wanted no longer, unless they were asked for otherwise meanwhile. */
+  refuse(covers, error) {
+    const topics = covers.filter((it) => this.isCurrent(it)).map((it) => it.topic);
+    if (topics.length === 0) return;
+    this.leave(topics);
+    this.#say('error', Object.assign(error, { topics }));
+  }
+
+  /** The gateway says where topics stand that a link now follows; `isReturn` if these are the link's first. */
+  joined(said, covers, isReturn) {
+    let [recovered, isResumed] = [0, false];
+    const lost = [];
+    for (const [topic, stand] of said) {
+      const cover = covers.get(topic);
+      if (!cover || cover.isPattern || stand.epoch === undefined || !this.isPlaced(cover)) continue;
+      cover.epoch = stand.epoch;
+      const before = cover.place.position;
+      const start = startOf(stand, cover.options);
+      const isSame = before?.epoch === stand.epoch;
+      if (!before) {
+        cover.place.position = start;
+        continue;
+      }
+      isResumed = true;
+      if (stand.recovered || (isSame && before.offset >= start.offset)) {
+        // A gateway may tell that a position of another epoch misses nothing of this one.
+        if (!isSame) cover.place.position = { epoch: stand.epoch, offset: 0 };
+        recovered += Math.max(0, stand.offset - cover.place.position.offset);
+        continue;
+      }
+      lost.push(topic);
+      cover.place.position = start;
+      this.#say('gap', { topic, skipped: isSame ? start.offset - before.offset : null, offset: start.offset + 1, isResume: true });
+    }
+    if (isResumed && isReturn) this.#say('resumed', { recovered, lost });
+  }
+
+  /** Hands a message to those that want it, each message of a topic once. */
+  push({ t: topic, o: offset, d, b }, covers) {
+    const push = { topic, offset, data: payload(d, b) };
+    const cover = covers.get(topic);
+    const wish = cover && this.#isNext(cover, offset) ? this.wanted.get(topic) : null;
+    if (cover && !wish && this.isPlaced(cover) && cover.isJoined) return;
+    if (wish) hand(wish, push);
+    for (const pattern of covers.patterns()) {
+      if (pattern.isJoined && matches(pattern.topic, topic) && this.isPlaced(pattern)) hand(this.wanted.get(pattern.topic), push);
+    }
+  }
+
+  /** Whether a message comes after the last one of its topic; then the topic's position moves there. */
+  #isNext(cover, offset) {
+    if (!cover.isJoined || !this.#isHeard(cover)) return false;
+    const { position } = cover.place;
+    if (!position || offset === undefined) return true;
+    if (cover.epoch !== position.epoch || offset <= position.offset) return false;
+    position.offset = offset;
+    return true;
+  }
+
+  /** Whether news of a topic can be handed on. If it was left in this turn, a link that follows it again must ask for them. */
+  #isHeard({ topic, place }) {
+    if (this.#places.get(topic) !== place) return false;
+    if (this.wanted.has(topic)) return true;
+    this.#places.set(topic, { ...place });
+    return false;
+  }
+
+  /** The gateway left messages out, for a slow reader or a rate. */
+  skipped({ t: topic, skipped, o: offset }, covers) {
+    const cover = covers.get(topic);
+    const isNamed = cover?.isJoined && this.#isHeard(cover);
+    const position = isNamed ? cover.place.position : null;
+    if (position && position.epoch === cover.epoch) position.offset = Math.max(position.offset, offset - 1);
+    const isMatched = covers.patterns().some((it) => this.isPlaced(it) && matches(it.topic, topic));
+    if (isNamed || isMatched) this.#say('gap', { topic, skipped, offset, isResume: false });
+  }
+
+  /** A poll says where a topic stands; the link before it may be further. */
+  moved(cover, { epoch, offset }) {
+    if (!this.isPlaced(cover)) return;
+    const { position } = cover.place;
+    cover.epoch = epoch;
+    cover.place.position = { epoch, offset: position?.epoch === epoch ? Math.max(offset, position.offset) : offset };
+  }
+}
+
+/** The topics that a connection or a request follows: topic or pattern -> cover. */
 class Covers extends Map {
   #patterns = null;
 
-  set(topic, sub) {
+  static of(covers) {
+    const all = new Covers();
+    covers.forEach((cover) => all.set(cover.topic, cover));
+    return all;
+  }
+
+  set(topic, cover) {
     this.#patterns = null;
-    return super.set(topic, sub);
+    return super.set(topic, cover);
   }
 
   delete(topic) {
@@ -442,33 +328,205 @@ class Covers extends Map {
   }
 }
 
-/** All that is followed, over one WebSocket. */
+/** Keeps one link live, if anything is wanted. */
+class Carrier {
+  state = 'idle';
+  link = null; // the live one
+  #opening = null; // the one that would take its place
+  #leaving = new Set(); // WebSockets that only wait for answers
+  #round = []; // transports still to try
+  #good = null; // the one that worked last
+  #attempt = 0;
+  #betterMs;
+  #timers = { retry: null, better: null, open: null, watch: null };
+  #context;
+  #unlisten;
+
+  constructor(context) {
+    this.#context = context;
+    this.#betterMs = context.options.betterTransportMs;
+    this.#unlisten = onAttention(() => this.#wake());
+  }
+
+  get options() {
+    return this.#context.options;
+  }
+
+  /** What is wanted has changed. */
+  sync() {
+    if (this.state === 'closed') return;
+    if (this.#context.topics.wanted.size === 0) {
+      this.#rest();
+      if (this.state !== 'idle') this.#tell('idle');
+    } else if (this.link || this.#opening) {
+      this.link?.sync();
+      this.#opening?.sync();
+    } else if (this.#timers.retry === null) this.#open(this.#inOrder());
+  }
+
+  /** Options have changed: another link takes the place of this one. */
+  reopen() {
+    this.#betterMs = this.options.betterTransportMs;
+    if (this.state !== 'closed' && this.#context.topics.wanted.size > 0) this.#open(this.options.transports);
+  }
+
+  close(error) {
+    this.#unlisten();
+    this.#rest();
+    this.#leaving.forEach((link) => link.close(error));
+    this.#tell('closed');
+  }
+
+  /** A link follows all that is wanted. */
+  live(link) {
+    if (link !== this.#opening) return;
+    const before = this.link;
+    [this.link, this.#opening] = [link, null];
+    this.#stop(before);
+    this.#clear('open');
+    this.#attempt = 0;
+    this.#good = link.transport;
+    this.#tell('live');
+    if (link === this.link) this.#lookForBetter();
+  }
+
+  /** A link has ended by itself, or never came up. */
+  down(link, error) {
+    const retryMs = link.retryMs ?? error.retryMs;
+    if (link === this.link) {
+      this.link = null;
+      this.#tell('connecting', { error });
+      if (this.state === 'connecting' && !this.#opening) this.#wait(retryMs);
+    } else if (link === this.#opening) {
+      const { transport } = link;
+      this.#opening = null;
+      this.#clear('open');
+      this.#context.say('error', new FanwireError('transport_failed', `${transport}: ${error.message}`, { transport, cause: error }));
+      const [, ...others] = this.#round;
+      if (this.state === 'closed' || this.#opening) return;
+      if (others.length > 0) this.#open(others);
+      else if (this.link) this.#lookForBetter();
+      else this.#wait(retryMs);
+    }
+  }
+
+  /** A link that was stopped has nothing more to wait for. */
+  gone(link) {
+    this.#leaving.delete(link);
+  }
+
+  get patience() {
+    return globalThis.document?.visibilityState === 'hidden' ? HIDDEN : 1;
+  }
+
+  /** The page is seen again, or the network is back. */
+  #wake() {
+    if (this.patience > 1) return;
+    if (this.#timers.retry !== null) this.#open(this.#inOrder());
+    else this.link?.watch(true);
+  }
+
+  #rest() {
+    for (const name of Object.keys(this.#timers)) this.#clear(name);
+    const links = [this.link, this.#opening];
+    this.link = this.#opening = null;
+    links.forEach((link) => this.#stop(link));
+  }
+
+  #stop(link) {
+    if (!link) return;
+    this.#leaving.add(link);
+    link.stop();
+  }
+
+  /** The transport that worked last, then the others. */
+  #inOrder() {
+    const { transports } = this.options;
+    return transports.includes(this.#good) ? [this.#good, ...transports.filter((it) => it !== this.#good)] : transports;
+  }
+
+  #open(round) {
+    for (const name of ['retry', 'better', 'open']) this.#clear(name);
+    this.#stop(this.#opening);
+    this.#round = round;
+    const [transport] = round;
+    const link = (this.#opening = new (transport === 'ws' ? SocketLink : HttpLink)(this.#context, this, transport));
+    if (!this.link) this.#tell('connecting', { transport });
+    if (link !== this.#opening) return; // a listener has changed its mind
+    this.#timers.watch ??= setInterval(() => this.link?.watch(false), WATCH_MS);
+    this.#timers.open = setTimeout(() => link.fail(silent('no answer in time')), this.options.openTimeoutMs);
+    try {
+      link.start();
+    } catch (error) {
+      queueMicrotask(() => link.fail(error));
+    }
+  }
+
+  #wait(retryMs) {
+    const { retryMinMs, retryMaxMs } = this.options;
+    const most = Math.min(retryMaxMs, retryMinMs * 2 ** this.#attempt) * this.patience;
+    this.#attempt = Math.min(this.#attempt + 1, 30);
+    const delay = Math.round(retryMs ?? most / 2 + (Math.random() * most) / 2);
+    this.#clear('retry');
+    this.#timers.retry = setTimeout(() => this.#open(this.#inOrder()), delay);
+    this.#tell('waiting', { retryMs: delay });
+  }
+
+  #lookForBetter() {
+    const { transports, betterTransportMs } = this.options;
+    const at = transports.indexOf(this.link?.transport);
+    const better = at < 0 ? transports : transports.slice(0, at);
+    this.#clear('better');
+    if (better.length === 0) {
+      this.#betterMs = betterTransportMs;
+      return;
+    }
+    this.#timers.better = setTimeout(() => this.#open(better), this.#betterMs);
+    this.#betterMs = Math.min(this.#betterMs * 2, betterTransportMs * 16);
+  }
+
+  /** One call ends both kinds of timer. */
+  #clear(name) {
+    clearTimeout(this.#timers[name]);
+    this.#timers[name] = null;
+  }
+
+  #tell(state, more = {}) {
+    this.state = state;
+    this.#context.say('state', { state, transport: this.link?.transport ?? null, ...more });
+  }
+}
+
+/**
+ * Follows all topics over one WebSocket. An operation is under way for a topic or is not (`isBusy`); no second one is sent
+ * before its reply, so that no order of replies can confuse what is followed.
+ */
 class SocketLink {
-  door = 'ws';
+  transport = 'ws';
   retryMs;
-  #client;
+  #context;
+  #carrier;
   #socket = null;
   #covers = new Covers();
-  #replies = new Map();
+  #alone = new WeakSet(); // places of topics that were refused together: each is asked for alone
+  #replies = new Map(); // id -> {take, timer}
   #ids = 0;
+  #underWay = 0;
   #isOpen = false;
-  #isJoining = false;
   #isLive = false;
   #isStopped = false;
   #heardAt = performance.now();
-  #askedAt = null;
+  #pingedAt = null;
 
-  constructor(client) {
-    this.#client = client;
+  constructor(context, carrier) {
+    this.#context = context;
+    this.#carrier = carrier;
   }
 
   start() {
-    const { WebSocket, bandwidth } = this.#client.options;
-    if (!WebSocket) {
-      queueMicrotask(() => this.fail(new FanwireError('door_failed', 'there is no WebSocket here')));
-      return;
-    }
-    const target = this.#client.target('ws', { bandwidth }).replace(/^http/, 'ws');
+    const { WebSocket, bandwidth } = this.#context.options;
+    if (!WebSocket) throw new FanwireError('transport_failed', 'there is no WebSocket here');
+    const target = this.#context.requests.target('ws', { bandwidth }).replace(/^http/, 'ws');
     const socket = (this.#socket = new WebSocket(target, 'fanwire.json.v1'));
     socket.onopen = () => {
       this.#isOpen = true;
@@ -478,163 +536,203 @@ class SocketLink {
       try {
         this.#receive(data);
       } catch (error) {
-        this.fail(new FanwireError('bad_request', `the gateway said what is no message: ${error.message}`));
+        this.fail(new FanwireError('bad_request', `the gateway sent something that is no message: ${error.message}`));
       }
     };
     socket.onerror = () => {}; // `onclose` follows
     socket.onclose = ({ code, reason }) => {
       this.retryMs ??= Number(/^retry_ms=(\d+)$/.exec(reason)?.[1] ?? NaN) || undefined;
       const error = new FanwireError('disconnected', `closed with ${code} ${reason}`.trim(), { closeCode: code });
-      this.#giveUp(error);
       this.fail(error);
+      this.close(error);
     };
   }
 
+  /** Follows nothing more; publications that are under way are still answered. */
   stop() {
     this.#isStopped = true;
-    this.#isJoining = false;
-    // What was published on it is still answered.
-    if (this.#replies.size === 0) this.#socket?.close(1000);
+    this.#endIfDone();
+  }
+
+  /** Ends at once. */
+  close(error) {
+    this.#isStopped = true;
+    const replies = [...this.#replies.values()];
+    this.#replies.clear();
+    for (const { take, timer } of replies) {
+      clearTimeout(timer);
+      take({ op: 'err', code: error.code, message: error.message });
+    }
+    this.#endIfDone();
   }
 
   fail(error) {
     if (this.#isStopped) return;
-    this.#isStopped = true;
-    this.#giveUp(error);
-    this.#socket?.close();
-    this.#client.down(this, error);
+    this.close(error);
+    this.#carrier.down(this, error);
   }
 
   watch(isNow) {
     const now = performance.now();
-    const pingMs = this.#client.options.pingMs * this.#client.patience;
-    if (this.#askedAt !== null && now - this.#askedAt > ANSWER_MS) {
-      this.fail(new FanwireError('silent', 'no sign of life after a ping'));
-    } else if (this.#askedAt === null && (isNow || now - this.#heardAt > pingMs) && this.#isOpen) {
-      this.#askedAt = now;
+    const pingMs = this.#context.options.pingMs * this.#carrier.patience;
+    if (this.#pingedAt !== null && now - this.#pingedAt > PONG_MS) {
+      this.fail(silent('no sign of life after a ping'));
+    } else if (this.#pingedAt === null && (isNow || now - this.#heardAt > pingMs) && this.#isOpen) {
+      this.#pingedAt = now;
       this.#socket.send('{"op":"ping"}');
     }
   }
 
-  publish(line) {
+  publish(topic, line) {
     return new Promise((resolve, reject) => {
-      this.#ask({ op: 'pub', ...line }, ({ op, code, message, topics, id, ...more }) => {
-        if (op === 'ok') resolve({ topic: line.topic, ...topics[line.topic], ...more });
+      const id = this.#ask('pub', line, ({ op, code, message, topics, id: _, ...more }) => {
+        if (op === 'ok') resolve({ topic, ...topics?.[topic], ...more });
         else reject(new FanwireError(code, message, more));
       });
+      this.#replies.get(id).timer = setTimeout(() => {
+        this.#replies.delete(id);
+        reject(silent('no answer to the publication in time'));
+        if (this.#isStopped) this.#endIfDone();
+      }, this.#context.options.answerTimeoutMs);
     });
   }
 
-  /** Leaves what is not wanted any more, and joins what is new: one operation at a time. */
+  /** Asks for the difference between what is wanted and what is followed. */
   sync() {
     if (!this.#isOpen || this.#isStopped) return;
-    const { subs } = this.#client;
-    const gone = [...this.#covers.keys()].filter((topic) => !subs.has(topic));
-    gone.forEach((topic) => this.#covers.delete(topic));
-    for (let at = 0; at < gone.length; at += TOPICS_PER_OP_MAX) {
-      this.#socket.send(JSON.stringify({ op: 'unsub', topics: gone.slice(at, at + TOPICS_PER_OP_MAX) }));
+    for (const topics of chunks(this.#unwanted())) this.#leave(topics);
+    let isWhole = true;
+    const batches = new Map();
+    for (const wish of this.#context.topics.wanted.values()) {
+      const cover = this.#covers.get(wish.topic);
+      if (cover && !cover.isBusy && this.#context.topics.isCurrent(cover)) continue;
+      isWhole = false;
+      if (cover?.isBusy) continue;
+      const place = this.#context.topics.place(wish.topic);
+      // A topic that the gateway never took is not asked for together with those that it took.
+      const key = this.#alone.has(place) ? wish.topic : `${Boolean(cover)} ${place.isTaken} ${wish.key}`;
+      batches.get(key)?.push(wish) ?? batches.set(key, [wish]);
     }
-    if (this.#isJoining) return;
-    const batch = this.#next();
-    if (batch.length > 0) {
-      this.#join(batch);
-    } else if (!this.#isLive) {
+    for (const wishes of [...batches.values()].flatMap((it) => chunks(it))) this.#join(wishes);
+    if (isWhole && !this.#isLive) {
       this.#isLive = true;
-      this.#client.live(this);
+      this.#carrier.live(this);
     }
   }
 
-  /** What is asked for alike; what the gateway never took is not mixed with what it took. */
-  #next() {
-    const batch = [];
-    for (const sub of this.#client.subs.values()) {
-      if (this.#covers.get(sub.topic) === sub || batch.length === TOPICS_PER_OP_MAX) continue;
-      const [first = sub] = batch;
-      const isAlike = sub.key === first.key && sub.isKnown === first.isKnown;
-      if (isAlike && (sub.isKnown || sub.call === first.call)) batch.push(sub);
-    }
-    return batch;
+  /** Topics to leave: for good, or to join them anew, from another position or without their presence. */
+  #unwanted() {
+    const { topics } = this.#context;
+    const isKept = (it) => topics.isPlaced(it) && (!it.options.presence || topics.wanted.get(it.topic).options.presence);
+    return [...this.#covers.values()].filter((it) => !it.isBusy && !isKept(it)).map((it) => it.topic);
   }
 
-  #join(batch) {
-    this.#isJoining = true;
-    const { mode, maxRate, maxAgeMs, last, presence } = batch[0].options;
-    const fresh = new Covers();
-    const since = {};
-    for (const sub of batch) {
-      if (!this.#covers.has(sub.topic)) {
-        fresh.set(sub.topic, sub);
-        const position = this.#client.at(sub.topic);
-        if (position) since[sub.topic] = written(position);
-      }
-      this.#covers.set(sub.topic, sub);
-    }
-    const topics = batch.map((it) => it.topic);
-    // Nothing said would leave what was asked for before.
-    const rate = fresh.size < batch.length ? (maxRate ?? 0) : maxRate;
-    const wishes = { mode, max_rate: rate, max_age_ms: maxAgeMs, last, presence };
-    this.#ask({ op: 'sub', topics, ...wishes, since: Object.keys(since).length > 0 ? since : undefined }, (reply) => {
-      this.#isJoining = false;
+  #leave(topics) {
+    if (this.#underWay === OPERATIONS_MAX) return;
+    topics.forEach((topic) => (this.#covers.get(topic).isBusy = true));
+    this.#operate('unsub', { topics }, () => topics.forEach((topic) => this.#covers.delete(topic)));
+  }
+
+  #join(wishes) {
+    if (this.#underWay === OPERATIONS_MAX) return;
+    const { topics } = this.#context;
+    const isAgain = this.#covers.has(wishes[0].topic);
+    const since = Object.create(null);
+    const covers = wishes.map((wish) => {
+      const cover = this.#covers.get(wish.topic) ?? topics.cover(wish);
+      const position = isAgain || wish.isPattern ? null : cover.place.position;
+      if (position) since[wish.topic] = written(position);
+      cover.isBusy = true;
+      this.#covers.set(wish.topic, cover);
+      return cover;
+    });
+    const { mode, maxRate, maxAgeMs, last, presence } = wishes[0].options;
+    // Of a topic that is followed, a rate that is not named would stay.
+    const rate = isAgain ? (maxRate ?? 0) : maxRate;
+    const names = wishes.map((it) => it.topic);
+    const more = { mode, max_rate: rate, max_age_ms: maxAgeMs, last, presence, since: isEmpty(since) ? undefined : since };
+    this.#operate('sub', { topics: names, ...more }, (reply) => {
+      if (reply.op !== 'ok') return this.#refused(covers, new FanwireError(reply.code, reply.message));
+      covers.forEach((cover, at) => {
+        Object.assign(cover, { key: wishes[at].key, options: wishes[at].options, isJoined: true, isBusy: false });
+        cover.place.isTaken = true;
+      });
+      if (!isAgain) topics.joined(Object.entries(reply.topics ?? {}), this.#covers, !this.#isLive);
+    });
+  }
+
+  /** An operation is all or nothing: which of its topics is at fault shows when each is asked for alone. */
+  #refused(covers, error) {
+    if (LATER.includes(error.code)) return this.fail(error);
+    covers.forEach(({ topic }) => this.#covers.delete(topic));
+    if (covers.length === 1) this.#context.topics.refuse(covers, error);
+    else covers.forEach(({ place }) => this.#alone.add(place));
+  }
+
+  #operate(op, fields, take) {
+    this.#underWay += 1;
+    this.#ask(op, JSON.stringify(fields), (reply) => {
+      this.#underWay -= 1;
       if (this.#isStopped) return;
-      if (reply.op === 'ok') {
-        batch.forEach((sub) => (sub.isKnown = true));
-        this.#client.joined(reply.topics, fresh, !this.#isLive);
-      } else if (['overloaded', 'rate_limited'].includes(reply.code)) {
-        return this.fail(new FanwireError(reply.code, reply.message));
-      } else {
-        batch.forEach((sub) => this.#covers.delete(sub.topic));
-        this.#client.refused(batch, new FanwireError(reply.code, reply.message));
-      }
+      take(reply);
       this.sync();
     });
   }
 
-  #ask(operation, reply) {
+  #ask(op, fields, take) {
     const id = (this.#ids += 1);
-    this.#replies.set(id, reply);
-    this.#socket.send(JSON.stringify({ ...operation, id }));
-  }
-
-  #giveUp({ message }) {
-    const replies = [...this.#replies.values()];
-    this.#replies.clear();
-    replies.forEach((reply) => reply({ op: 'err', code: 'disconnected', message }));
+    this.#replies.set(id, { take, timer: null });
+    this.#socket.send(`{"op":"${op}","id":${id},${fields.slice(1)}`);
+    return id;
   }
 
   #receive(text) {
     this.#heardAt = performance.now();
-    this.#askedAt = null;
+    this.#pingedAt = null;
     const message = jsonOr(text);
     if (message?.op === 'ok' || message?.op === 'err') {
       const reply = this.#replies.get(message.id);
       this.#replies.delete(message.id);
-      reply?.(message);
-      if (this.#isStopped && this.#replies.size === 0) this.#socket.close(1000);
+      clearTimeout(reply?.timer);
+      reply?.take(message);
+      if (this.#isStopped) this.#endIfDone();
     } else if (this.#isStopped) {
       return;
     } else if (typeof message?.t === 'string' && message.op === undefined) {
-      const { t, o, d, b } = message;
-      this.#client.push(t, o, b === undefined ? d : octets(b), this.#covers);
+      this.#context.topics.push(message, this.#covers);
     } else if (typeof message?.op === 'string') {
-      this.#client.said(this, message, this.#covers);
+      heed(message, this, this.#covers, this.#context);
     } else {
       throw new TypeError(String(text).slice(0, 40));
     }
   }
+
+  #endIfDone() {
+    if ([...this.#replies.values()].some((it) => it.timer !== null)) return;
+    this.#socket?.close(1000);
+    this.#carrier.gone(this);
+  }
 }
 
-/** All that is followed, over responses: one for all topics that are asked for alike. */
+/**
+ * Follows all topics over responses, with one request for those that are asked for alike. A request is never changed: one
+ * whose topics have changed is ended, and another goes on from their positions.
+ */
 class HttpLink {
   retryMs;
-  #client;
+  #context;
+  #carrier;
   #requests = [];
-  #followed = new Map();
+  #doubts = new WeakMap(); // places of topics that were refused together -> which part of them is asked for apart
+  #parts = 0;
+  #beyond = new Set(); // patterns that poll cannot follow, told once
   #isLive = false;
   #isStopped = false;
 
-  constructor(client, door) {
-    this.#client = client;
-    this.door = door;
+  constructor(context, carrier, transport) {
+    this.#context = context;
+    this.#carrier = carrier;
+    this.transport = transport;
   }
 
   start() {
@@ -644,79 +742,108 @@ class HttpLink {
   stop() {
     this.#isStopped = true;
     this.#requests.forEach((request) => request.abort.abort());
+    this.#carrier.gone(this);
+  }
+
+  close() {
+    this.stop();
   }
 
   fail(error) {
     if (this.#isStopped) return;
     this.stop();
-    this.#client.down(this, error);
+    this.#carrier.down(this, error);
   }
 
   watch() {
     const before = performance.now() - SILENCE_MS;
-    if (this.#requests.some(({ heardAt }) => heardAt < before)) this.fail(new FanwireError('silent', 'no heartbeat'));
+    if (this.#requests.some(({ heardAt }) => heardAt < before)) this.fail(silent('no heartbeat'));
   }
 
-  /** Asks anew if what is wanted has changed: positions see to it that nothing is missed. */
+  /** Keeps the requests that follow what is wanted, and asks for the rest. */
   sync() {
-    const { subs } = this.#client;
-    const isSame = subs.size === this.#followed.size && [...subs].every(([topic, sub]) => this.#followed.get(topic) === sub);
-    if (isSame || this.#isStopped) return;
-    this.#requests.forEach((request) => request.abort.abort());
-    this.#followed = new Map(subs);
-    this.#requests = this.#plan();
-    for (const request of this.#requests) {
-      this.#run(request).catch((error) => {
-        if (this.#isStopped || request.abort.signal.aborted) return;
-        const unknown = [...request.covers.values()].filter((sub) => !sub.isKnown);
-        if (error.status === 400 && unknown.length > 0) this.#client.refused(unknown, error);
-        else this.fail(error instanceof FanwireError ? error : new FanwireError('disconnected', error.message));
-      });
+    if (this.#isStopped) return;
+    const before = this.#requests;
+    this.#requests = this.#plan().map((bin) => bin.request ?? this.#request(bin));
+    before.filter((it) => !this.#requests.includes(it)).forEach((request) => request.abort.abort());
+    for (const request of this.#requests.filter((it) => !before.includes(it))) {
+      this.#run(request).catch((error) => this.#ended(request, error));
     }
-    if (this.#requests.length === 0) this.#settle();
+    this.#settle();
   }
 
+  /** Topics that are asked for alike, in as few requests as they fit into. */
   #plan() {
-    const requests = [];
-    const open = new Map();
-    const beyond = [];
-    for (const sub of this.#followed.values()) {
-      if (this.door === 'poll' && sub.isPattern) {
-        beyond.push(sub);
-        continue;
-      }
-      // What the gateway never took is not mixed with what it took.
-      const key = sub.isKnown ? sub.key : `${sub.call} ${sub.key}`;
-      const len = encodeURIComponent(sub.topic).length + 48;
-      let request = open.get(key);
-      if (!request || request.covers.size === TOPICS_PER_REQUEST_MAX || request.len + len > TARGET_LEN_MAX) {
-        request = { covers: new Covers(), abort: new AbortController(), len: 0, isReady: false, heardAt: performance.now() };
-        open.set(key, request);
-        requests.push(request);
-      }
-      request.len += len;
-      request.covers.set(sub.topic, sub);
+    const { topics } = this.#context;
+    const bins = [];
+    const put = (key, names, len, request) => {
+      const fits = (it) => it.names.length + names.length <= TOPICS_PER_REQUEST_MAX && it.len + len <= TARGET_LEN_MAX;
+      const bin = bins.find((it) => it.key === key && fits(it));
+      if (!bin) bins.push({ key, names, len, request });
+      else Object.assign(bin, { names: [...bin.names, ...names], len: bin.len + len, request: null });
+    };
+    const kept = this.#requests.filter(({ covers }) => [...covers.values()].every((it) => topics.isCurrent(it)));
+    for (const request of kept) put(request.key, [...request.covers.keys()], request.len, request);
+    const followed = new Set(kept.flatMap(({ covers }) => [...covers.keys()]));
+    for (const wish of topics.wanted.values()) {
+      if (followed.has(wish.topic) || this.#isBeyond(wish)) continue;
+      const key = `${this.#doubts.get(topics.place(wish.topic)) ?? 0} ${wish.key}`;
+      put(key, [wish.topic], encodeURIComponent(wish.topic).length + POSITION_LEN_MAX, null);
     }
-    if (beyond.length > 0) this.#client.refused(beyond, new FanwireError('not_supported', 'no patterns over poll'));
-    return requests;
+    return bins;
+  }
+
+  /** Poll follows no patterns; the next transport may. */
+  #isBeyond({ topic, isPattern }) {
+    if (this.transport !== 'poll' || !isPattern) return false;
+    if (!this.#beyond.has(topic)) {
+      this.#beyond.add(topic);
+      const error = new FanwireError('not_supported', 'no patterns over poll', { topics: [topic] });
+      queueMicrotask(() => this.#context.say('error', error));
+    }
+    return true;
+  }
+
+  #request({ key, names, len }) {
+    const { topics } = this.#context;
+    const covers = Covers.of(names.map((topic) => topics.cover(topics.wanted.get(topic))));
+    return { key, len, covers, abort: new AbortController(), isReady: false, heardAt: performance.now() };
+  }
+
+  /** A request that fails for what it asks is asked again in two halves, until the topic at fault is alone. */
+  #ended(request, error) {
+    if (this.#isStopped || request.abort.signal.aborted) return;
+    if (!isRefusal(error)) return this.fail(error instanceof FanwireError ? error : new FanwireError('disconnected', error.message));
+    const covers = [...request.covers.values()];
+    const fresh = covers.filter((it) => !it.place.isTaken);
+    const suspects = fresh.length > 0 ? fresh : covers;
+    this.#requests = this.#requests.filter((it) => it !== request);
+    if (suspects.length === 1) this.#context.topics.refuse(suspects, error);
+    else this.#halve(suspects);
+    this.sync();
+  }
+
+  #halve(covers) {
+    const [first, second] = [(this.#parts += 1), (this.#parts += 1)];
+    covers.forEach(({ place }, at) => this.#doubts.set(place, at < covers.length / 2 ? first : second));
   }
 
   #run(request) {
-    if (this.door === 'poll') return this.#poll(request);
-    const take = this.door === 'sse' ? this.#events(request) : (line) => line && this.#message(request, JSON.parse(line));
+    if (this.transport === 'poll') return this.#poll(request);
+    const take = this.transport === 'sse' ? this.#events(request) : (line) => line && this.#message(request, JSON.parse(line));
     return this.#read(request, take);
   }
 
   #target(request, more = {}) {
-    const subs = [...request.covers.values()];
-    const named = subs.filter((it) => !it.isPattern).map((it) => this.#client.at(it.topic));
-    const { mode, maxRate, maxAgeMs, last } = subs[0].options;
-    const wishes = { mode, max_rate: maxRate, max_age_ms: maxAgeMs, bandwidth: this.#client.options.bandwidth };
-    return this.#client.target(this.door, {
-      topic: subs.map((it) => it.topic),
-      since: named.some(Boolean) ? named.map((it) => (it ? written(it) : NEVER)).join(',') : undefined,
+    const covers = [...request.covers.values()];
+    const positions = covers.filter((it) => !it.isPattern).map((it) => it.place.position);
+    const { mode, maxRate, maxAgeMs, last } = covers[0].options;
+    const wishes = { mode, max_rate: maxRate, max_age_ms: maxAgeMs, bandwidth: this.#context.options.bandwidth };
+    return this.#context.requests.target(this.transport, {
+      topic: covers.map((it) => it.topic),
+      since: positions.some(Boolean) ? positions.map((it) => written(it ?? NOWHERE)).join(',') : undefined,
       last: last === false ? 0 : undefined,
-      ...(this.door === 'poll' ? {} : wishes),
+      ...(this.transport === 'poll' ? {} : wishes),
       ...more,
     });
   }
@@ -724,7 +851,7 @@ class HttpLink {
   /** Lines of a response that has no end. */
   async #read(request, take) {
     const { signal } = request.abort;
-    const response = await this.#client.ask(this.#target(request), { signal });
+    const response = await this.#context.requests.ask(this.#target(request), { signal });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = ''; ; ) {
       const { value, done } = await reader.read();
@@ -741,14 +868,13 @@ class HttpLink {
   }
 
   #message(request, message) {
-    const { op, t, o, d, b } = message;
-    if (op === undefined) {
-      this.#client.push(t, o, b === undefined ? d : octets(b), request.covers);
-    } else if (op === 'ok') {
-      this.#client.joined(message.topics, request.covers, !this.#isLive);
+    if (message.op === undefined) {
+      this.#context.topics.push(message, request.covers);
+    } else if (message.op === 'ok') {
+      this.#joined(request, Object.entries(message.topics ?? {}), !this.#isLive);
       this.#ready(request);
     } else {
-      this.#client.said(this, message, request.covers);
+      heed(message, this, request.covers, this.#context);
     }
   }
 
@@ -766,9 +892,10 @@ class HttpLink {
       if (event.startsWith('.')) {
         this.#message(request, JSON.parse(text));
       } else if (event !== '') {
-        const offset = parsed(id.split(',')[order.indexOf(event)] ?? '')?.offset;
-        const payload = text.startsWith(BINARY) ? octets(text.slice(BINARY.length)) : jsonOr(text);
-        this.#client.push(event, offset, payload, request.covers);
+        const o = parsed(id.split(',')[order.indexOf(event)] ?? '')?.offset;
+        const binary = BINARY.exec(text)?.[1];
+        const isBinary = binary !== undefined && binary.length % 4 === 0;
+        this.#message(request, isBinary ? { t: event, o, b: binary } : { t: event, o, d: jsonOr(text) });
       }
       [event, data] = ['', []];
     };
@@ -776,35 +903,278 @@ class HttpLink {
 
   async #poll(request) {
     const { signal } = request.abort;
+    const covers = [...request.covers.values()];
     for (let timeout = '0s'; ; timeout = '25s') {
-      const response = await this.#client.ask(this.#target(request, { timeout }), { signal });
+      const response = await this.#context.requests.ask(this.#target(request, { timeout }), { signal });
       const none = { messages: [], since: response.headers.get('Fanwire-Since') };
       const { messages, since, recovered = {} } = response.status === 204 ? none : await response.json();
       if (signal.aborted) return;
       request.heardAt = performance.now();
       const positions = since.split(',').map(parsed);
-      const topics = {};
-      [...request.covers.keys()].forEach((topic, at) => {
+      const said = covers.flatMap(({ topic }, at) => {
         const first = messages.find((it) => it.t === topic)?.o;
-        topics[topic] = { ...positions[at], recovered: recovered[topic], first };
+        const isWhole = Object.hasOwn(recovered, topic) && recovered[topic];
+        return positions[at] ? [[topic, { ...positions[at], recovered: isWhole, first }]] : [];
       });
-      this.#client.joined(topics, request.covers, !request.isReady && !this.#isLive);
-      for (const { t, o, d, b } of messages) this.#client.push(t, o, b === undefined ? d : octets(b), request.covers);
-      if (signal.aborted) return;
-      [...request.covers.keys()].forEach((topic, at) => positions[at] && this.#client.moved(topic, positions[at]));
+      this.#joined(request, said, !request.isReady && !this.#isLive);
+      messages.forEach((message) => this.#context.topics.push(message, request.covers));
+      said.forEach(([topic, position]) => this.#context.topics.moved(request.covers.get(topic), position));
       this.#ready(request);
+      if (signal.aborted) return;
     }
   }
 
+  #joined(request, said, isReturn) {
+    for (const cover of request.covers.values()) cover.isJoined = cover.place.isTaken = true;
+    this.#context.topics.joined(said, request.covers, isReturn);
+  }
+
+  /** Topics in doubt that the gateway has taken go back to the others. */
   #ready(request) {
+    if (request.isReady) return;
     request.isReady = true;
-    for (const sub of request.covers.values()) sub.isKnown = true;
-    this.#settle();
+    const isInDoubt = !request.key.startsWith('0 ');
+    for (const { place } of request.covers.values()) this.#doubts.delete(place);
+    request.key = request.key.replace(/^\d+/, '0');
+    if (isInDoubt) queueMicrotask(() => this.sync());
+    else this.#settle();
   }
 
   #settle() {
     if (this.#isLive || this.#isStopped || !this.#requests.every((it) => it.isReady)) return;
     this.#isLive = true;
-    this.#client.live(this);
+    this.#carrier.live(this);
   }
 }
+
+/** HTTP requests: their addresses, and answers that are a success, or an error with the gateway's code. */
+class Requests {
+  #root;
+  #options;
+  #aborts = new Set();
+
+  constructor(root, options) {
+    this.#root = root;
+    this.#options = options;
+  }
+
+  /** The address of a path with its query. */
+  target(path, query = {}) {
+    const words = Object.entries({ ...query, token: this.#options.token }).flatMap(([name, value]) =>
+      [value].flat().filter((it) => it !== undefined && it !== null).map((it) => `${name}=${encodeURIComponent(it)}`));
+    return `${this.#root}/${path}${words.length > 0 ? '?' : ''}${words.join('&')}`;
+  }
+
+  async ask(target, init) {
+    let response;
+    try {
+      response = await this.#options.fetch(target, { cache: 'no-store', ...init });
+    } catch (error) {
+      throw new FanwireError('disconnected', error.message, { cause: error });
+    }
+    if (response.ok) return response;
+    const { status, headers } = response;
+    const { code, message } = await response.json().then((it) => it ?? {}, () => ({}));
+    const seconds = Number(headers.get('Retry-After'));
+    throw new FanwireError(code ?? UNEXPECTED, message ?? `status ${status}`, {
+      status,
+      retryMs: seconds > 0 ? seconds * 1000 : undefined,
+    });
+  }
+
+  /** The text of an answer that comes within `answerTimeoutMs` and before the client is closed. */
+  text(target, init = {}) {
+    const abort = new AbortController();
+    const { signal } = abort;
+    const timer = setTimeout(() => abort.abort(silent('no answer in time')), this.#options.answerTimeoutMs);
+    this.#aborts.add(abort);
+    const given = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    const answer = this.ask(target, { ...init, signal }).then((response) => response.text());
+    return Promise.race([given, answer]).finally(() => {
+      clearTimeout(timer);
+      this.#aborts.delete(abort);
+    });
+  }
+
+  close(error) {
+    this.#aborts.forEach((abort) => abort.abort(error));
+  }
+}
+
+/**
+ * Publications over HTTP. Those of one turn go in one request; those of a topic keep their order, since none is sent while
+ * an earlier one is under way, and no topic waits for another.
+ */
+class Posts {
+  #requests;
+  #waiting = [];
+  #underWay = new Set(); // topics
+  #isAsked = false;
+
+  constructor(requests) {
+    this.#requests = requests;
+  }
+
+  /** Whether a publication to a topic is not answered yet. */
+  has(topic) {
+    return this.#underWay.has(topic) || this.#waiting.some((it) => it.topic === topic);
+  }
+
+  add(topic, line) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ topic, line, resolve, reject });
+      this.#ask();
+    });
+  }
+
+  close(error) {
+    this.#waiting.splice(0).forEach(({ reject }) => reject(error));
+  }
+
+  #ask() {
+    if (this.#isAsked) return;
+    this.#isAsked = true;
+    queueMicrotask(() => {
+      this.#isAsked = false;
+      for (let batch = this.#next(); batch.length > 0; batch = this.#next()) this.#send(batch);
+    });
+  }
+
+  /** Takes what may go now out of those that wait. */
+  #next() {
+    const held = new Set(this.#underWay);
+    const batch = [];
+    let len = 0;
+    this.#waiting = this.#waiting.filter((it) => {
+      const isFull = batch.length === LINES_PER_POST_MAX || (batch.length > 0 && len + it.line.length > POST_LEN_MAX);
+      if (isFull || held.has(it.topic)) {
+        held.add(it.topic);
+        return true;
+      }
+      len += it.line.length;
+      batch.push(it);
+      return false;
+    });
+    batch.forEach(({ topic }) => this.#underWay.add(topic));
+    return batch;
+  }
+
+  async #send(batch) {
+    try {
+      const body = batch.map(({ line }) => line).join('\n');
+      const answers = (await this.#requests.text(this.#requests.target('publish'), { method: 'POST', body })).split('\n');
+      batch.forEach((it, at) => settle(it, answers[at]));
+    } catch (error) {
+      batch.forEach(({ reject }) => reject(error));
+    }
+    batch.forEach(({ topic }) => this.#underWay.delete(topic));
+    this.#ask();
+  }
+}
+
+/** Fulfils or rejects a publication by the line that answers it. */
+function settle({ resolve, reject }, answer) {
+  try {
+    const { code, message, ...position } = JSON.parse(answer);
+    if (code) reject(new FanwireError(code, message, position));
+    else resolve(position);
+  } catch {
+    reject(new FanwireError(UNEXPECTED, 'the answer has no line for this publication'));
+  }
+}
+
+/** A message about the feed that is no push. */
+function heed(message, link, covers, { topics, say }) {
+  if (message.op === 'gap') {
+    topics.skipped(message, covers);
+  } else if (message.op === 'presence') {
+    const { t: topic, readers, joins, leaves } = message;
+    if (topics.wanted.has(topic)) say('presence', { topic, readers, joins, leaves });
+  } else if (message.op === 'bye') {
+    link.retryMs = message.retry_ms;
+  }
+}
+
+/** Calls a page's function; its mistake is not one of the connection. */
+function hand({ onPush }, push) {
+  try {
+    onPush?.(push);
+  } catch (error) {
+    if (globalThis.reportError) globalThis.reportError(error);
+    else queueMicrotask(() => { throw error; });
+  }
+}
+
+/** Calls `act` when the page is seen or hidden, and when the network is back; returns how to end that. */
+function onAttention(act) {
+  const page = globalThis.document;
+  page?.addEventListener('visibilitychange', act);
+  globalThis.addEventListener?.('online', act);
+  return () => {
+    page?.removeEventListener('visibilitychange', act);
+    globalThis.removeEventListener?.('online', act);
+  };
+}
+
+/** The position before the first message that follows a joining: the last value comes next, if it comes at all. */
+function startOf({ epoch, offset, first }, { last }) {
+  return { epoch, offset: first ? first - 1 : last === false ? offset : Math.max(0, offset - 1) };
+}
+
+/** The text of a publication, which starts a JSON object; throws where JSON has no way to say it. */
+function publication(topic, data = null, more) {
+  checkTopic(topic);
+  let text;
+  try {
+    const value = JSON.stringify(data);
+    if (value === undefined) throw new TypeError(`${typeof data} is no JSON`);
+    text = `${JSON.stringify({ topic, ...more }).slice(0, -1)},"data":${value}}`;
+  } catch (error) {
+    throw new FanwireError('bad_request', error.message, { cause: error });
+  }
+  // In the text of JSON.stringify only half a surrogate pair is escaped so.
+  if (text.includes('\\ud') && /(?:^|[^\\])(?:\\\\)*\\ud[89a-f]/.test(text)) {
+    throw new FanwireError('bad_request', 'the text has a lone surrogate, which UTF-8 cannot say');
+  }
+  return text;
+}
+
+/** Whether the gateway refused the topics of a request; a proxy's word and one about the path are about the transport. */
+function isRefusal({ status, code }) {
+  return REFUSALS.includes(status) && code !== UNEXPECTED && !LATER.includes(code);
+}
+
+/** Throws for topics that cannot be sent at all; the gateway judges all others. */
+function checkTopic(topic) {
+  if (typeof topic !== 'string') throw new FanwireError('bad_topic', `a topic is text, not ${typeof topic}`);
+  if (/[\ud800-\udfff]/u.test(topic)) throw new FanwireError('bad_topic', 'the topic has a lone surrogate');
+}
+
+function matches(pattern, topic) {
+  const [want, have] = [pattern.split('.'), topic.split('.')];
+  if (want.at(-1) === '>' ? have.length < want.length : have.length !== want.length) return false;
+  return want.every((token, at) => token === '>' || token === '*' || token === have[at]);
+}
+
+function* inChunks(items, len) {
+  for (let at = 0; at < items.length; at += len) yield items.slice(at, at + len);
+}
+
+const chunks = (items) => [...inChunks(items, TOPICS_PER_OPERATION_MAX)];
+const isPattern = (topic) => topic.split('.').some((token) => token === '*' || token === '>');
+const isEmpty = (object) => Object.keys(object).length === 0;
+const written = ({ epoch, offset }) => `${epoch}-${offset}`;
+const parsed = (position) => {
+  const found = /^([0-9a-f]{1,16})-(\d+)$/.exec(position);
+  return found && { epoch: found[1], offset: Number(found[2]) };
+};
+const payload = (d, b) => (b === undefined ? d : Uint8Array.from(atob(b), (it) => it.charCodeAt(0)));
+const jsonOr = (text) => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+};
+const silent = (message) => new FanwireError('silent', message);
+const closed = () => new FanwireError('closed', 'the client is closed');

@@ -1,115 +1,25 @@
 // fanwire.js in Node, with npm `ws` for its WebSocket, and in browsers: node fanwire_js.mjs PATH_OF_THE_BINARY [--quick]
-// Every door, the way down from one to the next, and that a cut or a restart makes no hole.
+// Every transport, the way down from one to the next, and that a cut or a restart makes no hole.
 
-import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer, connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { createInterface } from 'node:readline';
-import WebSocket, { WebSocketServer } from 'ws';
+import { WebSocketServer } from 'ws';
 import { Fanwire } from '../../clients/js/fanwire.js';
+import { HISTORY, TRANSPORTS, follow, gateway, numbers, relay, say } from './feed.mjs';
 import { Judge, equal, publish, soon } from './judge.mjs';
 
-const [binary, quick] = process.argv.slice(2);
-const DOORS = ['ws', 'sse', 'stream', 'poll'];
-const HISTORY = ['--topics', 'js.> history=1000'];
+const quick = process.argv[3];
 const judge = new Judge('fanwire.js');
 process.setMaxListeners(0);
 
-async function gateway(listen, ...flags) {
-  const arguments_ = ['serve', '--listen', listen, '--shards', '2', ...flags];
-  const child = spawn(binary, arguments_, { stdio: ['ignore', 'pipe', 'inherit'] });
-  process.once('exit', () => child.kill('SIGKILL'));
-  const ended = new Promise((done) => child.once('exit', done));
-  let origin;
-  const ready = new Promise((done, failed) => {
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      origin ??= /^listening on (http:\S+)/.exec(line)?.[1];
-      if (line === 'ready') done();
-    });
-    ended.then((code) => failed(new Error(`the gateway ended with ${code}`)));
-  });
-  await soon(ready, 'the gateway');
-  const stop = async (signal) => {
-    child.kill(signal);
-    await soon(ended, 'the end of the gateway');
-  };
-  return { origin, port: Number(new URL(origin).port), stop };
-}
-
-/** A way to the gateway that can be cut, closed for a while, and that can refuse WebSockets. */
-async function relay(port) {
-  const way = { refusesUpgrades: false, isClosed: false, upgrades: 0 };
-  const sockets = new Set();
-  const server = createServer((near) => {
-    if (way.isClosed) return near.destroy();
-    const far = connect(port, '127.0.0.1');
-    for (const [one, other] of [[near, far], [far, near]]) {
-      sockets.add(one);
-      one.on('end', () => other.end());
-      one.on('error', () => other.destroy());
-      one.on('close', () => {
-        sockets.delete(one);
-        other.destroy();
-      });
-    }
-    far.on('data', (bytes) => near.write(bytes));
-    near.on('data', (bytes) => {
-      if (/^upgrade:/im.test(bytes.toString('latin1'))) {
-        way.upgrades += 1;
-        if (way.refusesUpgrades) return near.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
-      }
-      far.write(bytes);
-    });
-  });
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  way.origin = `http://127.0.0.1:${server.address().port}`;
-  way.cut = () => sockets.forEach((socket) => socket.destroy());
-  way.close = () => {
-    way.cut();
-    server.close();
-  };
-  return way;
-}
-
-/** A client, what came in, and a wait for what shall come. */
-function follow(origin, doors, topics, options = {}, more = {}) {
-  const client = new Fanwire(origin, { doors, WebSocket, retryMinMs: 20, retryMaxMs: 200, ...more });
-  const it = { client, pushes: [], events: [] };
-  let wake = () => {};
-  for (const type of ['state', 'gap', 'resumed', 'error', 'presence']) {
-    client.addEventListener(type, ({ detail }) => {
-      it.events.push({ type, ...detail, message: detail.message });
-      wake();
-    });
-  }
-  client.subscribe(topics, options, (push) => {
-    it.pushes.push(push);
-    wake();
-  });
-  it.until = (test, what) => soon((async () => {
-    while (!test()) await new Promise((done) => (wake = done));
-  })(), what);
-  it.wake = () => wake();
-  it.live = (door) => it.until(() => client.state === 'live' && (door ?? client.door) === client.door, `live on ${door}`);
-  it.of = (type) => it.events.filter((event) => event.type === type);
-  it.data = () => it.pushes.map((push) => push.data);
-  return it;
-}
-
-const numbers = (from, to) => Array.from({ length: to - from + 1 }, (_, at) => from + at);
-async function say(origin, topic, from, to) {
-  for (const number of numbers(from, to)) await publish(origin, topic, String(number));
-}
-
 const main = await gateway('127.0.0.1:0', ...HISTORY);
 
-for (const door of DOORS) {
-  await judge.check(`${door}: last value, JSON, text and octets, in order`, async () => {
-    const topic = `js.kinds.${door}`;
+for (const transport of TRANSPORTS) {
+  await judge.check(`${transport}: last value, JSON, text and octets, in order`, async () => {
+    const topic = `js.kinds.${transport}`;
     await publish(main.origin, topic, '"the last"');
-    const it = follow(main.origin, [door], [topic]);
-    await it.live(door);
+    const it = follow(main.origin, [transport], [topic]);
+    await it.live(transport);
     await publish(main.origin, topic, '{"price":1.5}');
     await publish(main.origin, topic, 'κόσμε 🦀\nno JSON');
     await publish(main.origin, topic, new Uint8Array([0, 255, 10]), { 'Content-Type': 'application/octet-stream' });
@@ -124,11 +34,11 @@ for (const door of DOORS) {
     it.client.close();
     equal(it.client.state, 'closed');
   });
-  await judge.check(`${door}: a cut connection makes no hole and no double`, async () => {
+  await judge.check(`${transport}: a cut connection makes no hole and no double`, async () => {
     const way = await relay(main.port);
-    const topics = [`js.cut.${door}.a`, `js.cut.${door}.b`];
-    const it = follow(way.origin, [door], topics);
-    await it.live(door);
+    const topics = [`js.cut.${transport}.a`, `js.cut.${transport}.b`];
+    const it = follow(way.origin, [transport], topics);
+    await it.live(transport);
     for (const round of [0, 1, 2]) {
       for (const topic of topics) await say(main.origin, topic, round * 20 + 1, round * 20 + 10);
       way.isClosed = true;
@@ -143,15 +53,15 @@ for (const door of DOORS) {
     it.client.close();
     way.close();
   });
-  await judge.check(`${door}: a restart with a snapshot makes no hole, one without is told`, async () => {
+  await judge.check(`${transport}: a restart with a snapshot makes no hole, one without is told`, async () => {
     const folder = await mkdtemp(`${tmpdir()}/fanwire-js-`);
     const snapshot = ['--snapshot', `${folder}/topics`];
     let server = await gateway('127.0.0.1:0', ...HISTORY, ...snapshot);
-    const it = follow(server.origin, [door], ['js.restart']);
-    await it.live(door);
+    const it = follow(server.origin, [transport], ['js.restart']);
+    await it.live(transport);
     await say(server.origin, 'js.restart', 1, 5);
     await server.stop('SIGTERM');
-    if (door !== 'poll') {
+    if (transport !== 'poll') {
       await it.until(() => it.of('state').some((event) => event.state === 'waiting'), 'a wait');
       const { retryMs } = it.of('state').find((event) => event.state === 'waiting');
       if (retryMs < 1000 || retryMs > 2000) throw new Error(`comes back after ${retryMs} ms, not as the gateway said`);
@@ -173,11 +83,11 @@ for (const door of DOORS) {
     await server.stop('SIGKILL');
   });
 }
-for (const door of ['ws', 'sse', 'stream']) {
-  await judge.check(`${door}: a rate leaves out, tells it, and is lifted while it runs`, async () => {
-    const topic = `js.rate.${door}`;
-    const it = follow(main.origin, [door], [topic], { maxRate: 5 });
-    await it.live(door);
+for (const transport of ['ws', 'sse', 'stream']) {
+  await judge.check(`${transport}: a rate leaves out, tells it, and is lifted while it runs`, async () => {
+    const topic = `js.rate.${transport}`;
+    const it = follow(main.origin, [transport], [topic], { maxRate: 5 });
+    await it.live(transport);
     await say(main.origin, topic, 1, 100);
     await it.until(() => it.data().at(-1) === 100, 'the newest');
     const skipped = it.of('gap').reduce((sum, gap) => sum + gap.skipped, 0);
@@ -196,11 +106,11 @@ for (const door of ['ws', 'sse', 'stream']) {
 await judge.check('where WebSockets are refused it takes sse, and goes back when they are not', async () => {
   const way = await relay(main.port);
   way.refusesUpgrades = true;
-  const it = follow(way.origin, undefined, ['js.fall'], {}, { betterDoorMs: 100 });
+  const it = follow(way.origin, undefined, ['js.fall'], {}, { betterTransportMs: 100 });
   await it.live('sse');
   await say(main.origin, 'js.fall', 1, 5);
   await it.until(() => it.pushes.length === 5, 'five over sse');
-  await it.until(() => way.upgrades >= 3, 'the better door to be tried');
+  await it.until(() => way.upgrades >= 3, 'the better transport to be tried');
   way.refusesUpgrades = false;
   const said = say(main.origin, 'js.fall', 6, 50);
   await it.live('ws');
@@ -209,7 +119,7 @@ await judge.check('where WebSockets are refused it takes sse, and goes back when
   await it.until(() => it.pushes.length >= 60, 'all of it');
   equal(it.data(), numbers(1, 60));
   equal(it.of('gap'), []);
-  equal(it.of('error').every(({ code, door }) => code === 'door_failed' && door === 'ws'), true, 'errors');
+  equal(it.of('error').every(({ code, transport }) => code === 'transport_failed' && transport === 'ws'), true, 'errors');
   it.client.close();
   way.close();
 });
@@ -218,19 +128,19 @@ await judge.check('without a WebSocket class it takes sse', async () => {
   await it.live('sse');
   it.client.close();
 });
-await judge.check('doors are changed while messages come, without a hole', async () => {
-  const it = follow(main.origin, ['ws'], ['js.doors']);
+await judge.check('transports are changed while messages come, without a hole', async () => {
+  const it = follow(main.origin, ['ws'], ['js.moves']);
   await it.live('ws');
   let isOver = false;
   let count = 0;
   const speaker = (async () => {
-    while (!isOver) await publish(main.origin, 'js.doors', String((count += 1)));
+    while (!isOver) await publish(main.origin, 'js.moves', String((count += 1)));
   })();
-  for (const door of [...DOORS, ...DOORS.toReversed()]) {
-    it.client.reconfigure({ doors: [door] });
-    await it.live(door);
+  for (const transport of [...TRANSPORTS, ...TRANSPORTS.toReversed()]) {
+    it.client.reconfigure({ transports: [transport] });
+    await it.live(transport);
     const from = it.pushes.length;
-    await it.until(() => it.pushes.length > from + 3, `messages over ${door}`);
+    await it.until(() => it.pushes.length > from + 3, `messages over ${transport}`);
   }
   isOver = true;
   await speaker;
@@ -240,13 +150,13 @@ await judge.check('doors are changed while messages come, without a hole', async
   it.client.close();
 });
 await judge.check('patterns come with names, and not over poll', async () => {
-  for (const door of ['ws', 'sse', 'stream']) {
-    const it = follow(main.origin, [door], [`js.pat.${door}.*`, `js.pat.${door}.a`], { last: false });
-    await it.live(door);
-    await say(main.origin, `js.pat.${door}.a`, 1, 1);
-    await say(main.origin, `js.pat.${door}.b`, 2, 2);
+  for (const transport of ['ws', 'sse', 'stream']) {
+    const it = follow(main.origin, [transport], [`js.pat.${transport}.*`, `js.pat.${transport}.a`], { last: false });
+    await it.live(transport);
+    await say(main.origin, `js.pat.${transport}.a`, 1, 1);
+    await say(main.origin, `js.pat.${transport}.b`, 2, 2);
     await it.until(() => it.pushes.length >= 3, 'by name and by pattern');
-    equal(it.data().sort(), [1, 1, 2], door);
+    equal(it.data().sort(), [1, 1, 2], transport);
     it.client.close();
   }
   const it = follow(main.origin, ['poll'], ['js.pat.*', 'js.named']);
@@ -255,22 +165,22 @@ await judge.check('patterns come with names, and not over poll', async () => {
   await it.live('poll');
   it.client.close();
 });
-for (const door of DOORS) {
-  await judge.check(`${door}: a topic that is none is an error and takes no other with it`, async () => {
-    const it = follow(main.origin, [door], ['js.good']);
+for (const transport of TRANSPORTS) {
+  await judge.check(`${transport}: a topic that is none is an error and takes no other with it`, async () => {
+    const it = follow(main.origin, [transport], ['js.good']);
     it.client.subscribe('js..bad', () => {});
     await it.until(() => it.of('error').length > 0, 'the error');
     equal([it.of('error')[0].code, it.of('error')[0].topics], ['bad_topic', ['js..bad']]);
-    await it.live(door);
+    await it.live(transport);
     const before = it.pushes.length;
     await publish(main.origin, 'js.good', '1');
     await it.until(() => it.pushes.length > before, 'the good one');
     it.client.close();
   });
-  await judge.check(`${door}: publishes in order, once with an id, and reads the history`, async () => {
-    const topic = `js.say.${door}`;
-    const it = follow(main.origin, [door], [topic]);
-    await it.live(door);
+  await judge.check(`${transport}: publishes in order, once with an id, and reads the history`, async () => {
+    const topic = `js.say.${transport}`;
+    const it = follow(main.origin, [transport], [topic]);
+    await it.live(transport);
     const positions = await Promise.all(numbers(1, 20).map((n) => it.client.publish(topic, { n }, { key: 'k' })));
     equal(positions.map((position) => position.offset), numbers(1, 20));
     const first = await it.client.publish(topic, { n: 21 }, { messageId: 'one' });
@@ -301,8 +211,8 @@ await judge.check('a gateway that is away is waited for', async () => {
   await server.stop('SIGKILL');
   const it = follow(server.origin, undefined, ['js.away']);
   await it.until(() => it.of('state').filter((event) => event.state === 'waiting').length >= 3, 'three waits');
-  const doors = it.of('error').map((event) => event.door);
-  equal([...new Set(doors)], ['ws', 'sse', 'poll'], 'the doors that were tried');
+  const transports = it.of('error').map((event) => event.transport);
+  equal([...new Set(transports)], ['ws', 'sse', 'poll'], 'the transports that were tried');
   const next = await gateway(`127.0.0.1:${server.port}`, ...HISTORY);
   await it.live('ws');
   it.client.close();
@@ -352,23 +262,23 @@ await judge.check('what is no message ends the connection, and nothing else', as
 await judge.check('a listener that throws does not end the feed', async () => {
   const caught = [];
   globalThis.reportError = (error) => caught.push(error.message);
-  for (const door of DOORS) {
-    const it = follow(main.origin, [door], ['js.throws']);
+  for (const transport of TRANSPORTS) {
+    const it = follow(main.origin, [transport], ['js.throws']);
     it.client.subscribe(['js.throws', 'js.throws.too'], { last: false }, (push) => {
       it.pushes.push(push);
       it.wake();
-      throw new Error(`over ${door}`);
+      throw new Error(`over ${transport}`);
     });
-    await it.live(door);
+    await it.live(transport);
     await say(main.origin, 'js.throws', 1, 2);
     await it.until(() => it.pushes.length >= 2 || it.of('error').length > 0, 'two messages');
     await it.client.publish('js.throws', 3);
     await it.until(() => it.data().at(-1) === 3, 'a third');
-    equal(it.of('error'), [], door);
+    equal(it.of('error'), [], transport);
     it.client.close();
   }
   delete globalThis.reportError;
-  equal([...new Set(caught)], DOORS.map((door) => `over ${door}`));
+  equal([...new Set(caught)], TRANSPORTS.map((transport) => `over ${transport}`));
 });
 
 if (quick !== '--quick') {
@@ -376,21 +286,21 @@ if (quick !== '--quick') {
   const source = await readFile(new URL('../../clients/js/fanwire.js', import.meta.url), 'utf8');
   for (const name of ['chromium', 'firefox']) {
     const browser = await launch(name);
-    for (const door of DOORS) {
-      await judge.check(`${name}, ${door}: it follows, is cut off, and comes back without a hole`, async () => {
+    for (const transport of TRANSPORTS) {
+      await judge.check(`${name}, ${transport}: it follows, is cut off, and comes back without a hole`, async () => {
         const way = await relay(main.port);
         const page = await browser.newPage();
         await page.goto(`${way.origin}/healthz`);
-        const topic = `js.${name}.${door}`;
-        await page.evaluate(async ([source, door, topic]) => {
+        const topic = `js.${name}.${transport}`;
+        await page.evaluate(async ([source, transport, topic]) => {
           const { Fanwire } = await import(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })));
           window.inbox = [];
           window.gaps = 0;
-          window.client = new Fanwire(undefined, { doors: [door], retryMinMs: 20, retryMaxMs: 200 });
+          window.client = new Fanwire(undefined, { transports: [transport], retryMinMs: 20, retryMaxMs: 200 });
           window.client.addEventListener('gap', () => (window.gaps += 1));
           window.client.subscribe(topic, ({ data }) => window.inbox.push(data));
-        }, [source, door, topic]);
-        await page.waitForFunction((door) => window.client.door === door, door);
+        }, [source, transport, topic]);
+        await page.waitForFunction((transport) => window.client.transport === transport, transport);
         await say(main.origin, topic, 1, 10);
         await page.waitForFunction(() => window.inbox.length === 10);
         way.isClosed = true;
@@ -410,12 +320,12 @@ if (quick !== '--quick') {
       await page.goto(`${way.origin}/healthz`);
       await page.evaluate(async (source) => {
         const { Fanwire } = await import(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })));
-        window.client = new Fanwire(location.origin, { betterDoorMs: 100 });
+        window.client = new Fanwire(location.origin, { betterTransportMs: 100 });
         window.client.subscribe('js.fall', () => {});
       }, source);
-      await page.waitForFunction(() => window.client.door === 'sse');
+      await page.waitForFunction(() => window.client.transport === 'sse');
       way.refusesUpgrades = false;
-      await page.waitForFunction(() => window.client.door === 'ws');
+      await page.waitForFunction(() => window.client.transport === 'ws');
       await page.close();
       way.close();
     });

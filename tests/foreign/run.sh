@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Clients that others wrote, against one gateway, without TLS and with it, against one of its own for each kind of
-# compression, fanwire.js through cuts and restarts, and proxies before several. FANWIRE names the binary; `--quick`
+# compression, fanwire.js through cuts, restarts and bad input, and proxies before several. FANWIRE names the binary; `--quick`
 # leaves the browsers and the proxies out.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -53,4 +53,5 @@ for kind in message shared; do
 done
 
 node fanwire_js.mjs "$FANWIRE" "${1:-}"
+node fanwire_js_faults.mjs "$FANWIRE" "${1:-}"
 [[ ${1:-} == --quick ]] || ./proxies.sh
