@@ -54,4 +54,5 @@ done
 
 node fanwire_js.mjs "$FANWIRE" "${1:-}"
 node fanwire_js_faults.mjs "$FANWIRE" "${1:-}"
+node fanwire_js_random.mjs "$FANWIRE"
 [[ ${1:-} == --quick ]] || ./proxies.sh
