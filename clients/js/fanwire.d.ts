@@ -9,7 +9,7 @@ export interface FanwireOptions {
   transports?: Transport[];
   /** Said as `?token=`. */
   token?: string;
-  /** Bytes a second for the whole of what is read, from 1,400 on; not over `poll`. `null` lifts it. */
+  /** Bytes a second for everything that is read, from 1,400 on; not over `poll`. `null` lifts it. */
   bandwidth?: number | null;
   /** Where there is none of its own, as in Node 20: that of npm `ws`, say. Without one `ws` counts as failed. */
   WebSocket?: unknown;

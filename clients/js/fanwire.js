@@ -3,10 +3,10 @@
 // A *transport* is how the client is connected: `ws` (/ws), `sse` (/sse), `stream` (/stream), `poll` (/poll). The client
 // takes the first of its transports that works, tries the better ones again later, and comes back by itself.
 //
-//   Fanwire    what a page sees
-//   Topics     what is wanted, and how far each topic was handed on; knows no connection
+//   Fanwire    the interface
+//   Topics     the topics that are wanted, and how far each was handed on; knows no connection
 //   Carrier    keeps one link live: tries transports, waits, looks for better ones
-//   SocketLink, HttpLink    follow what is wanted; each compares that with what it follows, and asks for the difference
+//   SocketLink, HttpLink    follow the topics: each compares those that are wanted with its own, and asks for the difference
 //   Requests   HTTP addresses, answers and their deadlines
 //   Posts      publications over HTTP
 
@@ -36,7 +36,7 @@ const TOPICS_PER_OPERATION_MAX = 1024;
 const OPERATIONS_MAX = 32; // under way on one WebSocket; the gateway bounds them too
 const TOPICS_PER_REQUEST_MAX = 128;
 const TARGET_LEN_MAX = 8_000; // of topics and positions in one request, as characters
-const POSITION_LEN_MAX = 48; // of one of them, with what stands around it
+const POSITION_LEN_MAX = 48; // of one position, with its separators and the topic's
 const LINES_PER_POST_MAX = 1_000;
 const POST_LEN_MAX = 262_144; // of all lines of one request, as characters; a longer line goes alone
 const LATER = ['overloaded', 'rate_limited', 'unauthorized', 'internal']; // refusals that are not about the topics
@@ -53,6 +53,7 @@ export class Fanwire extends EventTarget {
   #posts;
   #carrier;
   #isChanged = false;
+  #forgetting = null;
 
   constructor(url = globalThis.location?.origin, options = {}) {
     super();
@@ -98,7 +99,7 @@ export class Fanwire extends EventTarget {
     if (this.state === 'closed') throw closed();
     const line = publication(topic, data, { key, message_id: messageId });
     const { link } = this.#carrier;
-    // What the WebSocket carries must not overtake what HTTP still carries.
+    // A publication on the WebSocket must not overtake an earlier one that HTTP still carries.
     if (link?.transport === 'ws' && !this.#posts.has(topic)) return link.publish(topic, line);
     return this.#posts.add(topic, line);
   }
@@ -134,15 +135,18 @@ export class Fanwire extends EventTarget {
     for (const [name, value] of Object.entries(options)) if (value !== undefined) this.#options[name] = value;
   }
 
-  /** Once for all that changes in one turn. */
+  /** Asks once for all changes that are made together; places outlive the turn of the event loop. */
   #changed() {
     if (this.#isChanged) return;
     this.#isChanged = true;
     queueMicrotask(() => {
       this.#isChanged = false;
-      this.#topics.forget();
       this.#carrier.sync();
     });
+    this.#forgetting ??= setTimeout(() => {
+      this.#forgetting = null;
+      this.#topics.forget();
+    }, 0);
   }
 }
 
@@ -498,8 +502,8 @@ class Carrier {
 }
 
 /**
- * Follows all topics over one WebSocket. An operation is under way for a topic or is not (`isBusy`); no second one is sent
- * before its reply, so that no order of replies can confuse what is followed.
+ * Follows all topics over one WebSocket. While an operation of a topic waits for its reply the topic is busy, and no other
+ * operation names it, so that the order of replies does not matter.
  */
 class SocketLink {
   transport = 'ws';
@@ -597,7 +601,7 @@ class SocketLink {
     });
   }
 
-  /** Asks for the difference between what is wanted and what is followed. */
+  /** Asks for the difference between the topics that are wanted and those that are followed. */
   sync() {
     if (!this.#isOpen || this.#isStopped) return;
     for (const topics of chunks(this.#unwanted())) this.#leave(topics);
@@ -760,7 +764,7 @@ class HttpLink {
     if (this.#requests.some(({ heardAt }) => heardAt < before)) this.fail(silent('no heartbeat'));
   }
 
-  /** Keeps the requests that follow what is wanted, and asks for the rest. */
+  /** Keeps the requests of which all topics are wanted as they are, and asks for the other topics anew. */
   sync() {
     if (this.#isStopped) return;
     const before = this.#requests;
@@ -810,7 +814,7 @@ class HttpLink {
     return { key, len, covers, abort: new AbortController(), isReady: false, heardAt: performance.now() };
   }
 
-  /** A request that fails for what it asks is asked again in two halves, until the topic at fault is alone. */
+  /** A request whose topics are refused is asked again in two halves, until the topic at fault is alone. */
   #ended(request, error) {
     if (this.#isStopped || request.abort.signal.aborted) return;
     if (!isRefusal(error)) return this.fail(error instanceof FanwireError ? error : new FanwireError('disconnected', error.message));
@@ -1040,7 +1044,7 @@ class Posts {
     });
   }
 
-  /** Takes what may go now out of those that wait. */
+  /** Takes those that may go now out of those that wait. */
   #next() {
     const held = new Set(this.#underWay);
     const batch = [];

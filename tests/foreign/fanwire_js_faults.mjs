@@ -31,6 +31,7 @@ for (const transport of TRANSPORTS) {
     it.client.unsubscribe(topic);
     it.client.subscribe(topic, () => again.push('too early'));
     it.client.unsubscribe([topic]);
+    await null;
     it.client.subscribe(topic, ({ data }) => {
       again.push(data);
       it.wake();
@@ -132,7 +133,7 @@ for (const transport of TRANSPORTS) {
     it.client.close();
     way.close();
   });
-  await judge.check(`${transport}: what JSON cannot say is refused, and what comes after it is published`, async () => {
+  await judge.check(`${transport}: data that JSON cannot say is refused, and later publications are taken`, async () => {
     const topic = `unsayable.${transport}`;
     const it = follow(main.origin, [transport], [topic]);
     await it.live(transport);
@@ -203,7 +204,7 @@ await judge.check('ws: pushes between leaving and joining anew belong to neither
   it.client.close();
   server.close();
 });
-await judge.check('stream: what comes for a topic that was left in this turn is asked for again if it is followed again', async () => {
+await judge.check('stream: messages of a topic that was left in this turn are asked for again if it is followed again', async () => {
   const asked = [];
   const server = await scripted({
     request: (url, response) => {
@@ -229,7 +230,7 @@ await judge.check('stream: what comes for a topic that was left in this turn is 
   it.client.close();
   server.close();
 });
-await judge.check('ws: a connection that ends before it answers leaves nothing out of what is wanted', async () => {
+await judge.check('ws: a connection that ends before it answers leaves no topic out', async () => {
   let connections = 0;
   const server = await scripted({
     socket: (socket, { op, id }) => {
@@ -299,7 +300,7 @@ await judge.check('over HTTP one bad publication of a turn does not spoil the ot
   it.client.close();
 });
 for (const transport of TRANSPORTS) {
-  await judge.check(`${transport}: close() ends connections and settles what is open`, async () => {
+  await judge.check(`${transport}: close() ends connections and settles open promises`, async () => {
     const ended = [];
     const open = [];
     const note = (name, it) => open.push(new Promise((done) => it.once('close', () => done(ended.push(name)))));

@@ -1,6 +1,6 @@
 // fanwire.js against a model: node fanwire_js_random.mjs PATH_OF_THE_BINARY [SEEDS] [FIRST]
-// Random operations while messages are published and connections are cut. A run is what one callback gets of one topic,
-// from a subscription on: it has no hole and no double, and nothing comes after its end. The gateway keeps everything,
+// Random operations while messages are published and connections are cut. A run is all that one callback gets of one
+// topic, from a subscription on: it has no hole and no double, and nothing comes after its end. The gateway keeps everything,
 // so there is no gap either. A failure prints the seed; `1 SEED` runs it alone.
 
 import WebSocket from 'ws';
@@ -29,7 +29,7 @@ class World {
     this.next = random(seed);
     this.way = way;
     this.topics = numbers(1, TOPICS).map((n) => `random.${seed}.${n}`);
-    this.said = new Map(this.topics.map((topic) => [topic, []])); // what was published, by offset
+    this.said = new Map(this.topics.map((topic) => [topic, []])); // by offset
     this.runs = new Map(); // topic -> the run of its present callback
     this.last = new Map(); // topic -> the last position of which the model knows
     this.faults = [];
@@ -104,9 +104,11 @@ class World {
   }
 
   /** Leaves and follows again in one turn. */
-  change(topic) {
+  async change(topic) {
     const run = this.leave(topic);
     if (!run) return;
+    if (this.chance(0.3)) await null;
+    if (this.runs.has(topic)) return; // followed by another operation meanwhile
     this.runs.set(topic, run);
     this.follow(topic);
   }

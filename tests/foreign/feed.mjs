@@ -67,7 +67,7 @@ export async function relay(port) {
   return way;
 }
 
-/** A client, what came in, and a wait for what shall come. */
+/** A client, the messages and events that came, and waits for those that shall come. */
 export function follow(origin, transports, topics, options = {}, more = {}) {
   const client = new Fanwire(origin, { transports, WebSocket, retryMinMs: 20, retryMaxMs: 200, ...more });
   const it = { client, pushes: [], events: [] };
@@ -86,7 +86,8 @@ export function follow(origin, transports, topics, options = {}, more = {}) {
     while (!test()) await new Promise((done) => (wake = done));
   })(), what);
   it.wake = () => wake();
-  it.live = (transport) => it.until(() => client.state === 'live' && (transport ?? client.transport) === client.transport, `live on ${transport}`);
+  it.live = (transport) =>
+    it.until(() => client.state === 'live' && (transport ?? client.transport) === client.transport, `live on ${transport}`);
   it.of = (type) => it.events.filter((event) => event.type === type);
   it.data = () => it.pushes.map((push) => push.data);
   return it;
