@@ -109,8 +109,13 @@ export class Fanwire extends EventTarget {
     if (this.state === 'closed') throw closed();
     checkTopic(topic);
     const path = `topics/${topic.split('/').map(encodeURIComponent).join('/')}/history`;
-    const { epoch, messages } = JSON.parse(await this.#requests.text(this.#requests.target(path, { since, limit, order })));
-    return { epoch, messages: messages.map(({ o, d, b }) => ({ offset: o, data: payload(d, b) })) };
+    const text = await this.#requests.text(this.#requests.target(path, { since, limit, order }));
+    try {
+      const { epoch, messages } = JSON.parse(text);
+      return { epoch, messages: messages.map(({ o, d, b }) => ({ offset: o, data: payload(d, b) })) };
+    } catch (error) {
+      throw new FanwireError(UNEXPECTED, 'the answer is no history', { cause: error });
+    }
   }
 
   /** Changes `transports`, `bandwidth`, `token` and the other options; the topics move without a hole. */
@@ -235,7 +240,7 @@ class Topics {
     const lost = [];
     for (const [topic, stand] of said) {
       const cover = covers.get(topic);
-      if (!cover || cover.isPattern || stand.epoch === undefined || !this.isPlaced(cover)) continue;
+      if (!cover || cover.isPattern || stand.epoch === undefined || this.#places.get(topic) !== cover.place) continue;
       cover.epoch = stand.epoch;
       const before = cover.place.position;
       const start = startOf(stand, cover.options);
@@ -512,7 +517,8 @@ class SocketLink {
   #carrier;
   #socket = null;
   #covers = new Covers();
-  #alone = new WeakSet(); // places of topics that were refused together: each is asked for alone
+  #doubts = new WeakMap(); // places of topics that were refused together -> which part of them is asked for apart
+  #parts = 0;
   #replies = new Map(); // id -> {take, timer}
   #ids = 0;
   #underWay = 0;
@@ -614,7 +620,7 @@ class SocketLink {
       if (cover?.isBusy) continue;
       const place = this.#context.topics.place(wish.topic);
       // A topic that the gateway never took is not asked for together with those that it took.
-      const key = this.#alone.has(place) ? wish.topic : `${Boolean(cover)} ${place.isTaken} ${wish.key}`;
+      const key = `${this.#doubts.get(place) ?? 0} ${Boolean(cover)} ${place.isTaken} ${wish.key}`;
       batches.get(key)?.push(wish) ?? batches.set(key, [wish]);
     }
     for (const wishes of [...batches.values()].flatMap((it) => chunks(it))) this.#join(wishes);
@@ -660,17 +666,24 @@ class SocketLink {
       covers.forEach((cover, at) => {
         Object.assign(cover, { key: wishes[at].key, options: wishes[at].options, isJoined: true, isBusy: false });
         cover.place.isTaken = true;
+        this.#doubts.delete(cover.place);
       });
       if (!isAgain) topics.joined(Object.entries(reply.topics ?? {}), this.#covers, !this.#isLive);
     });
   }
 
-  /** An operation is all or nothing: which of its topics is at fault shows when each is asked for alone. */
+  /** An operation is all or nothing: its topics are asked for again in parts, until the one at fault is alone. */
   #refused(covers, error) {
     if (LATER.includes(error.code)) return this.fail(error);
     covers.forEach(({ topic }) => this.#covers.delete(topic));
     if (covers.length === 1) this.#context.topics.refuse(covers, error);
-    else covers.forEach(({ place }) => this.#alone.add(place));
+    else this.#split(covers);
+  }
+
+  #split(covers) {
+    const len = Math.ceil(covers.length / OPERATIONS_MAX);
+    covers.forEach(({ place }, at) => this.#doubts.set(place, this.#parts + 1 + Math.floor(at / len)));
+    this.#parts += OPERATIONS_MAX;
   }
 
   #operate(op, fields, take) {
@@ -679,7 +692,8 @@ class SocketLink {
       this.#underWay -= 1;
       if (this.#isStopped) return;
       take(reply);
-      this.sync();
+      // Comparing costs time for each topic: while many operations are under way, not after each of them.
+      if (this.#underWay <= OPERATIONS_MAX / 2) this.sync();
     });
   }
 

@@ -246,6 +246,69 @@ await judge.check('ws: a connection that ends before it answers leaves no topic 
   it.client.close();
   server.close();
 });
+await judge.check('stream: a topic that is left while it is joined, and followed again in this turn, gets its messages', async () => {
+  const server = await scripted({
+    request: (url, response) => {
+      const stands = { a: { epoch: 'e', offset: 2, recovered: false }, b: { epoch: 'e', offset: 4, recovered: true } };
+      joined(response, stands, { t: 'a', o: 2, d: 'return' }, { t: 'b', o: 5, d: 5 });
+    },
+  });
+  const it = follow(server.origin, ['stream'], [], {});
+  const take = (data) => {
+    it.pushes.push(data);
+    it.wake();
+  };
+  it.client.addEventListener('gap', () => it.client.unsubscribe('b'));
+  it.client.subscribe('a', { since: 'e-0' }, () => it.client.subscribe('b', take));
+  it.client.subscribe('b', { since: 'e-4' }, take);
+  await it.until(() => it.pushes.length >= 1, 'the message of `b`');
+  equal(it.data(), [5]);
+  it.client.close();
+  server.close();
+});
+await judge.check('ws: messages of an epoch that was left behind count for nothing in the next one', async () => {
+  // Two gateways behind one address: while the client moves to the second, the first still speaks.
+  const sockets = new Set();
+  let release;
+  const server = await scripted({
+    socket: (socket, { id, topics: [topic] = [] }) => {
+      if (!topic) return;
+      sockets.add(socket);
+      const isFirst = sockets.size === 1;
+      const stand = isFirst ? { epoch: 'e', offset: 100 } : { epoch: 'f', offset: 1, recovered: false };
+      const answer = [{ op: 'ok', id, topics: { [topic]: stand } }, { t: topic, o: stand.offset, d: stand.epoch }];
+      if (isFirst || topic === 'a') socket.tell(...answer);
+      else release = () => socket.tell(...answer, { t: 'a', o: 2, d: 'f' });
+    },
+  });
+  const it = follow(server.origin, ['ws'], ['a']);
+  it.client.subscribe('b', { last: true }, (push) => {
+    it.pushes.push(push);
+    it.wake();
+  });
+  await it.until(() => it.pushes.length === 2, 'the first epoch');
+  it.client.reconfigure({});
+  await it.until(() => it.data().at(-1) === 'f', 'the second epoch of `a`');
+  [...sockets][0].tell({ t: 'a', o: 101, d: 'late' }, { t: 'b', o: 101, d: 'mark' });
+  await it.until(() => it.data().at(-1) === 'mark', 'the first gateway to be heard');
+  release();
+  await it.until(() => it.pushes.filter(({ topic, data }) => topic === 'a' && data === 'f').length === 2, 'the next message of `a`');
+  equal(it.data().includes('late'), false, 'late');
+  it.client.close();
+  server.close();
+});
+await judge.check('ws: of thousands of topics the bad ones are refused alone', async () => {
+  const good = numbers(1, 2500).map((n) => `many.${n}`);
+  const bad = numbers(1, 30).map((n) => `many..${n}`);
+  const server = await gateway('127.0.0.1:0', '--topics-per-connection-max', '5000');
+  const it = follow(server.origin, ['ws'], [...good.slice(0, 1000), ...bad, ...good.slice(1000)]);
+  await it.live('ws');
+  equal(it.of('error').map(({ topics, message }) => topics?.[0] ?? message).sort(), bad.toSorted());
+  for (const topic of [good[0], good[999], good[2499]]) await publish(server.origin, topic, '1');
+  await it.until(() => it.pushes.length >= 3, 'their messages');
+  it.client.close();
+  await server.stop('SIGKILL');
+});
 for (const status of [400, 403]) {
   await judge.check(`stream: a topic that the gateway takes no longer (${status}) is left, and the others go on`, async () => {
     const [answers, asked] = [[], []];
