@@ -119,7 +119,7 @@ export class Fanwire extends EventTarget {
   subscribe(topics: string | string[], options: SubscribeOptions, onPush: (push: Push<any>) => void): void;
   /** Leaves topics and forgets their positions, unless they are followed again in the same turn of the event loop. */
   unsubscribe(topics: string | string[]): void;
-  /** Rejects with a `FanwireError`; one with the code `silent` or `disconnected` may have been published. */
+  /** Rejects with a `FanwireError`; after `silent`, `disconnected` and `closed` the message may have been published. */
   publish(topic: string, data: unknown, options?: { key?: string; messageId?: string }): Promise<Position>;
   history(
     topic: string,

@@ -564,14 +564,14 @@ class SocketLink {
     this.#endIfDone();
   }
 
-  /** Ends at once. */
-  close(error) {
+  /** Ends at once. Why it does is no answer to a publication: nobody knows whether it was taken. */
+  close({ code, message }) {
     this.#isStopped = true;
     const replies = [...this.#replies.values()];
     this.#replies.clear();
     for (const { take, timer } of replies) {
       clearTimeout(timer);
-      take({ op: 'err', code: error.code, message: error.message });
+      take({ op: 'err', code: code === 'closed' ? code : 'disconnected', message });
     }
     this.#endIfDone();
   }

@@ -415,6 +415,14 @@ await judge.check('ws: close() does not leave a WebSocket behind that waits for 
   equal(sockets.length, 2);
   server.close();
 });
+await judge.check('ws: a connection that fails tells of a publication that it was cut off, not that it was refused', async () => {
+  const server = await scripted({ socket: (socket, { op, id }) => (op === 'sub' ? socket.tell({ op: 'ok', id }) : socket.send('junk')) });
+  const it = follow(server.origin, ['ws'], ['a']);
+  await it.live('ws');
+  equal(await outcome(it.client.publish('a', 1)), 'disconnected');
+  it.client.close();
+  server.close();
+});
 await judge.check('ws: a publication that is not answered fails in time', async () => {
   const server = await scripted({ socket: (socket, { op, id }) => op === 'sub' && socket.tell({ op: 'ok', id }) });
   const it = follow(server.origin, ['ws'], ['a'], {}, { answerTimeoutMs: 50 });
