@@ -45,7 +45,7 @@ pub struct Running {
     reloader: Reloader,
     /// Removed with the gateway.
     _files: Vec<SocketFile>,
-    snapshots: Option<JoinHandle<()>>,
+    snapshots: Option<JoinHandle<bool>>,
     /// Of the snapshot's file; until the last one is written.
     _claim: Option<Claim>,
     /// What each shard ended with, in the order in which they ended.
@@ -175,7 +175,7 @@ impl Running {
     /// others with it: half a gateway would lose the topics that are at home there.
     ///
     /// # Errors
-    /// What a shard ended with, in one line.
+    /// What a shard ended with, or that the last snapshot could not be written, in one line.
     pub fn join(self) -> Result<(), String> {
         let mut outcome = Ok(());
         for _ in 0..self.shards.len() {
@@ -191,10 +191,12 @@ impl Running {
             }
         }
         // It ends when the shards have, with what they handed over written.
-        if self.snapshots.is_some_and(|snapshots| snapshots.join().is_err()) && outcome.is_ok() {
-            outcome = Err("the thread that writes snapshots ended by a panic".to_owned());
-        }
-        outcome
+        let written = self.snapshots.map(JoinHandle::join);
+        outcome.and(match written {
+            None | Some(Ok(true)) => Ok(()),
+            Some(Ok(false)) => Err("the last snapshot could not be written".to_owned()),
+            Some(Err(_)) => Err("the thread that writes snapshots ended by a panic".to_owned()),
+        })
     }
 }
 

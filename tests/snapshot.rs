@@ -4,8 +4,9 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use common::{Frame, Gateway, HANG, program};
@@ -243,6 +244,53 @@ fn a_gateway_that_could_write_no_snapshot_does_not_start() {
     let said = String::from_utf8(output.stderr).expect("text");
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     assert!(said.contains("cannot write the snapshot") && said.contains(file.to_str().expect("text")), "{said}");
+}
+
+/// What a gateway says that does not start with this snapshot.
+fn refusal(file: &Path) -> String {
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--snapshot"]).arg(file);
+    let output = command.output().expect("the gateway's binary starts");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    said
+}
+
+#[test]
+fn snapshots_and_locks_are_their_owners_alone() {
+    let folder = Folder::new("private");
+    let mut gateway = start(&folder, "1", "1h");
+    publish(&gateway, "t.a", 1..=3);
+    gateway.terminate();
+    assert!(gateway.wait().success());
+    for name in folder.names() {
+        let mode = fs::metadata(folder.0.join(&name)).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn neither_a_link_nor_a_fifo_is_taken_for_a_snapshot_or_a_lock() {
+    for suffix in ["", ".lock"] {
+        let folder = Folder::new(&format!("odd{suffix}"));
+        let place = PathBuf::from(format!("{}{suffix}", folder.file().display()));
+        symlink("/dev/null", &place).expect("a link can be made");
+        assert!(refusal(&folder.file()).contains("it is a symbolic link"), "{suffix}");
+        fs::remove_file(&place).expect("it is ours");
+        let made = Command::new("mkfifo").arg(&place).status().expect("mkfifo runs");
+        assert!(made.success());
+        assert!(refusal(&folder.file()).contains("it is not a regular file"), "{suffix}");
+    }
+}
+
+#[test]
+fn a_last_snapshot_that_could_not_be_written_ends_the_process_with_1() {
+    let folder = Folder::new("last");
+    let mut gateway = start(&folder, "2", "1h");
+    publish(&gateway, "t.a", 1..=3);
+    fs::remove_dir_all(&folder.0).expect("it is ours");
+    gateway.terminate();
+    assert_eq!(gateway.wait().code(), Some(1));
 }
 
 #[test]

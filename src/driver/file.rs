@@ -1,8 +1,13 @@
 //! Files that must be whole or not there: written aside and put in place by one rename. Blocking, for threads of their
 //! own and for the start of the program.
+//!
+//! They hold what was published, so that only their owner may read them (mode 0600). No symbolic link is followed and
+//! nothing but a regular file is opened: another user of the folder cannot redirect a write, and a FIFO would wait for
+//! its other end for ever.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::limits::{REFUSED_FILES_MAX, SNAPSHOT_READ_LEN};
@@ -23,7 +28,12 @@ impl AsideFile {
     /// What the kernel says.
     pub fn create(path: &Path) -> io::Result<Self> {
         let aside = with_suffix(path, ".tmp");
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&aside)?;
+        // One that an earlier process left has to go: it is made anew, so that it is nobody else's.
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = open_regular(OpenOptions::new().write(true).create_new(true), &aside)?;
         Ok(Self { path: path.to_owned(), aside, file, is_in_place: false })
     }
 
@@ -69,7 +79,9 @@ impl Claim {
     /// # Errors
     /// What the kernel says, [`io::ErrorKind::ResourceBusy`] if it is somebody else's.
     pub fn on(path: &Path) -> io::Result<Self> {
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(with_suffix(path, ".lock"))?;
+        let options = &mut OpenOptions::new();
+        let lock = open_regular(options.write(true).create(true).truncate(false), &with_suffix(path, ".lock"))?;
+        keep_private(&lock)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
@@ -87,7 +99,7 @@ pub fn read_portions<E: From<io::Error>>(
     path: &Path,
     mut take: impl FnMut(&[u8]) -> Result<usize, E>,
 ) -> Result<Option<usize>, E> {
-    let mut file = match File::open(path) {
+    let mut file = match open_regular(OpenOptions::new().read(true), path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -108,7 +120,8 @@ pub fn read_portions<E: From<io::Error>>(
 /// # Errors
 /// What the kernel says.
 pub fn overwrite_end(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let mut file = open_regular(OpenOptions::new().write(true), path)?;
+    keep_private(&file)?;
     file.seek(SeekFrom::End(-(bytes.len() as i64)))?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -123,7 +136,7 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
         let suffix = if number == 0 { ".refused".to_owned() } else { format!(".refused.{number}") };
         let aside = with_suffix(path, &suffix);
         // Makes the name, so that nothing that has it already is lost.
-        match OpenOptions::new().write(true).create_new(true).open(&aside) {
+        match open_regular(OpenOptions::new().write(true).create_new(true), &aside) {
             Ok(_) => return fs::rename(path, &aside).map(|()| aside),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -131,6 +144,31 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     }
     Err(io::Error::other(format!("{REFUSED_FILES_MAX} refused files stand beside it already")))
 }
+
+/// Opens a regular file, without following a link in the last part of its name, and without waiting for whatever else
+/// may stand there. A file that is made is its owner's alone.
+fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let opened = options.mode(PRIVATE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => io::Error::other("it is a symbolic link, which is not followed"),
+        // A FIFO that nobody reads, or a socket.
+        Some(libc::ENXIO) => io::Error::other(NOT_REGULAR),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other(NOT_REGULAR)) }
+}
+
+/// Takes the rights of others off a file that an earlier version made.
+fn keep_private(file: &File) -> io::Result<()> {
+    match file.metadata()?.permissions().mode() & 0o777 {
+        PRIVATE => Ok(()),
+        _ => file.set_permissions(Permissions::from_mode(PRIVATE)),
+    }
+}
+
+const NOT_REGULAR: &str = "it is not a regular file";
+/// The owner may read and write.
+const PRIVATE: u32 = 0o600;
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -185,6 +223,54 @@ mod tests {
         assert_eq!((folder.names(), fs::read(&path).expect("it is there")), (vec!["a".to_owned()], b"one".to_vec()));
         overwrite_end(&path, b"NE").expect("it is writable");
         assert_eq!(fs::read(&path).expect("it is there"), b"oNE");
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).expect("it is there").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn only_the_owner_may_read_what_is_written() {
+        let folder = Folder::new("private");
+        let path = folder.0.join("a");
+        // Left over by an earlier version, with the rights of its time.
+        for suffix in ["", ".tmp", ".lock"] {
+            let path = with_suffix(&path, suffix);
+            fs::write(&path, "old").expect("it is writable");
+            fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("it is ours");
+        }
+        let _claim = Claim::on(&path).expect("nobody has it");
+        assert_eq!(mode(&with_suffix(&path, ".lock")), 0o600);
+        overwrite_end(&path, b"new").expect("it is writable");
+        assert_eq!(mode(&path), 0o600);
+        let file = AsideFile::create(&path).expect("it can be made");
+        assert_eq!(mode(&with_suffix(&path, ".tmp")), 0o600);
+        file.put_in_place().expect("it goes to its place");
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn no_link_is_followed_and_nothing_but_a_regular_file_is_opened() {
+        let folder = Folder::new("links");
+        let (path, elsewhere) = (folder.0.join("a"), folder.0.join("elsewhere"));
+        let read = |path: &Path| read_portions(path, |bytes| Ok::<_, io::Error>(bytes.len())).map(|_| ());
+        for suffix in ["", ".tmp", ".lock"] {
+            fs::write(&elsewhere, "precious").expect("it is writable");
+            std::os::unix::fs::symlink(&elsewhere, with_suffix(&path, suffix)).expect("a link can be made");
+        }
+        assert!(Claim::on(&path).expect_err("it is a link").to_string().contains("symbolic link"));
+        assert!(overwrite_end(&path, b"x").is_err() && read(&path).is_err());
+        let mut file = AsideFile::create(&path).expect("the link goes, not what it names");
+        file.write(b"new").and_then(|()| file.put_in_place()).expect("it goes to its place");
+        assert_eq!(fs::read(&elsewhere).expect("it is there"), b"precious");
+        assert!(fs::symlink_metadata(&path).expect("it is there").is_file());
+        // A socket's file is what a FIFO is: nothing to read a snapshot from.
+        let socket = folder.0.join("s");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("the folder is ours");
+        for path in [&socket, &folder.0, Path::new("/dev/null")] {
+            let error = read(path).expect_err("no file");
+            assert_eq!(error.to_string(), NOT_REGULAR, "{}", path.display());
+        }
     }
 
     #[test]

@@ -116,6 +116,7 @@ pub(super) struct Writer {
     /// Snapshots asked for.
     count: u64,
     is_last_begun: bool,
+    is_last_written: bool,
     open: Option<Open>,
 }
 
@@ -130,17 +131,17 @@ struct Open {
 
 impl Writer {
     pub fn new(settings: SnapshotSettings, portions: Receiver<Portion>, drainer: Drainer, shards: usize) -> Self {
-        Self { settings, portions, drainer, shards, count: 0, is_last_begun: false, open: None }
+        Self { settings, portions, drainer, shards, count: 0, is_last_begun: false, is_last_written: false, open: None }
     }
 
-    /// Ends when every shard has.
-    pub fn run(mut self) {
+    /// Ends when every shard has; says whether the last snapshot, that of an orderly shutdown, was written.
+    pub fn run(mut self) -> bool {
         let interval = Duration::from_millis(self.settings.interval_ms);
         loop {
             match self.portions.recv_timeout(interval) {
                 Ok(portion) => self.take(portion),
                 Err(RecvTimeoutError::Timeout) => self.ask(),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.is_last_written,
             }
         }
     }
@@ -200,9 +201,13 @@ impl Writer {
 
     fn finish(&mut self, mut done: Open) {
         let mut bytes = Vec::new();
-        done.encoder.end(done.number == SnapshotNumber::Last, &mut bytes);
+        let is_last = done.number == SnapshotNumber::Last;
+        done.encoder.end(is_last, &mut bytes);
         match done.file.write(&bytes).and_then(|()| done.file.put_in_place()) {
-            Ok(()) => self.tell(true),
+            Ok(()) => {
+                self.is_last_written |= is_last;
+                self.tell(true);
+            }
             Err(error) => self.fail(&error),
         }
     }
