@@ -71,7 +71,7 @@ class Reader:
     def __init__(self, gateway, offers):
         self.socket = gateway.connect()
         self.socket.sendall(
-            b"GET /raw/px?last=0 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"GET /raw/px?last=0 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
             + (OFFER.encode() if offers else b"")
             + b"\r\n"
@@ -112,7 +112,7 @@ def measure(arguments, kind, readers, messages):
             poll.register(fd, select.EPOLLIN)
 
         def publish(message):
-            head = f"POST /publish/px HTTP/1.1\r\nHost: x\r\nContent-Length: {len(message)}\r\n\r\n"
+            head = f"POST /publish/px HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(message)}\r\n\r\n"
             publisher.sendall(head.encode() + message)
             answer = b""
             while not answer.endswith(b"}\n"):

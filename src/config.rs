@@ -24,14 +24,14 @@ pub use raw::{RawConfig, Source, Typed};
 use crate::command::{Compression, Mode, Target, parse_age, parse_rate};
 use crate::hub::{TopicRule, TopicSettings};
 use crate::limits::{
-    ALLOWED_ORIGINS_MAX, CONFIG_LEN_MAX, HISTORY_MAX, JOIN_EVERY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX,
-    TOPIC_RULES_MAX, TOPICS_PER_CONNECTION_BOUND,
+    CONFIG_LEN_MAX, HISTORY_MAX, JOIN_EVERY_MAX, Limits, MESSAGE_LEN_BOUND, SHARDS_MAX, TOPIC_RULES_MAX,
+    TOPICS_PER_CONNECTION_BOUND,
 };
 use crate::server::SnapshotSettings;
 use crate::shard::CompressionSettings;
-use crate::transport::http::{Origins, Page, is_origin};
+use crate::transport::http::{Access, Page, Role};
 use crate::wire::ws::extension::WINDOW_BITS_MIN;
-use raw::RawTopicRule;
+use raw::RawTable;
 
 /// What the gateway runs with, valid as a whole.
 #[derive(Clone, Debug)]
@@ -56,8 +56,8 @@ pub struct Config {
     pub topics: Vec<TopicRule>,
     /// What is compressed, and how.
     pub compression: CompressionSettings,
-    /// Whose pages may use the gateway from a browser.
-    pub origins: Origins,
+    /// What the clients of each listener may do, in the order of `listen`.
+    pub access: Vec<Access>,
     /// Where topics are written down, if they are.
     pub snapshot: Option<SnapshotSettings>,
     /// Pages of the program's own; only `demo` has any.
@@ -153,8 +153,14 @@ impl Config {
         let (driver, log) = (raw.one("driver", driver)?, raw.one("log", log_level)?);
         let tls = edge::tls(&mut raw)?;
         let listen = edge::listen(&mut raw, insecure, tls.is_some())?;
+        let topics = topics(&raw.topics)?;
+        let is_reserved = topics.iter().any(|rule| !rule.settings.publish);
+        if is_reserved && listen.iter().all(|listen| listen.role != Role::Publishers) {
+            let warning = "topics: nothing can be published where publish = false, without a listener for publishers";
+            raw.warnings.push(warning.to_owned());
+        }
         Ok(Self {
-            origins: origins(&mut raw, &listen)?,
+            access: edge::access(&mut raw, &listen)?,
             listen,
             tls,
             proxies: edge::proxies(&mut raw)?,
@@ -163,7 +169,7 @@ impl Config {
             insecure,
             log: log.unwrap_or_default(),
             limits: limits(&mut raw)?,
-            topics: topics(&raw.topics)?,
+            topics,
             compression: compression(&mut raw)?,
             snapshot: snapshot(&mut raw)?,
             pages: Vec::new(),
@@ -185,24 +191,6 @@ fn read_file(source: &Source, path: &Path) -> Result<String, ConfigError> {
             Err(ConfigError::new(source, format!("{} is longer than {CONFIG_LEN_MAX} bytes", path.display())))
         }
         Ok(_) => Ok(text),
-    }
-}
-
-/// Who listens for this machine alone takes pages of this machine alone, unless a list says otherwise.
-fn origins(raw: &mut RawConfig, listen: &[Listen]) -> Result<Origins, ConfigError> {
-    let Some(typed) = raw.take("allowed_origins") else {
-        // A file is behind a proxy, which may be there for the world.
-        let is_loopback =
-            |listen: &Listen| matches!(&listen.place, Place::Tcp(addr) if addr.ip().to_canonical().is_loopback());
-        return Ok(if listen.iter().all(is_loopback) { Origins::Local } else { Origins::Unchecked });
-    };
-    let refuse = |message: String| Err(ConfigError::new(&typed.source, message));
-    if typed.words.len() > ALLOWED_ORIGINS_MAX {
-        return refuse(format!("there are more than {ALLOWED_ORIGINS_MAX} allowed_origins"));
-    }
-    match typed.words.iter().find(|word| *word != "*" && !is_origin(word)) {
-        Some(word) => refuse(format!("\"{word}\" is not an origin, such as \"https://example.com\", or \"*\" for all")),
-        None => Ok(Origins::Listed(typed.words.iter().map(|word| word.as_str().into()).collect())),
     }
 }
 
@@ -320,20 +308,21 @@ fn limits(raw: &mut RawConfig) -> Result<Limits, ConfigError> {
     Ok(limits)
 }
 
-fn topics(rules: &[RawTopicRule]) -> Result<Vec<TopicRule>, ConfigError> {
+fn topics(rules: &[RawTable]) -> Result<Vec<TopicRule>, ConfigError> {
     if let Some(rule) = rules.get(TOPIC_RULES_MAX) {
         return Err(ConfigError::new(&rule.source, format!("there are more than {TOPIC_RULES_MAX} topic rules")));
     }
     rules.iter().map(topic_rule).collect()
 }
 
-fn topic_rule(raw: &RawTopicRule) -> Result<TopicRule, ConfigError> {
+fn topic_rule(raw: &RawTable) -> Result<TopicRule, ConfigError> {
     let (mut pattern, mut settings) = (None, TopicSettings::default());
     for (key, typed) in &raw.fields {
         let word = typed.word();
         let set = match *key {
             "match" => Target::parse(word).map(|target| pattern = Some(target)).map_err(|error| error.to_string()),
             "last" => value::boolean(word).map(|value| settings.last = value),
+            "publish" => value::boolean(word).map(|value| settings.publish = value),
             "mode" => topic_mode(word).map(|value| settings.mode = value),
             "max_rate" => match word.parse().map(parse_rate) {
                 Ok(Ok(rate)) => {

@@ -381,6 +381,9 @@ pub const CONFIG_LEN_MAX: u64 = 1024 * 1024;
 /// Origins in `allowed_origins`: each is compared with that of a request.
 pub const ALLOWED_ORIGINS_MAX: usize = 256;
 
+/// Names in `server_names`: each is compared with that of a request.
+pub const SERVER_NAMES_MAX: usize = 256;
+
 /// `[[topics]]` rules in a configuration: each is looked at when a topic comes to be.
 pub const TOPIC_RULES_MAX: usize = 1024;
 

@@ -215,7 +215,7 @@ fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>) -> 
         },
         compression: config.compression,
         pages: config.pages.clone().into(),
-        origins: Arc::new(config.origins.clone()),
+        access: config.access.clone().into(),
         hash_key: (rng.u64(..), rng.u64(..)),
         seed: rng.u64(..),
         admission: Admission::new(config.limits.connections_max, config.limits.connections_per_ip_max),

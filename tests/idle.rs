@@ -36,7 +36,7 @@ fn a_broadcast_reaches_ten_thousand_idle_readers_complete_and_in_order() {
         assert!(heard == expected, "reader {index} hears something else");
     }
     let mut bystander = gateway.connect();
-    bystander.write("GET /topics/idle HTTP/1.1\r\nHost: x\r\n\r\n");
+    bystander.write("GET /topics/idle HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let response = bystander.read_response(true);
     assert!(response.text().contains(&format!("\"offset\":{},\"readers\":{connections},", MESSAGES + 1)));
 }
@@ -93,7 +93,7 @@ fn warm_up(gateway: &Gateway) {
 fn expect_one_hears(gateway: &Gateway, streams: &mut [TcpStream], n: usize) {
     let mut publisher = gateway.connect();
     let target = private(n);
-    publisher.write(format!("POST /publish/{target} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n0007"));
+    publisher.write(format!("POST /publish/{target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n0007"));
     publisher.expect_http_status(200);
     let mut heard = vec![0; frame(7).len()];
     streams[n].read_exact(&mut heard).expect("it is said");
@@ -140,7 +140,7 @@ fn expect_gauge(gateway: &Gateway, name: &str, expected: usize) {
     let asked_from = std::time::Instant::now();
     loop {
         let mut socket = gateway.connect();
-        socket.write("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        socket.write("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let response = socket.read_response(true);
         let lines = response.text().lines().filter(|line| line.starts_with(&format!("{name}{{")));
         let sum: usize = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum();
@@ -179,7 +179,7 @@ fn join(gateway: &Gateway) -> TcpStream {
 fn publish(gateway: &Gateway, message: usize) {
     let mut socket = gateway.connect();
     let body = format!("{message:04}");
-    socket.write(format!("POST /publish/idle HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n{body}"));
+    socket.write(format!("POST /publish/idle HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n{body}"));
     socket.expect_http_status(200);
 }
 

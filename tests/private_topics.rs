@@ -92,7 +92,7 @@ impl Gateway {
         let conns = self.cores[0].0.adopted()[before..].to_vec();
         for (&conn, path) in conns.iter().zip(paths) {
             let handshake = format!(
-                "GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             );
             self.cores[0].0.receive(conn, handshake.as_bytes());

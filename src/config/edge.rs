@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::raw::{RawConfig, Source, Typed};
+use super::raw::{RawConfig, RawTable, Source, Typed};
 use super::{ConfigError, value};
-use crate::limits::{LISTENERS_MAX, PROXIES_MAX, TLS_CERTIFICATES_MAX};
+use crate::limits::{ALLOWED_ORIGINS_MAX, LISTENERS_MAX, PROXIES_MAX, SERVER_NAMES_MAX, TLS_CERTIFICATES_MAX};
+use crate::transport::http::{Access, Hosts, Origins, Role, is_origin, is_server_name};
 use crate::transport::tls::ClientAuth;
 use crate::wire::proxy::Trusted;
 
@@ -17,6 +18,15 @@ pub struct Listen {
     pub place: Place,
     /// Whether it speaks TLS.
     pub is_tls: bool,
+    /// What it is for.
+    pub role: Role,
+}
+
+impl Listen {
+    /// Whether only this machine reaches it, by an address that a browser knows: a file is behind a proxy.
+    pub(super) fn is_loopback(&self) -> bool {
+        matches!(&self.place, Place::Tcp(addr) if addr.ip().to_canonical().is_loopback())
+    }
 }
 
 /// An address or a file.
@@ -56,35 +66,133 @@ pub struct Proxies {
 }
 
 pub(super) fn listen(raw: &mut RawConfig, insecure: bool, has_tls: bool) -> Result<Vec<Listen>, ConfigError> {
-    let typed =
-        raw.take("listen").unwrap_or_else(|| Typed { words: vec![LISTEN_DEFAULT.to_owned()], source: Source::Default });
-    let mut all: Vec<Listen> = Vec::new();
+    let typed = match raw.take("listen") {
+        Some(typed) => typed,
+        None if raw.listeners.is_empty() => Typed { words: vec![LISTEN_DEFAULT.to_owned()], source: Source::Default },
+        None => Typed { words: Vec::new(), source: Source::Default },
+    };
+    let mut wanted = Vec::new();
     for word in &typed.words {
         let listen = listener(word, has_tls).map_err(|message| ConfigError::new(&typed.source, message))?;
+        wanted.push((listen, &typed.source));
+    }
+    for table in &raw.listeners {
+        wanted.push((table_listener(table, has_tls)?, &table.source));
+    }
+    if wanted.is_empty() {
+        return Err(ConfigError::new(&typed.source, "listen needs an address, such as \"127.0.0.1:8080\""));
+    }
+    let mut all: Vec<Listen> = Vec::new();
+    for (listen, source) in wanted {
+        let fail = |message: String| Err(ConfigError::new(source, message));
+        if all.len() == LISTENERS_MAX {
+            return fail(format!("there are more than {LISTENERS_MAX} addresses to listen on"));
+        }
         if let Place::Tcp(addr) = listen.place
-            && !insecure
-            && !addr.ip().to_canonical().is_loopback()
+            && !(insecure || listen.is_loopback())
+            && listen.role.may_publish()
         {
-            let message = format!(
+            return fail(format!(
                 "{addr} is not a loopback address, and this version has no credentials for publishing: whoever \
-                 reaches it could publish; add --insecure if that is meant"
-            );
-            return Err(ConfigError::new(&typed.source, message));
+                 reaches it could publish; add --insecure if that is meant, or give it the role \"readers\" in \
+                 [[listeners]]"
+            ));
         }
         let is_any_port = matches!(listen.place, Place::Tcp(addr) if addr.port() == 0);
         if !is_any_port && all.iter().any(|other| other.place == listen.place) {
-            let place = word.trim_start_matches("http://").trim_start_matches("https://");
-            return Err(ConfigError::new(&typed.source, format!("{place} is there twice")));
+            let place = listen.to_string();
+            let place = place.trim_start_matches("http://").trim_start_matches("https://");
+            return fail(format!("{place} is there twice"));
         }
         all.push(listen);
     }
-    if all.is_empty() {
-        return Err(ConfigError::new(&typed.source, "listen needs an address, such as \"127.0.0.1:8080\""));
-    }
-    if all.len() > LISTENERS_MAX {
-        return Err(ConfigError::new(&typed.source, format!("listen has more than {LISTENERS_MAX} addresses")));
-    }
     Ok(all)
+}
+
+/// One of `[[listeners]]`: an `address` as in `listen`, its `role`, and whether it speaks `tls`.
+fn table_listener(table: &RawTable, has_tls: bool) -> Result<Listen, ConfigError> {
+    let (mut address, mut role, mut is_tls) = (None, Role::All, None);
+    for (key, typed) in &table.fields {
+        let set = match *key {
+            "address" => {
+                address = Some(typed);
+                Ok(())
+            }
+            "role" => listener_role(typed.word()).map(|word| role = word),
+            _ => value::boolean(typed.word()).map(|word| is_tls = Some(word)),
+        };
+        set.map_err(|message| ConfigError::new(&typed.source, format!("listeners: {key} {message}")))?;
+    }
+    let Some(address) = address else {
+        return Err(ConfigError::new(&table.source, "listeners: a listener needs address, such as 127.0.0.1:8080"));
+    };
+    let word = address.word();
+    let fail = |message: &str| Err(ConfigError::new(&address.source, format!("listeners: {message}")));
+    let has_scheme = ["http://", "https://", "unix:"].iter().any(|scheme| word.starts_with(scheme));
+    let word = match is_tls {
+        Some(_) if has_scheme => return fail("tls stands with an address alone, or a scheme before it says the same"),
+        Some(true) => format!("https://{word}"),
+        Some(false) => format!("http://{word}"),
+        None => word.to_owned(),
+    };
+    let listen = listener(&word, has_tls).map_err(|message| ConfigError::new(&address.source, message))?;
+    Ok(Listen { role, ..listen })
+}
+
+fn listener_role(word: &str) -> Result<Role, String> {
+    match word {
+        "all" => Ok(Role::All),
+        "readers" => Ok(Role::Readers),
+        "publishers" => Ok(Role::Publishers),
+        _ => Err(format!("is \"readers\", \"publishers\" or \"all\", not \"{word}\"")),
+    }
+}
+
+/// What the clients of each listener may do. One for this machine alone takes pages of this machine alone, unless a list
+/// says otherwise, and answers to the names of this machine and to those that are listed.
+pub(super) fn access(raw: &mut RawConfig, listen: &[Listen]) -> Result<Vec<Access>, ConfigError> {
+    let origins = match raw.take("allowed_origins") {
+        Some(typed) => Some(words(&typed, "allowed_origins", ALLOWED_ORIGINS_MAX, |word| {
+            let is_origin = word == "*" || is_origin(word);
+            is_origin.then_some(()).ok_or("is not an origin, such as \"https://example.com\", or \"*\" for all")
+        })?),
+        None => None,
+    };
+    let names = match raw.take("server_names") {
+        Some(typed) => words(&typed, "server_names", SERVER_NAMES_MAX, |word| {
+            is_server_name(word).then_some(()).ok_or("is not a name, such as \"push.example.com\", or \"*\" for all")
+        })?,
+        None => Vec::new(),
+    };
+    let of = |listen: &Listen| Access {
+        role: listen.role,
+        hosts: Hosts { is_loopback: listen.is_loopback(), names: names.clone() },
+        origins: match &origins {
+            Some(list) => Origins::Listed(list.clone().into()),
+            None if listen.is_loopback() => Origins::Local,
+            None => Origins::Unchecked,
+        },
+    };
+    Ok(listen.iter().map(of).collect())
+}
+
+/// The words of a list, each checked.
+fn words(
+    typed: &Typed,
+    key: &str,
+    count_max: usize,
+    check: impl Fn(&str) -> Result<(), &'static str>,
+) -> Result<Vec<Box<str>>, ConfigError> {
+    let fail = |message: String| Err(ConfigError::new(&typed.source, message));
+    if typed.words.len() > count_max {
+        return fail(format!("there are more than {count_max} {key}"));
+    }
+    for word in &typed.words {
+        if let Err(message) = check(word) {
+            return fail(format!("\"{word}\" {message}"));
+        }
+    }
+    Ok(typed.words.iter().map(|word| word.as_str().into()).collect())
 }
 
 /// `ADDR:PORT` speaks TLS where there are certificates; `http://` and `https://` say which; `unix:/path` is a file.
@@ -93,7 +201,7 @@ fn listener(word: &str, has_tls: bool) -> Result<Listen, String> {
         if path.is_empty() {
             return Err("unix: needs a path, such as unix:/run/fanwire.sock".to_owned());
         }
-        return Ok(Listen { place: Place::Unix(path.into()), is_tls: false });
+        return Ok(Listen { place: Place::Unix(path.into()), is_tls: false, role: Role::All });
     }
     let (addr, is_tls) = match (word.strip_prefix("http://"), word.strip_prefix("https://")) {
         (Some(addr), _) => (addr.trim_end_matches('/'), false),
@@ -103,7 +211,7 @@ fn listener(word: &str, has_tls: bool) -> Result<Listen, String> {
     if is_tls && !has_tls {
         return Err(format!("{word} needs a certificate: set tls.cert and tls.key"));
     }
-    Ok(Listen { place: Place::Tcp(value::address(addr)?), is_tls })
+    Ok(Listen { place: Place::Tcp(value::address(addr)?), is_tls, role: Role::All })
 }
 
 pub(super) fn tls(raw: &mut RawConfig) -> Result<Option<TlsFiles>, ConfigError> {

@@ -14,6 +14,14 @@ pub struct ConfigFlags {
     /// Where to listen; again for more addresses [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Vec<String>,
+    /// A listener that is not for all, such as "0.0.0.0:8080 role=readers" (or publishers; tls=yes or no); again for
+    /// more, beside --listen
+    #[arg(long, value_name = "LISTENER")]
+    pub listeners: Vec<String>,
+    /// A name that the gateway answers to, * for all; again for more [default: where it listens on loopback those of this
+    /// machine, elsewhere all]
+    #[arg(long, value_name = "NAME")]
+    pub server_names: Vec<String>,
     /// Certificates and proxies
     #[command(flatten)]
     pub edge: EdgeFlags,
@@ -165,9 +173,13 @@ impl ConfigFlags {
             let words = self.listen.iter().flat_map(|value| value.split(',')).map(str::to_owned).collect();
             raw.put("listen", Typed { words, source: Source::Flag("--listen") });
         }
-        if !self.allowed_origins.is_empty() {
-            let words = self.allowed_origins.iter().flat_map(|value| raw::words("allowed_origins", value)).collect();
-            raw.put("allowed_origins", Typed { words, source: Source::Flag("--allowed-origins") });
+        let lists = [
+            ("allowed_origins", "--allowed-origins", &self.allowed_origins),
+            ("server_names", "--server-names", &self.server_names),
+        ];
+        for (key, flag, values) in lists.into_iter().filter(|(.., values)| !values.is_empty()) {
+            let words = values.iter().flat_map(|value| raw::words(key, value)).collect();
+            raw.put(key, Typed { words, source: Source::Flag(flag) });
         }
         for (key, flag, values) in self.edge.all() {
             if !values.is_empty() {
@@ -180,7 +192,11 @@ impl ConfigFlags {
                 raw.put(key, Typed { words: vec![value.clone()], source: Source::Flag(flag) });
             }
         }
-        raw.topics = raw::topic_words(self.topics.iter().map(String::as_str), &Source::Flag("--topics"))?;
+        let tables = |values: &[String], keys, flag| {
+            raw::table_words(values.iter().map(String::as_str), keys, &Source::Flag(flag))
+        };
+        raw.topics = tables(&self.topics, raw::TOPIC_KEYS, "--topics")?;
+        raw.listeners = tables(&self.listeners, raw::LISTENER_KEYS, "--listeners")?;
         Ok(raw)
     }
 

@@ -54,9 +54,9 @@ impl Typed {
     }
 }
 
-/// One topic rule as it was typed.
+/// One table of a list of tables, `[[topics]]` or `[[listeners]]`, as it was typed.
 #[derive(Clone, Debug)]
-pub(super) struct RawTopicRule {
+pub(super) struct RawTable {
     pub(super) fields: Vec<(&'static str, Typed)>,
     pub(super) source: Source,
 }
@@ -65,15 +65,17 @@ pub(super) struct RawTopicRule {
 #[derive(Clone, Debug, Default)]
 pub struct RawConfig {
     values: BTreeMap<&'static str, Typed>,
-    pub(super) topics: Vec<RawTopicRule>,
+    pub(super) topics: Vec<RawTable>,
+    pub(super) listeners: Vec<RawTable>,
     /// What a later version will have, and where it was asked for.
     pub(super) not_yet: Vec<(String, Source)>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Keys outside of `[limits]` and `[auth]`; `topics` is a list of tables.
-const KEYS: [&str; 13] = [
+/// Keys outside of `[limits]` and `[auth]`; `topics` and `listeners` are lists of tables.
+const KEYS: [&str; 14] = [
     "listen",
+    "server_names",
     "shards",
     "driver",
     "insecure",
@@ -91,16 +93,29 @@ const KEYS: [&str; 13] = [
 /// Keys of `[auth]`.
 const AUTH_KEYS: [&str; 1] = ["allowed_origins"];
 
-/// Keys of a topic rule.
-const TOPIC_KEYS: [&str; 9] =
-    ["match", "last", "mode", "max_rate", "max_age", "history", "history_ttl", "history_len_max", "compression"];
+/// Keys of a topic rule; the first is the one that a list of words begins with.
+pub(super) const TOPIC_KEYS: &[&str] = &[
+    "match",
+    "last",
+    "mode",
+    "max_rate",
+    "max_age",
+    "history",
+    "history_ttl",
+    "history_len_max",
+    "compression",
+    "publish",
+];
+
+/// Keys of a listener; the first is the one that a list of words begins with.
+pub(super) const LISTENER_KEYS: &[&str] = &["address", "role", "tls"];
 
 /// Keys of `[tls]` and `[proxy]`, by the name that they have outside of the file.
 const SECTION_KEYS: [&str; 7] =
     ["tls_cert", "tls_key", "tls_client_ca", "tls_client_auth", "tls_certificates", "proxy_trusted", "proxy_protocol"];
 
 /// Keys that are lists: in the environment and in flags with commas between.
-const LISTS: [&str; 4] = ["listen", "allowed_origins", "tls_certificates", "proxy_trusted"];
+const LISTS: [&str; 5] = ["listen", "server_names", "allowed_origins", "tls_certificates", "proxy_trusted"];
 
 /// Sections that a later version will have.
 const LATER: [&str; 1] = ["auth"];
@@ -129,7 +144,9 @@ impl RawConfig {
             let key = key.to_ascii_lowercase();
             let source = Source::Environment(name.clone());
             if key == "topics" {
-                raw.topics = topic_words([value.as_str()], &source)?;
+                raw.topics = table_words([value.as_str()], TOPIC_KEYS, &source)?;
+            } else if key == "listeners" {
+                raw.listeners = table_words([value.as_str()], LISTENER_KEYS, &source)?;
             } else if let Some(key) = known(&key) {
                 raw.values.insert(key, Typed { words: words(key, value), source });
             } else if LATER.iter().any(|section| key.starts_with(&format!("{section}_"))) {
@@ -146,6 +163,9 @@ impl RawConfig {
         self.values.extend(upper.values);
         if !upper.topics.is_empty() {
             self.topics = upper.topics;
+        }
+        if !upper.listeners.is_empty() {
+            self.listeners = upper.listeners;
         }
         self.not_yet.extend(upper.not_yet);
         self.warnings.extend(upper.warnings);
@@ -191,31 +211,28 @@ fn known_limit(key: &str) -> Option<&'static str> {
     LIMITS.iter().map(|row| row.key).find(|known| *known == key)
 }
 
-/// Reads topic rules as they stand in a flag or variable: words, where `key=value` belongs to the rule that began
-/// before it and any other word begins one with its pattern.
-pub(super) fn topic_words<'a>(
+/// Reads tables as they stand in a flag or variable: words, where `key=value` belongs to the table that began before it
+/// and any other word begins one with its first key, the pattern of a rule or the address of a listener.
+pub(super) fn table_words<'a>(
     values: impl IntoIterator<Item = &'a str>,
+    keys: &[&'static str],
     source: &Source,
-) -> Result<Vec<RawTopicRule>, ConfigError> {
-    let mut rules: Vec<RawTopicRule> = Vec::new();
-    let typed = |word: &str| Typed { words: vec![word.to_owned()], source: source.clone() };
+) -> Result<Vec<RawTable>, ConfigError> {
+    let mut tables: Vec<RawTable> = Vec::new();
     for word in values.into_iter().flat_map(str::split_whitespace) {
         let field = word.split_once('=');
-        let field = field.and_then(|(name, value)| TOPIC_KEYS.into_iter().find(|key| *key == name).map(|k| (k, value)));
-        match field {
-            Some(("match", value)) => rules.push(new_rule(typed(value), source)),
-            Some((key, value)) => match rules.last_mut() {
-                Some(rule) => rule.fields.push((key, typed(value))),
-                None => return Err(ConfigError::new(source, format!("a pattern comes before {word}"))),
-            },
-            None => rules.push(new_rule(typed(word), source)),
+        let field = field.and_then(|(name, value)| keys.iter().find(|key| **key == name).map(|key| (*key, value)));
+        let (key, value) = field.unwrap_or((keys[0], word));
+        if key == keys[0] {
+            tables.push(RawTable { fields: Vec::new(), source: source.clone() });
         }
+        let Some(table) = tables.last_mut() else {
+            let first = if keys[0] == "match" { "a pattern" } else { "an address" };
+            return Err(ConfigError::new(source, format!("{first} comes before {word}")));
+        };
+        table.fields.push((key, Typed { words: vec![value.to_owned()], source: source.clone() }));
     }
-    Ok(rules)
-}
-
-fn new_rule(pattern: Typed, source: &Source) -> RawTopicRule {
-    RawTopicRule { fields: vec![("match", pattern)], source: source.clone() }
+    Ok(tables)
 }
 
 struct FileReader<'a> {
@@ -265,8 +282,9 @@ impl FileReader<'_> {
                 }
             }
             ("topics", DeValue::Array(rules)) => {
-                raw.topics = rules.iter().map(|rule| self.topic_rule(rule)).collect::<Result<_, _>>()?;
+                raw.topics = self.tables(rules, "topics", TOPIC_KEYS)?;
             }
+            ("listeners", DeValue::Array(tables)) => raw.listeners = self.tables(tables, "listeners", LISTENER_KEYS)?,
             ("tls" | "proxy", DeValue::Table(table)) => {
                 for (key, value) in table {
                     let full = format!("{name}_{}", key.get_ref());
@@ -284,11 +302,13 @@ impl FileReader<'_> {
             }
             ("tls" | "proxy", _) => return Err(ConfigError::new(&source, format!("{name} is a table: [{name}]"))),
             ("limits", _) => return Err(ConfigError::new(&source, "limits is a table: [limits]")),
-            ("topics", _) => return Err(ConfigError::new(&source, "topics is a list of tables: [[topics]]")),
+            ("topics" | "listeners", _) => {
+                return Err(ConfigError::new(&source, format!("{name} is a list of tables: [[{name}]]")));
+            }
             _ if LATER.contains(&name) => raw.not_yet.push((format!("[{name}]"), source)),
             _ => {
                 let Some(known) = KEYS.into_iter().find(|known| *known == name) else {
-                    let names = format!("{}, topics, limits, tls, proxy", KEYS.join(", "));
+                    let names = format!("{}, topics, listeners, limits, tls, proxy", KEYS.join(", "));
                     return Err(self.unknown(name, "the file", &names, key.span()));
                 };
                 raw.values.insert(known, self.typed(known, value)?);
@@ -297,19 +317,28 @@ impl FileReader<'_> {
         Ok(())
     }
 
-    fn topic_rule(&self, rule: &Spanned<DeValue<'_>>) -> Result<RawTopicRule, ConfigError> {
-        let source = self.at(rule.span());
-        let DeValue::Table(table) = rule.get_ref() else {
-            return Err(ConfigError::new(&source, "topics is a list of tables: [[topics]]"));
-        };
-        let mut fields = Vec::with_capacity(table.len());
-        for (key, value) in table {
-            let Some(known) = TOPIC_KEYS.into_iter().find(|known| *known == key.get_ref()) else {
-                return Err(self.unknown(key.get_ref(), "[[topics]]", &TOPIC_KEYS.join(", "), key.span()));
+    /// `[[topics]]` or `[[listeners]]`.
+    fn tables(
+        &self,
+        tables: &[Spanned<DeValue<'_>>],
+        name: &str,
+        keys: &[&'static str],
+    ) -> Result<Vec<RawTable>, ConfigError> {
+        let table = |table: &Spanned<DeValue<'_>>| {
+            let source = self.at(table.span());
+            let DeValue::Table(table) = table.get_ref() else {
+                return Err(ConfigError::new(&source, format!("{name} is a list of tables: [[{name}]]")));
             };
-            fields.push((known, self.typed(known, value)?));
-        }
-        Ok(RawTopicRule { fields, source })
+            let mut fields = Vec::with_capacity(table.len());
+            for (key, value) in table {
+                let Some(known) = keys.iter().find(|known| **known == key.get_ref()) else {
+                    return Err(self.unknown(key.get_ref(), &format!("[[{name}]]"), &keys.join(", "), key.span()));
+                };
+                fields.push((*known, self.typed(known, value)?));
+            }
+            Ok(RawTable { fields, source })
+        };
+        tables.iter().map(table).collect()
     }
 
     fn typed(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Typed, ConfigError> {

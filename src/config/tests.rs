@@ -3,6 +3,7 @@
 use clap::{Args, FromArgMatches};
 
 use super::*;
+use crate::transport::http::{Origins, Role};
 use crate::transport::tls::ClientAuth;
 
 /// Loads a file's text, an environment and flags as the program would.
@@ -38,7 +39,7 @@ fn a_driver_is_chosen_in_the_file_the_environment_and_by_flag() {
 fn nothing_typed_gives_the_documented_defaults() {
     let config = good("", &[], &[]);
     let place = Place::Tcp("127.0.0.1:8080".parse().expect("an address"));
-    assert_eq!(config.listen, [Listen { place, is_tls: false }]);
+    assert_eq!(config.listen, [Listen { place, is_tls: false, role: Role::All }]);
     assert_eq!((config.tls, config.proxies), (None, Proxies::default()));
     assert_eq!(config.shards, 3);
     assert_eq!(config.driver, DriverChoice::Auto);
@@ -103,7 +104,10 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
     let edge = flags.iter().filter(|flag| flag.starts_with("tls-") || flag.starts_with("proxy-")).count();
     assert_eq!(
         flags.len(),
-        plain.len() + LIMITS.len() + edge + ["config", "listen", "allowed-origins", "topics"].len(),
+        plain.len()
+            + LIMITS.len()
+            + edge
+            + ["config", "listen", "listeners", "server-names", "allowed-origins", "topics"].len(),
         "{flags:?}"
     );
 }
@@ -145,12 +149,15 @@ fn addresses_come_as_a_list_a_string_or_several_flags() {
 fn allowed_origins_are_a_list_and_default_to_what_reaches_the_gateway() {
     let list = |origins: &[&str]| Origins::Listed(origins.iter().map(|origin| Box::from(*origin)).collect());
     let file = "[auth]\nallowed_origins = [\"https://a.b\", \"null\"]";
-    assert_eq!(good(file, &[], &[]).origins, list(&["https://a.b", "null"]));
-    assert_eq!(good(file, &[("FANWIRE_ALLOWED_ORIGINS", "http://c, *")], &[]).origins, list(&["http://c", "*"]));
-    assert_eq!(good(file, &[], &["--allowed-origins", "http://d:1"]).origins, list(&["http://d:1"]));
-    assert_eq!(good("[auth]\nallowed_origins = []", &[], &[]).origins, list(&[]));
-    assert_eq!(good("listen = [\"[::1]:1\", \"127.9.9.9:1\"]", &[], &[]).origins, Origins::Local);
-    assert_eq!(good("listen = \"0.0.0.0:1\"\ninsecure = true", &[], &[]).origins, Origins::Unchecked);
+    assert_eq!(good(file, &[], &[]).access[0].origins, list(&["https://a.b", "null"]));
+    assert_eq!(
+        good(file, &[("FANWIRE_ALLOWED_ORIGINS", "http://c, *")], &[]).access[0].origins,
+        list(&["http://c", "*"])
+    );
+    assert_eq!(good(file, &[], &["--allowed-origins", "http://d:1"]).access[0].origins, list(&["http://d:1"]));
+    assert_eq!(good("[auth]\nallowed_origins = []", &[], &[]).access[0].origins, list(&[]));
+    assert_eq!(good("listen = [\"[::1]:1\", \"127.9.9.9:1\"]", &[], &[]).access[0].origins, Origins::Local);
+    assert_eq!(good("listen = \"0.0.0.0:1\"\ninsecure = true", &[], &[]).access[0].origins, Origins::Unchecked);
 }
 
 #[test]
@@ -228,7 +235,7 @@ fn a_foreign_variable_is_a_warning_and_an_empty_one_is_not_there() {
 fn every_mistake_in_a_file_is_one_line_with_its_place() {
     let cases = [
         ("shards = ", "f.toml:1: "),
-        ("\n\nshard = 2", "f.toml:3: unknown key \"shard\"; the file has listen, shards, driver, "),
+        ("\n\nshard = 2", "f.toml:3: unknown key \"shard\"; the file has listen, server_names, shards, driver, "),
         ("[limits]\nconnection_max = 1", "f.toml:2: unknown key \"connection_max\"; [limits] has connections_max, "),
         ("[[topics]]\nmatch = \"a\"\nlasst = 1", "f.toml:3: unknown key \"lasst\"; [[topics]] has match, "),
         ("shards = 0", "f.toml:1: shards is a number from 1 to 128, not \"0\""),
@@ -329,4 +336,64 @@ fn a_file_that_cannot_be_read_names_who_asked_for_it() {
     let environment = [("FANWIRE_CONFIG".to_owned(), "/nonexistent/g.toml".to_owned())];
     let error = Config::load(&ConfigFlags::default(), environment, 1).expect_err("nor this").to_string();
     assert!(error.starts_with("FANWIRE_CONFIG: cannot read /nonexistent/g.toml: "), "{error}");
+}
+
+#[test]
+fn listeners_have_roles_beside_the_addresses_for_all() {
+    let roles = |config: Config| {
+        let listen = config.listen.iter().map(|listen| (listen.to_string(), listen.role));
+        listen.collect::<Vec<_>>()
+    };
+    let of = |addr: &str, role| (addr.to_owned(), role);
+    let file = "[[listeners]]\naddress = \"0.0.0.0:1\"\nrole = \"readers\"\n\
+                [[listeners]]\naddress = \"unix:/run/f.sock\"\nrole = \"publishers\"\n";
+    let expected = [of("http://0.0.0.0:1", Role::Readers), of("unix:/run/f.sock", Role::Publishers)];
+    assert_eq!(roles(good(file, &[], &[])), expected);
+    let with_listen = format!("listen = \"127.0.0.1:2\"\n{file}");
+    assert_eq!(roles(good(&with_listen, &[], &[]))[0], of("http://127.0.0.1:2", Role::All));
+    let words = "0.0.0.0:1 role=readers unix:/run/f.sock role=publishers";
+    assert_eq!(roles(good("", &[("FANWIRE_LISTENERS", words)], &[])), expected);
+    let flags = ["--listeners", "0.0.0.0:1 role=readers", "--listeners", "unix:/run/f.sock role=publishers"];
+    assert_eq!(roles(good("", &[], &flags)), expected);
+    let tls = "[tls]\ncert = \"c\"\nkey = \"k\"\n[[listeners]]\naddress = \"127.0.0.1:1\"\n";
+    assert_eq!(roles(good(tls, &[], &[])), [of("https://127.0.0.1:1", Role::All)]);
+    assert_eq!(roles(good(&format!("{tls}tls = false\n"), &[], &[])), [of("http://127.0.0.1:1", Role::All)]);
+    for (file, message) in [
+        ("[[listeners]]\nrole = \"all\"", "f.toml:1: listeners: a listener needs address, such as 127.0.0.1:8080"),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:1\"\nrole = \"reader\"",
+            "f.toml:3: listeners: role is \"readers\", \"publishers\" or \"all\", not \"reader\"",
+        ),
+        ("[[listeners]]\naddress = \"127.0.0.1:1\"\ntls = true", "f.toml:2: https://127.0.0.1:1 needs a certificate"),
+        ("[[listeners]]\naddress = \"unix:/a\"\ntls = true", "f.toml:2: listeners: tls stands with an address alone"),
+        ("[[listeners]]\nport = 1", "f.toml:2: unknown key \"port\"; [[listeners]] has address, role, tls"),
+        ("listeners = 1", "f.toml:1: listeners is a list of tables: [[listeners]]"),
+        ("[[listeners]]\naddress = \"0.0.0.0:1\"\nrole = \"publishers\"", "0.0.0.0:1 is not a loopback address"),
+        ("listen = \"127.0.0.1:1\"\n[[listeners]]\naddress = \"127.0.0.1:1\"", "f.toml:2: 127.0.0.1:1 is there twice"),
+        ("server_names = [\"a.b:80\"]", "f.toml:1: \"a.b:80\" is not a name, such as \"push.example.com\""),
+    ] {
+        let error = load(file, &[], &[]).expect_err(file);
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn each_listener_answers_to_its_own_names_and_pages() {
+    let config = good("listen = [\"127.0.0.1:1\", \"0.0.0.0:2\", \"unix:/a\"]\ninsecure = true", &[], &[]);
+    let local: Vec<_> = config.access.iter().map(|access| access.hosts.is_loopback).collect();
+    assert_eq!(local, [true, false, false]);
+    let origins: Vec<_> = config.access.into_iter().map(|access| access.origins).collect();
+    assert_eq!(origins, [Origins::Local, Origins::Unchecked, Origins::Unchecked]);
+    let names = |config: Config| config.access[0].hosts.names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(good("server_names = [\"push.example\", \"a\"]", &[], &[])), ["push.example", "a"]);
+    assert_eq!(names(good("", &[("FANWIRE_SERVER_NAMES", "b,c")], &["--server-names", "d"])), ["d"]);
+}
+
+#[test]
+fn topics_that_nobody_could_publish_to_are_a_warning() {
+    let rule = "[[topics]]\nmatch = \"px.>\"\npublish = false\n";
+    let config = good(rule, &[], &[]);
+    assert!(!config.topics[0].settings.publish && config.warnings.len() == 1, "{:?}", config.warnings);
+    let with_listener = format!("{rule}[[listeners]]\naddress = \"127.0.0.1:1\"\nrole = \"publishers\"\n");
+    assert!(good(&with_listener, &[], &[]).warnings.is_empty());
 }

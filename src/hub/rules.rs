@@ -29,6 +29,8 @@ pub struct TopicSettings {
     pub history_ttl_ms: u64,
     /// Payload bytes kept of one topic's history; the oldest go first.
     pub history_len_max: u64,
+    /// Whether clients may publish to it on any listener that is not for readers; else only on one for publishers.
+    pub publish: bool,
     /// How it is compressed; `None` for what holds everywhere.
     pub compression: Option<Compression>,
 }
@@ -43,6 +45,7 @@ impl Default for TopicSettings {
             history: 0,
             history_ttl_ms: 0,
             history_len_max: HISTORY_LEN_MAX,
+            publish: true,
             compression: None,
         }
     }
@@ -70,6 +73,12 @@ impl TopicRules {
     #[must_use]
     pub fn has_rates(&self) -> bool {
         self.0.iter().any(|rule| rule.settings.max_rate.is_some())
+    }
+
+    /// Whether any rule keeps clients from publishing.
+    #[must_use]
+    pub fn has_reserved(&self) -> bool {
+        self.0.iter().any(|rule| !rule.settings.publish)
     }
 
     /// The most that any topic may be compressed, where `default` is what holds without a rule.

@@ -50,7 +50,7 @@ impl Doors {
                 (listeners, wanted.place.clone())
             }
         };
-        self.addrs.push(Listen { place, is_tls: wanted.is_tls });
+        self.addrs.push(Listen { place, ..wanted.clone() });
         for (shard, listener) in self.by_shard.iter_mut().zip(listeners) {
             shard.push(listener);
         }

@@ -40,7 +40,7 @@ use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::ShardMetrics;
 use crate::time::{MonoTime, Wheel};
-use crate::transport::http::{Origins, Page};
+use crate::transport::http::{Access, Page};
 use crate::wire::json::Scratch;
 use crate::wire::ws::{Decoder, Inbox};
 use delivery::compression::Compressor;
@@ -78,8 +78,8 @@ pub struct Settings {
     pub compression: CompressionSettings,
     /// Pages served beside the endpoints.
     pub pages: Arc<[Page]>,
-    /// Whose pages may use the endpoints from a browser.
-    pub origins: Arc<Origins>,
+    /// By listener: what its clients may do. One that is not named has no bounds.
+    pub access: Arc<[Access]>,
     /// The key of every hash of a topic name, the same in all shards.
     pub hash_key: (u64, u64),
     /// Where this shard's random numbers start: jitter, epochs.

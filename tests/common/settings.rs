@@ -20,7 +20,7 @@ pub fn settings(shards: usize, limits: &Limits) -> Vec<Settings> {
         edge: EdgeSettings::default(),
         compression: CompressionSettings::default(),
         pages: Arc::default(),
-        origins: Arc::default(),
+        access: Arc::default(),
         hash_key: HASH_KEY,
         seed: 3,
         admission: admission.clone(),

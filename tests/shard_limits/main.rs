@@ -13,6 +13,7 @@ mod pages;
 mod polls;
 mod presence;
 mod requests;
+mod roles;
 mod snapshots;
 mod streams;
 mod subscriptions;

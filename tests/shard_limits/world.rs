@@ -10,7 +10,7 @@ use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Request};
 use fanwire::metrics::ShardMetrics;
 use fanwire::shard::{Census, CompressionSettings, EdgeSettings, Settings, Shard, turn};
-use fanwire::transport::http::Origins;
+use fanwire::transport::http::{Access, Origins};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 /// The shards, stepped in order.
@@ -31,17 +31,29 @@ impl World {
 
     /// One with rules for topics.
     pub fn with_rules(shards: usize, outbound_len_max: usize, limits: Limits, rules: TopicRules) -> Self {
-        Self::with(shards, outbound_len_max, limits, rules, Origins::default(), EdgeSettings::default())
+        Self::with(shards, outbound_len_max, limits, rules, &Access::OPEN, EdgeSettings::default())
     }
 
     /// One that looks at the origins of pages.
     pub fn with_origins(shards: usize, outbound_len_max: usize, limits: Limits, origins: Origins) -> Self {
-        Self::with(shards, outbound_len_max, limits, TopicRules::default(), origins, EdgeSettings::default())
+        let access = Access { origins, ..Access::OPEN };
+        Self::with_access(shards, outbound_len_max, limits, TopicRules::default(), &access)
+    }
+
+    /// One whose listener is not for everything.
+    pub fn with_access(
+        shards: usize,
+        outbound_len_max: usize,
+        limits: Limits,
+        rules: TopicRules,
+        access: &Access,
+    ) -> Self {
+        Self::with(shards, outbound_len_max, limits, rules, access, EdgeSettings::default())
     }
 
     /// One with something before HTTP.
     pub fn with_edge(shards: usize, outbound_len_max: usize, limits: Limits, edge: EdgeSettings) -> Self {
-        Self::with(shards, outbound_len_max, limits, TopicRules::default(), Origins::default(), edge)
+        Self::with(shards, outbound_len_max, limits, TopicRules::default(), &Access::OPEN, edge)
     }
 
     fn with(
@@ -49,10 +61,10 @@ impl World {
         outbound_len_max: usize,
         limits: Limits,
         rules: TopicRules,
-        origins: Origins,
+        access: &Access,
         edge: EdgeSettings,
     ) -> Self {
-        let (rules, origins) = (Arc::new(rules), Arc::new(origins));
+        let (rules, access): (_, Arc<[Access]>) = (Arc::new(rules), [access.clone()].into());
         let faults = Faults { outbound_len_max, inbound_len_max: 1 << 20, ..Faults::NONE };
         let net = SimNet::new(1, shards, faults);
         let (mailboxes, control) = Mailbox::mesh(shards);
@@ -66,7 +78,7 @@ impl World {
             edge: edge.clone(),
             compression: CompressionSettings::default(),
             pages: Arc::default(),
-            origins: Arc::clone(&origins),
+            access: Arc::clone(&access),
             hash_key,
             seed: 3,
             admission: admission.clone(),

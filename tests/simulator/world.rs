@@ -154,7 +154,7 @@ impl World {
             edge: tls.settings(),
             compression,
             pages: Arc::default(),
-            origins: Arc::default(),
+            access: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
             admission: Admission::new(limits.connections_max, 0),

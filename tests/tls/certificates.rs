@@ -60,7 +60,7 @@ fn clients_have_to_show_who_they_are_where_that_is_required() {
 fn assert_refused(socket: &mut Socket) {
     use std::io::{Read, Write};
     let wire = socket.wire();
-    let _ = wire.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let _ = wire.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let mut heard = Vec::new();
     assert!(wire.read_to_end(&mut heard).is_err(), "no answer wanted, got {}", String::from_utf8_lossy(&heard));
 }

@@ -8,7 +8,8 @@ use crate::{World, assert_echo};
 #[test]
 fn http_on_a_tls_port_is_told_so() {
     let world = World::new(&[]);
-    for request in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST /publish/a HTTP/1.1\r\nHost: x\r\n\r\n"] {
+    for request in ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST /publish/a HTTP/1.1\r\nHost: localhost\r\n\r\n"]
+    {
         let mut socket = Socket::connect(world.tls_address());
         let response = socket.write(request).expect_http_status(400);
         assert!(response.text().contains("this port speaks TLS: use https:// or wss://"), "{}", response.text());

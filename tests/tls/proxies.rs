@@ -37,7 +37,7 @@ fn clients_behind_a_proxy_are_counted_by_their_own_address() {
     upgrade("9.9.9.9, 203.0.113.2", 429).expect_end();
     // The proxy's own requests are counted for nobody.
     for _ in 0..3 {
-        gateway.connect().write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").expect_http_status(200);
+        gateway.connect().write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect_http_status(200);
     }
     first.expect_close_of_ours();
     let mut again = gateway.connect();
@@ -107,7 +107,7 @@ fn a_header_is_wanted_of_proxies_and_of_nobody_else() {
         socket.write(octets);
         socket.expect_end();
     };
-    refused(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    refused(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     refused(b"PROXY TCP4 nobody 192.0.2.1 4711 443\r\n");
     refused(&[b'P', b'R', b'O', b'X', b'Y', b' '].into_iter().chain([b'x'; 200]).collect::<Vec<u8>>());
     refused(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff");
@@ -146,7 +146,10 @@ fn a_socket_file_serves_all_shards_and_goes_with_the_gateway() {
     refused.write(forwarded("/raw/file", "203.0.113.7")).expect_http_status(429);
     let body = "z".repeat(900_000);
     let mut publisher = Socket::over(Wire::unix(Path::new(&path)));
-    publisher.write(format!("POST /publish/file HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    publisher.write(format!(
+        "POST /publish/file HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
     publisher.expect_http_status(200);
     for reader in &mut readers {
         reader.expect_text(&body);

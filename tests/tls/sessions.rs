@@ -123,7 +123,8 @@ fn a_reader_that_wakes_up_late_is_told_what_the_others_were() {
     let mut publisher = world.connect();
     let body = "y".repeat(500_000);
     for number in 0..40 {
-        let request = format!("POST /publish/late HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len() + 2);
+        let request =
+            format!("POST /publish/late HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len() + 2);
         publisher.write(format!("{request}{number:02}{body}")).expect_http_status(200);
     }
     for number in 0..40 {

@@ -10,11 +10,10 @@ use super::replay::{self, Feed, Pace, Table, Template};
 use super::server_url::Server;
 use super::{End, publisher, serve};
 use crate::command::Target;
-use crate::config::ConfigFlags;
-use crate::config::Place;
+use crate::config::{ConfigFlags, Place};
 use crate::driver::Pacer;
 use crate::hub::{TopicRule, TopicSettings};
-use crate::transport::http::Page;
+use crate::transport::http::{Page, Role};
 
 /// Run the gateway with real stock prices and a page to watch them on
 ///
@@ -67,14 +66,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     config.topics.push(prices_rule());
     let (signals, running) = serve::start(&config)?;
     // The page's prices come in by HTTP, from this process.
-    let plain = running.addrs().iter().find_map(|listen| match &listen.place {
-        Place::Tcp(addr) if !listen.is_tls => Some(reachable(*addr)),
-        _ => None,
-    });
-    let Some(addr) = plain else {
-        return Err(End::Usage("the demo needs an address without TLS: add --listen http://127.0.0.1:0".to_owned()));
+    let plain = |is_fit: fn(Role) -> bool| {
+        let mut fit = running.addrs().iter().filter(|listen| is_fit(listen.role) && !listen.is_tls);
+        fit.find_map(|listen| if let Place::Tcp(addr) = &listen.place { Some(reachable(*addr)) } else { None })
     };
-    replay_aside(addr, arguments.speed).map_err(|error| End::Failed(format!("cannot start a thread: {error}")))?;
+    let (Some(publisher), Some(addr)) = (plain(Role::may_publish), plain(Role::may_read)) else {
+        let message = "the demo needs an address without TLS to publish and to read: add --listen http://127.0.0.1:0";
+        return Err(End::Usage(message.to_owned()));
+    };
+    replay_aside(publisher, arguments.speed).map_err(|error| End::Failed(format!("cannot start a thread: {error}")))?;
     output::line(&format!("open http://{addr}/ in a browser; Ctrl-C ends the demo"))?;
     output::line("ready")?;
     Ok(signals.run_until_end(running))

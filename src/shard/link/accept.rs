@@ -36,7 +36,9 @@ impl Shard {
         if let Some(ip) = ip.filter(|_| is_admitted) {
             self.note_address(id, ip);
         }
-        self.conns[id.index].set(flag, true);
+        let conn = &mut self.conns[id.index];
+        conn.set(flag, true);
+        conn.listener = listener;
         self.enter_edge(id, is_proxy, listener);
         self.ops.push(Op::Adopt { conn: id, socket });
         self.set_timer(id, Timer::Head);

@@ -24,6 +24,8 @@ pub(in crate::shard) struct Conn {
     /// Why the connection ends, once it does.
     pub end: Option<CloseReason>,
     flags: u16,
+    /// The listener that it came in on.
+    pub listener: u8,
     pub target_count: u16,
     /// The last sign of life, in ticks.
     pub active_tick: u32,
@@ -161,6 +163,7 @@ impl Conn {
             timer: Timer::Head,
             end: None,
             flags: 0,
+            listener: 0,
             target_count: 0,
             active_tick: tick(now),
             deadline_tick: 0,

@@ -2,11 +2,12 @@
 
 use super::conn::{Flag, Session, Slot, tick};
 use crate::close::CloseReason;
-use crate::command::{Command, ConnId, ErrorCode, OperationId, Outbound, Refusal};
+use crate::command::{Command, ConnId, ErrorCode, OperationId, Outbound, Refusal, Subscribe};
 use crate::dialect::{Dialect, json, raw};
 use crate::limits::REPLY_BACKLOG_LEN_MAX;
 use crate::shard::Shard;
 use crate::shard::session::tickets::Ticket;
+use crate::transport::http::NO_READING;
 use crate::transport::websocket;
 use crate::wire::ws::{Decoder, Item};
 
@@ -116,7 +117,13 @@ impl Shard {
     }
 
     fn apply(&mut self, id: ConnId, command: Command<'_>) {
+        let may_read = self.role_of(self.conns[id.index].listener).may_read();
         match command {
+            Command::Subscribe(Subscribe { id: operation, .. }) | Command::History { id: operation, .. }
+                if !may_read =>
+            {
+                self.refuse(id, operation.as_ref(), Refusal::new(ErrorCode::Forbidden, NO_READING));
+            }
             Command::Subscribe(subscribe) => self.subscribe(id, subscribe),
             Command::Unsubscribe { id: operation, targets } => {
                 self.unsubscribe(id, &targets);

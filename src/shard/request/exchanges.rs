@@ -15,7 +15,7 @@ use crate::shard::delivery::encoded::Encoding;
 use crate::shard::link::conn::{Flag, Session, Slot, Timer};
 use crate::shard::session::tickets::Ticket;
 use crate::transport::http::{
-    CONTINUE, Exchange, Next, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
+    Access, CONTINUE, Exchange, Next, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
     encode_switching_protocols, error_body,
 };
 use crate::wire::json::escape_into;
@@ -73,7 +73,8 @@ impl Shard {
                 break;
             }
             let message_len_max = self.settings.limits.message_len_max as usize;
-            let site = Site { pages: &self.settings.pages, origins: &self.settings.origins };
+            let access = self.settings.access.get(usize::from(conn.listener)).unwrap_or(OPEN);
+            let site = Site { pages: &self.settings.pages, access };
             match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
                 Next::Continue => self.reply(id, |_, out| out.extend_from_slice(CONTINUE)),
@@ -439,6 +440,8 @@ fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
     out.extend_from_slice(bytes.as_bytes());
 }
 
+/// Of a listener that the settings do not name.
+const OPEN: &Access = &Access::OPEN;
 const TEXT: &str = "text/plain; charset=utf-8";
 pub(in crate::shard) const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";

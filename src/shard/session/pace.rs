@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::lag::{self, Full, LaneKey, Terms};
 use super::subscription::TargetId;
 use crate::buf::Segment;
-use crate::command::{ConnId, Mode, Origin, Outbound, Policy, Publication, Target};
+use crate::command::{ConnId, Mode, Origin, Outbound, Policy, Publication, Target, TopicName};
 use crate::hub::{TopicId, TopicSettings};
 use crate::limits::{BANDWIDTH_SLICES, LAG_DRAIN_LEN};
 use crate::shard::Shard;
@@ -82,9 +82,17 @@ impl Shard {
         let name = self.hub.text(topic);
         match &self.last_rule {
             Some((last, settings)) if last.as_str() == name => *settings,
+            _ => self.rule_of(&self.hub.name(topic)),
+        }
+    }
+
+    /// The same by its name.
+    pub(in crate::shard) fn rule_of(&mut self, topic: &TopicName) -> TopicSettings {
+        match &self.last_rule {
+            Some((last, settings)) if last == topic => *settings,
             _ => {
-                let settings = self.settings.rules.find(name);
-                self.last_rule = Some((self.hub.name(topic), settings));
+                let settings = self.settings.rules.find(topic.as_str());
+                self.last_rule = Some((topic.clone(), settings));
                 settings
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::tickets::Ticket;
+use crate::close::CloseReason;
 use crate::command::{
     ConnId, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, OperationId, Origin, Outbound,
     Position, Publish, Refusal, Taken, TopicName, TopicState,
@@ -11,6 +12,7 @@ use crate::hub::Outcome;
 use crate::mailbox::{Answer, Request};
 use crate::shard::Shard;
 use crate::shard::link::conn::Flag;
+use crate::transport::http::{NO_PUBLISHING, Role};
 
 impl Shard {
     /// A topic's name, the one that this shard keeps if it knows the topic.
@@ -27,6 +29,9 @@ impl Shard {
         message: Message,
         ticket: impl FnOnce(&mut Self) -> Option<u32>,
     ) -> Option<Result<Taken, Refusal>> {
+        if let Err(refusal) = self.may_publish(topic, message.origin) {
+            return Some(Err(refusal));
+        }
         let home = self.hub.home_of(topic.as_str());
         if home == self.settings.shard {
             return Some(self.publish_here(topic, message));
@@ -34,6 +39,24 @@ impl Shard {
         let ticket = ticket(self);
         self.outgoing.requests.push((home, Request::Publish { topic: topic.clone(), message, ticket }));
         None
+    }
+
+    /// Whether a connection may publish to a topic, by the listener that it came in on and by the topic's rule. Every
+    /// endpoint that publishes asks here.
+    fn may_publish(&mut self, topic: &TopicName, origin: Option<Origin>) -> Result<(), Refusal> {
+        let Some(conn) = origin.and_then(|origin| self.conns.get(origin.conn)) else { return Ok(()) };
+        match self.role_of(conn.listener) {
+            Role::Readers => Err(Refusal::new(ErrorCode::Forbidden, NO_PUBLISHING)),
+            Role::All if self.settings.rules.has_reserved() && !self.rule_of(topic).publish => {
+                Err(Refusal::new(ErrorCode::Forbidden, "this topic is not published to from here: publish = false"))
+            }
+            Role::All | Role::Publishers => Ok(()),
+        }
+    }
+
+    /// What a listener is for.
+    pub(in crate::shard) fn role_of(&self, listener: u8) -> Role {
+        self.settings.access.get(usize::from(listener)).map_or(Role::All, |access| access.role)
     }
 
     /// Numbers a publication whose home is here, and sends it to every shard with readers.
@@ -70,11 +93,15 @@ impl Shard {
         }
     }
 
-    /// A message of a raw connection: nobody is told what became of it.
+    /// A message of a raw connection: nobody is told what became of it, but one that may not publish is closed.
     pub(in crate::shard) fn publish_raw(&mut self, conn: ConnId, publish: &Publish<'_>) {
         if let Some(topic) = self.topic_name(publish.topic) {
             let message = publish.message(Origin { shard: self.settings.shard, conn });
-            let _ = self.publish(&topic, message, |_| None);
+            if let Some(Err(Refusal { code: ErrorCode::Forbidden, message, .. })) =
+                self.publish(&topic, message, |_| None)
+            {
+                self.close(conn, CloseReason::Forbidden, message);
+            }
         }
     }
 

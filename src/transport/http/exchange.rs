@@ -1,6 +1,6 @@
 //! Requests as they come in on one connection: heads, bodies, pipelining, the upgrade.
 
-use super::origin::Origins;
+use super::access::Access;
 use super::route::{Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX, REFUSED_BODY_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
@@ -76,8 +76,8 @@ pub struct Upgrade {
 pub struct Site<'a> {
     /// Pages beside the endpoints.
     pub pages: &'a [Page],
-    /// Whose pages may use the endpoints.
-    pub origins: &'a Origins,
+    /// What the listener lets its clients do.
+    pub access: &'a Access,
 }
 
 /// What the bytes so far amount to.
@@ -166,12 +166,13 @@ impl Exchange {
             self.looked_at = self.buffer.len();
             return Ok(Next::Incomplete);
         };
-        let route = match Route::find(&head, site.pages) {
+        let found = Route::find(&head, site.pages);
+        let found = found.and_then(|route| site.access.judge(&head, &route).map(|()| route));
+        let route = match found {
             Err(error) if may_go_on(&head) => Route::Refused(error),
             found => found?,
         };
-        let origin =
-            if route.is_open() { None } else { site.origins.judge(&head, matches!(route, Route::Upgrade(_)))? };
+        let origin = if route.is_open() { None } else { site.access.origins.judge(&head)? };
         if let Route::Upgrade(route) = route {
             let upgrade = accept(&head, route, protocol)?;
             let rest = self.buffer.split_off(head_len);

@@ -1,11 +1,13 @@
 //! HTTP/1.1: requests in, responses out, and the upgrade to WebSocket. [RFC 9112]
 
+mod access;
 mod exchange;
 mod follow;
 mod origin;
 mod respond;
 mod route;
 
+pub use access::{Access, Hosts, NO_PUBLISHING, NO_READING, Role, is_server_name};
 pub use exchange::{Exchange, Next, Request, Site, Upgrade};
 pub use follow::{Door, Follow};
 pub use origin::{Origins, is_origin};

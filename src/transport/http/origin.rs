@@ -13,8 +13,7 @@ pub enum Origins {
     /// All of them; those of other addresses cannot read answers over HTTP, since nothing tells the browser that they may.
     #[default]
     Unchecked,
-    /// Over HTTP those that this machine serves: for a gateway that only this machine reaches. Over WebSocket all, as long
-    /// as nobody says which: clients that are no browsers say any origin, and files none.
+    /// Those that this machine serves: for a gateway that only this machine reaches.
     Local,
     /// These; `*` stands for all.
     Listed(Box<[Box<str>]>),
@@ -25,12 +24,11 @@ impl Origins {
     ///
     /// # Errors
     /// 403 for a page that may not.
-    pub fn judge(&self, head: &RequestHead<'_>, is_upgrade: bool) -> Result<Option<Box<str>>, RouteError> {
+    pub fn judge(&self, head: &RequestHead<'_>) -> Result<Option<Box<str>>, RouteError> {
         let Some(origin) = head.header("origin") else { return Ok(None) };
         let is_allowed = is_same(origin, head.authority())
             || match self {
                 Self::Unchecked => return Ok(None),
-                Self::Local if is_upgrade => return Ok(None),
                 Self::Local => is_local(origin),
                 Self::Listed(list) => list.iter().any(|one| **one == *"*" || one.eq_ignore_ascii_case(origin)),
             };
@@ -92,7 +90,7 @@ mod tests {
     fn check(origins: &Origins, host: &str, origin: &str, expected: Option<bool>) {
         let text = format!("GET /ws HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n\r\n");
         let (head, _) = parse_head(text.as_bytes()).expect(&text).expect(&text);
-        let judged = match origins.judge(&head, false) {
+        let judged = match origins.judge(&head) {
             Ok(Some(allowed)) => Some(allowed.as_ref() == origin),
             Ok(None) => None,
             Err(_) => Some(false),
@@ -114,7 +112,7 @@ mod tests {
                 check(&origins, host, origin, Some(true));
             }
             assert_eq!(
-                origins.judge(&parse_head(b"GET / HTTP/1.0\r\n\r\n").expect("a head").expect("whole").0, false),
+                origins.judge(&parse_head(b"GET / HTTP/1.0\r\n\r\n").expect("a head").expect("whole").0),
                 Ok(None)
             );
         }
