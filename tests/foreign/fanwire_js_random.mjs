@@ -111,6 +111,7 @@ class World {
     if (this.runs.has(topic)) return; // followed by another operation meanwhile
     this.runs.set(topic, run);
     this.follow(topic);
+    this.wake();
   }
 
   act(number) {
@@ -148,7 +149,7 @@ class World {
       this.say(topic, 'last');
     }
     await Promise.all(this.speaking.values());
-    const isOver = () => this.topics.every((topic) => this.runs.get(topic).at === this.said.get(topic).length - 1);
+    const isOver = () => this.topics.every((topic) => this.runs.get(topic)?.at === this.said.get(topic).length - 1);
     while (!isOver() && this.faults.length === 0) await new Promise((done) => (this.wake = done));
     this.client.close();
     for (const said of this.said.values()) equal(said.slice(1).includes(undefined), false, 'offsets that nothing has');
