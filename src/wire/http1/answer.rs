@@ -190,9 +190,9 @@ mod tests {
     use super::*;
 
     /// Status, body, whether it is complete, whether the connection stays open, and the bytes that are left.
-    type Read = (u16, String, bool, bool, usize);
+    type Read<Body> = (u16, Body, bool, bool, usize);
 
-    fn read(bytes: &[u8], piece_len: usize, len_max: usize) -> Result<Option<Read>, BadAnswer> {
+    fn read(bytes: &[u8], piece_len: usize, len_max: usize) -> Result<Option<Read<String>>, BadAnswer> {
         // Every part of a head is incomplete, or wrong in the same way as all of it.
         let whole = parse_answer_head(bytes);
         for len in 0..bytes.len().min(2_000) {
@@ -218,10 +218,12 @@ mod tests {
         Ok(Some((head.status(), out, body.is_complete(), head.stays_open(), bytes.len() - taken)))
     }
 
-    fn check(answer: &str, expected: Result<Option<(u16, &str, bool, bool, usize)>, BadAnswer>) {
+    fn check(answer: &str, expected: Result<Option<Read<&str>>, BadAnswer>) {
         let answer = format!("HTTP/1.1 {answer}");
-        let expected = expected.map(|it| it.map(|(status, body, ..)| (status, body.to_owned())).zip(it));
-        let expected = expected.map(|it| it.map(|((status, body), rest)| (status, body, rest.2, rest.3, rest.4)));
+        let owned = |(status, body, is_complete, stays_open, left): Read<&str>| {
+            (status, body.to_owned(), is_complete, stays_open, left)
+        };
+        let expected = expected.map(|read| read.map(owned));
         for piece_len in [1, 2, 3, answer.len()] {
             assert_eq!(read(answer.as_bytes(), piece_len, 64), expected, "{answer:.60} by {piece_len}");
         }
