@@ -7,14 +7,15 @@ use mio::Token;
 
 use super::conn::{Conn, Kind, Phase, Who};
 use super::round::own_cpu;
-use super::{INTEREST, Worker, commands, doors, socket};
+use super::{INTEREST, Worker, commands, socket};
 use crate::clock::{Clock, NANOS_PER_MILLI};
 use crate::latency::Latencies;
 use crate::measure::process::Cpu;
 use crate::pace::Pacer;
-use crate::plan::{Door, Fill, Publish, Server, Template, WorkerPlan};
+use crate::plan::{Fill, Publish, Server, Template, Transport, WorkerPlan};
 use crate::protocol::{Connected, Event, share_of};
 use crate::wire::handshake;
+use crate::wire::http::encode_get;
 
 /// Who is still to be connected, and who is on the way.
 #[derive(Debug)]
@@ -247,10 +248,10 @@ impl Worker {
             _ => &self.plan.dialogue.path,
         };
         conn.phase = Phase::Upgrading;
-        if self.door_of(who.kind) != Door::WebSocket {
+        if self.transport_of(who.kind) != Transport::WebSocket {
             let path = path.to_text(&Fill { n: who.number, topic: &self.topic_of(who), payload: b"" });
             let host = self.server_of(who).map_or("", |server| &server.host);
-            let request = doors::request(host, &path);
+            let request = encode_get(host, &path);
             return self.send(key, request.as_bytes());
         }
         let Some(conn) = self.conns.get(key) else { return };

@@ -1,18 +1,18 @@
 //! What some connections have between their socket and their messages: TLS, and compression.
 
 use super::Worker;
-use super::conn::Phase;
-use super::receive::MESSAGE_LEN_MAX;
+use super::conn::{MESSAGE_LEN_MAX, Phase};
 use crate::wire::deflate::{Agreed, BadMessage, Inflater, Mark, Marks};
+use crate::wire::http::Answers;
 use crate::wire::tls::Session;
 
 /// What lies between the socket and the messages of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
-    pub(super) tls: Option<Session>,
+    pub(super) tls: Option<Box<Session>>,
     pub(super) deflate: Option<Deflate>,
-    /// What of a response over HTTP is not whole yet.
-    pub(super) unread: Vec<u8>,
+    /// Of a reader over HTTP.
+    pub(super) answers: Answers,
 }
 
 /// Messages that come compressed.
@@ -68,7 +68,7 @@ impl Worker {
         let session = self.server_of(who).and_then(|server| Session::new(config, &server.host));
         match (session, self.conns.get_mut(key)) {
             (Some(session), Some(conn)) => {
-                conn.layers.get_or_insert_default().tls = Some(session);
+                conn.layers.get_or_insert_default().tls = Some(Box::new(session));
                 self.send(key, &[]);
             }
             _ => self.lose(key, "bad_server_name"),

@@ -1,18 +1,18 @@
 //! One worker process: an event loop over its connections, told by its parent what to do.
 //!
-//! `dial` opens connections, `layers` stand between sockets and frames, `receive` reads, `publish` sends what a round asks for, `round` counts. What this
+//! `dial` opens connections, `layers` stand between sockets and frames, `receive` reads frames, `transports` HTTP, `publish` sends what a round asks for, `round` counts. What this
 //! room must never know: what a scenario is made of, and what a report says.
 //! Tests: the counting beside the code; the rest from outside, in `tests/`.
 
 mod commands;
 mod conn;
 mod dial;
-mod doors;
 mod layers;
 mod publish;
 mod receive;
 mod round;
 mod socket;
+mod transports;
 
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, AsRawFd};

@@ -130,7 +130,13 @@ impl Worker {
             return Some(round.window.map_or(0, |window| window.deadline_ns));
         }
         let now = self.clock.now();
-        let begins_or_ends = if now < round.plan.start_ns { round.plan.start_ns } else { round.plan.end_ns };
+        let is_paced = matches!(round.plan.traffic, Traffic::Rate { .. } | Traffic::Own { .. });
+        let begins_or_ends = match now {
+            now if now < round.plan.start_ns => Some(round.plan.start_ns),
+            // Behind the end it is over with the last message that was due.
+            now if is_paced && now >= round.plan.end_ns => None,
+            _ => Some(round.plan.end_ns),
+        };
         let paced = match round.plan.traffic {
             // A publisher that is blocked goes on when its socket takes bytes again.
             Traffic::Rate { .. } => {
@@ -145,7 +151,7 @@ impl Worker {
             Traffic::Window { .. } => round.window.map(|window| window.deadline_ns),
             Traffic::Silence | Traffic::Handshakes { .. } => None,
         };
-        Some(paced.map_or(begins_or_ends, |at| at.min(begins_or_ends)))
+        [paced, begins_or_ends].into_iter().flatten().min()
     }
 
     fn is_blocked(&self, outlet: &Outlet) -> bool {
@@ -155,7 +161,8 @@ impl Worker {
 
     /// Sends what is due.
     pub(super) fn publish(&mut self, now: u64) {
-        let Some(mut round) = self.round.take() else { return };
+        // What the parent was told is what counts: nothing is sent behind it.
+        let Some(mut round) = self.round.take_if(|round| !round.is_published) else { return };
         match round.plan.traffic {
             Traffic::Rate { batch, .. } => self.publish_at_rate(&mut round, now, batch),
             Traffic::Window { len, count } => self.publish_windows(&mut round, now, len, count),
@@ -163,7 +170,7 @@ impl Worker {
             Traffic::Own { readers, .. } => self.publish_own(&mut round, now, readers),
             Traffic::Silence | Traffic::Handshakes { .. } => {}
         }
-        if !round.is_published && self.has_published(&round, now) {
+        if self.has_published(&round, now) {
             round.is_published = true;
             let own = u64::from(round.own_published);
             commands::tell(&Event::Published { messages: round.published.clone(), own });
@@ -178,17 +185,11 @@ impl Worker {
         }
         let is_over = round.is_stopped || now >= round.plan.end_ns;
         match round.plan.traffic {
-            Traffic::Rate { .. } => {
-                let unsent = round
-                    .pacers
-                    .iter()
-                    .zip(&self.outlets)
-                    .any(|(pacer, outlet)| pacer.next_due().is_some() && outlet.is_open());
-                !unsent || round.is_stopped
-            }
+            Traffic::Rate { .. } => round.has_sent_what_was_due(self.outlets.iter().map(Outlet::is_open)),
             Traffic::Own { .. } => {
+                // One publisher sends at both paces.
                 let is_open = self.outlets.first().is_some_and(Outlet::is_open);
-                is_over || !is_open || round.pacers.iter().all(|pacer| pacer.next_due().is_none())
+                round.has_sent_what_was_due(std::iter::repeat(is_open))
             }
             Traffic::Window { count, .. } => {
                 let is_done = is_over || (count > 0 && round.windows_sent >= count);

@@ -1,89 +1,93 @@
-//! Readers over HTTP: events and lines as they come, and polls one after the other.
+//! Readers over HTTP: events and lines as they come, and polls one after the other. And what publishers are answered.
+
+use fanwire::wire::http1::BadAnswer;
 
 use super::Worker;
-use super::conn::{Kind, Phase};
-use super::receive::MESSAGE_LEN_MAX;
+use super::conn::{Kind, MESSAGE_LEN_MAX, Phase};
 use crate::clock::Clock;
-use crate::plan::Door;
+use crate::plan::Transport;
+use crate::wire::http::{Answers, Event, encode_get};
 
 impl Worker {
-    /// The way in of a kind of connection.
-    pub(super) fn door_of(&self, kind: Kind) -> Door {
-        if kind == Kind::Publisher || self.plan.is_echo { Door::WebSocket } else { self.plan.dialogue.door }
+    /// How a kind of connection is connected.
+    pub(super) fn transport_of(&self, kind: Kind) -> Transport {
+        match kind == Kind::Publisher || self.plan.is_echo {
+            true => Transport::WebSocket,
+            false => self.plan.dialogue.transport,
+        }
     }
 
     /// Bytes of a response, or of one poll's answer after the other.
     pub(super) fn receive_http(&mut self, key: usize, bytes: &[u8]) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        let is_open = conn.phase == Phase::Open;
-        let door = self.door_of(self.conns[key].who.kind);
-        let mut unread = self.conns[key].layers.as_deref_mut().map(|layers| std::mem::take(&mut layers.unread));
-        // What ends with a line is not copied.
-        let is_whole = unread.as_ref().is_none_or(Vec::is_empty) && is_open && door != Door::Poll;
-        if is_whole && bytes.last() == Some(&b'\n') {
-            return self.take_messages(key, bytes);
-        }
-        let mut bytes = match unread.take() {
-            Some(mut unread) => {
-                unread.extend_from_slice(bytes);
-                unread
-            }
-            None => bytes.to_vec(),
+        let kind = conn.who.kind;
+        let mut answers = std::mem::take(&mut conn.layers.get_or_insert_default().answers);
+        let outcome = match self.transport_of(kind) {
+            Transport::Poll => self.take_answers(key, &mut answers, bytes),
+            _ => self.take_lines(key, &mut answers, bytes),
         };
-        if bytes.len() > MESSAGE_LEN_MAX {
-            return self.lose(key, "message_too_big");
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.layers.get_or_insert_default().answers = answers;
         }
-        match door {
-            Door::Poll => self.take_answers(key, &mut bytes),
-            _ if is_open || self.take_head(key, &mut bytes) => {
-                let whole = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
-                let lines: Vec<u8> = bytes.drain(..whole).collect();
-                self.take_messages(key, &lines);
-            }
-            _ => {}
-        }
-        if let Some(conn) = self.conns.get_mut(key)
-            && !bytes.is_empty()
-        {
-            conn.layers.get_or_insert_default().unread = bytes;
+        if outcome.is_err() {
+            self.lose(key, "bad_answer");
         }
     }
 
-    /// The head of a response that does not end.
-    fn take_head(&mut self, key: usize, bytes: &mut Vec<u8>) -> bool {
-        let Some(head) = Head::parse(bytes) else { return false };
-        if head.status != 200 {
-            self.lose(key, &format!("refused_{}", head.status));
-            return false;
+    /// Events and lines of a response that does not end.
+    fn take_lines(&mut self, key: usize, answers: &mut Answers, mut bytes: &[u8]) -> Result<(), BadAnswer> {
+        let mut has_ended = false;
+        while let Some(event) = answers.next(&mut bytes)? {
+            match event {
+                Event::Head(200) => self.ready(key),
+                Event::Head(status) => {
+                    self.lose(key, &format!("refused_{status}"));
+                    return Ok(());
+                }
+                Event::Body => {}
+                Event::End => has_ended = true,
+            }
         }
-        bytes.drain(..head.len);
-        self.ready(key);
-        true
+        let whole = memchr::memrchr(b'\n', &answers.body).map_or(0, |at| at + 1);
+        self.take_messages(key, answers.body.get(..whole).unwrap_or_default());
+        answers.body.drain(..whole);
+        if answers.body.is_empty() {
+            answers.body = Vec::new();
+        }
+        if answers.body.len() > MESSAGE_LEN_MAX {
+            self.lose(key, "message_too_big");
+        } else if has_ended {
+            self.lose(key, "closed");
+        }
+        Ok(())
     }
 
     /// Answers to polls, each of which asks for the next.
-    fn take_answers(&mut self, key: usize, bytes: &mut Vec<u8>) {
-        while let Some(head) = Head::parse(bytes) {
-            if bytes.len() < head.len + head.body_len {
-                return;
+    fn take_answers(&mut self, key: usize, answers: &mut Answers, mut bytes: &[u8]) -> Result<(), BadAnswer> {
+        while let Some(event) = answers.next(&mut bytes)? {
+            let Some((who, phase)) = self.conns.get(key).map(|conn| (conn.who, conn.phase)) else { break };
+            match event {
+                Event::Head(200 | 204) => {}
+                Event::Head(status) => {
+                    self.lose(key, &format!("refused_{status}"));
+                    break;
+                }
+                Event::Body if answers.body.len() > MESSAGE_LEN_MAX => self.lose(key, "message_too_big"),
+                Event::Body => {}
+                Event::End => {
+                    let (body, since) = (std::mem::take(&mut answers.body), answers.since.take().unwrap_or_default());
+                    match phase {
+                        Phase::Open => self.take_messages(key, &body),
+                        _ => self.ready(key),
+                    }
+                    let host = self.server_of(who).map_or("", |server| &server.host);
+                    let topic = self.topic_of(who);
+                    let request = encode_get(host, &format!("/poll?topic={topic}&last=0&timeout=60s&since={since}"));
+                    self.send(key, request.as_bytes());
+                }
             }
-            if head.status != 200 && head.status != 204 {
-                return self.lose(key, &format!("refused_{}", head.status));
-            }
-            let answer: Vec<u8> = bytes.drain(..head.len + head.body_len).collect();
-            let Some(conn) = self.conns.get(key) else { return };
-            let who = conn.who;
-            if conn.phase == Phase::Open {
-                self.take_messages(key, answer.get(head.len..).unwrap_or_default());
-            } else {
-                self.ready(key);
-            }
-            let host = self.server_of(who).map_or("", |server| &server.host);
-            let (topic, since) = (self.topic_of(who), head.since);
-            let path = format!("/poll?topic={topic}&last=0&timeout=60s&since={since}");
-            let request = request(host, &path);
-            self.send(key, request.as_bytes());
         }
+        Ok(())
     }
 
     fn take_messages(&mut self, key: usize, bytes: &[u8]) {
@@ -95,32 +99,22 @@ impl Worker {
             round.read(messages);
         }
     }
-}
 
-/// A request without a body.
-pub(super) fn request(host: &str, path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")
-}
-
-/// What a response head says.
-struct Head {
-    len: usize,
-    status: u16,
-    body_len: usize,
-    /// `Fanwire-Since`.
-    since: String,
-}
-
-impl Head {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let len = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
-        let text = String::from_utf8_lossy(bytes.get(..len)?).into_owned();
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
-        Some(Self {
-            len,
-            status: text.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0),
-            body_len: field("Content-Length: ").parse().unwrap_or(0),
-            since: field("Fanwire-Since: "),
-        })
+    /// Answers to POSTs. Their bodies are passed over.
+    pub(super) fn receive_answers(&mut self, key: usize, mut bytes: &[u8]) {
+        let Some(who) = self.conns.get(key).map(|conn| conn.who) else { return };
+        let index = who.number.saturating_sub(self.plan.publishers.start) as usize;
+        let Some(answers) = self.outlets.get_mut(index).and_then(|outlet| outlet.answers(who.slot)) else { return };
+        let kind = loop {
+            match answers.next(&mut bytes) {
+                Ok(Some(Event::Head(status))) if !(200..300).contains(&status) => {
+                    break format!("publish_refused_{status}");
+                }
+                Ok(Some(_)) => answers.body = Vec::new(),
+                Ok(None) => return,
+                Err(_) => break "bad_answer".to_owned(),
+            }
+        };
+        self.lose(key, &kind);
     }
 }
