@@ -4,11 +4,13 @@
 //! `docs/decisions/NNNN-*.md`. The rules are in `tidy/rules.rs`, and `tidy/fakes.rs` shows each of them failing.
 
 mod tidy {
+    pub mod circles;
     mod fakes;
     pub mod rules;
     pub mod source;
 }
 
+use tidy::circles::circles;
 use tidy::rules::{self, Ban, Crate, Room, Violation};
 use tidy::source::{Source, Tree};
 
@@ -176,6 +178,13 @@ fn each(folder: &str, rule: impl Fn(&Source) -> Vec<Violation>) {
 #[test]
 fn rooms_import_only_what_their_row_allows() {
     each("src/", |source| rules::imports(source, ROOMS, SEAMS));
+}
+
+#[test]
+fn the_load_client_imports_in_one_direction() {
+    let sources: Vec<Source> = Tree::read().rust("loadtest/src/").collect();
+    assert!(sources.len() > 20, "there are sources");
+    hold(circles(&sources, "loadtest/src/"));
 }
 
 #[test]

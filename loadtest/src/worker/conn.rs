@@ -74,6 +74,3 @@ const _: () = assert!(size_of::<Conn>() <= 64);
 
 /// Bytes that may wait to be sent on one connection. A publisher past it waits; another connection is given up.
 pub(super) const HELD_LEN_MAX: usize = 1024 * 1024;
-
-/// Bytes of a message that a server may send.
-pub(super) const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;

@@ -2,77 +2,17 @@
 
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
-use super::conn::{Conn, HELD_LEN_MAX, Kind, Who};
+use super::commands;
+use super::conn::{Conn, HELD_LEN_MAX, Kind, Phase, Who};
+use super::outlet::{Link, Outlet};
 use super::round::{OWN_MESSAGES_MAX, RoundState, Window};
-use super::{Worker, commands};
+use super::state::Worker;
 use crate::clock::{Clock, NANOS_PER_MILLI, NANOS_PER_SECOND};
 use crate::pace::Pacer;
-use crate::plan::{Fill, Publish, Server, WorkerPlan};
+use crate::plan::{Fill, Publish, Server};
 use crate::protocol::{Event, Traffic};
 use crate::stamp::Stamp;
 use crate::wire::http::{self, Answers};
-
-/// One publisher: its topics, and the connections that it reaches them on.
-#[derive(Debug)]
-pub(super) struct Outlet {
-    topics: Vec<u32>,
-    names: Vec<String>,
-    /// For each server, one for each topic or one for all.
-    links: Vec<Link>,
-    /// Links to one server.
-    links_per_server: usize,
-    /// The topic whose turn it is.
-    cursor: usize,
-}
-
-/// A publisher's way to a server.
-#[derive(Debug, Default)]
-struct Link {
-    key: Option<usize>,
-    answers: Answers,
-}
-
-/// The publishers of a worker, not connected yet.
-pub(super) fn outlets(plan: &WorkerPlan) -> Vec<Outlet> {
-    let outlet = |number| {
-        let topics = plan.topics_of_publisher(number);
-        let links_per_server = plan.slots_of_publisher(number);
-        Outlet {
-            names: topics.iter().map(|&topic| plan.topic_name(topic)).collect(),
-            topics,
-            links: (0..links_per_server * plan.servers.len()).map(|_| Link::default()).collect(),
-            links_per_server,
-            cursor: 0,
-        }
-    };
-    plan.publishers.clone().map(outlet).collect()
-}
-
-impl Outlet {
-    /// The connections of the topic whose turn it is, with the index of the server of each.
-    fn keys(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let of_topic = if self.links_per_server == 1 { 0 } else { self.cursor };
-        let links = self.links.iter().skip(of_topic).step_by(self.links_per_server.max(1));
-        links.enumerate().filter_map(|(server, link)| Some((server, link.key?)))
-    }
-
-    fn is_open(&self) -> bool {
-        self.keys().next().is_some()
-    }
-
-    /// What came of POSTs on one of its connections.
-    pub(super) fn answers(&mut self, slot: u32) -> Option<&mut Answers> {
-        self.links.get_mut(slot as usize).map(|link| &mut link.answers)
-    }
-
-    fn topic(&self) -> u32 {
-        self.topics.get(self.cursor).copied().unwrap_or(0)
-    }
-
-    fn advance(&mut self) {
-        self.cursor = (self.cursor + 1) % self.topics.len().max(1);
-    }
-}
 
 impl Worker {
     pub(super) fn set_outlet(&mut self, who: Who, key: Option<usize>) {
@@ -272,7 +212,7 @@ impl Worker {
         let readers = self.conns.iter().filter(|(_, conn)| {
             conn.who.kind == Kind::Reader
                 && conn.who.slot == topic
-                && conn.phase == super::Phase::Open
+                && conn.phase == Phase::Open
                 && conn.who.is_counted
                 && !conn.is_stalled
         });

@@ -4,9 +4,10 @@ use std::io::{self, Read};
 
 use fanwire::wire::ws::{Decoder, Item, Opcode, Payload, Role, WsError, encode_client_frame};
 
-use super::conn::{Kind, MESSAGE_LEN_MAX, Phase};
-use super::layers::Deflate;
-use super::{Worker, socket};
+use super::conn::{Kind, Phase};
+use super::layers::{Deflate, MESSAGE_LEN_MAX};
+use super::socket;
+use super::state::Worker;
 use crate::clock::Clock;
 use crate::plan::{Publish, Transport};
 use crate::wire::handshake::{self, Answer};

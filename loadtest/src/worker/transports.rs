@@ -2,8 +2,9 @@
 
 use fanwire::wire::http1::BadAnswer;
 
-use super::Worker;
-use super::conn::{Kind, MESSAGE_LEN_MAX, Phase};
+use super::conn::{Kind, Phase};
+use super::layers::MESSAGE_LEN_MAX;
+use super::state::Worker;
 use crate::clock::Clock;
 use crate::plan::Transport;
 use crate::wire::http::{Answers, Event, encode_get};
