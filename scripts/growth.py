@@ -65,7 +65,7 @@ class Topics:
 
     def connect(self):
         reader = self.gateway.connect()
-        head = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        head = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         reader.sendall(f"{head}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
         assert reader.recv(4096).startswith(b"HTTP/1.1 101")
         reader.setblocking(False)
@@ -82,7 +82,7 @@ class Topics:
                 self.tails[reader] = seen[1 - len(ANSWERED) :]
 
     def ask(self, path, body):
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         self.control.sendall(head.encode() + body)
         answer = b""
         while b"\r\n\r\n" not in answer:

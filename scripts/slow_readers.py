@@ -53,7 +53,7 @@ class Http:
         self.file = self.socket.makefile("rb")
 
     def say(self, method, path, body=b""):
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         self.socket.sendall(head.encode() + body)
 
     def hear(self):
@@ -79,7 +79,7 @@ class Reader:
         self.socket.connect(("127.0.0.1", gateway.port))
         query = f"?bandwidth={bandwidth}" if bandwidth else ""
         self.socket.sendall(
-            f"GET /ws{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET /ws{query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         head = b""
