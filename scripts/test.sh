@@ -14,6 +14,7 @@ QUICK=
 case ${1:-} in
 "") ;;
 --quick) QUICK=--quick ;;
+-h | --help) sed -n "2,/^set /{/^set /d;s/^# \{0,1\}//p;}" scripts/test.sh; exit ;;
 *) echo "usage: scripts/test.sh [--quick]" >&2; exit 2 ;;
 esac
 

@@ -36,7 +36,7 @@ impl fmt::Display for Violation {
     }
 }
 
-fn violation(place: impl Into<String>, advice: impl Into<String>) -> Violation {
+pub(super) fn violation(place: impl Into<String>, advice: impl Into<String>) -> Violation {
     Violation { place: place.into(), advice: advice.into() }
 }
 

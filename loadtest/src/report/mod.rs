@@ -32,8 +32,14 @@ pub struct Report {
     pub preset: String,
     /// When it began, in Unix milliseconds.
     pub began_unix_ms: u64,
+    /// The server's program and version, if it says so at /metrics and --pid says that it is on this host.
+    pub server: Option<String>,
     /// The kernel's release.
     pub kernel: String,
+    /// The processor of the client's host.
+    pub processor: String,
+    /// Bytes of memory of the client's host.
+    pub memory_len: Option<u64>,
     /// Cores that the client may run on.
     pub client_cores: u32,
     /// What was asked for.
@@ -59,7 +65,7 @@ pub struct Report {
     pub deliveries_per_second: Option<f64>,
     /// Received over expected.
     pub reach: Option<f64>,
-    /// Slope of the PSS of the server's processes over the connection count.
+    /// Slope of the PSS of the server's processes over the connection count; unknown where it did not grow.
     pub bytes_per_connection_user: Option<f64>,
     /// Slope of the kernel's slab over the connection count, with both ends of a loopback pair.
     pub bytes_per_connection_kernel: Option<f64>,
@@ -236,7 +242,7 @@ pub struct Memory {
     pub caches: Vec<(String, f64)>,
     /// CPU of the server while nothing happened: 1 is one core.
     pub idle_cpu_share: Option<f64>,
-    /// PSS of all client processes over the connections.
+    /// Slope of the PSS of all client processes over the connection count.
     pub client_bytes_per_connection: Option<f64>,
 }
 
