@@ -7,6 +7,7 @@
 mod backoff;
 mod demo;
 mod doctor;
+mod front;
 mod http_client;
 mod link;
 mod log;
