@@ -1,8 +1,8 @@
 //! The composition root: listeners, drivers, shards on their threads, and the way to end them.
 
 mod certificates;
-mod doors;
 mod drivers;
+mod listeners;
 pub mod signals;
 mod snapshots;
 
@@ -21,8 +21,8 @@ use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
 use crate::shard::{self, EdgeSettings, Settings, Shard};
 use crate::transport::tls::Certificates;
 pub use certificates::Reloader;
-use doors::Doors;
 use drivers::{Setup, ShardWaker};
+use listeners::Listeners;
 
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let certificates = config.tls.as_ref().map(|files| certificates::load(files, None));
     let certificates = certificates.transpose().map_err(StartError)?;
     let claim = config.snapshot.as_ref().map(SnapshotSettings::claim).transpose()?;
-    let Doors { addrs, by_shard: listeners, files } = Doors::open(config)?;
+    let Listeners { addrs, by_shard: listeners, files } = Listeners::open(config)?;
     let seed = config.seed.unwrap_or_else(entropy_seed);
     let (lane, portions) = PortionLane::new();
     let mut settings = settings(config, seed, certificates.as_ref());

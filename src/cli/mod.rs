@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 #[cfg(test)]
 mod fake_stream;
+mod front;
 mod http_client;
 mod link;
 mod log;

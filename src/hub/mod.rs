@@ -5,7 +5,7 @@
 //!
 //! The hub sees no bytes of any protocol and no connection: a reader is a [`SubscriberKey`], whose meaning only the
 //! shard knows. What moves (a swapped key, a publication, a set of shards) is returned; nothing is called upwards.
-//! Tests: beside the code, and `tests/simulator.rs` across shards.
+//! Tests: beside the code, and `tests/simulator/` across shards.
 
 mod history;
 mod home;

@@ -2,7 +2,7 @@
 //! rooms. The only room that changes a connection.
 //!
 //! A [`Shard`] is plain state: it takes completions, mail and the time, and leaves behind [`Op`]s for the driver and
-//! [`Outgoing`] mail. It knows no kernel and no clock, so that `tests/simulator.rs` can run several of them in one
+//! [`Outgoing`] mail. It knows no kernel and no clock, so that `tests/simulator/` can run several of them in one
 //! thread under a seed. What it must never do: block, lock, or trust a peer's bytes.
 //!
 //! | folder | what happens there |

@@ -1,7 +1,7 @@
 //! What a run has to say: one object, as JSON, as text for a terminal and as a page with charts.
 //!
 //! Fields keep their names and units from release to release; the ones at the top are those that `compare` and scripts
-//! read. What this room must never know: how the figures came about. Tests: beside the code and `tests/report.rs`.
+//! read. What this room must never know: how the figures came about. Tests: beside the code.
 
 pub mod html;
 pub mod svg;

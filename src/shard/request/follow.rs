@@ -17,7 +17,7 @@ use crate::shard::Shard;
 use crate::shard::delivery::encoded::Encoding;
 use crate::shard::link::conn::{Flag, Session, Slot, Timer, tick};
 use crate::shard::session::join::pending_mut;
-use crate::transport::http::{Door, Follow, RouteError, encode_stream_head, error_body};
+use crate::transport::http::{Follow, HttpTransport, RouteError, encode_stream_head, error_body};
 use crate::transport::{sse, stream};
 
 /// A response that is about to begin.
@@ -62,12 +62,12 @@ impl Shard {
         if self.is_draining() {
             return self.refuse_past_limit(id);
         }
-        let encoding = match (follow.door, &*follow.targets) {
-            (Door::Events, [Target::Topic(_)]) => Encoding::Events,
-            (Door::Events, _) => Encoding::BareEvents,
-            (Door::Lines, _) if is_chunked => Encoding::Chunks,
-            (Door::Lines, _) => Encoding::Lines,
-            (Door::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
+        let encoding = match (follow.transport, &*follow.targets) {
+            (HttpTransport::Events, [Target::Topic(_)]) => Encoding::Events,
+            (HttpTransport::Events, _) => Encoding::BareEvents,
+            (HttpTransport::Lines, _) if is_chunked => Encoding::Chunks,
+            (HttpTransport::Lines, _) => Encoding::Lines,
+            (HttpTransport::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
         };
         self.conns[id.index].encoding = encoding;
         if let Some(slot) = self.conns[id.index].exchange.index()

@@ -1,4 +1,4 @@
-//! The query of the doors that only read: what to follow, and from where.
+//! The query of the endpoints that only read: what to follow, and from where.
 
 use super::route::{
     BAD_TOPIC, Route, RouteError, bad_request, decode_bandwidth, decode_flag, decode_policy, decode_since, each_pair,
@@ -11,7 +11,7 @@ use crate::wire::http1::RequestHead;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follow {
     /// How it is to be told.
-    pub door: Door,
+    pub transport: HttpTransport,
     /// In the order of the request, each once; never empty.
     pub targets: Vec<Target>,
     /// The last position that the peer saw, of every topic that is named, or of none.
@@ -26,7 +26,7 @@ pub struct Follow {
 
 /// A way of being told things over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum HttpTransport {
     /// `/sse`.
     Events,
     /// `/stream`.
@@ -39,13 +39,13 @@ pub enum Door {
 }
 
 /// A poll, before its query is read.
-pub(super) const POLL: Door = Door::Poll { timeout_ms: POLL_TIMEOUT_MS };
+pub(super) const POLL: HttpTransport = HttpTransport::Poll { timeout_ms: POLL_TIMEOUT_MS };
 
 /// Reads `topic=T&topic=U[&since=P,P][&last=0][&mode=..][&timeout=25s]` and `Last-Event-ID`, which a reader sends when it comes back
 /// and which therefore wins over `since`.
-pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteError> {
+pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result<Route, RouteError> {
     let bandwidth = decode_bandwidth(head.query())?;
-    let mut follow = Follow { door, targets: Vec::new(), since: Vec::new(), last: true, policy: None, bandwidth };
+    let mut follow = Follow { transport, targets: Vec::new(), since: Vec::new(), last: true, policy: None, bandwidth };
     let mut since = None;
     each_pair(head.query(), |name, value| {
         match name {
@@ -55,7 +55,7 @@ pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteE
             }
             "last" => follow.last = decode_flag(value)?,
             "timeout" => {
-                if let Door::Poll { timeout_ms } = &mut follow.door {
+                if let HttpTransport::Poll { timeout_ms } = &mut follow.transport {
                     *timeout_ms = decode_timeout(value)?;
                 }
             }
@@ -67,7 +67,7 @@ pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteE
         return Err(bad_request("name what to follow: ?topic=T, again for more"));
     }
     let has_pattern = follow.targets.iter().any(|target| name(target).is_none());
-    if has_pattern && matches!(follow.door, Door::Poll { .. }) {
+    if has_pattern && matches!(follow.transport, HttpTransport::Poll { .. }) {
         // Without a position of each topic, something would be lost between two polls.
         return Err(RouteError { message: "a poll names topics, not patterns", ..BAD_TOPIC });
     }
@@ -133,13 +133,13 @@ mod tests {
     use crate::wire::http1::parse_head;
 
     fn decoded(query: &str, fields: &str) -> Result<Follow, &'static str> {
-        decoded_at(Door::Events, query, fields)
+        decoded_at(HttpTransport::Events, query, fields)
     }
 
-    fn decoded_at(door: Door, query: &str, fields: &str) -> Result<Follow, &'static str> {
+    fn decoded_at(transport: HttpTransport, query: &str, fields: &str) -> Result<Follow, &'static str> {
         let text = format!("GET /sse?{query} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         let (head, _) = parse_head(text.as_bytes()).expect(&text).expect(&text);
-        match decode(&head, door) {
+        match decode(&head, transport) {
             Ok(Route::Follow(follow)) => Ok(*follow),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.code),
@@ -178,8 +178,8 @@ mod tests {
 
     #[test]
     fn a_poll_waits_as_long_as_it_says_within_bounds_and_names_topics() {
-        let timeout = |query: &str| decoded_at(POLL, query, "").map(|follow| follow.door);
-        let waits = |timeout_ms| Ok(Door::Poll { timeout_ms });
+        let timeout = |query: &str| decoded_at(POLL, query, "").map(|follow| follow.transport);
+        let waits = |timeout_ms| Ok(HttpTransport::Poll { timeout_ms });
         assert_eq!(timeout("topic=a"), waits(POLL_TIMEOUT_MS));
         assert_eq!(timeout("topic=a&timeout=0s"), waits(0));
         assert_eq!(timeout("topic=a&timeout=1500ms"), waits(1_500));
