@@ -105,7 +105,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let drainer = Drainer { control: Arc::new(Mutex::new(control)), wakers: Arc::clone(&wakers) };
     let (report, ended) = mpsc::channel();
     let mut shards = Vec::new();
-    let (mut by_shard, is_clean) = loaded.map_or((Vec::new(), true), |loaded| (loaded.by_shard, loaded.is_clean));
+    let snapshots::Loaded { mut by_shard, is_clean, epoch_seed } = loaded.unwrap_or_default();
     by_shard.resize_with(config.shards, Vec::new);
     let mut by_shard = by_shard.into_iter();
     let (has_restored, all_restored) = mpsc::channel::<()>();
@@ -118,7 +118,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         let has_restored = has_restored.clone();
         let run = move || {
             let mut shard = Shard::new(settings);
-            snapshots::restore(&mut shard, ShardId(index as u8), topics, is_clean);
+            snapshots::restore(&mut shard, ShardId(index as u8), topics, is_clean, epoch_seed);
             drop(has_restored);
             run_shard(shard, index, driver, mailbox, &wakers, &report);
         };

@@ -35,7 +35,7 @@ use slab::Slab;
 use crate::buf::BlockPool;
 use crate::command::{ConnId, Policy, ShardId, TopicName};
 use crate::driver::{Completion, Op};
-use crate::hub::{Hub, HubSettings, TopicRules, TopicSettings};
+use crate::hub::{Hub, HubSettings, TopicRules, TopicSettings, epoch_seed};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::ShardMetrics;
@@ -82,7 +82,7 @@ pub struct Settings {
     pub access: Arc<[Access]>,
     /// The key of every hash of a topic name, the same in all shards.
     pub hash_key: (u64, u64),
-    /// Where this shard's random numbers start: jitter, epochs.
+    /// Where this shard's random numbers start.
     pub seed: u64,
     /// The count that all shards share.
     pub admission: Admission,
@@ -170,7 +170,7 @@ impl Shard {
             shard: settings.shard,
             shards: settings.shards,
             hash_key: settings.hash_key,
-            epoch_seed: settings.seed,
+            epoch_seed: epoch_seed(settings.hash_key),
             topics_max: share(u64::from(limits.topics_max)) as usize,
             patterns_max: PATTERNS_MAX,
             retained_len_max: share(limits.retained_len_max),
@@ -245,7 +245,7 @@ impl Shard {
         let drain = self.drain.as_ref().map(Drain::next_step);
         let snapshot = self.taking.as_ref().map(Taking::next_step);
         let presence = [self.hub.next_presence(), self.presence.next_look()].into_iter().flatten().min();
-        let others = [drain, snapshot, presence, self.next_memory_look()];
+        let others = [drain, snapshot, presence, self.next_memory_look(), self.hub.next_sweep()];
         [self.wheel.next_deadline(), self.alarms.next()].into_iter().chain(others).flatten().min()
     }
 

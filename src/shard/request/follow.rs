@@ -25,6 +25,8 @@ use crate::transport::{sse, stream};
 pub(in crate::shard) struct Opening {
     /// The topics that are named, in the order of the request.
     names: Box<[TopicName]>,
+    /// Where the reader says it was.
+    since: Vec<(TopicName, Position)>,
 }
 
 /// Where readers are that get events of several topics: the position behind the last event, of each topic that they
@@ -40,7 +42,10 @@ impl Vectors {
         }
         let Some(vector) = self.0.get_mut(&index) else { return };
         if let Some((_, position)) = vector.iter_mut().find(|(topic, _)| *topic == publication.topic) {
-            *position = publication.position;
+            // The last value that a pattern brings may be one that the reader is behind already.
+            let is_behind =
+                position.epoch == publication.position.epoch && publication.position.offset < position.offset;
+            *position = if is_behind { *position } else { publication.position };
         }
         sse::id(vector.iter().map(|(_, position)| *position), out);
     }
@@ -76,7 +81,7 @@ impl Shard {
             let origin = self.exchanges[slot].origin.take();
             return self.respond_with(id, false, |out| head(encoding, origin.as_deref(), out));
         }
-        self.wait_for(id, Waiting::Follow(Opening { names: names(&follow) }));
+        self.wait_for(id, Waiting::Follow(Opening { names: names(&follow), since: follow.since.clone() }));
         self.note_bandwidth(id, follow.bandwidth);
         let Follow { targets, since, last, policy, .. } = follow;
         self.subscribe(id, Subscribe { id: None, targets, since, last, policy, presence: false });
@@ -96,7 +101,7 @@ impl Shard {
             self.leave_all(id);
             return self.refuse_past_limit(id);
         }
-        let start = self.start(id, &opening.names, joined);
+        let start = self.start(id, &opening.names, &opening.since, joined);
         let conn = &mut self.conns[id.index];
         let exchange = std::mem::replace(&mut conn.exchange, Slot::NONE).index();
         let origin = exchange.and_then(|slot| self.exchanges.remove(slot).origin);
@@ -136,13 +141,18 @@ impl Shard {
         &mut self,
         id: ConnId,
         names: &[TopicName],
+        since: &[(TopicName, Position)],
         joined: &[Joined],
     ) -> Box<[(TopicName, Position)]> {
         let pending = pending_mut(&self.conns, &mut self.pendings, id);
         let start = |name: &TopicName| {
-            let stands = joined.iter().find(|joined| joined.target.as_str() == name.as_str())?.position?;
+            let joined = joined.iter().find(|joined| joined.target.as_str() == name.as_str())?;
+            let stands = joined.position?;
             let first = pending.as_ref().and_then(|pending| pending.catch_up.first_offset(name));
             let offset = first.map_or(stands.offset, |first| first.saturating_sub(1));
+            // The first that is kept may be the last value that a pattern brings, and a reader that comes back has it.
+            let was = since.iter().find(|(topic, _)| topic == name && joined.recovered == Some(true));
+            let offset = was.map_or(offset, |(_, was)| offset.max(was.offset));
             Some((name.clone(), Position { offset, ..stands }))
         };
         names.iter().filter_map(start).collect()

@@ -4,7 +4,7 @@ use super::route::{
     BAD_TOPIC, Route, RouteError, bad_request, decode_bandwidth, decode_flag, decode_policy, decode_since, each_pair,
 };
 use crate::command::{Epoch, Policy, Position, Target, TopicName};
-use crate::limits::{POLL_TIMEOUT_MS, POLL_TIMEOUT_MS_MAX, TOPICS_PER_REQUEST_MAX};
+use crate::limits::{HEAD_LEN_MAX, HEADERS_MAX, POLL_TIMEOUT_MS, POLL_TIMEOUT_MS_MAX, TOPICS_PER_REQUEST_MAX};
 use crate::wire::http1::RequestHead;
 
 /// A request to follow topics and patterns.
@@ -73,6 +73,9 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
     }
     let names = || follow.targets.iter().filter_map(name);
     let count = names().count();
+    if !can_come_back(head, door, count) {
+        return Err(TOO_LONG);
+    }
     // Who comes back would come back for ever after a refusal, or never again: it is told that it missed something.
     let last_event_id = head.header("last-event-id").filter(|id| !id.is_empty());
     let since = match (last_event_id, since) {
@@ -87,6 +90,23 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
         follow.since = names().enumerate().map(|(index, name)| (name.clone(), position(index))).collect();
     }
     Ok(Route::Follow(Box::new(follow)))
+}
+
+/// Whether the same request fits in a head with the longest positions that its reader may ever say.
+fn can_come_back(head: &RequestHead<'_>, door: Door, count: usize) -> bool {
+    let added_len = match door {
+        Door::Events => LAST_EVENT_ID.len() + count * (POSITION_LEN_MAX + 1) + "\r\n".len(),
+        // Some encode the commas of a query.
+        Door::Lines | Door::Poll { .. } => SINCE.len() + count * (POSITION_LEN_MAX + "%2C".len()),
+    };
+    let ids = head.raw_values("last-event-id").map(|id| LAST_EVENT_ID.len() + id.len() + "\r\n".len()).sum::<usize>();
+    let since = head.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| pair.starts_with("since="));
+    let told_len = match door {
+        Door::Events => ids,
+        Door::Lines | Door::Poll { .. } => since.map(|pair| pair.len() + "&".len()).sum(),
+    };
+    let header_count = head.header_count() + usize::from(door == Door::Events && ids == 0);
+    head.head_len().saturating_sub(told_len) + added_len <= HEAD_LEN_MAX && header_count <= HEADERS_MAX
 }
 
 fn add_target(targets: &mut Vec<Target>, text: &str) -> Result<(), RouteError> {
@@ -123,6 +143,18 @@ fn name(target: &Target) -> Option<&TopicName> {
         Target::Pattern(_) => None,
     }
 }
+
+const LAST_EVENT_ID: &str = "Last-Event-ID: ";
+const SINCE: &str = "&since=";
+/// Characters of `EPOCH-OFFSET`: up to 16 hexadecimal digits, and 20 decimal ones.
+const POSITION_LEN_MAX: usize = 16 + 1 + 20;
+
+const TOO_LONG: RouteError = RouteError {
+    status: 400,
+    code: "too_many_topics",
+    message: "with a position for each topic the request would be longer than 16384 bytes or 64 fields: name fewer topics",
+    allow: None,
+};
 
 /// A position that no topic has: epochs have 32 bits.
 const NOWHERE: Position = Position { epoch: Epoch(u64::MAX), offset: u64::MAX };
