@@ -73,7 +73,7 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
     }
     let names = || follow.targets.iter().filter_map(name);
     let count = names().count();
-    if !can_come_back(head, door, count) {
+    if !can_come_back(head, transport, count) {
         return Err(TOO_LONG);
     }
     // Who comes back would come back for ever after a refusal, or never again: it is told that it missed something.
@@ -93,19 +93,19 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
 }
 
 /// Whether the same request fits in a head with the longest positions that its reader may ever say.
-fn can_come_back(head: &RequestHead<'_>, door: Door, count: usize) -> bool {
-    let added_len = match door {
-        Door::Events => LAST_EVENT_ID.len() + count * (POSITION_LEN_MAX + 1) + "\r\n".len(),
+fn can_come_back(head: &RequestHead<'_>, transport: HttpTransport, count: usize) -> bool {
+    let added_len = match transport {
+        HttpTransport::Events => LAST_EVENT_ID.len() + count * (POSITION_LEN_MAX + 1) + "\r\n".len(),
         // Some encode the commas of a query.
-        Door::Lines | Door::Poll { .. } => SINCE.len() + count * (POSITION_LEN_MAX + "%2C".len()),
+        HttpTransport::Lines | HttpTransport::Poll { .. } => SINCE.len() + count * (POSITION_LEN_MAX + "%2C".len()),
     };
     let ids = head.raw_values("last-event-id").map(|id| LAST_EVENT_ID.len() + id.len() + "\r\n".len()).sum::<usize>();
     let since = head.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| pair.starts_with("since="));
-    let told_len = match door {
-        Door::Events => ids,
-        Door::Lines | Door::Poll { .. } => since.map(|pair| pair.len() + "&".len()).sum(),
+    let told_len = match transport {
+        HttpTransport::Events => ids,
+        HttpTransport::Lines | HttpTransport::Poll { .. } => since.map(|pair| pair.len() + "&".len()).sum(),
     };
-    let header_count = head.header_count() + usize::from(door == Door::Events && ids == 0);
+    let header_count = head.header_count() + usize::from(transport == HttpTransport::Events && ids == 0);
     head.head_len().saturating_sub(told_len) + added_len <= HEAD_LEN_MAX && header_count <= HEADERS_MAX
 }
 
