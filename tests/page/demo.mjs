@@ -8,7 +8,7 @@ import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { launch } from '../foreign/browser.mjs';
-import { Judge, equal, publish, soon } from '../foreign/judge.mjs';
+import { Judge, equal, soon } from '../foreign/judge.mjs';
 import { faintTexts } from './contrast.mjs';
 
 const [binary, folder = 'target/screenshots'] = process.argv.slice(2);
@@ -284,61 +284,17 @@ await judge.check('it comes back by itself, and prices change again', async () =
 serverIsThere = false;
 await stop(server);
 
-const fast = await demo('127.0.0.1:0', '--speed', '40');
-await judge.check('a stock that is not listed yet has no price', async () => {
-  const pages = [await browser.newPage()];
-  await pages[0].goto(fast.url);
-  const isUnlisted = () => document.querySelector('[data-symbol="FB"] .unlisted').textContent === 'not listed yet';
-  await pages[0].waitForFunction(isUnlisted, null, { timeout: WAIT_MS });
-  // A page that comes now gets the last price of the pass before.
-  pages.push(await browser.newPage());
-  await pages[1].goto(fast.url);
-  await pages[1].waitForFunction(isUnlisted, null, { timeout: WAIT_MS });
-  for (const page of pages) {
-    await pricesChange(page);
-    const facebook = (await shown(page)).find(({ symbol }) => symbol === 'FB');
-    const cells = ['price', 'change', 'percent', 'open', 'high', 'low', 'volume', 'age'].map((it) => facebook[it]);
-    equal([facebook.unlisted, ...new Set(cells)], ['not listed yet', '–'], 'what the row shows');
-    await page.close();
-  }
-});
-await stop(fast);
-// So slow that what is published here is nearly all there is.
-let slow = await demo('127.0.0.1:0', '--speed', '0.01');
-await judge.check('no line leads over the hole of a restart', async () => {
-  const place = new URL(slow.url);
-  const say = (day, close) =>
-    publish(place.origin, 'px.AAPL', JSON.stringify({ Date: `2012-05-${day}`, Close: close, Previous: 500, Sent: Date.now() }));
-  const isDrawn = (page, runs, points) =>
-    page.waitForFunction(([runs, points]) => {
-      const line = document.querySelector('[data-symbol="AAPL"] .line').getAttribute('d') ?? '';
-      return line.split('M').length - 1 === runs && line.split(/[ML]/).length - 1 === points;
-    }, [runs, points], { timeout: WAIT_MS });
-  const page = await browser.newPage();
-  await page.goto(slow.url);
-  await stateSays(page, 'live');
-  for (const day of ['09', '10', '11', '14']) await say(day, 560 + Number(day));
-  await isDrawn(page, 1, 4);
-  await stop(slow);
-  await stateSays(page, 'reconnecting');
-  slow = await demo(place.host, '--speed', '0.01');
-  await stateSays(page, 'live');
-  await say('21', 561);
-  await say('22', 557);
-  // Behind the hole: the first day of the replay, and these two.
-  await isDrawn(page, 2, 7);
-  await page.close();
-});
+const plain = await demo('127.0.0.1:0');
 await judge.check('without JavaScript it says so', async () => {
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
-  await page.goto(slow.url);
+  await page.goto(plain.url);
   const text = await page.locator('.warning').innerText();
   equal(text.includes('JavaScript is off'), true, text);
   await page.screenshot({ path: `${folder}/demo-without-javascript.png` });
   await context.close();
 });
-await stop(slow);
+await stop(plain);
 await judge.check('nothing is complained about', async () => equal(complaints, []));
 
 await browser.close();

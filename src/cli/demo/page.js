@@ -193,7 +193,7 @@ setInterval(() => {
 
 const NAMES = { ws: "WebSocket", sse: "SSE", stream: "stream", poll: "long poll" };
 const TRANSPORTS = ["ws", "sse", "poll"];
-const SLOW_MS = 6000, SLOW_BANDWIDTH = 1400;
+const SLOW_MS = 8000, SLOW_BANDWIDTH = 10_000;
 const HISTORY_WAIT_MS = 3000;
 
 const server = new URLSearchParams(location.search).get("server");
@@ -273,7 +273,7 @@ byId("transports").addEventListener("change", ({ target: { value } }) => {
 });
 byId("rates").addEventListener("change", () => follow());
 
-// A slow tab: the gateway sees a reader that takes 1.4 kB a second, and keeps only the newest price of each stock for it.
+// A slow tab: the gateway sees a reader that takes 10 kB a second, and keeps only the newest price of each stock for it.
 
 let slow = null;
 byId("stall").addEventListener("click", () => {
