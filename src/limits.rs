@@ -89,6 +89,16 @@ pub const ID_LEN_MAX: usize = 128;
 /// Payload bytes of a control frame. [RFC 6455 5.5]
 pub const CONTROL_PAYLOAD_LEN_MAX: usize = 125;
 
+/// Bytes of what one peer said that a later compressed message of its can lean on. [RFC 7692 7.1.2]
+pub const INFLATE_WINDOW_LEN: usize = 32 * 1024;
+
+/// Bytes of such windows that a shard keeps, of all its peers; past it the one that was used least recently goes. Memory:
+/// this much in each shard.
+pub const INFLATE_WINDOWS_LEN_MAX: usize = 8 * 1024 * 1024;
+
+/// Such windows that a shard keeps; past it likewise. Memory: some 150 bytes each beside their bytes.
+pub const INFLATE_WINDOWS_MAX: usize = 4096;
+
 /// Bytes of the reason in a close frame: 125 less the two of the close code.
 pub const CLOSE_REASON_LEN_MAX: usize = 123;
 

@@ -122,12 +122,22 @@ pub enum MemoryClass {
     MessageIds,
     /// The windows of shared compression streams.
     Streams,
+    /// What peers said that their next compressed messages may lean on.
+    Windows,
 }
 
 impl MemoryClass {
     /// Each of them, by discriminant.
-    pub const ALL: [Self; 7] =
-        [Self::LastValues, Self::History, Self::Outboxes, Self::Lag, Self::Reassembly, Self::MessageIds, Self::Streams];
+    pub const ALL: [Self; 8] = [
+        Self::LastValues,
+        Self::History,
+        Self::Outboxes,
+        Self::Lag,
+        Self::Reassembly,
+        Self::MessageIds,
+        Self::Streams,
+        Self::Windows,
+    ];
 
     /// Its label.
     #[must_use]
@@ -140,6 +150,7 @@ impl MemoryClass {
             Self::Reassembly => "reassembly",
             Self::MessageIds => "message_ids",
             Self::Streams => "streams",
+            Self::Windows => "windows",
         }
     }
 }

@@ -298,7 +298,7 @@ impl Shard {
             vectors: self.vectors.len(),
             tickets: self.tickets.len(),
             edges: self.edges.len(),
-            streams: self.compressor.streams(),
+            streams: self.compressor.streams() + self.compressor.windows(),
             deadlines: self.wheel.len(),
             blocks: self.pool.in_use(),
         }
@@ -330,7 +330,7 @@ pub struct Census {
     pub tickets: usize,
     /// PROXY headers and TLS sessions.
     pub edges: usize,
-    /// Shared compression streams.
+    /// Shared compression streams, and windows of peers.
     pub streams: usize,
     /// Deadlines.
     pub deadlines: usize,

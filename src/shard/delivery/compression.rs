@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::encoded::{ENCODINGS, Encoded, Encoding};
+use super::windows::Windows;
 use crate::buf::Segment;
 use crate::close::CloseReason;
 use crate::command::{Compression, ConnId, Publication, TopicName};
@@ -66,10 +67,17 @@ impl Agreed {
     const WINDOW: u8 = 3;
     const KEEPS_CONTEXT: u8 = 1 << 2;
     const IN_STREAM: u8 = 1 << 3;
+    const MAY_LEAN: u8 = 1 << 4;
 
-    /// Messages in this window at most; with `keeps_context` they may lean on each other.
-    pub fn new(window: Window, keeps_context: bool) -> Self {
-        Self(window as u8 | if keeps_context { Self::KEEPS_CONTEXT } else { 0 })
+    /// Messages in this window at most; with `keeps_context` they may lean on each other, and with `may_lean` those of
+    /// the peer may, though it is asked that they do not.
+    pub fn new(window: Window, keeps_context: bool, may_lean: bool) -> Self {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        Self(window as u8 | flag(keeps_context, Self::KEEPS_CONTEXT) | flag(may_lean, Self::MAY_LEAN))
+    }
+
+    fn may_lean(self) -> bool {
+        self.0 & Self::MAY_LEAN != 0
     }
 
     pub fn is_none(self) -> bool {
@@ -230,6 +238,7 @@ pub(in crate::shard) struct Compressor {
     stream_deflater: Option<Box<Deflater>>,
     streams: HashMap<(TopicId, Encoding), Stream>,
     inflater: Option<Box<Inflater>>,
+    windows: Windows,
     /// Kept between messages so that they stop allocating.
     inflated: Vec<u8>,
     deflated: Vec<u8>,
@@ -245,6 +254,7 @@ impl Compressor {
             stream_deflater: None,
             streams: HashMap::new(),
             inflater: None,
+            windows: Windows::default(),
             inflated: Vec::new(),
             deflated: Vec::new(),
             inflated_len: 0,
@@ -254,6 +264,21 @@ impl Compressor {
     /// Streams that exist.
     pub fn streams(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Windows of peers that may lean on what they said.
+    pub fn windows(&self) -> usize {
+        self.windows.count()
+    }
+
+    /// Bytes that these keep.
+    pub fn windows_len(&self) -> usize {
+        self.windows.len_of_all()
+    }
+
+    /// Forgets what was said by the connection at a place.
+    pub fn forget_window(&mut self, place: u32) {
+        self.windows.forget(place);
     }
 
     /// Bytes that they keep.
@@ -464,7 +489,7 @@ impl Shard {
             server_no_context_takeover: !keeps_context,
             server_max_window_bits: offer.server_max_window_bits.map(|_| window.bits()),
         };
-        Some((Agreed::new(window, keeps_context), answer))
+        Some((Agreed::new(window, keeps_context, !offer.client_no_context_takeover), answer))
     }
 
     /// A whole message that is compressed.
@@ -474,7 +499,10 @@ impl Shard {
         let mut message = std::mem::take(&mut compressor.inflated);
         message.clear();
         let inflater = compressor.inflater.get_or_insert_default();
-        let outcome = inflater.inflate(deflated, len_max, &mut message);
+        let outcome = inflater.inflate(compressor.windows.of(id), deflated, len_max, &mut message);
+        if outcome.is_ok() && !message.is_empty() && self.conns[id.index].agreed.may_lean() {
+            compressor.windows.keep(id, &message);
+        }
         compressor.inflated_len += message.len();
         let is_too_much = compressor.inflated_len > len_max.max(INFLATED_PER_RECEIVE_MAX);
         match outcome {

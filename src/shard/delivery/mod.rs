@@ -5,3 +5,4 @@
 pub(in crate::shard) mod compression;
 pub(in crate::shard) mod encoded;
 pub(in crate::shard) mod fanout;
+pub(in crate::shard) mod windows;

@@ -199,6 +199,7 @@ impl Shard {
         if let Some(slot) = std::mem::replace(&mut conn.exchange, Slot::NONE).index() {
             self.exchanges.remove(slot);
         }
+        self.compressor.forget_window(id.index);
         self.wheel.cancel(id.index);
         self.metrics.count_close(reason);
         match reason.row().loudness {
