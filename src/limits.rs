@@ -199,6 +199,16 @@ pub const ARMED_MAX: usize = 16 * 1024;
 /// are answered. Past these a connection is closed at once.
 pub const REFUSALS_MAX: u32 = 256;
 
+/// How long a silent connection keeps such a place from a newer one, in milliseconds.
+pub const REFUSAL_KEPT_MS: u64 = 1_000;
+
+/// Descriptors that are kept from connections, so that connections past the limit can be answered and accepted by the
+/// batch; of few descriptors it is an eighth.
+pub const DESCRIPTORS_RESERVED_MAX: u64 = 64;
+
+/// Descriptors of the process for what comes and goes: snapshots, certificates, what it asks the system.
+pub const DESCRIPTORS_SPARE: u64 = 8;
+
 /// Bytes of one tick run: what one topic says in one turn in one encoding. A longer turn makes several runs.
 pub const RUN_LEN_MAX: usize = 256 * 1024;
 

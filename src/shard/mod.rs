@@ -24,10 +24,11 @@ mod upkeep;
 
 pub use delivery::compression::CompressionSettings;
 pub use link::edge::EdgeSettings;
+pub use link::seats::Seats;
 pub use run::{run, turn};
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -38,7 +39,7 @@ use crate::driver::{Completion, Op};
 use crate::hub::{Hub, HubSettings, TopicRules, TopicSettings, epoch_seed};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing, PortionLane};
-use crate::metrics::ShardMetrics;
+use crate::metrics::{ProcessMetrics, ShardMetrics};
 use crate::time::{MonoTime, Wheel};
 use crate::transport::http::{Access, Page};
 use crate::wire::json::Scratch;
@@ -48,6 +49,7 @@ use delivery::fanout::Runs;
 use link::arena::Conns;
 use link::edge::Edge;
 use link::outbox::Outboxes;
+use link::seats::Refused;
 use link::tls::TlsTurn;
 use request::exchanges::HttpSession;
 use request::follow::Vectors;
@@ -86,6 +88,12 @@ pub struct Settings {
     pub seed: u64,
     /// The count that all shards share.
     pub admission: Admission,
+    /// How many connections this shard holds.
+    pub seats: Seats,
+    /// What `/metrics` tells of the process.
+    pub process: Arc<ProcessMetrics>,
+    /// Whether the log names the addresses of peers.
+    pub log_peers: bool,
     /// What connections go through before they speak HTTP.
     pub edge: EdgeSettings,
     /// Where portions of snapshots go, if any are taken.
@@ -113,6 +121,8 @@ pub struct Shard {
     last_rule: Option<(TopicName, TopicSettings)>,
     presence: PresenceReaders,
     tickets: Slab<Ticket>,
+    /// The other ends as the log names them, kept only if it does.
+    peers: HashMap<u32, SocketAddr>,
     /// The other ends, kept only while addresses are counted.
     addresses: HashMap<u32, IpAddr>,
     hub: Hub,
@@ -142,6 +152,7 @@ pub struct Shard {
     answered: Vec<ConnId>,
     is_congested: bool,
     refusals: u32,
+    refused: Refused,
     edges: Slab<Edge>,
     tls: TlsTurn,
     /// Joins of patterns, by ticket, that every shard has noted in this turn.
@@ -164,7 +175,7 @@ impl Shard {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let limits = &settings.limits;
-        let capacity = limits.connections_max.saturating_add(REFUSALS_MAX);
+        let capacity = limits.connections_max.min(settings.seats.connections).saturating_add(2 * REFUSALS_MAX);
         let share = |total: u64| total.div_ceil(settings.shards as u64);
         let hub = Hub::new(HubSettings {
             shard: settings.shard,
@@ -192,6 +203,7 @@ impl Shard {
             last_rule: None,
             presence: PresenceReaders::default(),
             tickets: Slab::new(),
+            peers: HashMap::new(),
             addresses: HashMap::new(),
             hub,
             runs: Runs::default(),
@@ -212,6 +224,7 @@ impl Shard {
             answered: Vec::new(),
             is_congested: false,
             refusals: 0,
+            refused: Refused::default(),
             edges: Slab::new(),
             tls: TlsTurn::default(),
             noted: Vec::new(),
@@ -267,7 +280,8 @@ impl Shard {
             outbox_len: self.outboxes.len_of_all() as u64,
             compression_streams: self.compressor.streams() as u64,
             lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
-            sheds: hub.sheds,
+            shed_histories: hub.shed_histories,
+            shed_last_values: hub.shed_last_values,
             tls_expires_s: self.settings.edge.tls.as_ref().map_or(0, |(_, expires_s)| *expires_s),
             message_ids: hub.message_ids as u64,
             memory: self.memory(),

@@ -202,10 +202,11 @@ impl Shard {
         self.compressor.forget_window(id.index);
         self.wheel.cancel(id.index);
         self.metrics.count_close(reason);
+        let peer = self.peers.get(&id.index).map(tracing::field::display);
         match reason.row().loudness {
-            Loudness::Debug => tracing::debug!(conn = id.index, %reason, "closed"),
-            Loudness::Info => tracing::info!(conn = id.index, %reason, "closed"),
-            Loudness::Error => tracing::error!(conn = id.index, %reason, "closed"),
+            Loudness::Debug => tracing::debug!(conn = id.index, peer, %reason, "closed"),
+            Loudness::Info => tracing::info!(conn = id.index, peer, %reason, "closed"),
+            Loudness::Error => tracing::error!(conn = id.index, peer, %reason, "closed"),
         }
         self.ops.push(Op::Close { conn: id, abort });
     }
