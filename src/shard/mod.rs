@@ -11,7 +11,7 @@
 //! | `link` | one socket: arena, accept, PROXY and TLS, frames, outboxes, deadlines, the end |
 //! | `session` | one subscriber: subscribing, catching up, what it skips, presence, what it publishes |
 //! | `delivery` | one turn's publications to their readers: runs, encodings, compression |
-//! | `request` | HTTP requests: answers, batches, readers over HTTP |
+//! | `request` | HTTP requests: answers and their date, batches, readers over HTTP |
 //! | `upkeep` | memory, snapshots, the shutdown |
 
 mod delivery;
@@ -51,6 +51,7 @@ use link::edge::Edge;
 use link::outbox::Outboxes;
 use link::seats::Refused;
 use link::tls::TlsTurn;
+use request::date::Dates;
 use request::exchanges::HttpSession;
 use request::follow::Vectors;
 use session::alarms::Alarms;
@@ -131,6 +132,7 @@ pub struct Shard {
     wheel: Wheel,
     pool: BlockPool,
     rng: fastrand::Rng,
+    dates: Dates,
     metrics: ShardMetrics,
     drain: Option<Drain>,
     taking: Option<Taking>,
@@ -211,6 +213,7 @@ impl Shard {
             wheel: Wheel::new(capacity),
             pool: BlockPool::default(),
             rng: fastrand::Rng::with_seed(settings.seed),
+            dates: Dates::default(),
             metrics: ShardMetrics::default(),
             drain: None,
             taking: None,

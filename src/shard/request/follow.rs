@@ -76,10 +76,10 @@ impl Shard {
         };
         self.conns[id.index].encoding = encoding;
         if let Some(slot) = self.conns[id.index].exchange.index()
-            && self.exchanges[slot].is_head
+            && self.exchanges[slot].exchange.asker().is_head
         {
-            let origin = self.exchanges[slot].origin.take();
-            return self.respond_with(id, false, |out| head(encoding, origin.as_deref(), out));
+            let asker = self.exchanges[slot].exchange.take_asker();
+            return self.respond_with(id, false, |date, out| head(encoding, asker.origin.as_deref(), date, out));
         }
         self.wait_for(id, Waiting::Follow(Opening { names: names(&follow), since: follow.since.clone() }));
         self.note_bandwidth(id, follow.bandwidth);
@@ -104,7 +104,7 @@ impl Shard {
         let start = self.start(id, &opening.names, &opening.since, joined);
         let conn = &mut self.conns[id.index];
         let exchange = std::mem::replace(&mut conn.exchange, Slot::NONE).index();
-        let origin = exchange.and_then(|slot| self.exchanges.remove(slot).origin);
+        let origin = exchange.and_then(|slot| self.exchanges.remove(slot).exchange.take_asker().origin);
         conn.session = Session::Stream;
         conn.set(Flag::DEAF, true);
         conn.active_tick = tick(self.now);
@@ -118,7 +118,7 @@ impl Shard {
         }
         self.unpause(id, Flag::PAUSED_REQUEST);
         self.set_timer(id, Timer::Ping);
-        self.reply(id, |_, out| head(encoding, origin.as_deref(), out));
+        self.reply_dated(id, |date, _, out| head(encoding, origin.as_deref(), date, out));
         if let Some(outbox) = self.outboxes.get_mut(self.conns[id.index].outbox) {
             outbox.guard();
         }
@@ -186,9 +186,9 @@ pub(in crate::shard) fn names(follow: &Follow) -> Box<[TopicName]> {
     follow.targets.iter().filter_map(name).collect()
 }
 
-fn head(encoding: Encoding, origin: Option<&str>, out: &mut Vec<u8>) {
+fn head(encoding: Encoding, origin: Option<&str>, date: &str, out: &mut Vec<u8>) {
     let content_type = if encoding.is_events() { sse::CONTENT_TYPE } else { stream::CONTENT_TYPE };
-    encode_stream_head(out, content_type, encoding == Encoding::Chunks, origin);
+    encode_stream_head(out, content_type, encoding == Encoding::Chunks, origin, date);
 }
 
 /// What a request to follow is told for which more was said than may wait. Its subscriptions are still under way, so

@@ -6,7 +6,7 @@ use crate::driver::Op;
 use crate::limits::{DRAIN_PER_TURN_MAX, RECONNECTS_PER_SECOND, RETRY_MS_MIN};
 use crate::mailbox::Request;
 use crate::shard::Shard;
-use crate::shard::link::conn::Session;
+use crate::shard::link::conn::{Session, Timer};
 use crate::time::MonoTime;
 
 #[derive(Debug)]
@@ -113,15 +113,29 @@ impl Shard {
             Session::Http if self.conns[id.index].exchange.is_none() && self.conns[id.index].outbox.is_none() => {
                 self.terminate(id, CloseReason::Shutdown, false);
             }
-            Session::Http => {
-                self.answer_poll(id);
-            }
+            Session::Http => self.end_request(id),
             Session::WebSocket | Session::Stream => {
                 let retry_ms = RETRY_MS_MIN + self.rng.u64(0..=spread_ms);
                 let encoding = self.conns[id.index].encoding;
                 self.reply(id, |message, out| encoding.say(&Outbound::Bye { retry_ms }, message, out));
                 self.close(id, CloseReason::Shutdown, &format!("retry_ms={retry_ms}"));
             }
+        }
+    }
+
+    /// Ends a request that may take its time: a poll is answered, half a head is refused, and half a body has from now on no
+    /// more time than a closing handshake.
+    fn end_request(&mut self, id: ConnId) {
+        if self.answer_poll(id) {
+            return;
+        }
+        match self.conns[id.index].timer {
+            Timer::Head => {
+                self.conns[id.index].end = Some(CloseReason::Shutdown);
+                self.refuse_past_limit(id);
+            }
+            Timer::Body => self.set_timer(id, Timer::Body),
+            _ => {}
         }
     }
 }
