@@ -6,7 +6,7 @@ use crate::command::{PayloadKind, Publication, Publish};
 #[must_use]
 pub fn decode<'a>(topic: &'a str, is_text: bool, message: &'a [u8]) -> Publish<'a> {
     let kind = if is_text { PayloadKind::Text } else { PayloadKind::Binary };
-    Publish { id: None, topic, kind, payload: message, key: None, message_id: None, condition: None }
+    Publish { id: None, topic: topic.into(), kind, payload: message, key: None, message_id: None, condition: None }
 }
 
 /// Writes the payload; says whether it is text.

@@ -54,7 +54,7 @@ impl Shard {
         if publish.payload.len() > self.settings.limits.message_len_max as usize {
             return Line::Refused(Refusal::new(ErrorCode::TooLarge, "the message is longer than message_len_max"));
         }
-        let Some(topic) = self.topic_name(publish.topic) else { return Line::Refused(BAD_TOPIC) };
+        let Some(topic) = self.topic_name(&publish.topic) else { return Line::Refused(BAD_TOPIC) };
         let ticket = |shard: &mut Self| Some(shard.issue(Ticket::Http { conn: id, part }));
         match self.publish(&topic, publish.message(self.origin(id)), ticket) {
             Some(Ok(taken)) => Line::Taken(topic, taken),

@@ -95,7 +95,7 @@ impl Shard {
 
     /// A message of a raw connection: nobody is told what became of it, but one that may not publish is closed.
     pub(in crate::shard) fn publish_raw(&mut self, conn: ConnId, publish: &Publish<'_>) {
-        if let Some(topic) = self.topic_name(publish.topic) {
+        if let Some(topic) = self.topic_name(&publish.topic) {
             let message = publish.message(Origin { shard: self.settings.shard, conn });
             if let Some(Err(Refusal { code: ErrorCode::Forbidden, message, .. })) =
                 self.publish(&topic, message, |_| None)
@@ -106,7 +106,7 @@ impl Shard {
     }
 
     pub(in crate::shard) fn publish_json(&mut self, conn: ConnId, publish: &mut Publish<'_>) {
-        let Some(topic) = self.topic_name(publish.topic) else { return };
+        let Some(topic) = self.topic_name(&publish.topic) else { return };
         let message = publish.message(Origin { shard: self.settings.shard, conn });
         let id = &mut publish.id;
         let ticket =
