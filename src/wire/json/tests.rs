@@ -211,6 +211,19 @@ proptest! {
     #![proptest_config(config(2000))]
 
     #[test]
+    fn simd_json_takes_the_same_texts((text, changes) in (json(), corruptions())) {
+        let mut bytes = text.into_bytes();
+        corrupt(&mut bytes, &changes);
+        let ours = is_valid(&bytes);
+        let theirs = simd_json::to_borrowed_value(&mut bytes.clone()).is_ok();
+        // Numbers past the range of a double and halves of surrogate pairs are JSON, which simd-json refuses.
+        prop_assert!(ours || !theirs, "simd-json takes {:?}", String::from_utf8_lossy(&bytes));
+        if changes.is_empty() {
+            prop_assert!(ours && theirs);
+        }
+    }
+
+    #[test]
     fn fields_are_those_that_serde_json_reads(
         members in prop::collection::vec((space(), string(), space(), json(), space()), 0..8),
         corruptions in corruptions(),
