@@ -37,7 +37,7 @@ pub struct Run {
     pub workers_min: u32,
     /// The most connections of one worker.
     pub per_worker_max: u32,
-    /// Where connections come from; empty leaves it to [`deal`].
+    /// Where connections come from; empty leaves it to `plan::deal`.
     pub sources: Vec<IpAddr>,
     /// Opening handshakes in progress at once, of all workers.
     pub concurrency: u32,
