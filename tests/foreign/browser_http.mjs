@@ -50,7 +50,7 @@ await judge.check('fetch reads lines as they come', async () => {
   equal(await page.evaluate(() => window.line()), { t: 'browser.lines', o: offset, d: { n: 1 } });
   await page.close();
 });
-await judge.check('a page of this machine may read, one of another origin may neither read nor publish over HTTP', async () => {
+await judge.check('a page of this machine may read, one of another origin may neither read nor publish nor connect', async () => {
   const page = await browser.newPage();
   const pages = createServer((_, response) => response.end('<p>a page</p>'));
   await new Promise((done) => pages.listen(0, '127.0.0.1', done));
@@ -76,7 +76,7 @@ await judge.check('a page of this machine may read, one of another origin may ne
   for (const [host, wanted] of [
     ['localhost', [true, true, true]],
     ['127.0.0.1', [true, true, true]],
-    ['evil.example', [false, false, true]],
+    ['evil.example', [false, false, false]],
   ]) {
     await page.goto(`http://${host}:${pages.address().port}/`);
     equal(await act(origin), wanted, host);
