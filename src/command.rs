@@ -7,6 +7,8 @@ mod image;
 mod policy;
 mod position;
 mod refusal;
+mod session;
+mod shards;
 mod topic;
 
 pub use compression::Compression;
@@ -14,44 +16,14 @@ pub use image::TopicImage;
 pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};
 pub use refusal::{ErrorCode, Refusal};
+pub use session::{ConnId, SessionId, SessionIndex};
+pub use shards::{ShardId, ShardSet};
 pub use topic::{BadTopic, Pattern, Target, TopicName};
 
 use std::sync::Arc;
 
-use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX, SHARDS_MAX};
+use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX};
 use crate::time::MonoTime;
-
-/// A connection of one shard: its arena index, and how often that place was used before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnId {
-    /// Its place in the arena.
-    pub index: u32,
-    /// How often the place was used before; a stale id is told apart by it.
-    pub generation: u32,
-}
-
-/// A shard of this process, `0..SHARDS_MAX`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ShardId(pub u8);
-
-impl ShardId {
-    /// As an index.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// A set of shards, one bit each.
-pub type ShardBits = u128;
-
-const _: () = assert!(SHARDS_MAX <= ShardBits::BITS as usize);
-
-/// All of so many shards, at least one.
-#[must_use]
-pub const fn all_shards(shards: usize) -> ShardBits {
-    ShardBits::MAX >> (ShardBits::BITS as usize - shards)
-}
 
 /// What the bytes of a payload are known to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,13 +44,34 @@ impl PayloadKind {
     }
 }
 
-/// Which connection of which shard published; a reader may ask not to get its own messages.
+/// What a transport says of a message: text, or any bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+impl From<PayloadKind> for MessageKind {
+    fn from(kind: PayloadKind) -> Self {
+        if kind == PayloadKind::Binary { Self::Binary } else { Self::Text }
+    }
+}
+
+impl From<MessageKind> for PayloadKind {
+    fn from(kind: MessageKind) -> Self {
+        if kind == MessageKind::Binary { Self::Binary } else { Self::Text }
+    }
+}
+
+/// Which session of which shard published; a reader may ask not to get its own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The publisher's shard.
     pub shard: ShardId,
     /// The publisher.
-    pub conn: ConnId,
+    pub session: SessionId,
 }
 
 /// One message of a topic, numbered by the topic's home shard. Shared between shards, never changed.
@@ -94,7 +87,7 @@ pub struct Publication {
     pub payload: Box<[u8]>,
     /// The conflation key, if it has one.
     pub key: Option<Box<str>>,
-    /// Who published it, where that is a connection of this process.
+    /// Who published it, where that is a session of this process.
     pub origin: Option<Origin>,
     /// When it was numbered.
     pub time: MonoTime,
@@ -190,6 +183,20 @@ pub enum Command<'a> {
     },
     /// Say something in a topic.
     Publish(Publish<'a>),
+    /// Say something in the one topic that the session is about.
+    Say {
+        /// What the payload is.
+        kind: PayloadKind,
+        /// The bytes.
+        payload: &'a [u8],
+    },
+    /// Say the message back to its sender.
+    Echo {
+        /// Text or binary.
+        kind: MessageKind,
+        /// The bytes.
+        message: &'a [u8],
+    },
     /// What was said in a topic.
     History {
         /// Echoed.

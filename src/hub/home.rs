@@ -1,5 +1,6 @@
 //! The home of a topic: its numbers, its last value, and the shards that have readers.
 
+use crate::command::ShardSet;
 use std::sync::Arc;
 
 use super::Hub;
@@ -29,7 +30,7 @@ pub(super) struct Home {
     pub last: Option<Arc<Publication>>,
     history: History,
     /// One bit a shard that has readers by name.
-    interest: crate::command::ShardBits,
+    interest: ShardSet,
     /// Readers by name in all shards.
     readers: u32,
     /// How often one came.
@@ -52,7 +53,7 @@ impl Home {
             offset: 0,
             last: None,
             history: History::default(),
-            interest: 0,
+            interest: ShardSet::EMPTY,
             readers: 0,
             joins: 0,
             settings,
@@ -62,7 +63,7 @@ impl Home {
     }
 
     pub fn is_unused(&self) -> bool {
-        self.readers == 0 && self.interest == 0 && self.offset == 0 && self.polled_until.is_none()
+        self.readers == 0 && self.interest.is_empty() && self.offset == 0 && self.polled_until.is_none()
     }
 
     /// What is kept of the topic: what the configuration says, and something if it says nothing and the topic is polled.
@@ -179,8 +180,8 @@ impl Kept {
 pub struct Published {
     /// The publication.
     pub publication: Arc<Publication>,
-    /// One bit a shard with readers, this one included.
-    pub shards: crate::command::ShardBits,
+    /// The shards with readers, this one included.
+    pub shards: ShardSet,
 }
 
 /// What became of a publication that was not refused.
@@ -207,7 +208,8 @@ impl Hub {
         }
         let id = self.ensure_home(topic)?;
         let matching = self.topics.match_patterns(id, &self.patterns, &mut 0);
-        let mut shards = matching.iter().fold(0, |shards, &pattern| shards | self.patterns.interest(pattern));
+        let mut shards =
+            matching.iter().fold(ShardSet::EMPTY, |shards, &pattern| shards | self.patterns.interest(pattern));
         let home = self.topics.home_mut(id).expect("ensure_home made it");
         home.offset += 1;
         shards |= home.interest;
@@ -378,7 +380,7 @@ impl Hub {
         let home = self.topics.home_mut(id).expect("ensure_home made it");
         home.readers += 1;
         home.joins += 1;
-        home.interest |= 1 << from.0;
+        home.interest.insert(from);
         let position = home.position();
         let missed = since.map(|since| home.missed(since));
         let last = || Vec::from_iter(home.last.clone().filter(|_| wants_last));
@@ -396,7 +398,7 @@ impl Hub {
         } else if let Some(home) = self.settled_home(id) {
             home.readers = home.readers.saturating_sub(1);
             if is_last {
-                home.interest &= !(1 << from.0);
+                home.interest.remove(from);
             }
         }
         self.release(id);
@@ -453,7 +455,7 @@ impl Hub {
             let name = self.topics.owned_name(id);
             let settings = self.settings.rules.find(name.as_str());
             let home = Home::new(name, Epoch(u64::from(epoch)), settings);
-            self.topics.set_home(id, Home { interest: 1 << reader.0, readers: 1, joins: 1, ..home });
+            self.topics.set_home(id, Home { interest: ShardSet::one(reader), readers: 1, joins: 1, ..home });
         }
         self.topics.home_mut(id)
     }
@@ -516,15 +518,15 @@ mod tests {
     #[test]
     fn a_publication_goes_to_the_shards_with_readers_and_to_no_other() {
         let mut hub = hub(1, 100, 1_000);
-        assert_eq!(say(&mut hub, "a", "x").shards, 0);
+        assert_eq!(say(&mut hub, "a", "x").shards, ShardSet::EMPTY);
         hub.join(MonoTime::ZERO, &topic("a"), ShardId(3), None, true).expect("there is room");
         hub.join(MonoTime::ZERO, &topic("a"), ShardId(3), None, true).expect("there is room");
         hub.join(MonoTime::ZERO, &topic("a"), ShardId(127), None, true).expect("there is room");
-        assert_eq!(say(&mut hub, "a", "x").shards, 1 << 3 | 1 << 127);
+        assert_eq!(say(&mut hub, "a", "x").shards, [3, 127].map(ShardId).into_iter().collect());
         hub.leave("a", ShardId(3), false);
-        assert_eq!(say(&mut hub, "a", "x").shards, 1 << 3 | 1 << 127);
+        assert_eq!(say(&mut hub, "a", "x").shards, [3, 127].map(ShardId).into_iter().collect());
         hub.leave("a", ShardId(3), true);
-        assert_eq!(say(&mut hub, "a", "x").shards, 1 << 127);
+        assert_eq!(say(&mut hub, "a", "x").shards, ShardSet::one(ShardId(127)));
         assert_eq!(hub.state("a").expect("the topic is there").presence.readers, 1);
     }
 
@@ -550,7 +552,7 @@ mod tests {
         let refused = hub.publish(now, &a, at(elsewhere)).map(|_| ()).map_err(|refusal| refusal.position);
         assert_eq!(refused, Err(Some(since)));
         let Ok(Outcome::Said(said)) = hub.publish(now, &a, at(since)) else { panic!("it stands there") };
-        assert_eq!((said.publication.position, said.shards), (elsewhere, 1 << 3));
+        assert_eq!((said.publication.position, said.shards), (elsewhere, ShardSet::one(ShardId(3))));
         let again = hub.join(now, &a, ShardId(4), Some(since), true).expect("there is room");
         assert_eq!((again.recovered, again.publications.len()), (Some(true), 1));
         assert_eq!(hub.state("a").expect("it is read").presence.readers, 2);

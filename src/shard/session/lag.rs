@@ -16,7 +16,7 @@ use slab::Slab;
 use super::subscription::TargetId;
 use crate::command::{Mode, Publication, Rate, TopicName};
 use crate::limits::LATEST_KEYS_MAX;
-use crate::shard::link::conn::Slot;
+use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
 /// One reader's lag. It exists only while the reader is behind, or has just got what its rate allows.
