@@ -6,6 +6,8 @@
 
 pub mod json;
 pub mod raw;
+#[cfg(test)]
+mod tagged;
 
 use crate::command::{Command, MessageKind, OperationId, Outbound, Publication, Refusal};
 
@@ -21,6 +23,9 @@ pub enum Dialect {
     Echo,
     /// Payloads as they are, and JSON for all else: for transports that name the topic themselves.
     Feed,
+    /// Lines behind a tag of the reader's own.
+    #[cfg(test)]
+    Tagged,
 }
 
 /// What a dialect keeps of one session; most keep nothing.
@@ -29,6 +34,9 @@ pub enum DialectState {
     /// Nothing.
     #[default]
     None,
+    /// Tags by subscription.
+    #[cfg(test)]
+    Tagged(tagged::Tags),
 }
 
 /// Memory that decoding uses, kept between messages so that it stops allocating. Made when a dialect first needs it.
@@ -58,6 +66,16 @@ pub enum Decoded<'a> {
 }
 
 impl Dialect {
+    /// What a session that speaks it begins with.
+    #[must_use]
+    pub fn open(self) -> DialectState {
+        match self {
+            #[cfg(test)]
+            Self::Tagged => DialectState::Tagged(tagged::Tags::default()),
+            _ => DialectState::None,
+        }
+    }
+
     /// Reads one message.
     pub fn decode<'a>(
         self,
@@ -66,7 +84,14 @@ impl Dialect {
         kind: MessageKind,
         message: &'a [u8],
     ) -> Decoded<'a> {
-        let DialectState::None = state;
+        match (self, state) {
+            #[cfg(test)]
+            (Self::Tagged, DialectState::Tagged(tags)) => tagged::decode(tags, message),
+            (dialect, _) => dialect.decode_without_state(scratch, kind, message),
+        }
+    }
+
+    fn decode_without_state<'a>(self, scratch: &'a mut Scratch, kind: MessageKind, message: &'a [u8]) -> Decoded<'a> {
         match self {
             Self::Raw => Decoded::Command(Command::Say { kind: kind.into(), payload: message }),
             Self::Echo => Decoded::Command(Command::Echo { kind, message }),
@@ -76,13 +101,15 @@ impl Dialect {
             },
             Self::Json => Decoded::Unsupported("operations are text"),
             Self::Feed => Decoded::Nothing,
+            #[cfg(test)]
+            Self::Tagged => Decoded::Nothing,
         }
     }
 
     /// Whether a peer can be told that something was refused.
     #[must_use]
     pub fn has_replies(self) -> bool {
-        matches!(self, Self::Json | Self::Feed)
+        !matches!(self, Self::Raw | Self::Echo)
     }
 
     /// Writes what is not a publication as a text message; nothing where the dialect has no way to say it.
@@ -90,6 +117,8 @@ impl Dialect {
         match self {
             Self::Raw | Self::Echo => {}
             Self::Json | Self::Feed => json::encode(outbound, out),
+            #[cfg(test)]
+            Self::Tagged => tagged::encode(outbound, out),
         }
     }
 
@@ -102,11 +131,21 @@ impl Dialect {
                 json::encode_push(publication, out);
                 MessageKind::Text
             }
+            #[cfg(test)]
+            Self::Tagged => tagged::encode_push(publication, out),
         }
     }
 
     /// Writes what one reader's message begins with, in the encodings that have a prefix.
-    pub fn encode_prefix(self, state: &DialectState, _publication: &Publication, _out: &mut Vec<u8>) {
-        let DialectState::None = state;
+    #[cfg_attr(
+        not(test),
+        expect(unused_variables, clippy::ptr_arg, reason = "only the dialect of the tests has a prefix yet")
+    )]
+    pub fn encode_prefix(self, state: &DialectState, publication: &Publication, out: &mut Vec<u8>) {
+        match state {
+            DialectState::None => {}
+            #[cfg(test)]
+            DialectState::Tagged(tags) => tagged::encode_prefix(tags, publication, out),
+        }
     }
 }

@@ -21,6 +21,8 @@ mod request;
 mod run;
 mod session;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 pub use delivery::compression::CompressionSettings;

@@ -12,16 +12,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::agreed::{Agreed, Window};
 use super::encoded::Encoded;
-use super::encoding::EncodingId;
 use crate::buf::Segment;
 use crate::close::CloseReason;
 use crate::command::{Compression, ConnId, MessageKind, Publication, SessionId, SessionIndex, TopicName};
 use crate::hub::{TopicId, TopicRules};
 use crate::limits::{INFLATED_KEPT_LEN_MAX, INFLATED_PER_RECEIVE_MAX, STREAMS_MAX};
 use crate::shard::Shard;
-use crate::shard::session::session::Session;
+use crate::shard::session::agreed::{Agreed, Window};
+use crate::shard::session::encoding::EncodingId;
+use crate::shard::session::session::{Mark, Session};
 use crate::shard::session::subscription::{Place, TargetId, TargetKind};
 use crate::transport::http::UpgradeRoute;
 use crate::transport::websocket;
@@ -105,7 +105,8 @@ impl Forms {
         compressor: &Compressor,
         find: impl FnOnce() -> Compression,
     ) -> Form {
-        if session.agreed.is_none() {
+        // What begins with each reader's own bytes is not the same for all who would share it.
+        if session.agreed.is_none() || session.is(Mark::PREFIXED) {
             return Form::Plain;
         }
         let compression = *self.compression.get_or_insert_with(find);

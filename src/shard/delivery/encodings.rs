@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::compression::{Compressor, Form};
 use super::encoded::Encoded;
-use super::encoding::EncodingId;
 use super::run::Run;
 use crate::buf::Segment;
 use crate::command::Publication;
 use crate::limits::{RUN_BLOCK_LEN, SHORT_RUN_LEN_MAX};
 use crate::shard::Shard;
+use crate::shard::session::encoding::EncodingId;
 
 /// The encodings of one run.
 #[derive(Debug, Default)]

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use super::compression::{Form, Forms};
-use super::encoding::EncodingId;
 use super::encodings::Encodings;
 use super::run::Run;
 use crate::close::CloseReason;
@@ -19,6 +18,7 @@ use crate::limits::{HELD_LEN_MAX, RUN_LEN_MAX, TURN_LEN_MAX};
 use crate::shard::Shard;
 use crate::shard::link::conn::{Conn, Flag};
 use crate::shard::link::outbox::Outbox;
+use crate::shard::session::encoding::EncodingId;
 use crate::shard::session::rest;
 use crate::shard::session::session::Mark;
 use crate::shard::session::subscriptions::direct;

@@ -2,10 +2,8 @@
 //!
 //! Tests: beside the code, `tests/simulator/`.
 
-pub(in crate::shard) mod agreed;
 pub(in crate::shard) mod compression;
 pub(in crate::shard) mod encoded;
-pub(in crate::shard) mod encoding;
 pub(in crate::shard) mod encodings;
 pub(in crate::shard) mod fanout;
 pub(in crate::shard) mod run;

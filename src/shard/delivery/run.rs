@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::encoding::EncodingId;
 use crate::buf::Segment;
 use crate::command::{Publication, SessionIndex};
 use crate::hub::TopicId;
+use crate::shard::session::encoding::EncodingId;
 
 /// What is to be said this turn.
 #[derive(Debug, Default)]

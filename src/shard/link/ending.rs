@@ -16,6 +16,7 @@ use crate::close::{CloseReason, Loudness};
 use crate::command::ConnId;
 use crate::driver::{NetError, Op};
 use crate::shard::Shard;
+use crate::shard::session::rest;
 use crate::shard::slot::Slot;
 use crate::transport::http::RouteError;
 use crate::transport::{Framing, websocket};
@@ -143,6 +144,7 @@ impl Shard {
         self.leave_all(id.into());
         self.release_edge(id, parting == Parting::InOrder);
         let conn = &mut self.links.conns[id.index];
+        rest::release(&mut self.sessions.rests, &mut conn.session.rest);
         let reason = *conn.link.end.get_or_insert(reason);
         if let Some(slot) = std::mem::replace(&mut conn.link.parser, Slot::NONE).index() {
             match conn.link.carrier {

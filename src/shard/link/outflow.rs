@@ -7,9 +7,8 @@ use crate::buf::Segment;
 use crate::close::CloseReason;
 use crate::command::ConnId;
 use crate::driver::{NetError, Op};
-use crate::limits::REPLY_BACKLOG_LEN_MAX;
+use crate::limits::{BANDWIDTH_SLICES, REPLY_BACKLOG_LEN_MAX};
 use crate::shard::Shard;
-use crate::shard::session::pace::{duration_ms, slice_len};
 
 impl Shard {
     /// Notes that a connection has something to send, or may have nothing left to send, at the end of the turn.
@@ -176,4 +175,14 @@ impl Conn {
             && self.link.edge.is_none() & self.session.pending.is_none() & self.session.lag.is_none()
             && !self.link.is(Flag::HOLDS_ON)
     }
+}
+
+/// The share of a second that one send may have.
+pub(in crate::shard) fn slice_len(bandwidth: u32) -> usize {
+    (bandwidth / BANDWIDTH_SLICES).max(1) as usize
+}
+
+/// How long a send of so many bytes takes.
+pub(in crate::shard) fn duration_ms(len: usize, bandwidth: u32) -> u64 {
+    (len as u64 * 1_000).div_ceil(u64::from(bandwidth.max(1)))
 }

@@ -10,10 +10,10 @@ use crate::limits::RETRY_AFTER_S;
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
 use crate::shard::Shard;
-use crate::shard::delivery::agreed::Agreed;
-use crate::shard::delivery::encoding::EncodingId;
 use crate::shard::link::conn::{Carrier, Flag, Timer};
 use crate::shard::link::ending::Parting;
+use crate::shard::session::agreed::Agreed;
+use crate::shard::session::encoding::EncodingId;
 use crate::shard::session::gate::Act;
 use crate::shard::session::session::Mark;
 use crate::shard::session::tickets::Ticket;
@@ -255,8 +255,7 @@ impl Shard {
             UpgradeRoute::Echo => Dialect::Echo,
             UpgradeRoute::Raw { .. } => Dialect::Raw,
         };
-        let session = &mut self.links.conns[id.index].session;
-        session.speak(EncodingId::of(Framing::WebSocket, dialect, false));
+        self.speak(id.into(), EncodingId::of(Framing::WebSocket, dialect, false));
         match upgrade.route {
             UpgradeRoute::Json | UpgradeRoute::Echo => {}
             UpgradeRoute::Raw { topic, options } => {

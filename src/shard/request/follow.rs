@@ -13,9 +13,9 @@ use crate::command::{ConnId, Joined, Outbound, Position, Refusal, Subscribe, Tar
 use crate::dialect::{Dialect, DialectState};
 use crate::limits::{RETRY_AFTER_S, RETRY_MS_MIN};
 use crate::shard::Shard;
-use crate::shard::delivery::encoding::{Encoding, EncodingId};
 use crate::shard::link::conn::{Carrier, Flag, Timer, tick};
 use crate::shard::link::ending::Parting;
+use crate::shard::session::encoding::{Encoding, EncodingId};
 use crate::shard::session::pending::pending_mut;
 use crate::shard::session::rest;
 use crate::shard::slot::Slot;
@@ -36,7 +36,7 @@ impl Shard {
             (Door::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
         };
         let encoding = EncodingId::of(framing, dialect, has_prefix);
-        self.links.conns[id.index].session.speak(encoding);
+        self.speak(id.into(), encoding);
         if let Some(slot) = self.links.conns[id.index].link.exchange()
             && self.requests.exchanges[slot].is_head
         {

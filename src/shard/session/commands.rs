@@ -1,5 +1,6 @@
 //! What a session's messages ask for, and what a session is told.
 
+use super::encoding::EncodingId;
 use super::gate::Act;
 use super::rest::{self, Rest};
 use super::tickets::Ticket;
@@ -45,6 +46,16 @@ impl Shard {
                 self.ask_history(topic, query, ticket);
             }
             Command::Ping { id: operation } => self.say(id, &Outbound::Done { id: operation.as_ref() }),
+        }
+    }
+
+    /// From now on a session speaks so.
+    pub(in crate::shard) fn speak(&mut self, id: SessionId, encoding: EncodingId) {
+        let session = &mut self.links.conns[id.index];
+        session.speak(encoding);
+        let state = encoding.row().dialect.open();
+        if !matches!(state, DialectState::None) {
+            rest::ensure(&mut self.sessions.rests, &mut session.rest).state = state;
         }
     }
 

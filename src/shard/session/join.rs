@@ -304,7 +304,7 @@ impl Shard {
         }
         self.sessions.alarms.clear(id.index.bits());
         let slot = &mut self.links.conns[id.index].rest;
-        rest::change(&mut self.sessions.rests, slot, |rest| *rest = Rest::default());
+        rest::change(&mut self.sessions.rests, slot, Rest::leave_all);
     }
 
     fn leave(&mut self, key: SubscriberKey) {

@@ -2,9 +2,11 @@
 //!
 //! A session never knows a socket. Tests: beside the code, `tests/shard_limits/`, `tests/simulator/`.
 
+pub(in crate::shard) mod agreed;
 pub(in crate::shard) mod alarms;
 pub(in crate::shard) mod catch_up;
 pub(in crate::shard) mod commands;
+pub(in crate::shard) mod encoding;
 pub(in crate::shard) mod gate;
 pub(in crate::shard) mod join;
 pub(in crate::shard) mod join_pattern;

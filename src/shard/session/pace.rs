@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::encoding::EncodingId;
 use super::lag::{self, Full, LaneKey, Terms};
 use super::rest::{self, Rest};
 use super::session::Mark;
@@ -10,9 +11,9 @@ use crate::buf::Segment;
 use crate::command::{Mode, Origin, Outbound, Policy, Publication, SessionId, SessionIndex, Target, TopicName};
 use crate::dialect::DialectState;
 use crate::hub::{TopicId, TopicSettings};
-use crate::limits::{BANDWIDTH_SLICES, LAG_DRAIN_LEN};
+use crate::limits::LAG_DRAIN_LEN;
 use crate::shard::Shard;
-use crate::shard::delivery::encoding::EncodingId;
+use crate::shard::link::outflow::slice_len;
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
@@ -258,16 +259,6 @@ impl Shard {
             }
         }
     }
-}
-
-/// The share of a second that one send may have.
-pub(in crate::shard) fn slice_len(bandwidth: u32) -> usize {
-    (bandwidth / BANDWIDTH_SLICES).max(1) as usize
-}
-
-/// How long a send of so many bytes takes.
-pub(in crate::shard) fn duration_ms(len: usize, bandwidth: u32) -> u64 {
-    (len as u64 * 1_000).div_ceil(u64::from(bandwidth.max(1)))
 }
 
 fn encode(item: &lag::Item, encoding: EncodingId, rest: Option<&mut Rest>, message: &mut Vec<u8>, out: &mut Vec<u8>) {

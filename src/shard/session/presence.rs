@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::encoding::EncodingId;
 use crate::buf::Segment;
 use crate::command::{Outbound, Presence, SessionId, SessionIndex, Target, TopicName};
 use crate::dialect::DialectState;
@@ -13,7 +14,6 @@ use crate::hub::TopicId;
 use crate::limits::PRESENCE_INTERVAL_MS;
 use crate::mailbox::{Answer, Request};
 use crate::shard::Shard;
-use crate::shard::delivery::encoding::EncodingId;
 use crate::shard::link::outbox::Outbox;
 use crate::time::MonoTime;
 

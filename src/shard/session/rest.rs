@@ -24,6 +24,11 @@ pub(in crate::shard) struct Rest {
 }
 
 impl Rest {
+    /// Forgets what subscriptions asked for.
+    pub fn leave_all(&mut self) {
+        *self = Self { state: std::mem::take(&mut self.state), ..Self::default() };
+    }
+
     /// Moves the reader behind a publication.
     pub fn advance(&mut self, publication: &Publication) {
         if let Some((_, position)) = self.positions.iter_mut().find(|(topic, _)| *topic == publication.topic) {
@@ -62,6 +67,13 @@ pub(in crate::shard) fn get(rests: &Slab<Rest>, slot: Slot) -> Option<&Rest> {
 /// The same, to be changed.
 pub(in crate::shard) fn get_mut(rests: &mut Slab<Rest>, slot: Slot) -> Option<&mut Rest> {
     rests.get_mut(slot.index()?)
+}
+
+/// Gives the rest of a slot back, with whatever is in it.
+pub(in crate::shard) fn release(rests: &mut Slab<Rest>, slot: &mut Slot) {
+    if let Some(index) = std::mem::replace(slot, Slot::NONE).index() {
+        rests.remove(index);
+    }
 }
 
 /// Changes the rest of a slot, if there is one, and gives it back if nothing is left in it.

@@ -1,9 +1,9 @@
 //! One subscriber: what it follows and how it is told. Knows no socket.
 
+use super::agreed::Agreed;
+use super::encoding::EncodingId;
 use super::subscription::Subscription;
 use crate::limits::TOPICS_PER_CONNECTION_BOUND;
-use crate::shard::delivery::agreed::Agreed;
-use crate::shard::delivery::encoding::EncodingId;
 use crate::shard::slot::Slot;
 
 /// One subscriber. What few of them have, or only for a while, lives in pools.

@@ -1,9 +1,9 @@
 //! How a reader is told things: a framing and a dialect. All readers of one encoding and one form of compression get the
 //! same bytes, but for a prefix of their own where the encoding has one.
 
+use super::rest::Rest;
 use crate::command::{MessageKind, Outbound, Publication};
 use crate::dialect::{Dialect, DialectState};
-use crate::shard::session::rest::Rest;
 use crate::transport::Framing;
 
 /// A framing and a dialect.
@@ -29,6 +29,8 @@ const ENCODINGS: &[Encoding] = &[
     Encoding { has_prefix: true, ..row(Framing::Events, Dialect::Feed) },
     row(Framing::Lines, Dialect::Json),
     row(Framing::Chunks, Dialect::Json),
+    #[cfg(test)]
+    Encoding { has_prefix: true, ..row(Framing::WebSocket, Dialect::Tagged) },
 ];
 
 const fn row(framing: Framing, dialect: Dialect) -> Encoding {
