@@ -81,6 +81,9 @@ pub struct Publication {
     pub topic: TopicName,
     /// Its number.
     pub position: Position,
+    /// The offset of the one before it in its topic. Numbers may have holes, where somebody else gives them: nothing is
+    /// missing between two publications if the second names the first.
+    pub prev: u64,
     /// What the payload is.
     pub kind: PayloadKind,
     /// The bytes, as they were published.
@@ -91,6 +94,51 @@ pub struct Publication {
     pub origin: Option<Origin>,
     /// When it was numbered.
     pub time: MonoTime,
+    /// What few publications come with.
+    pub extras: Option<Box<Extras>>,
+}
+
+/// What few publications come with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The name of the event that it tells of.
+    pub event: Option<Box<str>>,
+    /// What the payload is, for those who pass it on.
+    pub attributes: Attributes,
+    /// It passes: the topic's last value stays what it was.
+    pub is_passing: bool,
+    /// The one session that does not get it.
+    pub except: Option<Origin>,
+}
+
+/// What a payload is said to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// The media type.
+    pub content_type: Option<Box<str>>,
+    /// Names and values, in the order of the publisher.
+    pub pairs: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl Publication {
+    /// Whether it becomes the topic's last value.
+    #[must_use]
+    pub fn keeps_last(&self) -> bool {
+        !self.extras.as_ref().is_some_and(|extras| extras.is_passing)
+    }
+
+    /// Whether there is a session that does not get it, whatever it asked for.
+    #[must_use]
+    pub fn has_exception(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.except.is_some())
+    }
+
+    /// Whether a session does not get it: it is the exception, or published it and `hides_own`.
+    #[must_use]
+    pub fn is_hidden_from(&self, session: Origin, hides_own: bool) -> bool {
+        let is_own = hides_own && self.origin == Some(session);
+        is_own || self.extras.as_ref().is_some_and(|extras| extras.except == Some(session))
+    }
 }
 
 /// What is to be said, before it has a number.
@@ -104,8 +152,10 @@ pub struct Message {
     pub key: Option<Box<str>>,
     /// Who publishes.
     pub origin: Option<Origin>,
-    /// What few publications come with.
+    /// What few publishers ask for.
     pub terms: Option<Box<Terms>>,
+    /// What few publications come with.
+    pub extras: Option<Box<Extras>>,
 }
 
 /// What a publisher asks for beside being heard.
@@ -146,7 +196,7 @@ impl Message {
     /// A text without a key, from nobody in particular.
     #[must_use]
     pub fn text(payload: &[u8]) -> Self {
-        Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None, terms: None }
+        Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None, terms: None, extras: None }
     }
 }
 
@@ -286,6 +336,7 @@ impl Publish<'_> {
             key: self.key.map(Box::from),
             origin: Some(origin),
             terms: has_terms.then(terms),
+            extras: None,
         }
     }
 }

@@ -138,10 +138,12 @@ impl Home {
     fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
         let since = self.offset_of(since)?;
         let by_last = || {
-            let missed = self.offset.checked_sub(since)?;
-            let last = self.last.iter().filter(|_| missed == 1);
-            let publications: Vec<_> = last.cloned().collect();
-            (publications.len() as u64 == missed).then_some(publications)
+            if since == self.offset {
+                return Some(Vec::new());
+            }
+            // The newest, if the one before it is what the reader has.
+            let last = self.last.as_ref().filter(|last| last.position.offset == self.offset && last.prev == since)?;
+            Some(vec![Arc::clone(last)])
         };
         self.history.since(since, self.offset).or_else(by_last)
     }
@@ -149,7 +151,8 @@ impl Home {
     /// Payload bytes kept. What stands in the history and is the last value counts as the last value.
     pub fn kept(&self) -> Kept {
         let last = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
-        Kept { last, history: self.history.len().saturating_sub(last) }
+        let shared = self.last.as_ref().filter(|last| self.history.has(last.position.offset)).map_or(0, |_| last);
+        Kept { last, history: self.history.len() - shared }
     }
 }
 
@@ -201,7 +204,7 @@ impl Hub {
     /// # Errors
     /// `overloaded` for a new topic past the limit of topics, `Moved` if the publisher's condition does not hold.
     pub fn publish(&mut self, now: MonoTime, topic: &TopicName, message: Message) -> Result<Outcome, Refusal> {
-        let Message { kind, payload, key, origin, terms } = message;
+        let Message { kind, payload, key, origin, terms, extras } = message;
         let terms = terms.map(|terms| *terms).unwrap_or_default();
         if let Some(result) = self.check_terms(now, topic, &terms) {
             return result.map(Outcome::Repeated);
@@ -211,10 +214,12 @@ impl Hub {
         let mut shards =
             matching.iter().fold(ShardSet::EMPTY, |shards, &pattern| shards | self.patterns.interest(pattern));
         let home = self.topics.home_mut(id).expect("ensure_home made it");
+        let prev = home.offset;
         home.offset += 1;
         shards |= home.interest;
         let (topic, position) = (home.name.clone(), home.position());
-        let publication = Arc::new(Publication { topic, position, kind, payload, key, origin, time: now });
+        let publication =
+            Arc::new(Publication { topic, position, prev, kind, payload, key, origin, time: now, extras });
         self.keep(id, &publication);
         if let Some(message_id) = terms.message_id {
             self.message_ids.insert(now, id, message_id, position.offset);
@@ -246,10 +251,12 @@ impl Hub {
     pub(super) fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
         let home = self.topics.home_mut(id).expect("only a home keeps");
         let before = home.kept();
-        home.last = None;
+        // What is not kept any more goes before the new one comes, so that it may take its place in memory.
+        let last = home.last.take().filter(|_| !publication.keeps_last());
         let kept = home.keeps();
         home.history.push(publication, &kept);
-        home.last = home.settings.last.then(|| Arc::clone(publication));
+        let is_last = home.settings.last && publication.keeps_last();
+        home.last = if is_last { Some(Arc::clone(publication)) } else { last };
         let after = home.kept();
         self.kept.change(before, after);
         while self.kept.total() > self.settings.retained_len_max {
@@ -503,6 +510,7 @@ mod tests {
     use super::super::rules::{TopicRule, TopicRules};
     use super::super::tests::{hub, say, topic};
     use super::*;
+    use crate::command::Extras;
 
     #[test]
     fn offsets_count_from_one_and_the_last_value_is_kept() {
@@ -513,6 +521,30 @@ mod tests {
         assert_eq!(state.position.offset, 2);
         assert_eq!(&*state.last.expect("the last value is kept").payload, b"two");
         assert_eq!(hub.state("b"), None);
+    }
+
+    #[test]
+    fn a_publication_that_passes_leaves_the_last_value_as_it_was() {
+        let mut hub = hub(1, 100, 1_000);
+        let name = topic("a");
+        say(&mut hub, "a", "stays");
+        let extras = Some(Box::new(Extras { is_passing: true, ..Extras::default() }));
+        let message = Message { extras, ..Message::text(b"passes by") };
+        let Outcome::Said(said) = hub.publish(MonoTime::ZERO, &name, message).expect("there is room") else {
+            panic!("it has no message id")
+        };
+        assert_eq!((said.publication.position.offset, said.publication.prev), (2, 1));
+        let last = |hub: &mut Hub| hub.state("a").and_then(|state| state.last).map(|last| last.payload.to_vec());
+        assert_eq!(last(&mut hub), Some(b"stays".to_vec()));
+        assert_eq!(hub.sizes().retained_len, 5);
+        let position = said.publication.position;
+        let mut join = |offset| {
+            let since = Some(Position { offset, ..position });
+            hub.join(MonoTime::ZERO, &name, ShardId(0), since, true).expect("there is room").recovered
+        };
+        assert_eq!((join(2), join(1)), (Some(true), Some(false)), "what passed is kept nowhere");
+        say(&mut hub, "a", "next");
+        assert_eq!(last(&mut hub), Some(b"next".to_vec()));
     }
 
     #[test]

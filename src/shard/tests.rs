@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::session::encoding::EncodingId;
 use super::{CompressionSettings, EdgeSettings, Settings, Shard};
-use crate::command::{ConnId, ShardId};
+use crate::command::{ConnId, Extras, Message, Origin, ShardId, TopicName};
 use crate::dialect::Dialect;
 use crate::driver::null::Null;
 use crate::driver::{Driver as _, Op};
@@ -61,14 +61,21 @@ impl World {
 
     /// A WebSocket whose session speaks the dialect of these tests.
     fn open(&mut self) -> ConnId {
+        let conn = self.upgrade("/ws");
+        self.shard.speak(conn.into(), EncodingId::of(Framing::WebSocket, Dialect::Tagged, true));
+        conn
+    }
+
+    fn upgrade(&mut self, path: &str) -> ConnId {
         self.driver.arrive(1);
         self.turn();
         let conn = *self.driver.adopted().last().expect("it was adopted");
-        let handshake = "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        let handshake = format!(
+            "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
         self.driver.receive(conn, handshake.as_bytes());
         self.turn();
-        self.shard.speak(conn.into(), EncodingId::of(Framing::WebSocket, Dialect::Tagged, true));
         self.heard.clear();
         conn
     }
@@ -121,6 +128,22 @@ fn what_was_said_before_is_caught_up_with_behind_the_readers_own_bytes() {
     assert_eq!(world.take(b), ["joined", "tag before"]);
     world.say(b, "nonsense");
     assert_eq!(world.take(b), ["refused bad_request"]);
+}
+
+#[test]
+fn the_exception_of_a_publication_does_not_get_it_and_all_others_do() {
+    let mut world = World::new();
+    let (a, b, c) = (world.upgrade("/raw/px.A"), world.upgrade("/raw/px.A"), world.open());
+    world.say(c, "follow tag px.A");
+    world.take(c);
+    for (except, heard) in [(a, [0, 1, 1]), (b, [1, 0, 1]), (c, [1, 1, 0])] {
+        let except = Some(Origin { shard: ShardId(0), session: except.into() });
+        let extras = Some(Box::new(Extras { except, ..Extras::default() }));
+        let topic = TopicName::parse("px.A").expect("a valid name");
+        world.shard.publish(topic, Message { extras, ..Message::text(b"news") }, None);
+        world.turn();
+        assert_eq!([a, b, c].map(|conn| world.take(conn).len()), heard);
+    }
 }
 
 #[test]

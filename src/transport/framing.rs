@@ -126,11 +126,13 @@ mod tests {
             let publication = Publication {
                 topic: TopicName::parse("px.A").expect("a valid name"),
                 position: Position { epoch: Epoch(0x1f), offset: 12 },
+                prev: 11,
                 kind: PayloadKind::Text,
                 payload: vec![b'x'; len].into(),
                 key: None,
                 origin: None,
                 time: MonoTime::ZERO,
+                extras: None,
             };
             for framing in [Framing::WebSocket, Framing::Events, Framing::Lines, Framing::Chunks] {
                 let own: &[u8] = if framing == Framing::Events { b"" } else { b"own " };

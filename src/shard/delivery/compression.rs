@@ -467,11 +467,13 @@ mod tests {
         Arc::new(Publication {
             topic: TopicName::parse("t").expect("a valid name"),
             position: Position { epoch: Epoch(1), offset: number },
+            prev: number.saturating_sub(1),
             kind: PayloadKind::Text,
             payload: payload.into_bytes().into(),
             key: None,
             origin: None,
             time: MonoTime::ZERO,
+            extras: None,
         })
     }
 

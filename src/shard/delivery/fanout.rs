@@ -115,6 +115,8 @@ impl Shard {
         let mut others = std::mem::take(&mut self.delivery.runs.others);
         let is_alone = is_alone && !self.hub.is_read_by_pattern(run.topic);
         let readers = self.hub.readers(run.topic);
+        // One of its readers may not get all of it.
+        let is_apart = run.is_part || run.publications.iter().any(|publication| publication.has_exception());
         let mut alike = Alike::default();
         for portion in readers.chunks(PORTION_LEN) {
             for &key in portion {
@@ -124,7 +126,7 @@ impl Shard {
                     continue;
                 };
                 let conn = &mut self.links.conns[index];
-                if run.is_part || !conn.takes_direct(is_alone) {
+                if is_apart || !conn.takes_direct(is_alone) {
                     others.push(SessionIndex::own(index));
                     continue;
                 }
@@ -210,7 +212,7 @@ impl Shard {
         let (session, outbox_slot) = self.links.conns.parts_mut(index);
         let me = Origin { shard: self.settings.shard, session: id };
         let hides_own = session.is(Mark::NO_ECHO);
-        let form = if hides_own && run.publications[news..].iter().any(|publication| publication.origin == Some(me)) {
+        let form = if run.publications[news..].iter().any(|publication| publication.is_hidden_from(me, hides_own)) {
             session.leave_stream(run.topic);
             Form::Plain
         } else {
@@ -226,7 +228,7 @@ impl Shard {
         for (publication, &end) in run.publications.iter().zip(&encoded.ends).skip(news) {
             let range = start as usize..end as usize;
             start = end;
-            if hides_own && publication.origin == Some(me) {
+            if publication.is_hidden_from(me, hides_own) {
                 continue;
             }
             if has_prefix {

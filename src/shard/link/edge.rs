@@ -13,7 +13,7 @@ use super::conn::{Carrier, Flag};
 use super::ending::Parting;
 use crate::buf::Segment;
 use crate::close::CloseReason;
-use crate::command::ConnId;
+use crate::command::{ConnId, ErrorCode};
 use crate::limits::TLS_HELLO_LEN_MAX;
 use crate::shard::Shard;
 use crate::shard::slot::Slot;
@@ -218,7 +218,10 @@ impl Shard {
 
     fn refuse_with(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
         self.links.conns[id.index].link.end = Some(reason);
-        self.refuse_request(id, RouteError { status: 400, code: "bad_request", message, allow: None });
+        self.refuse_request(
+            id,
+            RouteError { status: reason.row().status, ..RouteError::new(ErrorCode::BadRequest, message) },
+        );
     }
 
     /// Takes the word of a trusted proxy on whom an upgrade is for.

@@ -12,8 +12,8 @@
 //! to a reset.
 
 use super::conn::{Carrier, Flag, Timer};
-use crate::close::{CloseReason, Loudness};
-use crate::command::ConnId;
+use crate::close::{CloseReason, Loudness, Row};
+use crate::command::{ConnId, ErrorCode};
 use crate::driver::{NetError, Op};
 use crate::shard::Shard;
 use crate::shard::session::rest;
@@ -163,10 +163,11 @@ impl Shard {
         self.links.outboxes.release(&mut conn.link.outbox);
         self.links.wheel.cancel(id.index);
         self.metrics.count_close(reason);
-        match reason.row().loudness {
-            Loudness::Debug => tracing::debug!(conn = id.index, %reason, "closed"),
-            Loudness::Info => tracing::info!(conn = id.index, %reason, "closed"),
-            Loudness::Error => tracing::error!(conn = id.index, %reason, "closed"),
+        let Row { loudness, blame, .. } = reason.row();
+        match loudness {
+            Loudness::Debug => tracing::debug!(conn = id.index, %reason, ?blame, "closed"),
+            Loudness::Info => tracing::info!(conn = id.index, %reason, ?blame, "closed"),
+            Loudness::Error => tracing::error!(conn = id.index, %reason, ?blame, "closed"),
         }
         self.ops.push(Op::Close { conn: id, abort: parting == Parting::Abort });
     }
@@ -186,9 +187,5 @@ impl Shard {
 
 /// What a request to follow is told for which more was said than may wait. Its subscriptions are still under way, so
 /// that no further request may follow on the connection.
-const TOO_SLOW: RouteError = RouteError {
-    status: 503,
-    code: "overloaded",
-    message: "more was said than may wait while the subscriptions are made",
-    allow: None,
-};
+const TOO_SLOW: RouteError =
+    RouteError::new(ErrorCode::Overloaded, "more was said than may wait while the subscriptions are made");

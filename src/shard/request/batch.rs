@@ -7,7 +7,6 @@ use crate::limits::BATCH_LINES_MAX;
 use crate::shard::Shard;
 use crate::shard::session::gate::Act;
 use crate::shard::session::tickets::Ticket;
-use crate::transport::http::error_body;
 
 impl Shard {
     pub(in crate::shard) fn serve_publish(&mut self, id: ConnId, topic: TopicName, message: Message) {
@@ -24,8 +23,7 @@ impl Shard {
         let is_blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
         let lines = || body.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
         if memchr::memchr_iter(b'\n', body).count() >= BATCH_LINES_MAX && lines().count() > BATCH_LINES_MAX {
-            let body = error_body("too_large", "a batch has at most 16384 lines");
-            return self.respond(id, 413, JSON, &[], &body);
+            return self.respond_refused(id, Refusal::new(ErrorCode::TooLarge, "a batch has at most 16384 lines"));
         }
         let mut scratch = std::mem::take(&mut self.requests.scratch);
         // One answer more than there are lines ends the batch, however early the others come.

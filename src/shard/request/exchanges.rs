@@ -3,7 +3,8 @@
 use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, Waiting};
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, HistoryAnswer, Message, Origin, ShardSet, Subscribe, Target, Terms, TopicName, TopicState,
+    ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms, TopicName,
+    TopicState,
 };
 use crate::dialect::{Dialect, json};
 use crate::limits::RETRY_AFTER_S;
@@ -113,12 +114,16 @@ impl Shard {
             }
             Route::PublishOne { kind, .. } if !kind.allows(&request.body) => {
                 let error = "the body is not UTF-8: send binary as application/octet-stream";
-                self.respond(id, 400, JSON, &[], &error_body("bad_request", error));
+                self.respond_refused(id, Refusal::new(ErrorCode::BadRequest, error));
             }
             Route::PublishOne { topic, kind, key, terms } => {
                 let terms = (*terms != Terms::default()).then_some(terms);
                 let payload = request.body.into_boxed_slice();
-                self.serve_publish(id, topic, Message { kind, payload, key, origin: Some(self.origin(id)), terms });
+                self.serve_publish(
+                    id,
+                    topic,
+                    Message { kind, payload, key, origin: Some(self.origin(id)), terms, extras: None },
+                );
             }
             Route::PublishMany => self.serve_batch(id, &request.body),
             Route::Topic(topic) => {
@@ -210,8 +215,8 @@ impl Shard {
         match (self.take_waiting(id), state) {
             (Some(Waiting::Topic(topic)), Some(state)) => encode_state(&topic, &state, &mut body),
             (Some(_), None) => {
-                let body = error_body("not_found", "nobody reads or published this topic");
-                return self.respond(id, 404, JSON, &[], &body);
+                let refusal = Refusal::new(ErrorCode::NotFound, "nobody reads or published this topic");
+                return self.respond_refused(id, refusal);
             }
             _ => return,
         }
@@ -336,17 +341,20 @@ impl Shard {
 
     pub(in crate::shard) fn time_out_request(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
         self.links.conns[id.index].link.end = Some(reason);
-        self.refuse_request(id, RouteError { status: 408, code: "bad_request", message, allow: None });
+        self.refuse_request(
+            id,
+            RouteError { status: reason.row().status, ..RouteError::new(ErrorCode::BadRequest, message) },
+        );
     }
 
     pub(in crate::shard) fn refuse_past_limit(&mut self, id: ConnId) {
         let is_address = self.links.conns[id.index].link.standing.is_past_address_limit();
         let error = if is_address {
             let message = "too many connections from this address";
-            RouteError { status: 429, code: "rate_limited", message, allow: None }
+            RouteError::new(ErrorCode::RateLimited, message)
         } else {
             let message = "the gateway is at its limit of connections, or shuts down";
-            RouteError { status: 503, code: "overloaded", message, allow: None }
+            RouteError::new(ErrorCode::Overloaded, message)
         };
         self.refuse_request(id, error);
     }

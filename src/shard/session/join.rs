@@ -191,7 +191,7 @@ impl Shard {
     fn send_alone(&mut self, id: SessionId, publication: &Publication) {
         let session = &self.links.conns[id.index];
         let me = Origin { shard: self.settings.shard, session: id };
-        if session.is(Mark::NO_ECHO) && publication.origin == Some(me) {
+        if publication.is_hidden_from(me, session.is(Mark::NO_ECHO)) {
             return;
         }
         let encoding = session.encoding;

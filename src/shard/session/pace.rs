@@ -117,7 +117,7 @@ impl Shard {
         let session = &mut self.links.conns[index];
         let hides_own = session.is(Mark::NO_ECHO);
         let lag = lag::ensure(&mut self.sessions.lags, &mut session.lag);
-        for publication in publications.iter().filter(|publication| !hides_own || publication.origin != Some(me)) {
+        for publication in publications.iter().filter(|publication| !publication.is_hidden_from(me, hides_own)) {
             self.metrics.skipped += lag.push(publication, terms, self.settings.limits.outbox_len_max as usize)?;
         }
         self.mark_news(id);

@@ -60,7 +60,7 @@ impl Shard {
                 return self.end_session(session, CloseReason::Forbidden, refusal.message);
             }
             let origin = Some(Origin { shard: self.settings.shard, session });
-            let message = Message { kind, payload: payload.into(), key: None, origin, terms: None };
+            let message = Message { kind, payload: payload.into(), key: None, origin, terms: None, extras: None };
             self.publish(topic, message, None);
         }
     }

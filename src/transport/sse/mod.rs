@@ -100,11 +100,13 @@ mod tests {
         Publication {
             topic: TopicName::parse("px.A").expect("a valid name"),
             position: Position { epoch: Epoch(0x1f), offset: 12 },
+            prev: 11,
             kind,
             payload: payload.into(),
             key: None,
             origin: None,
             time: crate::time::MonoTime::ZERO,
+            extras: None,
         }
     }
 
