@@ -54,7 +54,7 @@ def dial():
 
 def upgrade(target):
     key = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
-    return f"GET {target} HTTP/1.1\r\nHost: x\r\n{key}\r\n\r\n".encode()
+    return f"GET {target} HTTP/1.1\r\nHost: localhost\r\n{key}\r\n\r\n".encode()
 
 
 def frame(payload, opcode=1):
@@ -78,7 +78,7 @@ class Speaker:
             try:
                 if self.peer is None:
                     self.peer = dial()
-                self.peer.sendall(f"{head} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                self.peer.sendall(f"{head} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
                 return self.answer()
             except (OSError, EOFError):
                 self.peer = None
@@ -163,8 +163,8 @@ def say(peer):
         frame(b"e" * rng.randrange(1, 20000)),
         frame(b"", 9),
         frame(struct.pack(">H", 1000), 8),
-        b"POST /publish/noise HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nnoise",
-        b"GET /topics/noise HTTP/1.1\r\nHost: x\r\n\r\n" * rng.randrange(1, 50),
+        b"POST /publish/noise HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nnoise",
+        b"GET /topics/noise HTTP/1.1\r\nHost: localhost\r\n\r\n" * rng.randrange(1, 50),
         rng.randbytes(rng.randrange(1, 500)),
         b"\x81\x05noise",
     ]

@@ -19,10 +19,10 @@ import pathlib
 import random
 import resource
 import select
-import socket
 import statistics
-import subprocess
 import zlib
+
+from gateway import Gateway
 
 ROWS = pathlib.Path(__file__).parent.parent / "data" / "stocks.csv"
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
@@ -42,27 +42,6 @@ def prices(rows_each):
     rows = [{name: number(value) for name, value in row.items()} for row in rows]
     groups = (rows[at : at + rows_each] for at in range(0, len(rows), rows_each))
     return [json.dumps(group[0] if rows_each == 1 else group, separators=(",", ":")).encode() for group in groups]
-
-
-def cpu_ns(pid):
-    stats = pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(stat.read_text().split()[0]) for stat in stats)
-
-
-class Gateway:
-    def __init__(self, binary, flags, core):
-        pin = [] if core is None else ["taskset", "-c", str(core)]
-        command = [*pin, binary, "serve", "--listen", "127.0.0.1:0", "--shards", "1", *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
-        assert self.process.stdout.readline() == "ready\n"
-
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port))
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
 
 
 class Reader:
@@ -102,7 +81,7 @@ class Reader:
 def measure(arguments, kind, readers, messages):
     flags, offers = KINDS[kind]
     cores = arguments.pin.split(",") if arguments.pin else [None, None]
-    gateway = Gateway(arguments.gateway, flags + arguments.flag, cores[0])
+    gateway = Gateway(arguments.gateway, "--shards", "1", *flags, *arguments.flag, core=cores[0])
     try:
         readers = [Reader(gateway, offers) for _ in range(readers)]
         publisher = gateway.connect()
@@ -129,11 +108,11 @@ def measure(arguments, kind, readers, messages):
         warm = 40
         for message in messages[:warm]:
             publish(message)
-        bytes_before, cpu_before = sum(reader.bytes for reader in readers), cpu_ns(gateway.process.pid)
+        bytes_before, cpu_before = sum(reader.bytes for reader in readers), gateway.cpu_ns()
         for message in messages[warm:]:
             publish(message)
         deliveries = len(readers) * (len(messages) - warm)
-        cpu = (cpu_ns(gateway.process.pid) - cpu_before) / deliveries / 1000
+        cpu = (gateway.cpu_ns() - cpu_before) / deliveries / 1000
         size = (sum(reader.bytes for reader in readers) - bytes_before) / deliveries
         for reader in readers:
             reader.socket.close()

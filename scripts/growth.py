@@ -12,14 +12,12 @@ of it; each says when it was measured and how busy the machine was then.
 """
 
 import argparse
-import atexit
 import json
 import os
 import pathlib
 import random
 import selectors
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,36 +26,12 @@ import time
 
 import growth_charts
 import machine
+from gateway import Gateway
 
 GATEWAY = machine.ROOT / "target/release/fanwire"
 LOAD = machine.ROOT / "target/release/fanwire-load"
 ANSWERED = b'"op":"ok"'
 BENCH_AXES = ["readers", "topics", "members", "deadlines", "patterns", "sizes", "shards"]
-
-
-class Gateway:
-    """One of its own for each measurement."""
-
-    def __init__(self, *flags, **limits):
-        self.config = tempfile.NamedTemporaryFile("w", suffix=".toml")
-        self.config.write("[limits]\n" + "".join(f"{key} = {value}\n" for key, value in limits.items()))
-        self.config.flush()
-        command = [GATEWAY, "serve", "--listen", "127.0.0.1:0", "--config", self.config.name, *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        atexit.register(self.process.kill)
-        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
-        assert self.process.stdout.readline() == "ready\n"
-
-    def cpu_ns(self):
-        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
 
 
 class Topics:
@@ -67,8 +41,8 @@ class Topics:
 
     def __init__(self, count):
         self.count = count
-        self.gateway = Gateway("--shards", "1", topics_per_connection_max=65_535)
-        self.control = socket.create_connection(("127.0.0.1", self.gateway.port))
+        self.gateway = Gateway(GATEWAY, "--shards", "1", limits={"topics_per_connection_max": 65_535})
+        self.control = self.gateway.connect()
         self.publish_all()
         self.selector = selectors.DefaultSelector()
         self.unanswered, self.tails = {}, {}
@@ -90,8 +64,8 @@ class Topics:
             self.drain(1)
 
     def connect(self):
-        reader = socket.create_connection(("127.0.0.1", self.gateway.port))
-        head = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        reader = self.gateway.connect()
+        head = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         reader.sendall(f"{head}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
         assert reader.recv(4096).startswith(b"HTTP/1.1 101")
         reader.setblocking(False)
@@ -108,7 +82,7 @@ class Topics:
                 self.tails[reader] = seen[1 - len(ANSWERED) :]
 
     def ask(self, path, body):
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         self.control.sendall(head.encode() + body)
         answer = b""
         while b"\r\n\r\n" not in answer:
@@ -137,7 +111,7 @@ class Topics:
         return total / publications / 1e3
 
     def end(self):
-        self.gateway.__exit__()
+        self.gateway.end()
 
 
 def frame(text):
@@ -175,7 +149,7 @@ def gateway_shards(rounds=3):
     for _ in range(rounds):
         for case, flags in cases.items():
             for shards, values in costs[case].items():
-                with Gateway("--shards", str(shards)) as gateway:
+                with Gateway(GATEWAY, "--shards", str(shards)) as gateway:
                     url = f"ws://127.0.0.1:{gateway.port}"
                     command = [LOAD, "fanout", "-q", "-c", "1000", "--duration", "1s", "--json", "-"]
                     command += ["--url", url, "--pid", str(gateway.process.pid), *flags]

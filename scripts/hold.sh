@@ -10,10 +10,7 @@
 # started it ends, by process id, whatever happens.
 set -eu
 
-usage() {
-    echo "hold.sh: $*; see the head of $0" >&2
-    exit 2
-}
+. "$(dirname "$0")/gateways.sh"
 
 connections=${1:-200000}
 case $connections in
@@ -22,15 +19,10 @@ esac
 [ $# -eq 0 ] || shift
 
 cd "$(dirname "$0")/.."
-if [ -z "${FANWIRE_BIN:-}" ]; then
-    cargo build --quiet --release --workspace --bins
-    FANWIRE_BIN=${CARGO_TARGET_DIR:-target}/release
-fi
+find_programs
 json=${FANWIRE_HOLD_JSON:-$FANWIRE_BIN/../hold.json}
 
-files=$(ulimit -n)
-[ "$files" != unlimited ] || files=1000000
-[ "$files" -gt 256 ] || usage "ulimit -n is $files: nothing can be held with that"
+files=$(open_files 1000000)
 # A tenth is for what is not a connection.
 per_server=$((files * 9 / 10))
 servers=$(((connections + per_server - 1) / per_server))
@@ -38,34 +30,11 @@ servers=$(((connections + per_server - 1) / per_server))
 folder=$(mktemp -d)
 pids=
 end() {
-    for pid in $pids; do
-        kill "$pid" 2>/dev/null || true
-    done
-    for pid in $pids; do
-        wait "$pid" 2>/dev/null || true
-    done
+    # Split into words on purpose.
+    end_all $pids
     rm -rf "$folder"
 }
-trap end EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 141' PIPE
-trap 'exit 143' TERM
-
-# The address that the gateway with this log and pid listens on, once it is ready.
-address() {
-    tries=0
-    until grep -qx ready "$1"; do
-        tries=$((tries + 1))
-        if [ $tries -gt 300 ] || ! kill -0 "$2" 2>/dev/null; then
-            echo "hold.sh: a gateway did not start:" >&2
-            cat "$1" >&2
-            return 1
-        fi
-        sleep 0.1
-    done
-    sed -n 's|^listening on http://||p' "$1"
-}
+end_with_the_script
 
 shards=1
 if [ "${FANWIRE_DRIVER:-}" = uring ]; then
@@ -77,9 +46,8 @@ fi
 
 index=0
 while [ $index -lt $servers ]; do
-    "$FANWIRE_BIN/fanwire" serve --listen 127.0.0.1:0 --shards $shards --connections-max $((connections + 1000)) \
-        >"$folder/$index" 2>&1 &
-    pids="$pids $!"
+    start_gateway "$folder/$index" --shards $shards --connections-max $((connections + 1000))
+    pids="$pids $gateway"
     index=$((index + 1))
 done
 index=0

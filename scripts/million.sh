@@ -16,10 +16,7 @@
 # programs; target/release, built first, unless given. What it started it ends, by process id, whatever happens.
 set -eu
 
-usage() {
-    echo "million.sh: $*; see the head of $0" >&2
-    exit 2
-}
+. "$(dirname "$0")/gateways.sh"
 
 # A count; a leading zero would be octal to the shell.
 count() {
@@ -76,16 +73,12 @@ keep_s=$(seconds "$keep")
 [ "$keep_s" -ge 5 ] || usage "--keep is at least 5s: everybody is pinged meanwhile"
 
 cd "$(dirname "$0")/.."
-if [ -z "${FANWIRE_BIN:-}" ]; then
-    cargo build --quiet --release --workspace --bins
-    FANWIRE_BIN=${CARGO_TARGET_DIR:-target}/release
-fi
+find_programs
 json=${FANWIRE_MILLION_JSON:-$FANWIRE_BIN/../million.json}
 
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
-files=$(ulimit -n)
-[ "$files" != unlimited ] && [ "$files" -lt 1048576 ] || files=1048576
-[ "$files" -gt 256 ] || usage "ulimit -n is $files: nothing can be held with that"
+files=$(open_files 1048576)
+[ "$files" -lt 1048576 ] || files=1048576
 # A tenth is for what is not a connection, and for chance, by which the kernel deals connections out to shards.
 per_shard=$((files * 9 / 10))
 shards_max=128
@@ -96,23 +89,12 @@ echo 1000 2>/dev/null >/proc/self/oom_score_adj || true
 folder=$(mktemp -d)
 gateway=
 load=
-# Ends a process of ours.
-end_one() {
-    if [ -n "$1" ]; then
-        kill "$1" 2>/dev/null || true
-        wait "$1" 2>/dev/null || true
-    fi
-}
 end() {
-    end_one "$load"
-    end_one "$gateway"
+    # Split into words on purpose: one that was not started has none.
+    end_all $load $gateway
     rm -rf "$folder"
 }
-trap end EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 141' PIPE
-trap 'exit 143' TERM
+end_with_the_script
 
 # What this host's settings lack for so many, in one line; nothing if they do.
 lacks() {
@@ -144,7 +126,7 @@ available() {
     awk '$1 == "MemAvailable:" { printf "%.0f", $2 * 1024 }' /proc/meminfo
 }
 
-# Starts a gateway for so many connections, with so many shards, and waits until it is ready.
+# Starts a gateway for so many connections, with so many shards, and sets `server` to its address.
 start() {
     # What is published is not kept, so that nothing is when the clients are gone.
     cat >"$folder/config" <<CONFIG
@@ -157,20 +139,9 @@ CONFIG
     # Who was pinged is looked at again when the time for the answer is over, so that this is the time between two pings,
     # too: everybody has one while they are kept. Both ends share the cores, so that an answer may take its time.
     # For the same reason a request may be late: the client gives up after the same minute.
-    FANWIRE_HANDSHAKE_TIMEOUT=60s FANWIRE_PING_INTERVAL=$((keep_s * 400))ms FANWIRE_PING_TIMEOUT=$((keep_s * 600))ms \
-        "$FANWIRE_BIN/fanwire" serve --config "$folder/config" --listen 127.0.0.1:0 --driver uring --shards "$2" \
-        --connections-max $(($1 + 1000)) >"$folder/log" 2>&1 &
-    gateway=$!
-    tries=0
-    until grep -qx ready "$folder/log"; do
-        tries=$((tries + 1))
-        if [ $tries -gt 600 ] || ! kill -0 "$gateway" 2>/dev/null; then
-            echo "million.sh: the gateway did not start:" >&2
-            cat "$folder/log" >&2
-            return 1
-        fi
-        sleep 0.1
-    done
+    start_gateway "$folder/log" --config "$folder/config" --driver uring --shards "$2" --connections-max $(($1 + 1000)) \
+        --handshake-timeout 60s --ping-interval $((keep_s * 400))ms --ping-timeout $((keep_s * 600))ms
+    server=$(address "$folder/log" "$gateway")
 }
 
 # Ends the gateway as a service manager would; whether it went well, and nothing was amiss before.
@@ -218,7 +189,7 @@ run() {
 load $(cut -d ' ' -f 1 /proc/loadavg)"
     # Bounded whatever happens: the report then says what there is.
     timeout --signal=INT --kill-after=120 $((600 + count / 1000 + keep_s)) \
-        "$FANWIRE_BIN/fanwire-load" million --url "ws://$(sed -n 's|^listening on http://||p' "$folder/log")" \
+        "$FANWIRE_BIN/fanwire-load" million --url "ws://$server" \
         --pid "$gateway" --connections "$count" --keep "${keep_s}s" --broadcast-every $(((keep_s + 4) / 5))s --pinged \
         --concurrency 1024 --handshake-timeout 60s --stall-timeout 60s --json "$file" "$@" &
     load=$!

@@ -11,6 +11,13 @@
 # this script under taskset.
 set -eu
 
+case ${1:-} in
+    -h | --help)
+        sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' "$0"
+        exit
+        ;;
+esac
+
 root=$(cd "$(dirname "$0")/.." && pwd)
 home=${FANWIRE_PEERS:-$root/target/peers}
 peers="nchan nats ws socketio bun tungstenite"

@@ -15,21 +15,20 @@ import os
 import pathlib
 import socket
 import statistics
-import subprocess
 import time
+
+from gateway import Gateway
 
 MODES = ["queue", "drop_oldest", "latest"]
 LINES = 1_000
 CLASSES = ["lag", "outboxes"]
 
 
-class Gateway:
+class WatchedGateway(Gateway):
+    """With a connection of its own for questions."""
+
     def __init__(self, binary, core):
-        pin = [] if core is None else ["taskset", "-c", core]
-        command = [*pin, binary, "serve", "--listen", "127.0.0.1:0", "--shards", "1"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
-        assert self.process.stdout.readline() == "ready\n"
+        super().__init__(binary, "--shards", "1", core=core)
         self.control = Http(self)
 
     def metrics(self):
@@ -47,22 +46,14 @@ class Gateway:
         held["pss"] = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
         return held
 
-    def cpu_s(self):
-        stats = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
-        return sum(int(stat.read_text().split()[0]) for stat in stats) / 1e9
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
-
 
 class Http:
     def __init__(self, gateway):
-        self.socket = socket.create_connection(("127.0.0.1", gateway.port))
+        self.socket = gateway.connect()
         self.file = self.socket.makefile("rb")
 
     def say(self, method, path, body=b""):
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         self.socket.sendall(head.encode() + body)
 
     def hear(self):
@@ -88,7 +79,7 @@ class Reader:
         self.socket.connect(("127.0.0.1", gateway.port))
         query = f"?bandwidth={bandwidth}" if bandwidth else ""
         self.socket.sendall(
-            f"GET /ws{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET /ws{query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         head = b""
@@ -132,7 +123,7 @@ def lines(first, count, topics, pad):
 def stalled(arguments, cores):
     print(f"{arguments.messages:,} messages of about 100 bytes, {arguments.topics} topics, load {os.getloadavg()[0]:.1f}")
     for mode in MODES:
-        gateway = Gateway(arguments.gateway, cores[0])
+        gateway = WatchedGateway(arguments.gateway, cores[0])
         try:
             stall(gateway, mode, arguments.messages, arguments.topics)
         finally:
@@ -146,11 +137,11 @@ def stall(gateway, mode, count, topics):
         publisher.ask("POST", "/publish", lines(first, LINES, topics, pad))
     reader = Reader(gateway, mode)
     before, most = gateway.held(), {}
-    cpu = gateway.cpu_s()
+    cpu = gateway.cpu_ns()
     for first in range(0, count, LINES):
         publisher.ask("POST", "/publish", lines(first, LINES, topics, pad))
         most = {kind: max(value, most.get(kind, 0)) for kind, value in gateway.held().items()}
-    cpu, at_end = gateway.cpu_s() - cpu, gateway.held()
+    cpu, at_end = gateway.cpu_ns() - cpu, gateway.held()
     newest = {f"t.{n}": (100_000 + count) // topics for n in range(topics)}
     pushes, skipped, had = 0, 0, {}
     while had != newest and not reader.closed:
@@ -159,7 +150,7 @@ def stall(gateway, mode, count, topics):
                 pushes, had[message["t"]] = pushes + 1, message["o"]
             elif message["op"] == "gap":
                 skipped += message["skipped"]
-    print(f"{mode}: {cpu / count * 1e6:.2f} us of CPU a message, this script's questions included")
+    print(f"{mode}: {cpu / count / 1e3:.2f} us of CPU a message, this script's questions included")
     after = gateway.held()
     for when, held in [("before", before), ("most", most), ("at the end", at_end), ("read", after)]:
         said = ", ".join(f"{kind} {held[kind] / 1024:,.0f} KiB" for kind in CLASSES)
@@ -177,7 +168,7 @@ def stale(arguments, cores):
     rate, said = arguments.rate, arguments.said
     print(f"{said:,} messages and {rate:,} bytes read a second, {arguments.topics} topics, load {os.getloadavg()[0]:.1f}")
     for buffer, bandwidth in [(0, 0), (16_384, 0), (0, rate), (0, rate * 9 // 10)]:
-        gateway = Gateway(arguments.gateway, cores[0])
+        gateway = WatchedGateway(arguments.gateway, cores[0])
         try:
             ages = age(gateway, arguments, bandwidth, buffer)
         finally:

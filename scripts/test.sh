@@ -2,20 +2,25 @@
 # The one gate, the same at home and in CI: format, lints, tests, docs, simulator seeds, foreign clients, the demo's
 # page and the examples. Ends with the first failure.
 #
-#   scripts/test.sh            everything
-#   scripts/test.sh --quick    without the release build's browser parts
+#   scripts/test.sh              everything
+#   scripts/test.sh --quick      leaves out the parts with browsers and proxies
+#   scripts/test.sh --install    first installs the missing tools, for a fresh machine: see scripts/tools.sh
 #
-# Needs rustup's toolchain, gcc, Python 3.11 and Node 20 with npm; installs cargo-nextest, Chromium, Firefox, nginx
-# and HAProxy where missing.
+# Takes about half an hour on two cores, and a quarter of an hour more where nothing is built or installed yet. Each
+# step says how long it took.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 QUICK=
-case ${1:-} in
-"") ;;
---quick) QUICK=--quick ;;
-*) echo "usage: scripts/test.sh [--quick]" >&2; exit 2 ;;
-esac
+INSTALL=
+for argument; do
+    case $argument in
+    --quick) QUICK=--quick ;;
+    --install) INSTALL=--install ;;
+    --help | -h) sed -n '2,10s/^# \{0,1\}//p' scripts/test.sh; exit ;;
+    *) echo "usage: scripts/test.sh [--quick] [--install]" >&2; exit 2 ;;
+    esac
+done
 
 # One target directory for every step, so that nothing is built twice.
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
@@ -34,43 +39,8 @@ step() {
 STEP=
 trap '[[ $? == 0 ]] || printf "\n== FAILED: %s, after %s s\n" "$STEP" "$SECONDS" >&2' EXIT
 
-missing() {
-    echo "missing: $1" >&2
-    exit 1
-}
-
-# install PACKAGE...: with Debian's tools, as root or by sudo.
-install() {
-    local sudo=
-    command -v apt-get >/dev/null || missing "$* (and there is no apt-get to install it)"
-    if [[ $(id -u) != 0 ]]; then
-        command -v sudo >/dev/null || missing "$* (and neither root nor sudo to install it)"
-        sudo=sudo
-    fi
-    $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qq --no-install-recommends -y "$@"
-}
-
-tools() {
-    local tool
-    for tool in cargo gcc python3 node npm; do
-        command -v "$tool" >/dev/null || missing "$tool"
-    done
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || missing "Python 3.11 or newer"
-    node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' || missing "Node 20 or newer"
-    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
-    cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
-    if [[ -z $QUICK && -z ${CHROMIUM:-} ]]; then
-        command -v chromium >/dev/null || install chromium
-    fi
-    if [[ -z $QUICK && -z ${FIREFOX:-} ]]; then
-        command -v firefox-esr firefox >/dev/null || install firefox-esr
-    fi
-    # Debian keeps servers where not everybody looks.
-    PATH=$PATH:/usr/sbin
-    if [[ -z $QUICK ]] && ! { command -v nginx && command -v haproxy; } >/dev/null; then
-        install nginx haproxy
-    fi
-}
+# Debian keeps servers where not everybody looks.
+PATH=$PATH:${FANWIRE_TOOLS_ROOT:-}/usr/sbin
 
 docs() {
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
@@ -90,7 +60,8 @@ million() {
     FANWIRE_BIN=$CARGO_TARGET_DIR/debug scripts/million.sh 20000 --keep 8s --idle 2s --broadcasts 2
 }
 
-step "tools" tools
+echo "takes about half an hour on two cores; --help says more"
+step "tools" scripts/tools.sh $INSTALL $QUICK
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "tests" cargo nextest run --workspace --locked
@@ -103,6 +74,7 @@ step "foreign clients" tests/foreign/run.sh $QUICK
 step "chaos" scripts/chaos.sh 10 1
 step "many connections" million
 step "examples" tests/foreign/examples.sh $QUICK
+step "snippets" node tests/foreign/snippets.mjs "$FANWIRE" $QUICK
 if [[ -z $QUICK ]]; then
     step "the demo's page" node tests/page/demo.mjs "$FANWIRE" "$CARGO_TARGET_DIR/screenshots"
 fi

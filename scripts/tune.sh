@@ -11,6 +11,13 @@
 # put the printed names and values into a file in /etc/sysctl.d. FANWIRE_TUNE_ROOT is for tests: another root folder.
 set -eu
 
+case ${1:-} in
+    -h | --help)
+        sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' "$0"
+        exit
+        ;;
+esac
+
 root=${FANWIRE_TUNE_ROOT:-}
 state=$root/var/lib/fanwire/tune.undo
 limits=$root/etc/security/limits.d/90-fanwire.conf

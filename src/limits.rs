@@ -322,11 +322,15 @@ pub const HOLDINGS_MAX: usize = 4096;
 /// Connections that are let go in one step because of `memory_len_max`.
 pub const SHED_PER_STEP_MAX: usize = 256;
 
-/// Topics looked at in a turn for history that has grown too old.
-pub const SWEEP_PER_TURN: usize = 16;
+/// Topics looked at in a turn because something of them has grown too old.
+pub const SWEEP_PER_TURN: usize = 64;
+
+/// How long a topic that keeps more is not looked at again, in milliseconds. So history goes within a second after
+/// `history_ttl`, though a busy topic is not looked at for each of its messages.
+pub const SWEEP_AGAIN_MS: u64 = 1_000;
 
 /// How long not to look at topics after a turn that has, in milliseconds: with a million topics each look is a miss of
-/// every cache, and a sweep costs as much as the rest of a short turn. A round takes a million topics 62 s.
+/// every cache, and a sweep costs as much as the rest of a short turn. A million topics that are due at once take 16 s.
 pub const SWEEP_INTERVAL_MS: u64 = 1;
 
 /// Earlier epochs of a topic whose positions still resume, each ended by a death without a shutdown.

@@ -1,8 +1,8 @@
 //! The composition root: listeners, drivers, shards on their threads, and the way to end them.
 
 mod certificates;
-mod doors;
 mod drivers;
+mod listeners;
 pub mod signals;
 mod snapshots;
 
@@ -21,8 +21,8 @@ use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
 use crate::shard::{self, EdgeSettings, Settings, Shard};
 use crate::transport::tls::Certificates;
 pub use certificates::Reloader;
-use doors::Doors;
 use drivers::{Setup, ShardWaker};
+use listeners::Listeners;
 
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let certificates = config.tls.as_ref().map(|files| certificates::load(files, None));
     let certificates = certificates.transpose().map_err(StartError)?;
     let claim = config.snapshot.as_ref().map(SnapshotSettings::claim).transpose()?;
-    let Doors { addrs, by_shard: listeners, files } = Doors::open(config)?;
+    let Listeners { addrs, by_shard: listeners, files } = Listeners::open(config)?;
     let seed = config.seed.unwrap_or_else(entropy_seed);
     let (lane, portions) = PortionLane::new();
     let mut settings = settings(config, seed, certificates.as_ref());
@@ -105,7 +105,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let drainer = Drainer { control: Arc::new(Mutex::new(control)), wakers: Arc::clone(&wakers) };
     let (report, ended) = mpsc::channel();
     let mut shards = Vec::new();
-    let (mut by_shard, is_clean) = loaded.map_or((Vec::new(), true), |loaded| (loaded.by_shard, loaded.is_clean));
+    let snapshots::Loaded { mut by_shard, is_clean, epoch_seed } = loaded.unwrap_or_default();
     by_shard.resize_with(config.shards, Vec::new);
     let mut by_shard = by_shard.into_iter();
     let (has_restored, all_restored) = mpsc::channel::<()>();
@@ -118,7 +118,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         let has_restored = has_restored.clone();
         let run = move || {
             let mut shard = Shard::new(settings);
-            snapshots::restore(&mut shard, ShardId(index as u8), topics, is_clean);
+            snapshots::restore(&mut shard, ShardId(index as u8), topics, is_clean, epoch_seed);
             drop(has_restored);
             run_shard(shard, index, driver, mailbox, &wakers, &report);
         };

@@ -1,8 +1,16 @@
 //! The program from outside: what it prints, where, and its exit codes.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::fs::DirEntry;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 /// The program, with an environment that nobody else fills.
 fn fanwire(arguments: &[&str]) -> Command {
@@ -158,4 +166,136 @@ fn a_reader_of_the_output_that_goes_away_ends_the_program_quietly() {
     let code = child.wait().expect("it ends").code();
     assert_eq!(err, "");
     assert!(matches!(code, Some(0 | 1)), "{code:?}");
+}
+
+/// The exit code of a program that ends by itself, with nothing more to read or to write.
+fn ends(mut child: Child) -> Option<i32> {
+    let (sender, ended) = channel();
+    thread::spawn(move || sender.send(child.wait().expect("it can be waited for").code()));
+    ended.recv_timeout(Duration::from_secs(60)).expect("it ends without another message")
+}
+
+#[test]
+fn a_subscriber_ends_with_the_reader_of_its_output_before_another_message_comes() {
+    let gateway = Gateway::start(&["serve", "--listen", "127.0.0.1:0", "--shards", "1"]);
+    let url = gateway.said[0].strip_prefix("listening on ").expect("an address");
+    run(fanwire(&["publish", "a", "one"]).env("FANWIRE_URL", url));
+    for transport in ["ws", "sse", "stream", "poll"] {
+        let mut command = fanwire(&["subscribe", "a", "--transport", transport]);
+        let mut child = command.env("FANWIRE_URL", url).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        out.read_line(&mut line).expect("text");
+        assert_eq!(line, "one\n");
+        drop(out);
+        assert_eq!(ends(child), Some(0), "{transport}");
+    }
+}
+
+#[test]
+fn a_publisher_that_prints_ends_with_the_reader_of_its_output_before_another_line_comes() {
+    let gateway = Gateway::start(&["serve", "--listen", "127.0.0.1:0", "--shards", "1"]);
+    let url = gateway.said[0].strip_prefix("listening on ").expect("an address");
+    let mut command = fanwire(&["publish", "-v", "a"]);
+    let command = command.env("FANWIRE_URL", url).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut input = child.stdin.take().expect("it is piped");
+    input.write_all(b"one\n").expect("it reads");
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("text");
+    assert!(line.contains("\"offset\":1"), "{line}");
+    drop(out);
+    assert_eq!(ends(child), Some(0));
+    drop(input);
+}
+
+#[test]
+fn topics_stand_before_messages_where_there_can_be_several() {
+    let gateway = Gateway::start(&["serve", "--listen", "127.0.0.1:0", "--shards", "1"]);
+    let url = gateway.said[0].strip_prefix("listening on ").expect("an address");
+    run(fanwire(&["publish", "px.A", "{\"last\":1}"]).env("FANWIRE_URL", url));
+    for (topics, expected) in [
+        (&["px.*"][..], "px.A {\"last\":1}\n"),
+        (&["px.A", "px.B"], "px.A {\"last\":1}\n"),
+        (&["px.A"], "{\"last\":1}\n"),
+    ] {
+        let words = [&["subscribe", "--count", "1"], topics].concat();
+        let (code, out, err) = run(fanwire(&words).env("FANWIRE_URL", url));
+        assert_eq!((code, out.as_str()), (Some(0), expected), "{topics:?}: {err}");
+    }
+}
+
+/// A server that answers each request in chunks, as a proxy may; counts its connections.
+fn server_in_chunks(answers: &'static [&'static str]) -> (String, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let connections = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&connections);
+    thread::spawn(move || {
+        let mut answers = answers.iter();
+        for stream in listener.incoming().flatten() {
+            count.fetch_add(1, Ordering::Relaxed);
+            let _ = answer_in_chunks(stream, &mut answers);
+        }
+    });
+    (url, connections)
+}
+
+fn answer_in_chunks(stream: TcpStream, answers: &mut std::slice::Iter<'_, &str>) -> std::io::Result<()> {
+    let mut requests = BufReader::new(stream);
+    loop {
+        let (mut line, mut body_len) = (String::new(), 0);
+        while line != "\r\n" {
+            line.clear();
+            if requests.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if let Some(len) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                body_len = len.trim().parse().expect("a number");
+            }
+        }
+        requests.read_exact(&mut vec![0; body_len])?;
+        let Some(answer) = answers.next() else { return Ok(()) };
+        let (one, two) = answer.split_at(answer.len() / 2);
+        let chunks = [one, two].map(|chunk| format!("{:x};a=b\r\n{chunk}\r\n", chunk.len())).concat();
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        requests.get_mut().write_all(format!("{head}{chunks}0\r\nX-Trailer: y\r\n\r\n").as_bytes())?;
+    }
+}
+
+#[test]
+fn answers_in_chunks_are_read_and_the_connection_goes_on() {
+    let (url, connections) = server_in_chunks(&[
+        "{\"topic\":\"t\",\"epoch\":\"1\",\"offset\":1}",
+        "{\"messages\":[{\"t\":\"t\",\"o\":1,\"d\":\"one\"}],\"since\":\"1-1\"}",
+        "{\"messages\":[{\"t\":\"t\",\"o\":2,\"d\":\"two\"}],\"since\":\"1-2\"}",
+        "{\"messages\":[{\"t\":\"t\",\"o\":3,\"d\":\"three\"}],\"since\":\"1-3\"}",
+    ]);
+    let (code, out, err) = run(&mut fanwire(&["publish", "-v", "t", "x", "--url", &url]));
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "{\"topic\":\"t\",\"epoch\":\"1\",\"offset\":1}\n", ""));
+    let (code, out, err) = run(&mut fanwire(&["subscribe", "--transport", "poll", "--count", "3", "t", "--url", &url]));
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "one\ntwo\nthree\n", ""));
+    assert_eq!(connections.load(Ordering::Relaxed), 2, "one for each command");
+}
+
+#[test]
+fn every_script_says_what_it_is() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let scripts = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let is_program = |entry: &DirEntry| {
+        let metadata = entry.metadata().expect("metadata");
+        metadata.is_file() && metadata.permissions().mode() & 0o100 != 0
+    };
+    let scripts: Vec<_> = scripts.filter(is_program).map(|entry| entry.path()).collect();
+    assert!(scripts.len() > 5, "{scripts:?}");
+    for script in scripts {
+        let name = script.file_name().and_then(|name| name.to_str()).expect("a name");
+        for flag in ["--help", "-h"] {
+            let (code, out, err) = run(Command::new(&script).arg(flag).stdin(Stdio::null()));
+            assert_eq!((code, err.as_str()), (Some(0), ""), "{name} {flag}");
+            assert!(out.contains(&format!("scripts/{name}")) && out.lines().count() > 2, "{name} {flag}: {out}");
+            assert!(!out.contains("set -"), "only its head: {out}");
+        }
+    }
 }

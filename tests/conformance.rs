@@ -141,7 +141,7 @@ fn a_peer_may_vanish_between_any_two_octets() {
 }
 
 #[test]
-fn a_peer_that_takes_too_long_is_shown_the_door() {
+fn a_peer_that_takes_too_long_is_disconnected() {
     let timeouts = ["--handshake-timeout", "--body-timeout", "--http-idle-timeout", "--close-timeout"];
     let args: Vec<&str> = timeouts.into_iter().flat_map(|timeout| [timeout, "300ms"]).collect();
     check(&[TWO_SHARDS, &args].concat(), conformance::slow::cases());

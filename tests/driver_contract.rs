@@ -4,10 +4,10 @@
 //! completion to the promises. The simulated kernel runs twice: without faults, and with the faults of many seeds. A
 //! new driver needs a [`Harness`](harness::Harness) and one more `contract!` line.
 
+#[path = "driver_contract/accept_cases.rs"]
+mod accept_cases;
 #[path = "driver_contract/cases.rs"]
 mod cases;
-#[path = "driver_contract/door_cases.rs"]
-mod door_cases;
 #[path = "driver_contract/harness.rs"]
 mod harness;
 #[path = "driver_contract/random_case.rs"]
@@ -44,7 +44,7 @@ macro_rules! contract {
             contract! { @cases random_case, $harness, $seeds;
                 a_random_conversation_keeps_every_promise
             }
-            contract! { @cases door_cases, $harness, $seeds;
+            contract! { @cases accept_cases, $harness, $seeds;
                 running_out_of_descriptors_rests_the_listener
                 a_burst_of_connections_is_accepted_completely
                 a_refused_connection_is_closed
@@ -69,12 +69,12 @@ macro_rules! contract {
 
 /// A simulated wait never blocks, so only real ones can be ended from another thread.
 mod epoll_blocking {
-    contract! { @cases door_cases, crate::harness::RealHarness<fanwire::driver::Epoll>, 1..=1;
+    contract! { @cases accept_cases, crate::harness::RealHarness<fanwire::driver::Epoll>, 1..=1;
         a_wake_during_the_wait_ends_it
     }
 }
 mod uring_blocking {
-    contract! { @cases door_cases, crate::harness::RealHarness<fanwire::driver::Uring>, 1..=1;
+    contract! { @cases accept_cases, crate::harness::RealHarness<fanwire::driver::Uring>, 1..=1;
         a_wake_during_the_wait_ends_it
     }
 }

@@ -43,3 +43,9 @@ pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Nanoseconds in a millisecond.
 pub const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// Milliseconds since 1970, by the calendar.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    fanwire::driver::wall_millis()
+}

@@ -56,6 +56,19 @@ fn who_is_never_pinged_is_noticed_where_that_was_asked_for() {
 }
 
 #[test]
+fn a_publisher_that_is_late_counts_what_it_sends_behind_the_end() {
+    let gateway = Gateway::start();
+    // More in 100 ms than any client can send.
+    let words = "million --connections 2 --idle 10ms --keep 100ms --rate 300000 --broadcasts 1 --share 0 --workers 2";
+    let (code, report) = measure(&format!("{words} --stall-timeout 60s"), &gateway.url);
+    let keep = report["rounds"].as_array().and_then(|rounds| rounds.iter().find(|it| it["name"] == "keep"));
+    let keep = keep.expect("a round");
+    assert_eq!(code, Some(0), "{:#} {:#}", report["errors"], keep["own"]);
+    assert_eq!(keep["own"]["published"], 30_000, "{:#}", keep["own"]);
+    assert_eq!(keep["own"]["deliveries"], 30_000, "{:#}", keep["own"]);
+}
+
+#[test]
 fn a_server_that_delivers_nothing_and_has_no_metrics_fails_in_words() {
     // It echoes what it is told, so that nobody gets to know anything from anybody else.
     let (url, _told) = start(Fault::NeverDelivers);

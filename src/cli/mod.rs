@@ -1,12 +1,16 @@
 //! The command line: one file or folder a subcommand, and what they share. What this room must never know: how the
-//! gateway works inside. The client commands only use the doors that every client has.
+//! gateway works inside. The client commands use the endpoints that every client has.
 //!
 //! Exit codes: 0 done, 1 it did not work, 2 it was not meant well: a flag, a key, an address or a port.
 //! Tests: beside the code.
 
+mod answers;
 mod backoff;
 mod demo;
 mod doctor;
+#[cfg(test)]
+mod fake_stream;
+mod front;
 mod http_client;
 mod link;
 mod log;
@@ -17,6 +21,8 @@ mod replay;
 mod serve;
 mod server_url;
 mod subscribe;
+#[doc(hidden)]
+pub mod trust;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

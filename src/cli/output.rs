@@ -1,8 +1,11 @@
 //! What the commands print: results to standard output, everything else to standard error.
 
 use std::io::{self, ErrorKind, Write};
+use std::process;
+use std::thread;
 
 use super::End;
+use crate::driver::wait_for_hang_up;
 
 /// Writes to standard output and flushes. A reader that went away ends the command quietly.
 pub(super) fn write(bytes: &[u8]) -> Result<(), End> {
@@ -13,6 +16,15 @@ pub(super) fn write(bytes: &[u8]) -> Result<(), End> {
 /// Writes one line to standard output and flushes.
 pub(super) fn line(text: &str) -> Result<(), End> {
     write(format!("{text}\n").as_bytes())
+}
+
+/// From now on the program ends as soon as nobody reads standard output any more, not only when it has something to say.
+pub(super) fn end_with_the_reader() {
+    thread::spawn(|| {
+        if wait_for_hang_up(&io::stdout()).is_ok() {
+            process::exit(0);
+        }
+    });
 }
 
 /// One line for a person on standard error. If nobody reads that either, nothing is left to do.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
@@ -11,6 +12,7 @@ use super::output::{self, Refusals};
 use super::publisher::{self, Kind, Message, Publisher, kind_of};
 use super::server_url::ServerFlags;
 use crate::command::{TopicName, is_message_id};
+use crate::driver::wait_for_hang_up;
 use crate::limits::{
     CLIENT_BATCH_LEN_MAX, CLIENT_BATCH_LINES_MAX, INPUT_LINE_LEN_MAX, KEY_LEN_MAX, MESSAGE_ID_LEN_MAX,
 };
@@ -66,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     match &arguments.message {
         Some(message) => session.publish(&mut publisher, &[message.as_bytes().to_vec()])?,
         None => {
-            let chunks = read_lines_aside(io::stdin());
+            let chunks = read_lines_aside(io::stdin(), arguments.verbose);
             let mut waiting = VecDeque::new();
             while let Some(batch) = next_batch(&chunks, &mut waiting, arguments.binary)? {
                 session.publish(&mut publisher, &batch)?;
@@ -137,23 +139,39 @@ fn single_kind(kind: Kind, count: usize) -> Kind {
     }
 }
 
+/// What one read completed, or why there is no more.
+type Lines = Result<Vec<Vec<u8>>, End>;
+
 /// Chunks of lines that wait between the reading thread and the publishing one: at most so many reads ahead.
 const CHUNKS_AHEAD: usize = 4;
 
-/// Reads lines on a thread of its own, so that what came in while a batch was under way makes the next one.
-fn read_lines_aside(input: impl Read + Send + 'static) -> Receiver<Result<Vec<Vec<u8>>, String>> {
+/// Reads lines on a thread of its own, so that what came in while a batch was under way makes the next one. If results are
+/// printed, the loss of their reader ends the command behind the lines that came before.
+fn read_lines_aside(input: impl Read + Send + 'static, prints: bool) -> Receiver<Lines> {
     let (sender, receiver) = mpsc::sync_channel(CHUNKS_AHEAD);
+    let sender = Arc::new(sender);
+    if prints {
+        // The end of the input ends the channel, whatever is still watched.
+        let sender = Arc::downgrade(&sender);
+        thread::spawn(move || {
+            if wait_for_hang_up(&io::stdout()).is_ok()
+                && let Some(sender) = sender.upgrade()
+            {
+                let _ = sender.send(Err(End::OutputClosed));
+            }
+        });
+    }
     thread::spawn(move || {
         if let Err(error) = read_lines(input, &sender) {
             // The receiver is only gone if the command ends anyway.
-            let _ = sender.send(Err(error));
+            let _ = sender.send(Err(End::Failed(error)));
         }
     });
     receiver
 }
 
 /// Sends the lines that each read completes, without their line feeds. Ends when nobody wants them.
-fn read_lines(input: impl Read, sender: &SyncSender<Result<Vec<Vec<u8>>, String>>) -> Result<(), String> {
+fn read_lines(input: impl Read, sender: &SyncSender<Lines>) -> Result<(), String> {
     let mut input = io::BufReader::with_capacity(64 * 1024, input);
     let mut partial: Vec<u8> = Vec::new();
     loop {
@@ -186,13 +204,13 @@ fn read_lines(input: impl Read, sender: &SyncSender<Result<Vec<Vec<u8>>, String>
 
 /// What is there, up to a batch; waits if nothing is. `None` at the end of the input.
 fn next_batch(
-    chunks: &Receiver<Result<Vec<Vec<u8>>, String>>,
+    chunks: &Receiver<Lines>,
     waiting: &mut VecDeque<Vec<u8>>,
     is_binary: bool,
 ) -> Result<Option<Vec<Vec<u8>>>, End> {
     if waiting.is_empty() {
         match chunks.recv() {
-            Ok(lines) => waiting.extend(lines.map_err(End::Failed)?),
+            Ok(lines) => waiting.extend(lines?),
             Err(mpsc::RecvError) => return Ok(None),
         }
     }
@@ -203,7 +221,7 @@ fn next_batch(
                 waiting_len += lines.iter().map(Vec::len).sum::<usize>();
                 waiting.extend(lines);
             }
-            Ok(Err(error)) => return Err(End::Failed(error)),
+            Ok(Err(end)) => return Err(end),
             Err(_) => break,
         }
     }
@@ -227,7 +245,7 @@ mod tests {
     use super::*;
 
     fn batches(input: Vec<u8>, is_binary: bool) -> Result<Vec<Vec<Vec<u8>>>, End> {
-        let chunks = read_lines_aside(io::Cursor::new(input));
+        let chunks = read_lines_aside(io::Cursor::new(input), false);
         let (mut waiting, mut batches) = (VecDeque::new(), Vec::new());
         while let Some(batch) = next_batch(&chunks, &mut waiting, is_binary)? {
             batches.push(batch);

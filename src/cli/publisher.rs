@@ -8,7 +8,8 @@ use std::io::{self, Read, Write};
 
 use serde_json::value::RawValue;
 
-use super::http_client::{Answer, HttpClient, HttpError, Request};
+use super::answers::HttpError;
+use super::http_client::{Answer, HttpClient, Request};
 use super::link::Link;
 use super::server_url::{Server, path_segment};
 

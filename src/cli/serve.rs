@@ -4,7 +4,7 @@ use std::env;
 use std::process::ExitCode;
 use std::thread;
 
-use super::{End, log, output};
+use super::{End, front, log, output};
 use crate::config::{Config, ConfigFlags};
 use crate::server::signals::Signals;
 use crate::server::{self, Running};
@@ -31,7 +31,8 @@ Examples:
   FANWIRE_LISTEN=127.0.0.1:0 fanwire serve";
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
-    let config = load(&arguments.config)?;
+    let mut config = load(&arguments.config)?;
+    config.pages.extend(front::PAGES);
     let (signals, running) = start(&config)?;
     output::line("ready")?;
     Ok(signals.run_until_end(running))

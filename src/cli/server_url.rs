@@ -1,11 +1,15 @@
-//! The `--url` and `--ca` flags of the client commands.
+//! The flags of the client commands that say which gateway to talk to: `--url`, `--ca`, `--insecure`.
 
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 
 use super::End;
-use super::link::{Link, Trust};
+use super::link::Link;
+use super::trust::{Trust, client_config};
 use crate::driver;
 
 /// Which gateway to talk to.
@@ -14,9 +18,12 @@ pub(super) struct ServerFlags {
     /// The gateway's address; https:// and wss:// are TLS
     #[arg(long, value_name = "URL", env = "FANWIRE_URL", default_value = "http://127.0.0.1:8080")]
     url: ServerUrl,
-    /// Who signs the gateway's certificate, in PEM; without it those whom this host believes
+    /// A PEM file with the gateway's certificate or that of its signer; without it, those that this host believes
     #[arg(long, value_name = "FILE", env = "FANWIRE_CA")]
     ca: Option<PathBuf>,
+    /// With https:// and wss://: believe any certificate
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
 }
 
 /// A gateway's address, without a path.
@@ -32,7 +39,7 @@ struct ServerUrl {
 pub(super) struct Server {
     /// `host:port`.
     pub(super) authority: String,
-    trust: Option<Trust>,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// How long a connection may take to be made, in milliseconds, and then each step of its handshake.
@@ -41,23 +48,28 @@ const DIAL_TIMEOUT_MS: u64 = 10_000;
 impl ServerFlags {
     /// Looks at the flags; connects to nobody yet.
     pub(super) fn server(&self) -> Result<Server, End> {
+        let trust = match &self.ca {
+            _ if self.insecure => Trust::Anybody,
+            Some(path) => Trust::File(path.clone()),
+            None => Trust::Host,
+        };
         let told = |why: String| End::Usage(format!("--ca: {why}"));
-        let trust = self.url.is_tls.then(|| Trust::new(self.ca.as_deref())).transpose().map_err(told)?;
-        Ok(Server { authority: self.url.authority.clone(), trust })
+        let tls = self.url.is_tls.then(|| client_config(&trust)).transpose().map_err(told)?;
+        Ok(Server { authority: self.url.authority.clone(), tls: tls.map(Arc::new) })
     }
 }
 
 impl Server {
     /// One that speaks no TLS.
     pub(super) fn plain(authority: String) -> Self {
-        Self { authority, trust: None }
+        Self { authority, tls: None }
     }
 
     /// Connects.
     pub(super) fn dial(&self) -> io::Result<Link> {
         let stream = driver::dial(&self.authority, DIAL_TIMEOUT_MS)?;
         let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
-        Link::new(stream, self.trust.as_ref(), host.trim_start_matches('[').trim_end_matches(']'))
+        Link::new(stream, self.tls.as_ref(), host.trim_start_matches('[').trim_end_matches(']'))
     }
 }
 

@@ -4,7 +4,7 @@
 //! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
 //! `epoll` is the default, `uring` is io_uring for who asks for it, `sim` is a seeded fake kernel with a virtual clock for
 //! tests, `null` takes everything at once for benches. Beside them stand what a shard is set up with (`listen`,
-//! `listen_unix`, `clock`), files (`file`), and the blocking side of the command line (`dial`). What this room must never know: what the bytes mean.
+//! `listen_unix`, `clock`), files (`file`), and the blocking side of the command line (`dial`, `hang_up`). What this room must never know: what the bytes mean.
 //!
 //! # Promises
 //! Each is a case in `tests/driver_contract.rs`, which runs against every driver.
@@ -31,6 +31,7 @@ mod descriptors;
 mod dial;
 mod epoll;
 mod file;
+mod hang_up;
 mod listen;
 mod listen_unix;
 pub mod null;
@@ -43,6 +44,7 @@ pub use descriptors::raise_descriptors_max;
 pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollSetup, EpollWaker};
 pub use file::{AsideFile, Claim, overwrite_end, read_portions, set_aside};
+pub use hang_up::wait_for_hang_up;
 pub use listen::{Listener, listen};
 pub use listen_unix::{SocketFile, listen_unix};
 pub use uring::{Uring, UringSetup, UringWaker};

@@ -96,6 +96,11 @@ impl History {
         self.entries.iter().cloned().collect()
     }
 
+    /// When the oldest was said.
+    pub fn oldest(&self) -> Option<MonoTime> {
+        self.entries.front().map(|oldest| oldest.time)
+    }
+
     /// Payload bytes kept.
     pub fn len(&self) -> u64 {
         self.len

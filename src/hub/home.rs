@@ -1,7 +1,10 @@
 //! The home of a topic: its numbers, its last value, and the shards that have readers.
 
-use crate::command::ShardSet;
+use std::cmp::Reverse;
+use std::hash::Hasher;
 use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
 
 use super::Hub;
 use super::history::History;
@@ -9,13 +12,14 @@ use super::patterns::{PatternId, PatternTable};
 use super::rules::TopicSettings;
 use super::topic::{State, Voice};
 use super::topic_table::TopicId;
+use crate::command::ShardSet;
 use crate::command::{
     Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
     ShardId, Terms, TopicImage, TopicName, TopicState,
 };
 use crate::limits::{
-    HISTORIES_HALVED_MAX, POLL_KEPT_LEN_MAX, POLL_KEPT_MAX, POLL_KEPT_MS, SHED_SAMPLE, SWEEP_INTERVAL_MS,
-    SWEEP_PER_TURN,
+    HISTORIES_HALVED_MAX, POLL_KEPT_LEN_MAX, POLL_KEPT_MAX, POLL_KEPT_MS, SHED_SAMPLE, SWEEP_AGAIN_MS,
+    SWEEP_INTERVAL_MS, SWEEP_PER_TURN,
 };
 use crate::time::MonoTime;
 
@@ -39,6 +43,8 @@ pub(super) struct Home {
     settings: TopicSettings,
     /// Until when it is kept for those who poll it.
     polled_until: Option<MonoTime>,
+    /// When it is next looked at for what is too old; zero for never.
+    due: MonoTime,
     /// Where the topic stood when earlier epochs ended without a shutdown: what was said up to there is known.
     previous: Box<[Position]>,
 }
@@ -58,6 +64,7 @@ impl Home {
             joins: 0,
             settings,
             polled_until: None,
+            due: MonoTime::ZERO,
             previous: Box::default(),
         }
     }
@@ -87,6 +94,13 @@ impl Home {
             self.history = History::default();
         }
         self.history.expire(now, &kept);
+    }
+
+    /// When something of it is too old next.
+    fn next_due(&self) -> Option<MonoTime> {
+        let ttl_ms = self.keeps().history_ttl_ms;
+        let oldest = self.history.oldest().filter(|_| ttl_ms > 0).map(|time| time.plus_millis(ttl_ms));
+        [oldest, self.polled_until].into_iter().flatten().min()
     }
 
     fn position(&self) -> Position {
@@ -241,7 +255,7 @@ impl Hub {
         }
         let holds = match terms.condition {
             None => true,
-            Some(Condition::At(wanted)) => position == Some(wanted),
+            Some(Condition::At(wanted)) => position.unwrap_or_else(|| self.quiet_position(topic.as_str())) == wanted,
             Some(Condition::Nothing) => position.is_none_or(|position| position.offset == 0),
         };
         (!holds).then_some(Err(Refusal { position, ..MOVED }))
@@ -259,6 +273,9 @@ impl Hub {
         home.last = if is_last { Some(Arc::clone(publication)) } else { last };
         let after = home.kept();
         self.kept.change(before, after);
+        if kept.history > 0 && kept.history_ttl_ms > 0 {
+            self.line_up(id, publication.time.plus_millis(kept.history_ttl_ms));
+        }
         while self.kept.total() > self.settings.retained_len_max {
             if !self.shed(id) {
                 self.forget(id);
@@ -310,25 +327,57 @@ impl Hub {
         }
     }
 
-    /// Looks at a few topics, in turn, for history that has grown too old; not in every turn, because what it looks at
-    /// lies in no cache.
+    /// Looks at a topic at a time, if it is not looked at before.
+    fn line_up(&mut self, id: TopicId, at: MonoTime) {
+        if let Some(home) = self.topics.home_mut(id)
+            && (home.due == MonoTime::ZERO || at < home.due)
+        {
+            home.due = at;
+            self.due.push(Reverse((at, id.0)));
+        }
+    }
+
+    /// Forgets what has grown too old in the topics that are due, a few in a turn, because they lie in no cache. A topic
+    /// that has more is looked at again, but not at once, so that a busy one costs no look for each of its messages.
     pub fn sweep(&mut self, now: MonoTime) {
         if now < self.sweep_next {
             return;
         }
-        self.sweep_next = now.plus_millis(SWEEP_INTERVAL_MS);
-        let some: Vec<TopicId> = self.topics.sample(self.sweep_at, SWEEP_PER_TURN).collect();
-        self.sweep_at = self.sweep_at.wrapping_add(SWEEP_PER_TURN);
-        for id in some {
-            self.expire(now, id);
-            self.release(id);
+        for look in 1..=SWEEP_PER_TURN {
+            let Some(&Reverse((at, place))) = self.due.peek().filter(|Reverse((at, _))| *at <= now) else { break };
+            self.due.pop();
+            let id = TopicId(place);
+            // What was lined up anew, or is another topic by now, stands there under another time.
+            if let Some(home) = self.topics.home_mut(id).filter(|home| home.due == at) {
+                home.due = MonoTime::ZERO;
+                self.expire(now, id);
+                let next = self.topics.home(id).and_then(Home::next_due);
+                next.into_iter().for_each(|next| self.line_up(id, next.max(now.plus_millis(SWEEP_AGAIN_MS))));
+                self.release(id);
+            }
+            if look == SWEEP_PER_TURN {
+                self.sweep_next = now.plus_millis(SWEEP_INTERVAL_MS);
+            }
         }
+        if self.due.is_empty() {
+            self.due.shrink_to(0);
+        }
+    }
+
+    /// When [`Hub::sweep`] has something to do.
+    #[must_use]
+    pub fn next_sweep(&self) -> Option<MonoTime> {
+        self.due.peek().map(|Reverse((at, _))| (*at).max(self.sweep_next))
     }
 
     /// Notes that a topic that has its home here is polled: it is kept for a while, and what is said in it.
     pub fn note_poll(&mut self, now: MonoTime, topic: &str) {
-        if let Some(home) = self.find(topic).and_then(|id| self.settled_home(id)) {
-            home.polled_until = Some(now.plus_millis(POLL_KEPT_MS));
+        let until = now.plus_millis(POLL_KEPT_MS);
+        if let Some(id) = self.find(topic)
+            && let Some(home) = self.settled_home(id)
+        {
+            home.polled_until = Some(until);
+            self.line_up(id, until);
         }
         self.message_ids.forget(now);
     }
@@ -432,7 +481,7 @@ impl Hub {
         }
         self.check_room()?;
         self.homes += 1;
-        let (id, epoch) = (self.ensure(topic), self.new_epoch());
+        let (id, Position { epoch, .. }) = (self.ensure(topic), self.quiet_position(topic.as_str()));
         let settings = self.settings.rules.find(topic.as_str());
         self.topics.set_home(id, Home::new(topic.clone(), epoch, settings));
         Ok(id)
@@ -443,10 +492,9 @@ impl Hub {
         debug_assert_eq!(self.home_of(topic.as_str()), self.settings.shard, "a topic is asked for at its home");
         self.check_room()?;
         self.homes += 1;
-        let (id, epoch) = (id.unwrap_or_else(|| self.ensure(topic)), self.new_epoch());
-        let short = u32::try_from(epoch.0).expect("an epoch that is given has 32 bits");
-        self.topics.set_state(id, State::Private { reader, epoch: short });
-        Ok(Position { epoch, offset: 0 })
+        let id = id.unwrap_or_else(|| self.ensure(topic));
+        self.topics.set_state(id, State::Private { reader });
+        Ok(self.quiet_position(topic.as_str()))
     }
 
     fn check_room(&self) -> Result<(), Refusal> {
@@ -458,10 +506,11 @@ impl Hub {
 
     /// The home of a topic, if it has its home here; a private one has it in a place of its own from now on.
     pub(super) fn settled_home(&mut self, id: TopicId) -> Option<&mut Home> {
-        if let State::Private { reader, epoch } = self.topics.state(id) {
+        if let State::Private { reader } = self.topics.state(id) {
             let name = self.topics.owned_name(id);
             let settings = self.settings.rules.find(name.as_str());
-            let home = Home::new(name, Epoch(u64::from(epoch)), settings);
+            let Position { epoch, .. } = self.quiet_position(name.as_str());
+            let home = Home::new(name, epoch, settings);
             self.topics.set_home(id, Home { interest: ShardSet::one(reader), readers: 1, joins: 1, ..home });
         }
         self.topics.home_mut(id)
@@ -470,14 +519,22 @@ impl Hub {
     /// Where a topic stands that has its home here.
     fn position(&self, id: TopicId) -> Option<Position> {
         match self.topics.state(id) {
-            State::Private { epoch, .. } => Some(Position { epoch: Epoch(u64::from(epoch)), offset: 0 }),
+            State::Private { .. } => Some(self.quiet_position(self.topics.name(id))),
             _ => self.topics.home(id).map(Home::position),
         }
     }
 
-    pub(super) fn new_epoch(&mut self) -> Epoch {
-        self.epochs_given += 1;
-        Epoch(epoch(self.settings.epoch_seed, self.settings.shard, self.epochs_given))
+    /// Where a topic stands in which nothing was said. Its epoch follows from its name, so that nothing is kept for it
+    /// and a reader may leave and come back to it.
+    fn quiet_position(&self, topic: &str) -> Position {
+        Position { epoch: self.epoch(topic, 0), offset: 0 }
+    }
+
+    /// An epoch of a topic, different at each start and in each of its lives; 32 bits, so that positions stay short.
+    pub(super) fn epoch(&self, topic: &str, life: u64) -> Epoch {
+        let mut hasher = SipHasher13::new_with_keys(self.epoch_seed, life);
+        hasher.write(topic.as_bytes());
+        Epoch(hasher.finish() >> 32)
     }
 
     /// Keeps the history of a topic and no last value.
@@ -497,12 +554,12 @@ pub(super) fn spread(hash: u32, shards: usize) -> ShardId {
     ShardId(((u64::from(hash) * shards as u64) >> 32) as u8)
 }
 
-/// A new epoch each time, different in each shard and at each start; 32 bits, so that positions stay short.
-fn epoch(seed: u64, shard: ShardId, given: u64) -> u64 {
-    let mut mixed = seed.wrapping_add((given << 8 | u64::from(shard.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed ^ (mixed >> 31)) & 0xffff_ffff
+/// What the epochs of a process follow from, the same in all its shards; the key cannot be worked out from it.
+#[must_use]
+pub fn epoch_seed(hash_key: (u64, u64)) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(hash_key.0, hash_key.1);
+    hasher.write(b"the seed of epochs, which is no topic");
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -602,7 +659,7 @@ mod tests {
         hub.leave("a", ShardId(3), true);
         hub.end_turn();
         assert_eq!((hub.sizes().topics, hub.sizes().entries), (0, 0));
-        assert_ne!(join(&mut hub).position.epoch, first.epoch, "another life of the topic");
+        assert_eq!(join(&mut hub).position, first, "nothing was said meanwhile");
         hub.leave("a", ShardId(3), true);
         hub.end_turn();
         assert_eq!((hub.sizes().topics, hub.sizes().entries), (0, 0));
@@ -626,6 +683,34 @@ mod tests {
         assert_eq!(join(at(3), true), (Some(false), vec![2]), "the future is another epoch's");
         let foreign = Some(Position { epoch: Epoch(position.epoch.0 + 1), offset: 2 });
         assert_eq!(join(foreign, true), (Some(false), vec![2]));
+    }
+
+    #[test]
+    fn a_topic_that_nothing_was_said_in_stands_where_it_stood_whoever_comes_and_goes() {
+        let now = MonoTime::ZERO;
+        let mut hub = hub(1, 100, 1_000);
+        let a = topic("a");
+        let visit = |hub: &mut Hub, since| {
+            let answer = hub.join(now, &a, ShardId(0), since, true).expect("there is room");
+            hub.leave("a", ShardId(0), true);
+            hub.end_turn();
+            assert_eq!(hub.sizes().entries, usize::from(answer.position.offset > 0));
+            answer
+        };
+        let first = visit(&mut hub, None).position;
+        let again = visit(&mut hub, Some(first));
+        assert_eq!((again.position, again.recovered), (first, Some(true)));
+        let at = |condition| Message {
+            terms: Some(Box::new(Terms { condition: Some(condition), ..Terms::default() })),
+            ..Message::text(b"x")
+        };
+        let elsewhere = Position { epoch: Epoch(first.epoch.0 ^ 1), offset: 0 };
+        assert!(hub.publish(now, &topic("a"), at(Condition::At(elsewhere))).is_err());
+        assert!(hub.publish(now, &topic("a"), at(Condition::At(first))).is_ok(), "it stands there, read or not");
+        let missed = visit(&mut hub, Some(first));
+        assert_eq!((missed.recovered, missed.publications.len()), (Some(true), 1));
+        assert_ne!(hub.epoch("a", 0), hub.epoch("b", 0));
+        assert_ne!(hub.epoch("a", 0), hub.epoch("a", 1));
     }
 
     #[test]
@@ -693,6 +778,25 @@ mod tests {
             assert_eq!(held(&hub), topics - looks * SWEEP_PER_TURN);
             now = now.plus_millis(SWEEP_INTERVAL_MS);
         }
+        assert_eq!((hub.next_sweep(), hub.due.capacity()), (None, 0), "nothing is left to wait for");
+    }
+
+    #[test]
+    fn a_topic_is_due_when_its_oldest_is_too_old_and_a_busy_one_not_for_each_of_its_messages() {
+        let mut hub = hub(1, 1_000, 1 << 30);
+        let settings = TopicSettings { history: 1_000, history_ttl_ms: 2_000, ..TopicSettings::default() };
+        let pattern = crate::command::Target::parse(">").expect("a pattern");
+        hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
+        let at = |ms| MonoTime::ZERO.plus_millis(ms);
+        for n in 0..100 {
+            hub.publish(at(n * 10), &topic("a"), Message::text(b"x")).expect("there is room");
+        }
+        let mut looks = Vec::new();
+        while let Some(next) = hub.next_sweep() {
+            hub.sweep(next);
+            looks.push((next.as_millis(), hub.sizes().kept.history));
+        }
+        assert_eq!(looks, [(2_000, 98), (3_000, 0)]);
     }
 
     #[test]

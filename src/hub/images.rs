@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::topic_table::TopicId;
 use super::{Hub, home};
-use crate::command::{Position, TopicImage};
+use crate::command::{Epoch, Position, TopicImage};
 use crate::limits::{EPOCHS_KEPT, SNAPSHOT_PUBLICATIONS_PER_TURN, SNAPSHOT_TOPICS_PER_TURN};
 use crate::time::MonoTime;
 
@@ -32,17 +32,33 @@ impl Hub {
         (image.position.offset > 0).then_some(image)
     }
 
+    /// What the epochs of topics follow from in which nothing was said.
+    #[must_use]
+    pub fn epoch_seed(&self) -> u64 {
+        self.epoch_seed
+    }
+
+    /// Goes on with the epochs of a run that ended in order: a topic in which nothing was said stands where it stood.
+    /// Before the first topic is restored; the first that finds no room takes it back, since more was said in that.
+    pub fn keep_epochs(&mut self, epoch_seed: u64) {
+        self.epoch_seed = epoch_seed;
+    }
+
     /// Takes back a topic that is at home here, within today's limits and rules; `false` if there is no room for it.
     /// Where the last run did not end in order, what it said after the image is not known: the topic goes on under a
     /// new epoch, and positions up to the image's still resume.
     pub fn restore(&mut self, now: MonoTime, mut image: TopicImage, is_clean: bool) -> bool {
-        let Ok(id) = self.ensure_home(&image.topic) else { return false };
+        let Ok(id) = self.ensure_home(&image.topic) else {
+            self.epoch_seed = self.settings.epoch_seed;
+            return false;
+        };
         let mut position = image.position;
         if !is_clean {
             image.previous.push(image.position);
-            while image.previous.iter().any(|end| end.epoch == position.epoch) {
-                position.epoch = self.new_epoch();
-            }
+            let is_free = |epoch: &Epoch| image.previous.iter().all(|end| end.epoch != *epoch);
+            // Counted from the offset, so that even at the same seed an epoch that is not kept any more does not return.
+            let free = (1 + position.offset..).map(|life| self.epoch(image.topic.as_str(), life)).find(is_free);
+            position.epoch = free.expect("there are more epochs than are kept");
         }
         let surplus = image.previous.len().saturating_sub(EPOCHS_KEPT);
         image.previous.drain(..surplus);

@@ -5,7 +5,7 @@
 //!
 //! The hub sees no bytes of any protocol and no connection: a reader is a [`SubscriberKey`], whose meaning only the
 //! shard knows. What moves (a swapped key, a publication, a set of shards) is returned; nothing is called upwards.
-//! Tests: beside the code, and `tests/simulator.rs` across shards.
+//! Tests: beside the code, and `tests/simulator/` across shards.
 
 mod history;
 mod home;
@@ -18,7 +18,7 @@ mod rules;
 mod topic;
 mod topic_table;
 
-pub use home::{Kept, Outcome, Published};
+pub use home::{Kept, Outcome, Published, epoch_seed};
 pub use images::home_of;
 pub use patterns::PatternId;
 pub use presence::PresenceChange;
@@ -26,7 +26,8 @@ pub use readers::{Readers, SubscriberKey};
 pub use rules::{TopicRule, TopicRules, TopicSettings};
 pub use topic_table::TopicId;
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
@@ -47,7 +48,7 @@ pub struct HubSettings {
     pub shards: usize,
     /// The key of every hash of a topic name; the same in all shards of a process, secret to everyone else.
     pub hash_key: (u64, u64),
-    /// Mixed into every epoch, so that each start of the process gives new ones.
+    /// What epochs follow from, beside the name: the same in all shards, another at each start of the process.
     pub epoch_seed: u64,
     /// Topics that have their home here, at most.
     pub topics_max: usize,
@@ -70,14 +71,17 @@ pub struct Hub {
     message_ids: MessageIds,
     watches: Watches,
     homes: usize,
-    epochs_given: u64,
+    /// What epochs follow from: that of the settings, or that of the last run if it ended in order.
+    epoch_seed: u64,
     /// Payload bytes of last values and histories.
     kept: Kept,
     /// How often the bytes kept were past their bound.
     sheds: u64,
-    /// The next topic to look at, by slab place.
+    /// The next topic whose history may be cut, by slab place.
     sweep_at: usize,
-    /// When topics are next looked at for what is too old.
+    /// Topics by when something of them is too old.
+    due: BinaryHeap<Reverse<(MonoTime, u32)>>,
+    /// Not before are they looked at.
     sweep_next: MonoTime,
     /// Topics that may go when the turn ends.
     released: Vec<TopicId>,
@@ -93,10 +97,11 @@ impl Hub {
             message_ids: MessageIds::new(settings.hash_key, settings.message_id_ttl_ms),
             watches: Watches::default(),
             homes: 0,
-            epochs_given: 0,
+            epoch_seed: settings.epoch_seed,
             kept: Kept::default(),
             sheds: 0,
             sweep_at: 0,
+            due: BinaryHeap::new(),
             sweep_next: MonoTime::ZERO,
             released: Vec::new(),
             settings,

@@ -76,7 +76,7 @@ pub(super) enum State {
     #[default]
     Silent,
     /// It has its home here and the shard `reader` has the only reader that ever came; nothing was said.
-    Private { reader: ShardId, epoch: u32 },
+    Private { reader: ShardId },
     /// It has its home elsewhere and something was said in it: the place of its [`Voice`].
     Voiced(u32),
     /// It has its home here: the place of its home, which has its voice.

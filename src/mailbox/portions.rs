@@ -15,6 +15,8 @@ pub struct Portion {
     pub number: SnapshotNumber,
     /// When the topics were like this.
     pub time: MonoTime,
+    /// What the epochs of the shard's topics follow from in which nothing was said.
+    pub epoch_seed: u64,
     /// The topics.
     pub topics: Vec<TopicImage>,
     /// Whether the shard has no more.

@@ -22,10 +22,12 @@ pub struct SnapshotSettings {
 }
 
 /// What a file brought, by home shard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub by_shard: Vec<Vec<TopicImage>>,
     pub is_clean: bool,
+    /// What the epochs follow from of topics in which nothing was said.
+    pub epoch_seed: Option<u64>,
 }
 
 enum ReadError {
@@ -62,7 +64,7 @@ impl SnapshotSettings {
         let fail = |what: &str, error| StartError(format!("cannot {what} {}: {error}", self.path.display()));
         // Nobody should learn at the first snapshot that there will be none.
         AsideFile::create(&self.path).map_err(|error| fail("write the snapshot", error))?;
-        let empty = Loaded { by_shard: vec![Vec::new(); shards], is_clean: true };
+        let empty = Loaded { by_shard: vec![Vec::new(); shards], is_clean: true, epoch_seed: None };
         let snapshot = match self.read() {
             Ok(Some(snapshot)) => snapshot,
             Ok(None) => return Ok(empty),
@@ -87,7 +89,7 @@ impl SnapshotSettings {
         for image in snapshot.topics {
             by_shard[hub::home_of(hash_key, shards, image.topic.as_str()).index()].push(image);
         }
-        Ok(Loaded { by_shard, is_clean })
+        Ok(Loaded { by_shard, is_clean, epoch_seed: snapshot.epoch_seed })
     }
 
     fn read(&self) -> Result<Option<Snapshot>, ReadError> {
@@ -127,6 +129,8 @@ struct Open {
     encoder: Encoder,
     /// One bit a shard that has more.
     waits: ShardSet,
+    /// What the epochs follow from in each shard that has no more.
+    epoch_seeds: Vec<u64>,
 }
 
 impl Writer {
@@ -169,7 +173,7 @@ impl Writer {
         match file {
             Ok(file) => {
                 let waits = ShardSet::all(self.shards);
-                self.open = Some(Open { number, file, encoder, waits });
+                self.open = Some(Open { number, file, encoder, waits, epoch_seeds: Vec::new() });
             }
             Err(error) => self.fail(&error),
         }
@@ -189,6 +193,7 @@ impl Writer {
         }
         if portion.is_last {
             open.waits.remove(portion.shard);
+            open.epoch_seeds.push(portion.epoch_seed);
         }
         if let Err(error) = open.file.write(&bytes) {
             self.open = None;
@@ -201,6 +206,12 @@ impl Writer {
 
     fn finish(&mut self, mut done: Open) {
         let mut bytes = Vec::new();
+        // A shard that had no room for some topics of the last run has other epochs since.
+        if let [first, others @ ..] = &*done.epoch_seeds
+            && others.iter().all(|other| other == first)
+        {
+            done.encoder.epochs(*first, &mut bytes);
+        }
         let is_last = done.number == SnapshotNumber::Last;
         done.encoder.end(is_last, &mut bytes);
         match done.file.write(&bytes).and_then(|()| done.file.put_in_place()) {
@@ -224,8 +235,14 @@ impl Writer {
 }
 
 /// The topics that a shard takes back on its own thread.
-pub(super) fn restore(shard: &mut crate::shard::Shard, index: ShardId, topics: Vec<TopicImage>, is_clean: bool) {
-    let left_out = shard.restore(monotonic_now(), topics, is_clean);
+pub(super) fn restore(
+    shard: &mut crate::shard::Shard,
+    index: ShardId,
+    topics: Vec<TopicImage>,
+    is_clean: bool,
+    epoch_seed: Option<u64>,
+) {
+    let left_out = shard.restore(monotonic_now(), topics, is_clean, epoch_seed);
     if left_out > 0 {
         tracing::warn!(shard = index.0, left_out, "topics_max leaves no room for all topics of the snapshot");
     }

@@ -2,7 +2,7 @@
 //! rooms. The only room that changes a connection.
 //!
 //! A [`Shard`] is plain state: it takes completions, mail and the time, and leaves behind [`Op`]s for the driver and
-//! [`Outgoing`] mail. It knows no kernel and no clock, so that `tests/simulator.rs` can run several of them in one
+//! [`Outgoing`] mail. It knows no kernel and no clock, so that `tests/simulator/` can run several of them in one
 //! thread under a seed. What it must never do: block, lock, or trust a peer's bytes.
 //!
 //! | folder | what happens there |
@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use crate::command::ShardId;
 use crate::driver::{Completion, Op};
-use crate::hub::{Hub, HubSettings, TopicRules};
+use crate::hub::{Hub, HubSettings, TopicRules, epoch_seed};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::ShardMetrics;
@@ -67,7 +67,7 @@ pub struct Settings {
     pub access: Arc<[Access]>,
     /// The key of every hash of a topic name, the same in all shards.
     pub hash_key: (u64, u64),
-    /// Where this shard's random numbers start: jitter, epochs.
+    /// Where this shard's random numbers start.
     pub seed: u64,
     /// The count that all shards share.
     pub admission: Admission,
@@ -107,7 +107,7 @@ impl Shard {
             shard: settings.shard,
             shards: settings.shards,
             hash_key: settings.hash_key,
-            epoch_seed: settings.seed,
+            epoch_seed: epoch_seed(settings.hash_key),
             topics_max: share(u64::from(limits.topics_max)) as usize,
             patterns_max: PATTERNS_MAX,
             retained_len_max: share(limits.retained_len_max),
@@ -148,7 +148,7 @@ impl Shard {
         let drain = self.upkeep.drain.as_ref().map(Drain::next_step);
         let snapshot = self.upkeep.taking.as_ref().map(Taking::next_step);
         let presence = [self.hub.next_presence(), self.sessions.presence.next_look()].into_iter().flatten().min();
-        let others = [drain, snapshot, presence, self.next_memory_look()];
+        let others = [drain, snapshot, presence, self.next_memory_look(), self.hub.next_sweep()];
         [self.links.wheel.next_deadline(), self.sessions.alarms.next()].into_iter().chain(others).flatten().min()
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{END, HEADER_LEN, MAGIC, PUBLICATION, SnapshotError, TAIL_LEN, TOPIC, VERSION, check, tail};
+use super::{END, EPOCHS, HEADER_LEN, MAGIC, PUBLICATION, SnapshotError, TAIL_LEN, TOPIC, VERSION, check, tail};
 use crate::command::{Epoch, PayloadKind, Position, Publication, TopicImage, TopicName};
 use crate::limits::{EPOCHS_KEPT, HISTORY_MAX, MESSAGE_LEN_BOUND};
 use crate::time::MonoTime;
@@ -16,6 +16,7 @@ pub struct Decoder {
     age_ms: u64,
     records: u64,
     topics: Vec<TopicImage>,
+    epoch_seed: Option<u64>,
     /// Publications that the last topic still lacks.
     missing: u32,
     publications: u64,
@@ -35,6 +36,8 @@ enum Phase {
 pub struct Snapshot {
     /// The topics; their publications have the times at which they were said, as far as this process's clock goes back.
     pub topics: Vec<TopicImage>,
+    /// What the epochs follow from of topics in which nothing was said, if all shards agreed on it.
+    pub epoch_seed: Option<u64>,
     /// Whether nothing was said after it was written.
     pub is_clean: bool,
     /// What to write over the last bytes of a clean file before anything is said, so that it counts as unclean.
@@ -46,7 +49,8 @@ impl Decoder {
     #[must_use]
     pub fn new(now: MonoTime, wall_ms: u64) -> Self {
         let (age_ms, records, missing, publications) = (0, 0, 0, 0);
-        Self { now, wall_ms, age_ms, records, topics: Vec::new(), missing, publications, phase: Phase::Header }
+        let (topics, epoch_seed, phase) = (Vec::new(), None, Phase::Header);
+        Self { now, wall_ms, age_ms, records, topics, epoch_seed, missing, publications, phase }
     }
 
     /// Takes the next record at the start of `bytes`; says how long it is, or `None` if not all of it is there.
@@ -78,7 +82,7 @@ impl Decoder {
     /// It should not.
     pub fn finish(self) -> Result<Snapshot, SnapshotError> {
         let Phase::Done { is_clean, unclean_tail } = self.phase else { return Err(SnapshotError::Torn) };
-        Ok(Snapshot { topics: self.topics, is_clean, unclean_tail })
+        Ok(Snapshot { topics: self.topics, epoch_seed: self.epoch_seed, is_clean, unclean_tail })
     }
 
     fn take_header(&mut self, bytes: &[u8]) -> Result<Option<usize>, SnapshotError> {
@@ -118,6 +122,7 @@ impl Decoder {
         let taken = match (body[4], self.missing) {
             (TOPIC, 0) => self.take_topic(&mut fields),
             (PUBLICATION, 1..) => self.take_publication(&mut fields),
+            (EPOCHS, 0) => fields.u64().map(|epoch_seed| self.epoch_seed = Some(epoch_seed)),
             (END, 0) => {
                 let counts = (fields.u64(), fields.u64());
                 (counts == (Some(self.topics.len() as u64), Some(self.publications))).then(|| {

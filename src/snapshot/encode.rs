@@ -1,6 +1,6 @@
 //! Images of topics to bytes.
 
-use super::{END, HEADER_LEN, MAGIC, PUBLICATION, TAIL_LEN, TOPIC, VERSION, check, tail};
+use super::{END, EPOCHS, HEADER_LEN, MAGIC, PUBLICATION, TAIL_LEN, TOPIC, VERSION, check, tail};
 use crate::command::{PayloadKind, Publication, TopicImage};
 use crate::time::MonoTime;
 
@@ -66,6 +66,11 @@ impl Encoder {
             out.extend_from_slice(key.unwrap_or_default().as_bytes());
             out.extend_from_slice(&publication.payload);
         });
+    }
+
+    /// Appends what the epochs follow from of topics in which nothing was said.
+    pub fn epochs(&mut self, epoch_seed: u64, out: &mut Vec<u8>) {
+        self.record(EPOCHS, out, |out| out.extend_from_slice(&epoch_seed.to_le_bytes()));
     }
 
     /// Ends the snapshot. `is_clean` says that nothing will be said after it.

@@ -7,7 +7,7 @@
 //! ```text
 //! file   = header record* end tail                          numbers are little endian
 //! header = magic[8] version:u32 written_ms:u64 check        wall clock, for ages over the time between two runs
-//! record = len:u32 kind:u8 body[len] check                  a topic, then its publications
+//! record = len:u32 kind:u8 body[len] check                  a topic, then its publications; or the seed of epochs
 //! end    = a record with the counts, padded so that the tail is aligned
 //! tail   = u64, one of two values: an orderly shutdown wrote this and nothing was said since, or not
 //! check  = keyed hash of the record and of its number in the file
@@ -33,6 +33,7 @@ const TAIL_LEN: usize = 8;
 const TOPIC: u8 = 1;
 const PUBLICATION: u8 = 2;
 const END: u8 = 3;
+const EPOCHS: u8 = 4;
 
 /// Against damage, not against forgery: the key is no secret.
 fn check(number: u64, parts: &[&[u8]]) -> u64 {

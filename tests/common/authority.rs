@@ -53,6 +53,30 @@ pub struct Issued {
     pub der: CertificateDer<'static>,
 }
 
+impl Issued {
+    /// As `openssl req -x509` makes one: signed with its own key, and an authority's unless it is told otherwise.
+    pub fn by_itself(names: &[&str], is_authority: bool, days: (i64, i64)) -> Self {
+        let mut params = params_for(names, days);
+        params.is_ca = if is_authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self { cert: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
+    }
+}
+
+/// What a certificate says that holds from some days before now until some days behind.
+fn params_for(names: &[&str], days: (i64, i64)) -> CertificateParams {
+    let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let mut params = CertificateParams::new(names).expect("names");
+    let now = SystemTime::now();
+    let at = |days: i64| match u64::try_from(days) {
+        Ok(days) => now + Duration::from_secs(days * 86_400),
+        Err(_) => now - Duration::from_secs(days.unsigned_abs() * 86_400),
+    };
+    (params.not_before, params.not_after) = (at(days.0).into(), at(days.1).into());
+    params
+}
+
 impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
@@ -63,15 +87,7 @@ impl Authority {
 
     /// A certificate that holds from some days before now until some days behind.
     pub fn issue_for(&self, names: &[&str], key: KeyPair, days: (i64, i64)) -> Issued {
-        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let mut params = CertificateParams::new(names).expect("names");
-        let now = SystemTime::now();
-        let at = |days: i64| match u64::try_from(days) {
-            Ok(days) => now + Duration::from_secs(days * 86_400),
-            Err(_) => now - Duration::from_secs(days.unsigned_abs() * 86_400),
-        };
-        (params.not_before, params.not_after) = (at(days.0).into(), at(days.1).into());
-        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        let certificate = params_for(names, days).signed_by(&key, &self.0).expect("a certificate");
         Issued { cert: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
     }
 

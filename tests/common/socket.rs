@@ -105,7 +105,7 @@ impl Socket {
         socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO)).expect("a linger of zero");
     }
 
-    /// Writes one octet after the other, each when the gateway had a moment to show us the door, until it does.
+    /// Writes one octet after the other, each when the gateway had a moment to disconnect us, until it does.
     pub fn drip(&mut self, octet: u8) {
         let pause = Duration::from_millis(20);
         self.stream.socket().set_read_timeout(Some(pause)).expect("a read timeout");

@@ -6,7 +6,7 @@ use crate::{Case, case};
 
 pub fn cases() -> Vec<Case> {
     let ended = |name: &str, octets: &'static [u8]| {
-        case("10.4", format!("a peer that {name} is shown the door"), move |gateway| {
+        case("10.4", format!("a peer that {name} is disconnected"), move |gateway| {
             let mut socket = gateway.connect();
             socket.write(octets);
             if socket.has_more() {
@@ -35,7 +35,7 @@ pub fn cases() -> Vec<Case> {
             "stops inside the trailers",
             b"POST /publish/judge HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
         ),
-        case("10.4", "a peer that has no further request is shown the door", |gateway| {
+        case("10.4", "a peer that has no further request is disconnected", |gateway| {
             let mut socket = gateway.connect();
             socket.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect_http_status(200);
             socket.expect_end();
@@ -49,11 +49,11 @@ pub fn cases() -> Vec<Case> {
             let mut socket = gateway.websocket("/echo");
             socket.send(Frame::close(1000, "")).expect_close(1000);
         }),
-        case("10.4", "a peer that drips octets without an end is shown the door", |gateway| {
+        case("10.4", "a peer that drips octets without an end is disconnected", |gateway| {
             let mut socket = gateway.connect();
             socket.write("GET /echo HTTP/1.1\r\nX: ").drip(b'x');
         }),
-        case("10.4", "a peer that drips a body without an end is shown the door", |gateway| {
+        case("10.4", "a peer that drips a body without an end is disconnected", |gateway| {
             let mut socket = gateway.connect();
             socket
                 .write("POST /publish/judge HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")

@@ -1,4 +1,4 @@
-"""nginx and HAProxy, as docs/DEPLOY.md sets them up, before two gateways each, and every door through them, before one:
+"""nginx and HAProxy, as docs/DEPLOY.md sets them up, before two gateways each, and every transport through them, before one:
 python proxies.py FANWIRE"""
 
 import asyncio
@@ -151,11 +151,11 @@ class Response:
         self.link.close()
 
 
-def judge_doors(name, port, trust):
-    """Every door through a proxy: messages come as they are said, and a reader that was away misses none."""
+def judge_http_transports(name, port, trust):
+    """Every transport through a proxy: messages come as they are said, and a reader that was away misses none."""
 
     def publish(topic, number):
-        status, body = request(port, trust, "POST", f"/publish/door.{topic}", b"%d" % number)
+        status, body = request(port, trust, "POST", f"/publish/transport.{topic}", b"%d" % number)
         assert status == 200, (status, body)
 
     def follow(path, headers={}):
@@ -164,38 +164,38 @@ def judge_doors(name, port, trust):
         return response
 
     # Each message is read before the next is said: what a proxy kept to itself would be waited for in vain.
-    reader = follow("/sse?topic=door.sse")
+    reader = follow("/sse?topic=transport.sse")
     position, event, _ = reader.event()
     assert event == ".joined", event
     for number in range(1, 4):
         publish("sse", number)
         position, *rest = reader.event()
-        assert rest == ["door.sse", str(number)], rest
+        assert rest == ["transport.sse", str(number)], rest
     reader.close()
     publish("sse", 4)
     publish("sse", 5)
-    reader = follow("/sse?topic=door.sse", {"Last-Event-ID": position})
+    reader = follow("/sse?topic=transport.sse", {"Last-Event-ID": position})
     _, event, joined = reader.event()
     assert event == ".joined" and '"recovered":true' in joined, joined
     assert [reader.event()[2] for _ in range(2)] == ["4", "5"]
     reader.close()
 
-    reader = follow("/stream?topic=door.stream")
-    epoch = reader.object()["topics"]["door.stream"]["epoch"]
+    reader = follow("/stream?topic=transport.stream")
+    epoch = reader.object()["topics"]["transport.stream"]["epoch"]
     for number in range(1, 4):
         publish("stream", number)
         push = reader.object()
-        assert push == {"t": "door.stream", "o": number, "d": number}, push
+        assert push == {"t": "transport.stream", "o": number, "d": number}, push
     reader.close()
     publish("stream", 4)
     publish("stream", 5)
-    reader = follow(f"/stream?topic=door.stream&since={epoch}-3")
-    assert reader.object()["topics"]["door.stream"]["recovered"] is True
+    reader = follow(f"/stream?topic=transport.stream&since={epoch}-3")
+    assert reader.object()["topics"]["transport.stream"]["recovered"] is True
     assert [reader.object()["d"] for _ in range(2)] == [4, 5]
     reader.close()
 
     def poll(since, timeout="20s"):
-        response = Response(port, trust, f"/poll?topic=door.poll&timeout={timeout}{since}")
+        response = Response(port, trust, f"/poll?topic=transport.poll&timeout={timeout}{since}")
         body, position = response.answer.read(), response.answer.headers["Fanwire-Since"]
         response.link.close()
         return response.status, [push["d"] for push in json.loads(body)["messages"]] if body else [], f"&since={position}"
@@ -222,11 +222,11 @@ async def judge_websocket(name, port, trust, sees_http):
 
     async def follow(since):
         it = await connect(f"wss://127.0.0.1:{port}/ws", **options)
-        await it.send(json.dumps({"op": "sub", "topics": ["door.ws"], "since": since}))
-        return it, json.loads(await asyncio.wait_for(it.recv(), HANG_S))["topics"]["door.ws"]
+        await it.send(json.dumps({"op": "sub", "topics": ["transport.ws"], "since": since}))
+        return it, json.loads(await asyncio.wait_for(it.recv(), HANG_S))["topics"]["transport.ws"]
 
     async def publish(number):
-        status, _ = await asyncio.to_thread(request, port, trust, "POST", "/publish/door.ws", b"%d" % number)
+        status, _ = await asyncio.to_thread(request, port, trust, "POST", "/publish/transport.ws", b"%d" % number)
         assert status == 200, status
 
     async def hear(it):
@@ -246,16 +246,16 @@ async def judge_websocket(name, port, trust, sees_http):
     await it.close()
     await publish(4)
     await publish(5)
-    it, joined = await follow({"door.ws": f"{joined['epoch']}-3"})
+    it, joined = await follow({"transport.ws": f"{joined['epoch']}-3"})
     assert joined["recovered"] is True
     assert [await hear(it), await hear(it)] == [4, 5]
     await it.close()
     print(f"ok      proxies: /ws, with resuming, through {name}")
 
 
-async def judge_every_door(name, port, trust, sees_http=True):
+async def judge_every_transport(name, port, trust, sees_http=True):
     await judge_websocket(name, port, trust, sees_http)
-    await asyncio.to_thread(judge_doors, name, port, trust)
+    await asyncio.to_thread(judge_http_transports, name, port, trust)
 
 
 def accepted(gateway):
@@ -353,16 +353,16 @@ async def main():
         print("ok      proxies: HAProxy shares connections between both")
 
         # Instances share no topics, so that one is all that a reader can come back to.
-        history = ["--topics", "door.> history=100"]
+        history = ["--topics", "transport.> history=100"]
         one = stack.enter_context(Gateway(*trusted, *history))
-        port = await start_nginx(stack, folder / "nginx-doors", cert, key, [one, one])
-        await judge_every_door("nginx", port, trust)
+        port = await start_nginx(stack, folder / "nginx-transports", cert, key, [one, one])
+        await judge_every_transport("nginx", port, trust)
         one = stack.enter_context(Gateway(*tls, *headers, *history))
-        ports = await start_haproxy(stack, folder / "haproxy-doors.cfg", both, [one, one])
-        await judge_every_door("HAProxy, TLS and HTTP", ports[0], trust)
+        ports = await start_haproxy(stack, folder / "haproxy-transports.cfg", both, [one, one])
+        await judge_every_transport("HAProxy, TLS and HTTP", ports[0], trust)
         one = stack.enter_context(Gateway(*tls, *headers, *history))
         ports = await start_haproxy(stack, folder / "haproxy-bytes.cfg", both, [one, one])
-        await judge_every_door("HAProxy, bytes", ports[1], trust, sees_http=False)
+        await judge_every_transport("HAProxy, bytes", ports[1], trust, sees_http=False)
 
         path = folder / "fanwire.sock"
         stack.enter_context(Gateway("--listen", f"unix:{path}"))

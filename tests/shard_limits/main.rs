@@ -11,6 +11,7 @@ mod origins;
 mod pace;
 mod pages;
 mod polls;
+mod positions;
 mod presence;
 mod requests;
 mod roles;

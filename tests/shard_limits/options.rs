@@ -1,4 +1,4 @@
-//! Every option on every door, as docs/PROTOCOL.md has it under "What works where": a cell that begins with `no` and a
+//! Every option on every endpoint, as docs/PROTOCOL.md has it under "What works where": a cell that begins with `no` and a
 //! status says that who asks is refused, one that begins with `no` that nothing comes of it, and every other that the
 //! option does there what it is for. Each conversation is also held without asking, where it must not show.
 
@@ -11,7 +11,7 @@ use fanwire::wire::ws::{Opcode, encode_client_frame};
 use crate::world::{World, get, handshake, text_frame};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
+enum Endpoint {
     Raw,
     Ws,
     Sse,
@@ -38,8 +38,8 @@ enum Seen {
 /// A conversation with or without the option, and whether the option shows.
 type Talk<D> = fn(D, bool) -> Seen;
 
-const DOORS: [Door; 5] = [Door::Raw, Door::Ws, Door::Sse, Door::Stream, Door::Poll];
-const READING: [(&str, Talk<Door>); 17] = [
+const ENDPOINTS: [Endpoint; 5] = [Endpoint::Raw, Endpoint::Ws, Endpoint::Sse, Endpoint::Stream, Endpoint::Poll];
+const READING: [(&str, Talk<Endpoint>); 17] = [
     ("several topics", several),
     ("patterns", patterns),
     ("no last value", no_last),
@@ -71,7 +71,7 @@ const SAYING: [(&str, Talk<Say>); 6] = [
 
 #[test]
 fn a_reader_gets_of_each_option_what_the_table_says() {
-    check("| asked for |", &READING, DOORS);
+    check("| asked for |", &READING, ENDPOINTS);
 }
 
 #[test]
@@ -81,16 +81,16 @@ fn a_publisher_gets_of_each_option_what_the_table_says() {
 
 #[test]
 fn a_bad_value_is_refused_also_where_the_option_does_nothing() {
-    for door in [Door::Raw, Door::Sse, Door::Stream, Door::Poll] {
+    for endpoint in [Endpoint::Raw, Endpoint::Sse, Endpoint::Stream, Endpoint::Poll] {
         for option in [("mode", "x"), ("max_rate", "x"), ("max_age_ms", "-1"), ("bandwidth", "1"), ("last", "2")] {
             let mut world = world(TopicSettings::default());
-            let reader = join(&mut world, door, &["a"], &[option]);
-            assert!(reader.heard.starts_with("HTTP/1.1 400"), "{door:?}, {option:?}: {}", reader.heard);
+            let reader = join(&mut world, endpoint, &["a"], &[option]);
+            assert!(reader.heard.starts_with("HTTP/1.1 400"), "{endpoint:?}, {option:?}: {}", reader.heard);
         }
     }
 }
 
-fn check<D: Copy + std::fmt::Debug, const N: usize>(head: &str, talks: &[(&str, Talk<D>)], doors: [D; N]) {
+fn check<D: Copy + std::fmt::Debug, const N: usize>(head: &str, talks: &[(&str, Talk<D>)], endpoints: [D; N]) {
     let page = include_str!("../../docs/PROTOCOL.md");
     let page = &page[page.find("\n## What works where\n").expect("the tables")..];
     let table = page.lines().skip_while(|line| !line.starts_with(head)).skip(2).take_while(|line| !line.is_empty());
@@ -100,32 +100,32 @@ fn check<D: Copy + std::fmt::Debug, const N: usize>(head: &str, talks: &[(&str, 
     let mut wrong = Vec::new();
     for ((name, talk), row) in talks.iter().zip(rows) {
         assert_eq!(row.len(), N + 1, "{name}");
-        for (door, cell) in doors.into_iter().zip(&row[1..]) {
+        for (endpoint, cell) in endpoints.into_iter().zip(&row[1..]) {
             let told = match cell {
                 cell if cell.starts_with("no, ") => Seen::Refused,
                 cell if cell.starts_with("no") => Seen::Nothing,
                 _ => Seen::Effect,
             };
-            let seen = (talk(door, false), talk(door, true));
+            let seen = (talk(endpoint, false), talk(endpoint, true));
             if seen != (Seen::Nothing, told) {
-                wrong.push(format!("{name}, {door:?}: {seen:?}, told is {cell:?}"));
+                wrong.push(format!("{name}, {endpoint:?}: {seen:?}, told is {cell:?}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-fn several(door: Door, asked: bool) -> Seen {
+fn several(endpoint: Endpoint, asked: bool) -> Seen {
     let mut world = world(TopicSettings::default());
-    let mut reader = join(&mut world, door, if asked { &["a", "b"] } else { &["a"] }, &[]);
+    let mut reader = join(&mut world, endpoint, if asked { &["a", "b"] } else { &["a"] }, &[]);
     say(&mut world, "b", 1);
     reader.listen(&mut world, 4);
     seen(reader.numbers() == [1])
 }
 
-fn patterns(door: Door, asked: bool) -> Seen {
+fn patterns(endpoint: Endpoint, asked: bool) -> Seen {
     let mut world = world(TopicSettings::default());
-    let mut reader = join(&mut world, door, if asked { &["x.*"] } else { &["x.z"] }, &[]);
+    let mut reader = join(&mut world, endpoint, if asked { &["x.*"] } else { &["x.z"] }, &[]);
     if reader.heard.starts_with("HTTP/1.1 400") {
         return Seen::Refused;
     }
@@ -134,29 +134,29 @@ fn patterns(door: Door, asked: bool) -> Seen {
     seen(reader.numbers() == [1])
 }
 
-fn no_last(door: Door, asked: bool) -> Seen {
+fn no_last(endpoint: Endpoint, asked: bool) -> Seen {
     let mut world = world(TopicSettings::default());
     say(&mut world, "a", 1);
-    let mut reader = join(&mut world, door, &["a"], when(asked, &("last", "0")));
+    let mut reader = join(&mut world, endpoint, &["a"], when(asked, &("last", "0")));
     say(&mut world, "a", 2);
     reader.listen(&mut world, 4);
-    assert_eq!(reader.numbers().last(), Some(&2), "{door:?}: what is said from now on comes");
+    assert_eq!(reader.numbers().last(), Some(&2), "{endpoint:?}: what is said from now on comes");
     seen(reader.numbers() == [2])
 }
 
-fn since(door: Door, asked: bool) -> Seen {
-    let (numbers, _) = come_back(door, 10, if asked { "since" } else { "" });
+fn since(endpoint: Endpoint, asked: bool) -> Seen {
+    let (numbers, _) = come_back(endpoint, 10, if asked { "since" } else { "" });
     seen(numbers == [2, 3])
 }
 
-fn last_event_id(door: Door, asked: bool) -> Seen {
-    let (numbers, _) = come_back(door, 10, if asked { "Last-Event-ID" } else { "" });
+fn last_event_id(endpoint: Endpoint, asked: bool) -> Seen {
+    let (numbers, _) = come_back(endpoint, 10, if asked { "Last-Event-ID" } else { "" });
     seen(numbers == [2, 3])
 }
 
-fn recovered(door: Door, asked: bool) -> Seen {
-    let (_, lossless) = come_back(door, 10, if asked { "since" } else { "" });
-    let (_, lossy) = come_back(door, 0, if asked { "since" } else { "" });
+fn recovered(endpoint: Endpoint, asked: bool) -> Seen {
+    let (_, lossless) = come_back(endpoint, 10, if asked { "since" } else { "" });
+    let (_, lossy) = come_back(endpoint, 0, if asked { "since" } else { "" });
     seen(says_recovered(&lossless, true) && says_recovered(&lossy, false))
 }
 
@@ -167,13 +167,13 @@ fn says_recovered(heard: &str, recovered: bool) -> bool {
         .any(|s| heard.contains(s))
 }
 
-fn history(door: Door, asked: bool) -> Seen {
-    let (numbers, _) = come_back(door, if asked { 10 } else { 0 }, "since");
+fn history(endpoint: Endpoint, asked: bool) -> Seen {
+    let (numbers, _) = come_back(endpoint, if asked { 10 } else { 0 }, "since");
     seen(numbers == [2, 3])
 }
 
 /// What a reader hears that had the first of three messages.
-fn come_back(door: Door, history: u32, with: &str) -> (Vec<u32>, String) {
+fn come_back(endpoint: Endpoint, history: u32, with: &str) -> (Vec<u32>, String) {
     let mut world = world(TopicSettings { history, ..TopicSettings::default() });
     let answer = say(&mut world, "a", 1);
     let epoch = answer.split("\"epoch\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an epoch");
@@ -181,24 +181,24 @@ fn come_back(door: Door, history: u32, with: &str) -> (Vec<u32>, String) {
     for number in [2, 3] {
         say(&mut world, "a", number);
     }
-    let mut reader = join(&mut world, door, &["a"], when(!with.is_empty(), &(with, position.as_str())));
+    let mut reader = join(&mut world, endpoint, &["a"], when(!with.is_empty(), &(with, position.as_str())));
     reader.listen(&mut world, 4);
     (reader.numbers(), reader.heard)
 }
 
-fn queue(door: Door, asked: bool) -> Seen {
+fn queue(endpoint: Endpoint, asked: bool) -> Seen {
     let settings = TopicSettings { mode: Mode::Latest, ..TopicSettings::default() };
-    seen(stall(door, settings, when(asked, &("mode", "queue"))).is_none())
+    seen(stall(endpoint, settings, when(asked, &("mode", "queue"))).is_none())
 }
 
-fn drop_oldest(door: Door, asked: bool) -> Seen {
+fn drop_oldest(endpoint: Endpoint, asked: bool) -> Seen {
     let settings = TopicSettings { mode: Mode::Latest, ..TopicSettings::default() };
-    let got = stall(door, settings, when(asked, &("mode", "drop_oldest")));
+    let got = stall(endpoint, settings, when(asked, &("mode", "drop_oldest")));
     seen(got.is_some_and(|(numbers, _)| numbers.len() < 100 && numbers.ends_with(&[97, 98, 99, 100])))
 }
 
-fn latest(door: Door, asked: bool) -> Seen {
-    let got = stall(door, TopicSettings::default(), when(asked, &("mode", "latest")));
+fn latest(endpoint: Endpoint, asked: bool) -> Seen {
+    let got = stall(endpoint, TopicSettings::default(), when(asked, &("mode", "latest")));
     seen(got.is_some_and(|(numbers, _)| is_latest(&numbers)))
 }
 
@@ -208,19 +208,19 @@ fn is_latest(numbers: &[u32]) -> bool {
     numbers[..begun].iter().copied().eq(1..=begun as u32) && begun < 50 && numbers[begun] == 100
 }
 
-fn rule(door: Door, asked: bool) -> Seen {
+fn rule(endpoint: Endpoint, asked: bool) -> Seen {
     let mode = if asked { Mode::Latest } else { Mode::Queue };
-    let conflates = stall(door, TopicSettings { mode, ..TopicSettings::default() }, &[]);
+    let conflates = stall(endpoint, TopicSettings { mode, ..TopicSettings::default() }, &[]);
     let conflates = conflates.is_some_and(|(numbers, _)| is_latest(&numbers));
     let max_rate = if asked { Rate::per_second(10.0) } else { None };
-    let is_paced = is_paced(door, TopicSettings { max_rate, ..TopicSettings::default() }, &[]);
-    assert_eq!(conflates, is_paced, "{door:?}: both or none");
+    let is_paced = is_paced(endpoint, TopicSettings { max_rate, ..TopicSettings::default() }, &[]);
+    assert_eq!(conflates, is_paced, "{endpoint:?}: both or none");
     seen(conflates)
 }
 
-fn gap(door: Door, asked: bool) -> Seen {
+fn gap(endpoint: Endpoint, asked: bool) -> Seen {
     let mode = ("mode", if asked { "latest" } else { "queue" });
-    let got = stall(door, TopicSettings::default(), &[mode]);
+    let got = stall(endpoint, TopicSettings::default(), &[mode]);
     seen(got.is_some_and(|(numbers, heard)| {
         let skipped = 100 - numbers.len();
         heard.contains("\"op\":\"gap\"") && heard.contains(&format!("\"skipped\":{skipped},"))
@@ -228,10 +228,10 @@ fn gap(door: Door, asked: bool) -> Seen {
 }
 
 /// What a reader has in the end of a hundred messages that were said while it did not read; `None` if it was ended.
-fn stall(door: Door, settings: TopicSettings, options: &[(&str, &str)]) -> Option<(Vec<u32>, String)> {
+fn stall(endpoint: Endpoint, settings: TopicSettings, options: &[(&str, &str)]) -> Option<(Vec<u32>, String)> {
     let limits = Limits { outbox_len_max: 4096, ..Limits::default() };
     let mut world = World::with_rules(1, 1024, limits, rules(settings));
-    let mut reader = join(&mut world, door, &["a"], options);
+    let mut reader = join(&mut world, endpoint, &["a"], options);
     for number in 1..=100 {
         say(&mut world, "a", number);
     }
@@ -241,146 +241,146 @@ fn stall(door: Door, settings: TopicSettings, options: &[(&str, &str)]) -> Optio
     world.end(reader.peer).is_none().then(|| (reader.numbers(), reader.heard))
 }
 
-fn max_rate(door: Door, asked: bool) -> Seen {
-    seen(is_paced(door, TopicSettings::default(), when(asked, &("max_rate", "10"))))
+fn max_rate(endpoint: Endpoint, asked: bool) -> Seen {
+    seen(is_paced(endpoint, TopicSettings::default(), when(asked, &("max_rate", "10"))))
 }
 
 /// Whether a reader of a hundred messages a second gets ten a second; otherwise it gets all of them.
-fn is_paced(door: Door, settings: TopicSettings, options: &[(&str, &str)]) -> bool {
+fn is_paced(endpoint: Endpoint, settings: TopicSettings, options: &[(&str, &str)]) -> bool {
     let mut world = world(settings);
-    let mut reader = join(&mut world, door, &["a"], options);
+    let mut reader = join(&mut world, endpoint, &["a"], options);
     reader.follow(&mut world, 200);
     world.pass_ms(100);
     reader.listen(&mut world, 1);
     let numbers = reader.numbers();
-    assert!(numbers.ends_with(&[200]), "{door:?}: the newest is there: {numbers:?}");
-    assert!(numbers.len() == 200 || (18..=23).contains(&numbers.len()), "{door:?}: {numbers:?}");
+    assert!(numbers.ends_with(&[200]), "{endpoint:?}: the newest is there: {numbers:?}");
+    assert!(numbers.len() == 200 || (18..=23).contains(&numbers.len()), "{endpoint:?}: {numbers:?}");
     numbers.len() < 200
 }
 
-fn max_age(door: Door, asked: bool) -> Seen {
+fn max_age(endpoint: Endpoint, asked: bool) -> Seen {
     let mut world = World::new(1, 512, Limits::default());
-    let mut reader = join(&mut world, door, &["a"], when(asked, &("max_age_ms", "100")));
+    let mut reader = join(&mut world, endpoint, &["a"], when(asked, &("max_age_ms", "100")));
     for number in 1..=100 {
         say(&mut world, "a", number);
         world.pass_ms(10);
     }
     reader.listen(&mut world, 300);
     let numbers = reader.numbers();
-    assert!(numbers.ends_with(&[99, 100]), "{door:?}: the newest are young enough: {numbers:?}");
+    assert!(numbers.ends_with(&[99, 100]), "{endpoint:?}: the newest are young enough: {numbers:?}");
     let is_young = |number: &&u32| **number > 80;
     let young = numbers.iter().filter(is_young).count();
-    assert!(numbers.len() == 100 || (8..=12).contains(&young), "{door:?}: {numbers:?}");
+    assert!(numbers.len() == 100 || (8..=12).contains(&young), "{endpoint:?}: {numbers:?}");
     seen(numbers.len() < 50)
 }
 
-fn bandwidth(door: Door, asked: bool) -> Seen {
+fn bandwidth(endpoint: Endpoint, asked: bool) -> Seen {
     let mut world = world(TopicSettings::default());
     let paced = [("mode", "latest"), ("bandwidth", "2000")];
-    let mut reader = join(&mut world, door, &["a"], if asked { &paced } else { &paced[..1] });
+    let mut reader = join(&mut world, endpoint, &["a"], if asked { &paced } else { &paced[..1] });
     let before = reader.heard.len();
     reader.follow(&mut world, 400);
     let len = reader.heard.len() - before;
-    assert!(len > 30_000 || (6_000..9_000).contains(&len), "{door:?}: {len} bytes in four seconds");
+    assert!(len > 30_000 || (6_000..9_000).contains(&len), "{endpoint:?}: {len} bytes in four seconds");
     seen(len < 9_000)
 }
 
-fn presence(door: Door, asked: bool) -> Seen {
+fn presence(endpoint: Endpoint, asked: bool) -> Seen {
     let mut world = world(TopicSettings::default());
-    let mut reader = join(&mut world, door, &["a"], when(asked, &("presence", "1")));
+    let mut reader = join(&mut world, endpoint, &["a"], when(asked, &("presence", "1")));
     world.pass_ms(1_100);
     reader.listen(&mut world, 2);
     seen(reader.heard.contains("{\"op\":\"presence\",\"t\":\"a\",\"readers\":1,"))
 }
 
-fn echo(door: Door, asked: bool) -> Seen {
+fn echo(endpoint: Endpoint, asked: bool) -> Seen {
     let mut world = world(TopicSettings::default());
-    let mut reader = join(&mut world, door, &["a"], when(asked, &("echo", "0")));
-    match door {
-        Door::Raw => world.say_text(reader.peer, &payload(1)),
-        Door::Ws => world.say_text(reader.peer, &format!(r#"{{"op":"pub","topic":"a","data":"{}"}}"#, payload(1))),
+    let mut reader = join(&mut world, endpoint, &["a"], when(asked, &("echo", "0")));
+    match endpoint {
+        Endpoint::Raw => world.say_text(reader.peer, &payload(1)),
+        Endpoint::Ws => world.say_text(reader.peer, &format!(r#"{{"op":"pub","topic":"a","data":"{}"}}"#, payload(1))),
         // Nothing is read behind the request.
-        Door::Sse | Door::Stream | Door::Poll => drop(say(&mut world, "a", 1)),
+        Endpoint::Sse | Endpoint::Stream | Endpoint::Poll => drop(say(&mut world, "a", 1)),
     }
     say(&mut world, "a", 2);
     reader.listen(&mut world, 4);
-    assert!(reader.numbers().ends_with(&[2]), "{door:?}: those of others come");
+    assert!(reader.numbers().ends_with(&[2]), "{endpoint:?}: those of others come");
     seen(reader.numbers() == [2])
 }
 
-fn position(door: Say, asked: bool) -> Seen {
+fn position(endpoint: Say, asked: bool) -> Seen {
     let mut world = world(TopicSettings::default());
-    let publisher = Publisher::new(&mut world, door, &[]);
+    let publisher = Publisher::new(&mut world, endpoint, &[]);
     let answer = if asked { publisher.say(&mut world, 1, &[]) } else { String::new() };
     seen(answer.contains("\"offset\":1"))
 }
 
-fn message_id(door: Say, asked: bool) -> Seen {
-    is_kept_back(door, when(asked, &("message_id", "m-1")), when(asked, &("message_id", "m-1")))
+fn message_id(endpoint: Say, asked: bool) -> Seen {
+    is_kept_back(endpoint, when(asked, &("message_id", "m-1")), when(asked, &("message_id", "m-1")))
 }
 
-fn if_match(door: Say, asked: bool) -> Seen {
-    is_kept_back(door, &[], when(asked, &("if_match", "7-7")))
+fn if_match(endpoint: Say, asked: bool) -> Seen {
+    is_kept_back(endpoint, &[], when(asked, &("if_match", "7-7")))
 }
 
-fn if_none_match(door: Say, asked: bool) -> Seen {
-    is_kept_back(door, &[], when(asked, &("if_none_match", "*")))
+fn if_none_match(endpoint: Say, asked: bool) -> Seen {
+    is_kept_back(endpoint, &[], when(asked, &("if_none_match", "*")))
 }
 
 /// Whether the second of two messages is not said.
-fn is_kept_back(door: Say, first: &[(&str, &str)], second: &[(&str, &str)]) -> Seen {
+fn is_kept_back(endpoint: Say, first: &[(&str, &str)], second: &[(&str, &str)]) -> Seen {
     let mut world = world(TopicSettings::default());
-    let mut reader = join(&mut world, Door::Ws, &["a"], &[]);
-    let publisher = Publisher::new(&mut world, door, second);
+    let mut reader = join(&mut world, Endpoint::Ws, &["a"], &[]);
+    let publisher = Publisher::new(&mut world, endpoint, second);
     publisher.say(&mut world, 1, first);
     publisher.say(&mut world, 2, second);
     reader.listen(&mut world, 4);
-    assert!(reader.numbers().starts_with(&[1]), "{door:?}: the first is said");
+    assert!(reader.numbers().starts_with(&[1]), "{endpoint:?}: the first is said");
     seen(reader.numbers() == [1])
 }
 
-fn key(door: Say, asked: bool) -> Seen {
+fn key(endpoint: Say, asked: bool) -> Seen {
     let mut world = World::new(1, 1024, Limits::default());
-    let mut reader = join(&mut world, Door::Ws, &["a"], &[("mode", "latest")]);
+    let mut reader = join(&mut world, Endpoint::Ws, &["a"], &[("mode", "latest")]);
     let keys = [("key", "even"), ("key", "odd")];
-    let publisher = Publisher::new(&mut world, door, when(asked, &keys[0]));
+    let publisher = Publisher::new(&mut world, endpoint, when(asked, &keys[0]));
     for number in 1..=100 {
         publisher.say(&mut world, number, when(asked, &keys[number as usize % 2]));
     }
     reader.listen(&mut world, 100);
     let numbers = reader.numbers();
-    assert!(numbers.len() < 50 && numbers.ends_with(&[100]), "{door:?}: {numbers:?}");
+    assert!(numbers.len() < 50 && numbers.ends_with(&[100]), "{endpoint:?}: {numbers:?}");
     seen(numbers.ends_with(&[99, 100]))
 }
 
-fn binary(door: Say, asked: bool) -> Seen {
+fn binary(endpoint: Say, asked: bool) -> Seen {
     let mut world = world(TopicSettings::default());
-    let mut reader = join(&mut world, Door::Ws, &["a"], &[]);
-    let publisher = Publisher::new(&mut world, door, &[]);
+    let mut reader = join(&mut world, Endpoint::Ws, &["a"], &[]);
+    let publisher = Publisher::new(&mut world, endpoint, &[]);
     let answer = publisher.say(&mut world, 1, when(asked, &("binary", "")));
     if answer.contains("operations are text") {
         return Seen::Refused;
     }
     reader.listen(&mut world, 4);
-    assert!(reader.heard.contains("\"o\":1,"), "{door:?}: it is said");
+    assert!(reader.heard.contains("\"o\":1,"), "{endpoint:?}: it is said");
     seen(reader.heard.contains("\"b\":\""))
 }
 
 /// One that publishes to the topic `a`.
 struct Publisher {
-    door: Say,
+    endpoint: Say,
     peer: PeerId,
 }
 
 impl Publisher {
     /// Where a message has no place for options, `/raw`, they are asked for in the query.
-    fn new(world: &mut World, door: Say, options: &[(&str, &str)]) -> Self {
-        let peer = match door {
+    fn new(world: &mut World, endpoint: Say, options: &[(&str, &str)]) -> Self {
+        let peer = match endpoint {
             Say::One | Say::Many => world.connect(0),
             Say::Ws => world.upgrade(0, "/ws"),
             Say::Raw => world.upgrade(0, &format!("/raw/a?last=0&echo=0{}", query(options))),
         };
-        Self { door, peer }
+        Self { endpoint, peer }
     }
 
     /// Says one message; returns the answer.
@@ -398,7 +398,7 @@ impl Publisher {
             encode_client_frame(&mut bytes, Opcode::Binary, true, [1, 2, 3, 4], text.as_bytes());
             if is_binary { bytes } else { text_frame(text) }
         };
-        let bytes = match self.door {
+        let bytes = match self.endpoint {
             Say::One => request("/publish/a", &options.iter().map(header).collect::<String>(), &data),
             Say::Many => request("/publish", "", &format!("{{\"topic\":\"a\",\"data\":\"{data}\"{}}}\n", fields())),
             Say::Ws => frame(&format!("{{\"op\":\"pub\",\"topic\":\"a\",\"data\":\"{data}\"{}}}", fields())),
@@ -421,7 +421,7 @@ fn header((name, value): &(&str, &str)) -> String {
 
 /// One that follows topics, and keeps all that it hears.
 struct Reader {
-    door: Door,
+    endpoint: Endpoint,
     peer: PeerId,
     topics: String,
     heard: String,
@@ -429,24 +429,24 @@ struct Reader {
 }
 
 /// A reader that has had what comes at once.
-fn join(world: &mut World, door: Door, topics: &[&str], options: &[(&str, &str)]) -> Reader {
+fn join(world: &mut World, endpoint: Endpoint, topics: &[&str], options: &[(&str, &str)]) -> Reader {
     let peer = world.connect(0);
     let names: String = topics.iter().map(|topic| format!("&topic={topic}")).collect();
     let (id, options): (Vec<_>, Vec<_>) = options.iter().partition(|(name, _)| *name == "Last-Event-ID");
     let asked = query(&options);
-    let request = match door {
-        Door::Raw => handshake(&format!("/raw/{}?{names}{asked}", topics[0])),
-        Door::Ws => handshake(&format!("/ws?{asked}")),
-        Door::Sse => get(&format!("/sse?{names}{asked}")),
-        Door::Stream => get(&format!("/stream?{names}{asked}")),
-        Door::Poll => get(&format!("/poll?{names}{asked}")),
+    let request = match endpoint {
+        Endpoint::Raw => handshake(&format!("/raw/{}?{names}{asked}", topics[0])),
+        Endpoint::Ws => handshake(&format!("/ws?{asked}")),
+        Endpoint::Sse => get(&format!("/sse?{names}{asked}")),
+        Endpoint::Stream => get(&format!("/stream?{names}{asked}")),
+        Endpoint::Poll => get(&format!("/poll?{names}{asked}")),
     };
     let id: String = id.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!("{}{id}\r\n", request.trim_end_matches("\r\n").to_owned() + "\r\n");
     world.say(peer, request.as_bytes());
-    let mut reader = Reader { door, peer, topics: names, heard: String::new(), polls: 1 };
+    let mut reader = Reader { endpoint, peer, topics: names, heard: String::new(), polls: 1 };
     reader.listen(world, 4);
-    if door == Door::Ws {
+    if endpoint == Endpoint::Ws {
         let fields: String = options.iter().map(field).collect();
         world.say_text(peer, &format!("{{\"op\":\"sub\",\"topics\":{topics:?}{fields}}}"));
     }
@@ -462,7 +462,7 @@ impl Reader {
             self.heard.push_str(&world.hear(self.peer));
             let mut answers =
                 self.heard.split("Fanwire-Since: ").skip(self.polls).filter_map(|rest| rest.split_once("\r\n"));
-            if self.door == Door::Poll
+            if self.endpoint == Endpoint::Poll
                 && let Some((since, _)) = answers.next()
             {
                 let again = get(&format!("/poll?since={since}{}", self.topics));

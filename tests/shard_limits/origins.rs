@@ -22,7 +22,7 @@ fn world() -> World {
     World::with_origins(1, 1 << 16, Limits::default(), origins)
 }
 
-const DOORS: [&str; 6] = [
+const ENDPOINTS: [&str; 6] = [
     "GET /sse?topic=a",
     "GET /stream?topic=a",
     "GET /poll?topic=a&timeout=0s",
@@ -34,12 +34,12 @@ const DOORS: [&str; 6] = [
 #[test]
 fn a_page_of_an_allowed_origin_may_read_every_answer() {
     let mut world = world();
-    for door in DOORS {
-        let heard = answer(&mut world, door, &format!("Content-Length: 0\r\n{ALLOWED}"));
+    for endpoint in ENDPOINTS {
+        let heard = answer(&mut world, endpoint, &format!("Content-Length: 0\r\n{ALLOWED}"));
         assert!(heard.starts_with("HTTP/1.1 20"), "{heard}");
         let head = heard.split("\r\n\r\n").next().expect("a head");
         for field in ["Access-Control-Allow-Origin: https://app.example", "Vary: Origin"] {
-            assert!(head.lines().any(|line| line == field), "{door}: {field} is missing in {head}");
+            assert!(head.lines().any(|line| line == field), "{endpoint}: {field} is missing in {head}");
         }
     }
     let refused = answer(&mut world, "GET /topics/nothing", ALLOWED);
@@ -49,9 +49,9 @@ fn a_page_of_an_allowed_origin_may_read_every_answer() {
 #[test]
 fn a_page_of_another_origin_may_neither_read_nor_write_nor_connect() {
     let mut world = world();
-    for door in DOORS {
-        let heard = answer(&mut world, door, &format!("Content-Length: 0\r\n{FOREIGN}"));
-        assert!(heard.starts_with("HTTP/1.1 403") && heard.contains("\"forbidden\""), "{door}: {heard}");
+    for endpoint in ENDPOINTS {
+        let heard = answer(&mut world, endpoint, &format!("Content-Length: 0\r\n{FOREIGN}"));
+        assert!(heard.starts_with("HTTP/1.1 403") && heard.contains("\"forbidden\""), "{endpoint}: {heard}");
         assert!(!heard.contains("Access-Control"), "{heard}");
     }
     for (path, status) in [("/ws", "403"), ("/raw/a", "403"), ("/echo", "101")] {
@@ -69,9 +69,9 @@ fn a_page_of_another_origin_may_neither_read_nor_write_nor_connect() {
 #[test]
 fn who_is_no_page_is_asked_for_nothing() {
     let mut world = world();
-    for door in DOORS {
-        let heard = answer(&mut world, door, "Content-Length: 0\r\n");
-        assert!(heard.starts_with("HTTP/1.1 20") && !heard.contains("Access-Control"), "{door}: {heard}");
+    for endpoint in ENDPOINTS {
+        let heard = answer(&mut world, endpoint, "Content-Length: 0\r\n");
+        assert!(heard.starts_with("HTTP/1.1 20") && !heard.contains("Access-Control"), "{endpoint}: {heard}");
     }
 }
 

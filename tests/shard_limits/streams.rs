@@ -159,9 +159,9 @@ fn what_cannot_be_followed_is_an_answer_with_its_status() {
         (many, "too_many_topics"),
         ("topic=a&topic=b&topic=c".to_owned(), "too_many_topics"),
     ] {
-        for door in ["sse", "stream"] {
+        for endpoint in ["sse", "stream"] {
             let peer = world.connect(0);
-            world.say(peer, get(&format!("/{door}?{query}")).as_bytes());
+            world.say(peer, get(&format!("/{endpoint}?{query}")).as_bytes());
             let heard = world.hear_for(peer, 2);
             assert!(heard.starts_with("HTTP/1.1 400 ") && heard.contains(&format!("\"{code}\"")), "{query}: {heard}");
             assert!(!heard.contains("\r\nX: y"), "{heard}");
@@ -201,8 +201,8 @@ fn a_head_request_is_answered_and_follows_nothing() {
 #[test]
 fn what_a_reader_still_sends_is_not_looked_at() {
     let mut world = World::new(1, 1 << 16, Limits::default());
-    for door in ["sse", "stream"] {
-        let path = format!("/{door}?topic=a");
+    for endpoint in ["sse", "stream"] {
+        let path = format!("/{endpoint}?topic=a");
         let peer = world.connect(0);
         let pipelined = get(&path) + &post("a", "stolen") + &handshake("/ws") + &get("/healthz");
         world.say(peer, pipelined.as_bytes());
@@ -307,8 +307,8 @@ fn thousands_of_readers_that_leave_before_they_are_answered_leave_nothing() {
     for n in 0..2_000 {
         let peer = world.net.connect(Some(0));
         world.turn_of(0);
-        let door = if n % 2 == 0 { "sse" } else { "stream" };
-        world.say(peer, get(&format!("/{door}?topic={here}&topic={there}&topic=x.*")).as_bytes());
+        let endpoint = if n % 2 == 0 { "sse" } else { "stream" };
+        world.say(peer, get(&format!("/{endpoint}?topic={here}&topic={there}&topic=x.*")).as_bytes());
         // The other shard has not answered yet.
         world.turn_of(0);
         match n % 3 {

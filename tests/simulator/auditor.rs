@@ -60,6 +60,8 @@ pub(super) enum Asked {
     /// With the offset that it was resumed from, if it was, and whether it waits for everything.
     Subscribe(String, Option<u64>, bool),
     Unsubscribe(String),
+    /// The answer to this subscription comes behind that to its end.
+    Left,
     Publish {
         topic: String,
         payload: String,
@@ -77,6 +79,8 @@ pub(super) enum Begin {
     Anywhere,
 }
 
+/// Topics of a flood, `big.0` and so on: nobody follows one by name.
+pub const FLOOD_TOPICS: usize = 64;
 /// How many of the first targets are names.
 const NAMES: usize = 3;
 const TARGETS: [&str; 8] = ["t.0", "t.1", "t.2", "t.*", "t.>", ">", "u.0", "*.1"];
@@ -171,7 +175,7 @@ impl Auditor {
         let notes = self.notes.entry(peer.id).or_default();
         let is_busy = notes.asked.iter().any(|(_, asked)| match asked {
             Asked::Subscribe(other, ..) | Asked::Unsubscribe(other) => *other == target,
-            Asked::Publish { .. } | Asked::Batch(_) | Asked::Poll(_) => false,
+            Asked::Publish { .. } | Asked::Batch(_) | Asked::Poll(_) | Asked::Left => false,
         });
         if is_busy {
             return;
@@ -220,6 +224,17 @@ impl Auditor {
             rng,
             pieces,
         );
+        // Some change their mind before they have an answer.
+        if rng.u8(0..5) == 0 {
+            let id = self.ask(peer, Asked::Unsubscribe(target.clone()));
+            peer.say(&format!("{{\"op\":\"unsub\",\"topics\":[\"{target}\"],\"id\":{id}}}"), rng, 1);
+        }
+    }
+
+    /// A new reader follows every topic and would rather skip, with or without last values.
+    pub fn follow_everything(&mut self, peer: &mut Peer, last: bool, rng: &mut fastrand::Rng) {
+        let id = self.ask(peer, Asked::Subscribe(">".to_owned(), None, false));
+        peer.say(&format!(r#"{{"op":"sub","topics":[">"],"mode":"latest","last":{last},"id":{id}}}"#), rng, 1);
     }
 
     pub(super) fn ask(&mut self, peer: &Peer, asked: Asked) -> u64 {
@@ -334,11 +349,22 @@ impl Auditor {
                 self.learn(&topic, offset, payload);
             }
             Asked::Batch(_) | Asked::Poll(_) => panic!("it is answered over HTTP"),
+            Asked::Left => {}
             Asked::Unsubscribe(target) => {
                 let notes = self.notes.entry(peer).or_default();
+                let under_way = notes.asked.iter_mut().find(|(_, asked)| match asked {
+                    Asked::Subscribe(other, ..) => *other == target,
+                    _ => false,
+                });
+                if let Some((_, asked)) = under_way {
+                    *asked = Asked::Left;
+                }
                 notes.targets.remove(&target);
-                if let (Some(epoch), Some(offset)) = (notes.epochs.get(&target), notes.heard.get(&target)) {
-                    notes.left_at.insert(target, (epoch.clone(), *offset));
+                // One that joined a topic in which nothing was said is at its beginning.
+                let is_quiet = matches!(notes.may_begin.get(&target), Some(Begin::At(0)));
+                let offset = notes.heard.get(&target).copied().or(is_quiet.then_some(0));
+                if let (Some(epoch), Some(offset)) = (notes.epochs.get(&target), offset) {
+                    notes.left_at.insert(target, (epoch.clone(), offset));
                 }
                 let followed = |topic: &str| notes.targets.iter().any(|other| matches(other, topic));
                 notes.heard.retain(|topic, _| followed(topic));
@@ -363,23 +389,24 @@ impl Auditor {
                     return;
                 }
                 if let (Some(since), Some(offset)) = (since, joined["offset"].as_u64()) {
-                    // Who reads only, of what nobody said anything in, does not keep a topic alive.
                     assert!(
-                        self.is_bounded || since == 0 || offset - since > self.history,
+                        self.is_bounded || offset - since > self.history,
                         "{target} is kept from {since} on: {message}"
                     );
                 }
-                for topic in ["t.0", "t.1", "t.2", "u.0"].into_iter().filter(|topic| matches(&target, topic)) {
+                let flood = (0..FLOOD_TOPICS).map(|n| format!("big.{n}"));
+                let topics = ["t.0", "t.1", "t.2", "u.0"].into_iter().map(str::to_owned).chain(flood);
+                for topic in topics.filter(|topic| matches(&target, topic)) {
                     let asked = notes.asked.iter().filter_map(|(_, asked)| match asked {
                         Asked::Subscribe(target, ..) => Some(target),
                         _ => None,
                     });
-                    let is_covered = notes.targets.iter().chain(asked).any(|other| matches(other, topic));
+                    let is_covered = notes.targets.iter().chain(asked).any(|other| matches(other, &topic));
                     let begin = match joined["offset"].as_u64() {
                         Some(offset) if !is_covered => Begin::At(offset),
                         _ => Begin::Anywhere,
                     };
-                    notes.may_begin.insert(topic.to_owned(), begin);
+                    notes.may_begin.insert(topic, begin);
                 }
                 notes.targets.insert(target);
             }

@@ -380,9 +380,9 @@ pub fn hostile_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
         }
         8 => {
             // Readers and polls with more behind them.
-            let door = ["sse", "stream", "poll"][rng.usize(0..3)];
+            let endpoint = ["sse", "stream", "poll"][rng.usize(0..3)];
             let query = ["topic=t.0&topic=u.1&since=1-1,", "topic=t.1&last=0", "topic=", "topic=t.*"][rng.usize(0..4)];
-            let head = format!("GET /{door}?{query} HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {}\r\n\r\n", rng.u32(..));
+            let head = format!("GET /{endpoint}?{query} HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {}\r\n\r\n", rng.u32(..));
             for _ in 0..rng.usize(1..30) {
                 bytes.extend_from_slice(head.as_bytes());
             }

@@ -20,13 +20,13 @@ pub enum Stream {
 /// The request to follow topics.
 pub fn request(topics: &[&str], mode: &str, is_events: bool, since: Option<&str>) -> String {
     let topics: String = topics.iter().map(|topic| format!("topic={topic}&")).collect();
-    let door = if is_events { "sse" } else { "stream" };
+    let endpoint = if is_events { "sse" } else { "stream" };
     let (field, since) = match since {
         Some(since) if is_events => (format!("Last-Event-ID: {since}\r\n"), String::new()),
         Some(since) => (String::new(), format!("&since={since}")),
         None => (String::new(), String::new()),
     };
-    format!("GET /{door}?{topics}mode={mode}{since} HTTP/1.1\r\nHost: sim\r\n{field}\r\n")
+    format!("GET /{endpoint}?{topics}mode={mode}{since} HTTP/1.1\r\nHost: sim\r\n{field}\r\n")
 }
 
 impl Stream {

@@ -10,7 +10,7 @@ use fanwire::mailbox::{Admission, Control, Mailbox, Request};
 use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
 use rustls::version::{TLS12, TLS13};
 
-use crate::auditor::Auditor;
+use crate::auditor::{Auditor, FLOOD_TOPICS};
 use crate::peers::{OFFERS, Pace, Part, Peer, hostile_bytes};
 use crate::tls_peer::Tls;
 
@@ -47,6 +47,7 @@ pub struct Totals {
     pub zipped_alone: u64,
     pub zipped_streamed: u64,
     pub zipped_between: u64,
+    pub floods: u64,
 }
 
 impl Totals {
@@ -66,6 +67,7 @@ impl Totals {
         self.zipped_alone += other.zipped_alone;
         self.zipped_streamed += other.zipped_streamed;
         self.zipped_between += other.zipped_between;
+        self.floods += other.floods;
     }
 
     /// A suite in which nothing was said, or nothing went wrong, has shown nothing.
@@ -77,6 +79,7 @@ impl Totals {
         assert!(self.zipped_alone > 1_000 && self.zipped_streamed > 1_000 && self.zipped_between > 100, "{self:?}");
         if under_faults {
             assert!(self.returns > 40, "{self:?}");
+            assert!(self.floods > 3, "{self:?}");
             assert!(self.slow_closes > 0 && self.resets > 0 && self.skipped > 100 && self.shed > 20, "{self:?}");
         }
     }
@@ -97,6 +100,7 @@ struct World {
     control: Control,
     peers: Vec<Peer>,
     auditor: Auditor,
+    floods: u64,
 }
 
 impl Run {
@@ -106,7 +110,12 @@ impl Run {
     /// If the auditor finds something.
     pub fn play(self) -> Totals {
         let mut world = World::new(self);
-        for _ in 0..world.rng.usize(100..400) {
+        let acts = world.rng.usize(100..400);
+        let flood_at = world.floods().then(|| world.rng.usize(0..acts));
+        for act in 0..acts {
+            if flood_at == Some(act) {
+                world.flood();
+            }
             world.act();
             world.step();
         }
@@ -176,6 +185,7 @@ impl World {
             control,
             peers: Vec::new(),
             auditor: Auditor::new(u64::from(history), memory_len_max > 0),
+            floods: 0,
         }
     }
 
@@ -248,6 +258,53 @@ impl World {
         }
         self.auditor.enter(&peer);
         self.peers.push(peer);
+    }
+
+    /// Whether much is to be said in the run: where it fits through the kernel, and nobody is closed for it.
+    fn floods(&mut self) -> bool {
+        self.run.hostile && self.run.faults.inbound_len_max >= 1 << 16 && !self.auditor.is_bounded && self.rng.bool()
+    }
+
+    /// Much is said in topics that nobody follows by name, while readers of everything read nothing: some wait for last
+    /// values, so that what is said is held for them, and some are only behind.
+    fn flood(&mut self) {
+        let post = |n: usize| {
+            let body = format!("\"{}\"", "x".repeat(FLOOD_LEN));
+            format!("POST /publish/big.{n} HTTP/1.1\r\nHost: sim\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        };
+        let publisher = self.enter(Part::Hostile);
+        for (round, topics) in [0..FLOOD_TOPICS / 2, FLOOD_TOPICS / 2..FLOOD_TOPICS].into_iter().enumerate() {
+            topics.for_each(|n| self.peers[publisher].say_bytes(post(n).as_bytes()));
+            self.rounds(100);
+            for sleeper in 0..if round == 0 { SLEEPERS } else { 0 } {
+                let index = self.enter(Part::Json { mode: "latest", pace: Pace::default() });
+                let Self { peers, auditor, rng, net, .. } = self;
+                auditor.follow_everything(&mut peers[index], sleeper % 2 == 0, rng);
+                net.set_reading(peers[index].id, false);
+                peers[index].was_slow = true;
+            }
+            self.rounds(20);
+        }
+        self.floods += 1;
+        // Who asked for no last values need not have the newest of what was said before.
+        for index in self.peers.len() - SLEEPERS + 1..self.peers.len() {
+            self.net.reset(self.peers[index].id);
+            self.auditor.note_left(self.peers[index].id);
+        }
+    }
+
+    fn enter(&mut self, part: Part) -> usize {
+        let peer = Peer::new(self.net.connect(None), part, true, "");
+        self.auditor.enter(&peer);
+        self.peers.push(peer);
+        self.peers.len() - 1
+    }
+
+    fn rounds(&mut self, count: usize) {
+        for _ in 0..count {
+            self.round();
+            self.auditor.listen(&mut self.peers);
+        }
     }
 
     /// A reader over HTTP: a new one, or one that comes back to where it was.
@@ -419,6 +476,12 @@ impl World {
             zipped_alone: self.peers.iter().map(|peer| peer.zipped.alone).sum(),
             zipped_streamed: self.peers.iter().map(|peer| peer.zipped.streamed).sum(),
             zipped_between: self.peers.iter().map(|peer| peer.zipped.between).sum(),
+            floods: self.floods,
         }
     }
 }
+
+/// Readers in a flood.
+const SLEEPERS: usize = 6;
+/// Bytes of each of its messages: with half of the topics, more than the kernel takes and a shard catches up with or holds.
+const FLOOD_LEN: usize = 40_000;

@@ -1,5 +1,6 @@
 //! Each rule, failing: what no source of ours may look like.
 
+use super::circles::circles;
 use super::rules::{self, Ban, Crate, Room, Violation};
 use super::source::Source;
 
@@ -177,4 +178,19 @@ fn a_path_of_a_machine_is_found() {
     assert_eq!(found(&format!("run it in {folder}/main\nor in {folder}\n")), 2);
     assert_eq!(found(&format!("target={}/x", concat!("/ro", "ot"))), 1);
     assert_eq!(found(&format!("a{folder} {folder}space {folder}ers and/or frame{folder}\n")), 0);
+}
+
+#[test]
+fn a_circle_of_imports_is_found() {
+    let found = |files: &[(&str, &str)]| {
+        let sources: Vec<Source> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+        places(&circles(&sources, "x/src/"))
+    };
+    let root = ("x/src/lib.rs", "pub mod a;\npub mod c;\n");
+    let parent = ("x/src/a/mod.rs", "mod b;\npub struct A;\npub fn f() {\n    b::g();\n}\n");
+    let child = ("x/src/a/b.rs", "use super::A;\npub fn g() {}\n");
+    assert_eq!(found(&[root, parent, child]), ["x/src/a/mod.rs", "x/src/a/b.rs"]);
+    let child = ("x/src/a/b.rs", "use crate::c::{C, D};\npub fn g() {}\n");
+    assert_eq!(found(&[root, parent, child, ("x/src/c.rs", "pub struct C;\n")]), [""; 0]);
+    assert_eq!(found(&[root, parent, child, ("x/src/c.rs", "use crate::a::A;\n")]).len(), 3);
 }

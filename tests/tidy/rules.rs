@@ -36,7 +36,7 @@ impl fmt::Display for Violation {
     }
 }
 
-fn violation(place: impl Into<String>, advice: impl Into<String>) -> Violation {
+pub(super) fn violation(place: impl Into<String>, advice: impl Into<String>) -> Violation {
     Violation { place: place.into(), advice: advice.into() }
 }
 
@@ -182,7 +182,7 @@ pub fn crates(source: &Source, crates: &[Crate]) -> Vec<Violation> {
     .collect()
 }
 
-/// A place where the crate is not named any more is a door left open.
+/// A place where the crate is not named any more would let it in again unseen.
 pub fn stale_places(sources: &[Source], crates: &[Crate]) -> Vec<Violation> {
     let places = crates.iter().flat_map(|row| row.places.iter().map(move |place| (row.name, *place)));
     let is_used = |name: &str, place: &str| {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use crate::World;
-use crate::common::authority::{Authority, Folder};
+use crate::common::authority::{Authority, Folder, Issued};
 
 /// Runs a client command to its end: exit code, standard output, standard error.
 fn run(words: &[&str]) -> (Option<i32>, String, String) {
@@ -68,17 +68,20 @@ impl Drop for Subscriber {
 }
 
 #[test]
-fn every_door_prints_the_same_with_tls_and_without() {
+fn every_transport_prints_the_same_with_tls_and_without() {
     let world = World::new(&["--topics", "cli.> history=100"]);
     let ca = world.folder.write("ca.pem", &world.authority.pem());
     let plain = format!("http://localhost:{}", world.plain_address().port());
     let tls = format!("https://localhost:{}", world.tls_address().port());
-    for (door, url) in ["ws", "sse", "stream", "poll"].into_iter().flat_map(|door| [(door, &plain), (door, &tls)]) {
+    for (transport, url) in
+        ["ws", "sse", "stream", "poll"].into_iter().flat_map(|transport| [(transport, &plain), (transport, &tls)])
+    {
         let at = ["--url", url, "--ca", &ca];
-        let topics = [&format!("cli.{door}.{}", url.len())[..], &format!("cli.other.{door}.{}", url.len())];
+        let topics = [&format!("cli.{transport}.{}", url.len())[..], &format!("cli.other.{transport}.{}", url.len())];
         let say = |topic: &str, words: &[&str]| done(&[&["publish", "-v", topic], words, &at].concat());
         let first = say(topics[0], &["first"]);
-        let mut reader = Subscriber::start(&[&["--door", door, "--json", topics[0], topics[1]], &at[..]].concat());
+        let mut reader =
+            Subscriber::start(&[&["--transport", transport, "--json", topics[0], topics[1]], &at[..]].concat());
         let untimed = |line: String| {
             let time = line.find("\"time\":").expect("there is a time");
             let end = line[time..].find(',').expect("it is not the last");
@@ -86,7 +89,7 @@ fn every_door_prints_the_same_with_tls_and_without() {
         };
         let line =
             |topic: &str, offset: u64, rest: &str| format!("{{\"topic\":\"{topic}\",\"offset\":{offset},{rest}}}\n");
-        assert_eq!(untimed(reader.line()), line(topics[0], 1, "\"data\":\"first\""), "{door} {url}");
+        assert_eq!(untimed(reader.line()), line(topics[0], 1, "\"data\":\"first\""), "{transport} {url}");
         let said = [("{\n\"n\":\r\n 1}", "x"), ("two\nlines: ä", "y"), ("17", "z")];
         for (offset, (payload, other)) in (2..).zip(said) {
             say(topics[0], &[payload]);
@@ -94,25 +97,71 @@ fn every_door_prints_the_same_with_tls_and_without() {
             let heard = untimed(reader.line());
             let value = heard.split_once("\"data\":").and_then(|(_, rest)| rest.strip_suffix("}\n")).expect("data");
             let value: serde_json::Value = serde_json::from_str(value).expect("JSON");
-            assert_eq!(value, parsed.unwrap_or_else(|| payload.into()), "{door} {url}");
-            assert!(heard.contains(&format!("\"offset\":{offset},")), "{door} {url}: {heard}");
+            assert_eq!(value, parsed.unwrap_or_else(|| payload.into()), "{transport} {url}");
+            assert!(heard.contains(&format!("\"offset\":{offset},")), "{transport} {url}: {heard}");
             say(topics[1], &[other]);
             let data = format!("\"data\":\"{other}\"");
-            assert_eq!(untimed(reader.line()), line(topics[1], offset - 1, &data), "{door} {url}");
+            assert_eq!(untimed(reader.line()), line(topics[1], offset - 1, &data), "{transport} {url}");
         }
         say(topics[0], &["--binary", "\u{1}b"]);
-        assert_eq!(untimed(reader.line()), line(topics[0], 5, "\"b64\":\"AWI=\""), "{door} {url}");
+        assert_eq!(untimed(reader.line()), line(topics[0], 5, "\"b64\":\"AWI=\""), "{transport} {url}");
         // Somebody who comes back.
         let epoch = first.split("\"epoch\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an epoch");
         let since = format!("{epoch}-3");
-        let resume = [&["subscribe", "--door", door, "--since", &since, "--count", "2", topics[0]], &at[..]].concat();
-        assert_eq!(done(&resume), "17\n\u{1}b\n", "{door} {url}");
-        let (code, _, err) = run(&[&["subscribe", "--door", door, "--count", "1", "a..b"], &at[..]].concat());
+        let resume =
+            [&["subscribe", "--transport", transport, "--since", &since, "--count", "2", topics[0]], &at[..]].concat();
+        assert_eq!(done(&resume), "17\n\u{1}b\n", "{transport} {url}");
+        let (code, _, err) = run(&[&["subscribe", "--transport", transport, "--count", "1", "a..b"], &at[..]].concat());
         assert_eq!(code, Some(2), "{err}");
     }
-    let (code, out, err) = run(&["subscribe", "--door", "poll", "a.*", "--url", &plain]);
+    let (code, out, err) = run(&["subscribe", "--transport", "poll", "a.*", "--url", &plain]);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     assert!(err.contains("(status 400)"), "{err}");
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_believed_where_it_stands_in_the_file() {
+    for is_authority in [true, false] {
+        let issued = Issued::by_itself(&["localhost"], is_authority, (-1, 30));
+        let world = World::with(Authority::new(), &issued, &[]);
+        let own = world.folder.write("own.pem", &issued.cert);
+        let other = world.folder.write("other.pem", &Issued::by_itself(&["localhost"], is_authority, (-1, 30)).cert);
+        let authority = world.folder.write("authority.pem", &world.authority.pem());
+        let url = format!("https://localhost:{}", world.tls_address().port());
+        done(&["publish", "t", "x", "--url", &url, "--ca", &own]);
+        assert_eq!(done(&["subscribe", "t", "--count", "1", "--url", &url, "--insecure"]), "x\n");
+        done(&["publish", "t", "x", "--url", &url, "--insecure"]);
+        for ca in [&other, &authority] {
+            refused(&["publish", "t", "x", "--url", &url, "--ca", ca], "localhost:", "its certificate ");
+        }
+        // Its name counts, too.
+        let url = format!("https://127.0.0.1:{}", world.tls_address().port());
+        let part = "its certificate is for DnsName(\"localhost\"), not for \"127.0.0.1\"";
+        refused(&["publish", "t", "x", "--url", &url, "--ca", &own], "127.0.0.1:", part);
+    }
+    let (code, _, err) = run(&["publish", "t", "x", "--url", "https://localhost:1", "--ca", "x", "--insecure"]);
+    assert_eq!((code, err.lines().count()), (Some(2), 1), "{err}");
+}
+
+#[test]
+fn a_certificate_that_names_no_host_is_refused_in_one_line() {
+    for is_authority in [true, false] {
+        // What `openssl req -x509` makes without -addext.
+        let issued = Issued::by_itself(&[], is_authority, (-1, 9));
+        let world = World::with(Authority::new(), &issued, &[]);
+        let own = world.folder.write("own.pem", &issued.cert);
+        let url = format!("https://localhost:{}", world.tls_address().port());
+        let part = "its certificate names no host (it has no subjectAltName)";
+        refused(&["publish", "t", "x", "--url", &url, "--ca", &own], "localhost:", part);
+        done(&["publish", "t", "x", "--url", &url, "--insecure"]);
+    }
+}
+
+/// One line that says where it could not connect and why, and exit code 1.
+fn refused(words: &[&str], at: &str, part: &str) {
+    let (code, out, err) = run(words);
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1), "{words:?}: {err}");
+    assert!(err.starts_with(&format!("fanwire: cannot connect to {at}")) && err.contains(part), "{words:?}: {err}");
 }
 
 #[test]
@@ -127,10 +176,10 @@ fn who_cannot_be_believed_is_told_not() {
     let url = format!("https://localhost:{}", world.tls_address().port());
     let plain = format!("https://localhost:{}", world.plain_address().port());
     for (url, ca, code, part) in [
-        (&url, &ca, 1, "invalid peer certificate: certificate not valid for name \"localhost\""),
+        (&url, &ca, 1, ": its certificate is for DnsName(\"other.example\"), not for \"localhost\""),
         // Its name is that of the right one.
-        (&url, &stranger, 1, "invalid peer certificate: BadSignature"),
-        (&plain, &ca, 1, "cannot connect to localhost:"),
+        (&url, &stranger, 1, ": its certificate has the signer's name, but not its signature"),
+        (&plain, &ca, 1, ": it ended the handshake with the alert HandshakeFailure; is it http:// or ws://?"),
         (&url, &empty, 2, "empty.pem: there is no certificate in it"),
         (&url, &folder.file("none.pem"), 2, "none.pem: No such file"),
     ] {

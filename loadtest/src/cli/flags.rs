@@ -9,7 +9,7 @@ use super::value;
 use crate::measure;
 use crate::plan::template::unescape;
 use crate::plan::{
-    Dialogue, Door, PUBLISHERS_MAX, Preset, Publish, Step, TOPICS_MAX, Target, Template, Trust, WORKERS_MAX,
+    Dialogue, PUBLISHERS_MAX, Preset, Publish, Step, TOPICS_MAX, Target, Template, Transport, Trust, WORKERS_MAX,
 };
 use crate::scenario::Run;
 use crate::stamp::STAMP_LEN;
@@ -18,16 +18,16 @@ use crate::wire::{deflate, tls};
 /// Flags of every scenario.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Common {
-    /// The server: ws://HOST:PORT, or wss://, with a path where it is not the preset's ({n} and {topic} are filled in). Given more
-    /// than once, connections go to the servers in turn, and what is published to every one of them
+    /// The server: ws://HOST:PORT, or wss://, with a path where it is not the preset's; what is filled in there stands under
+    /// "Words". Given more than once, connections go to the servers in turn, and what is published to every one of them
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
     url: Vec<String>,
     /// Whose words to use; the flags under "Words" replace single ones
     #[arg(long, value_enum, default_value = "fanwire")]
     preset: Preset,
-    /// How readers come in, with preset fanwire
+    /// How readers are connected, with preset fanwire
     #[arg(long, value_enum, default_value = "ws")]
-    door: Door,
+    transport: Transport,
     /// Readers
     #[arg(long, short = 'c', default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
     connections: u32,
@@ -46,7 +46,7 @@ pub(super) struct Common {
     /// No progress line
     #[arg(long, short)]
     quiet: bool,
-    /// With wss: believe who has a certificate of one of those in this PEM file, instead of those the host trusts
+    /// With wss: a PEM file with the server's certificate or that of its signer, instead of those that this host believes
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
     /// With wss: believe any certificate
@@ -126,7 +126,7 @@ struct Words {
     /// stays uncompressed
     #[arg(long, value_name = "PARAMETERS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     deflate: Option<String>,
-    /// The name of topic {n}
+    /// The name of a topic; its number is filled in
     #[arg(long, value_name = "TEXT", default_value = "load.{n}")]
     topic: String,
 }
@@ -189,12 +189,12 @@ impl Common {
             }
             dialogue.path = path;
         }
-        if let Some(path) = self.door.path() {
+        if let Some(path) = self.transport.path() {
             if self.preset != Preset::Fanwire {
-                return Err("--door: only preset fanwire has others than ws".to_owned());
+                return Err("--transport: only preset fanwire has others than ws".to_owned());
             }
-            dialogue.door = self.door;
-            dialogue.path = template("--door", path)?;
+            dialogue.transport = self.transport;
+            dialogue.path = template("--transport", path)?;
         }
         let topics = traffic.map_or(1, |traffic| traffic.topics);
         let descriptors = measure::descriptors_max().saturating_sub(DESCRIPTORS_SPARE).max(1);

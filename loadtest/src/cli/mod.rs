@@ -456,6 +456,11 @@ mod tests {
         command.clone().debug_assert();
         for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != WORKER_COMMAND) {
             assert!(sub.get_about().is_some(), "{}", sub.get_name());
+            // clap makes a line feed of it.
+            for argument in sub.get_arguments() {
+                let help = [argument.get_help(), argument.get_long_help()].into_iter().flatten();
+                help.for_each(|help| assert!(!help.to_string().contains("{n}"), "{}: {help}", sub.get_name()));
+            }
         }
     }
 

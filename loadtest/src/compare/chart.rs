@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::results::{CaseResults, FLOOR, Figure, shown};
 use super::statistics::is_tie;
+use crate::report::svg::escape;
 
 /// The chart of every case, as an SVG document.
 pub(super) fn svg(results: &[CaseResults], caption: &str) -> String {
@@ -19,7 +20,7 @@ pub(super) fn svg(results: &[CaseResults], caption: &str) -> String {
          font-size=\"13\">\n{STYLE}<rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\"/>\n{body}\
          <text class=\"faint\" x=\"{LEFT}\" y=\"{}\">{}</text>\n</svg>\n",
         height - 14,
-        escaped(caption)
+        escape(caption)
     )
 }
 
@@ -33,7 +34,7 @@ pub(super) fn html(results: &[CaseResults], caption: &str) -> String {
          font-family: system-ui, sans-serif }} pre {{ overflow-x: auto }} svg {{ width: 100% }}</style>\n\
          <h1>fanwire-load compare</h1>\n{}<pre>{}</pre>\n</html>\n",
         svg(results, caption),
-        escaped(&tables)
+        escape(&tables)
     )
 }
 
@@ -43,7 +44,7 @@ fn draw_case(body: &mut String, case: &CaseResults, mut y: u32) -> u32 {
         case.rows.iter().filter_map(|row| Some((row.server.as_str(), case.figures(row).into_iter().next()?))).collect();
     let Some((_, first)) = rows.first() else { return y };
     let title = format!("{}: {}, {}", case.case.name(), first.measure, first.unit);
-    let _ = writeln!(body, "<text class=\"title\" x=\"{LEFT}\" y=\"{}\">{}</text>", y + 14, escaped(&title));
+    let _ = writeln!(body, "<text class=\"title\" x=\"{LEFT}\" y=\"{}\">{}</text>", y + 14, escape(&title));
     y += 26;
     let most = rows.iter().map(|(_, figure)| figure.summary.max).fold(f64::MIN_POSITIVE, f64::max);
     let x_of = |value: f64| f64::from(BAR_LEFT) + value.max(0.0) / most * f64::from(BAR_RIGHT - BAR_LEFT);
@@ -67,7 +68,7 @@ fn draw_case(body: &mut String, case: &CaseResults, mut y: u32) -> u32 {
              <text x=\"{}\" y=\"{}\">{label}</text>",
             BAR_LEFT - 8,
             middle + 4,
-            escaped(server),
+            escape(server),
             y + 3,
             end - f64::from(BAR_LEFT),
             ROW - 6,
@@ -79,10 +80,6 @@ fn draw_case(body: &mut String, case: &CaseResults, mut y: u32) -> u32 {
         y += ROW;
     }
     y + 18
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 const WIDTH: u32 = 760;

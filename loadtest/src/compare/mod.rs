@@ -24,6 +24,9 @@ pub use self::case::Case;
 use self::case::Size;
 use self::results::{CaseResults, shown};
 use self::server::{Programs, Server};
+use crate::clock::unix_ms;
+use crate::measure::{kernel, processor};
+use crate::report::text::date;
 
 /// Compare scenarios over the floor, fanwire and installed peers, side by side
 ///
@@ -203,6 +206,7 @@ fn to_json(args: &CompareArgs, servers: &[Server], results: &[CaseResults], size
     let command = |case: &CaseResults| serde_json::json!({ "case": case.case.name(), "client": case.case.client_args(size).join(" ") });
     serde_json::json!({
         "comparison": 1,
+        "date": date(unix_ms()),
         "kernel": kernel(),
         "processor": processor(),
         "rounds": args.rounds,
@@ -250,18 +254,8 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 
 fn caption(args: &CompareArgs) -> String {
     let (rounds, server, client) = (args.rounds, args.server_core, args.client_core);
-    format!("{rounds} rounds, server on core {server}, client on core {client}, Linux {}, {}", kernel(), processor())
-}
-
-fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
-}
-
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let name = name.trim_start_matches([' ', '\t', ':']).to_owned();
-    if name.is_empty() { env::consts::ARCH.to_owned() } else { name }
+    let (date, kernel, processor) = (date(unix_ms()), kernel(), processor());
+    format!("{rounds} rounds, server on core {server}, client on core {client}, {date}, Linux {kernel}, {processor}")
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use super::mode::{ACCEPT_PAUSE_MS, Mode, REST_LEN_MAX};
 use super::peers::{Peers, Said, Verdict};
-use super::{ACCEPT_PAUSE_MS, Mode, REST_LEN_MAX};
 
 /// One thread's loop. A connection is its descriptor (four bytes) and what [`Peers`] keeps; it is registered once, for
 /// reading and writing, edge-triggered, and no other kernel call is made for it until it ends.

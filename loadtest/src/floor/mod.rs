@@ -10,6 +10,7 @@
 //! Tests: beside `peers.rs`, and `tests.rs` over real sockets, every mode with every driver.
 
 mod epoll;
+mod mode;
 mod peers;
 mod uring;
 
@@ -20,6 +21,8 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+pub use self::mode::Mode;
 
 /// Serve the least the kernel allows, for other figures to be divided by
 ///
@@ -42,19 +45,6 @@ const EXAMPLES: &str = "\
 Examples:
   fanwire-load floor --mode hold
   fanwire-load floor --listen 127.0.0.1:9000 --mode fanout --driver uring";
-
-/// What the floor does with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Mode {
-    /// Nothing: connections are accepted and held.
-    Hold,
-    /// Send each message to every reader, one send a message. Who sends a message is no reader from then on.
-    Fanout,
-    /// Gather what one turn of the loop brought and send it to every reader in one send.
-    Batch,
-    /// Send it back.
-    Echo,
-}
 
 /// Which kernel interface the floor uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -101,9 +91,3 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 
 /// Connections that wait to be accepted; the kernel cuts this down to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-
-/// Bytes that may wait for a connection that does not read; past it the connection is closed.
-const REST_LEN_MAX: usize = 1024 * 1024;
-
-/// How long accepting rests when the process has no descriptor left.
-const ACCEPT_PAUSE_MS: u64 = 100;

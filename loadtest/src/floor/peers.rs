@@ -8,7 +8,7 @@ use fanwire::wire::http1::parse_head;
 use fanwire::wire::ws::handshake::{accept, encode_switching_protocols};
 use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_close, encode_frame};
 
-use super::Mode;
+use super::mode::Mode;
 
 /// All connections, by the index that their driver gave them: one byte each in `phases`, and in the modes that send
 /// to readers eight more.

@@ -6,21 +6,53 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::report::Left;
+use crate::wire::http::{Answers, Event};
 
 /// What it still has, but for what the question itself takes.
 ///
 /// # Errors
 /// If it does not answer, or not like a gateway.
 pub fn ask(addr: SocketAddr, host: &str) -> io::Result<Left> {
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let request = request(host);
+    let left = parse(&answer(addr, &request)?, request.len() as u64);
+    left.ok_or_else(|| io::Error::other("these are no metrics of a gateway"))
+}
+
+/// Its name and version; `None` if it does not say.
+#[must_use]
+pub fn version(addr: SocketAddr, host: &str) -> Option<String> {
+    version_in(&answer(addr, &request(host)).ok()?)
+}
+
+fn request(host: &str) -> String {
+    format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+}
+
+/// The body of the answer.
+fn answer(addr: SocketAddr, request: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&addr, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(ANSWER_LEN_MAX).read_to_string(&mut answer)?;
-    let left = answer.starts_with("HTTP/1.1 200 ").then(|| parse(&answer, request.len() as u64)).flatten();
-    left.ok_or_else(|| io::Error::other("these are no metrics of a gateway"))
+    let mut received = Vec::new();
+    stream.take(ANSWER_LEN_MAX).read_to_end(&mut received)?;
+    let (mut answers, mut rest) = (Answers::default(), received.as_slice());
+    let mut status = 0;
+    while let Some(event) = answers.next(&mut rest).map_err(|error| io::Error::other(error.message()))? {
+        if let Event::Head(begun) = event {
+            status = begun;
+        }
+    }
+    match status {
+        200 => Ok(String::from_utf8_lossy(&answers.body).into_owned()),
+        status => Err(io::Error::other(format!("it answers with status {status}"))),
+    }
+}
+
+fn version_in(text: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.starts_with("fanwire_build_info{"))?;
+    let version = line.split_once("version=\"")?.1.split_once('"')?.0;
+    Some(format!("fanwire {version}"))
 }
 
 fn parse(text: &str, request_len: u64) -> Option<Left> {
@@ -65,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_summed_over_shards_without_the_question() {
-        let text = "HTTP/1.1 200 OK\r\n\r\n# TYPE fanwire_connections gauge\n\
+        let text = "# TYPE fanwire_connections gauge\n\
             fanwire_connections{shard=\"0\",transport=\"http\"} 1\n\
             fanwire_connections{shard=\"1\",transport=\"websocket\"} 4\n\
             fanwire_subscriptions{shard=\"0\"} 3\nfanwire_topics{shard=\"0\"} 2\nfanwire_topics{shard=\"1\"} 5\n\
@@ -75,6 +107,13 @@ mod tests {
         assert_eq!((left.connections, left.subscriptions, left.topics), (4, 3, 7));
         let memory: Vec<_> = left.memory.iter().map(|(class, &bytes)| (class.as_str(), bytes)).collect();
         assert_eq!(memory, [("lag", 7), ("reassembly", 0)]);
-        assert_eq!(parse("HTTP/1.1 200 OK\r\n\r\nhello", 90), None);
+        assert_eq!(parse("hello", 90), None);
+    }
+
+    #[test]
+    fn a_gateway_that_says_its_version_is_named_by_it() {
+        let text = "fanwire_topics{shard=\"0\"} 2\nfanwire_build_info{driver=\"epoll\",version=\"1.2.3\"} 1\n";
+        assert_eq!(version_in(text).as_deref(), Some("fanwire 1.2.3"));
+        assert_eq!(version_in("fanwire_topics{shard=\"0\"} 2\n"), None);
     }
 }

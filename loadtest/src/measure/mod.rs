@@ -16,6 +16,15 @@ pub fn kernel() -> String {
     version.trim().to_owned()
 }
 
+/// The name of this host's processor; what it is built for, where the kernel has no name for it.
+#[must_use]
+pub fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let name = name.trim_start_matches([' ', '\t', ':']).to_owned();
+    if name.is_empty() { std::env::consts::ARCH.to_owned() } else { name }
+}
+
 /// Descriptors that a process of this host may have open.
 #[must_use]
 pub fn descriptors_max() -> u32 {

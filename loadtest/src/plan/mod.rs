@@ -3,6 +3,7 @@
 //! A plan is made by the parent from flags and travels to its workers as one line of JSON. What this room must never
 //! know: sockets and clocks. Tests: beside the code.
 
+pub mod dialogue;
 pub mod preset;
 pub mod target;
 pub mod template;
@@ -12,94 +13,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use dialogue::{Dialogue, Publish, Step, Transport};
+pub use fanwire::cli::trust::Trust;
 pub use preset::Preset;
-pub use target::{Target, Trust};
+pub use target::Target;
 pub use template::{Fill, Template};
-
-/// The way in of readers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-pub enum Door {
-    /// WebSocket
-    #[default]
-    #[value(name = "ws")]
-    WebSocket,
-    /// fanwire's server-sent events
-    #[value(name = "sse")]
-    Events,
-    /// fanwire's lines of JSON
-    #[value(name = "stream")]
-    Lines,
-    /// fanwire's long polling
-    Poll,
-}
-
-impl Door {
-    /// Where readers begin, over HTTP.
-    #[must_use]
-    pub fn path(self) -> Option<&'static str> {
-        match self {
-            Self::WebSocket => None,
-            Self::Events => Some("/sse?topic={topic}&last=0"),
-            Self::Lines => Some("/stream?topic={topic}&last=0"),
-            // It says where it is, at once; the polls from there on wait.
-            Self::Poll => Some("/poll?topic={topic}&last=0&timeout=0s"),
-        }
-    }
-}
-
-/// What readers and publishers say to a server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Dialogue {
-    /// How readers come in.
-    pub door: Door,
-    /// Where readers upgrade, or what they ask for.
-    pub path: Template,
-    /// What is offered as `Sec-WebSocket-Protocol`.
-    pub subprotocol: Option<String>,
-    /// What is offered as `Sec-WebSocket-Extensions`: permessage-deflate.
-    pub deflate: Option<String>,
-    /// Whether our messages are binary.
-    pub is_binary: bool,
-    /// What every connection says first, one after the other.
-    pub opening: Vec<Step>,
-    /// What readers say then.
-    pub subscribe: Vec<Step>,
-    /// How messages are published.
-    pub publish: Publish,
-    /// A message that starts with the first is answered by the second: heartbeats of the server's own protocol.
-    pub answers: Vec<(String, String)>,
-    /// Where connections of the echo scenario upgrade. They say nothing of the above.
-    pub echo_path: Template,
-}
-
-/// One thing to say, and what has to come before the next.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    /// The message; none is sent if it is empty.
-    pub send: Template,
-    /// A part of the message that is waited for; none if it is empty.
-    pub until: String,
-}
-
-/// The way of a publication.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Publish {
-    /// As a message on a connection that was upgraded at `path`. If that names the topic, there is one connection for
-    /// each topic.
-    WebSocket {
-        /// Where publishers upgrade.
-        path: Template,
-        /// What they send.
-        message: Template,
-    },
-    /// As the body of a POST, on a connection that stays open.
-    Http {
-        /// Where to.
-        path: Template,
-        /// What is sent.
-        body: Template,
-    },
-}
 
 impl Publish {
     /// Whether a connection serves one topic only.

@@ -1,7 +1,7 @@
 //! What widespread servers want to hear.
 
+use super::dialogue::{Dialogue, Publish, Step, Transport};
 use super::template::Template;
-use super::{Dialogue, Door, Publish, Step};
 
 /// A server whose words are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -115,7 +115,7 @@ fn dialogue(path: &str, opening: &[(&str, &str)], subscribe: &[(&str, &str)], pu
         steps.iter().map(|&(send, until)| Step { send: template(send), until: until.to_owned() }).collect()
     };
     Dialogue {
-        door: Door::WebSocket,
+        transport: Transport::WebSocket,
         path: template(path),
         subprotocol: None,
         deflate: None,

@@ -2,9 +2,6 @@
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
 
 /// A server that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,17 +14,6 @@ pub struct Target {
     pub is_secure: bool,
     /// The path as it was typed, if it is more than `/`.
     pub path: Option<String>,
-}
-
-/// Whom a client believes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Trust {
-    /// Who has a certificate of one of those in a PEM file.
-    File(PathBuf),
-    /// Who has one of those that this host trusts.
-    Host,
-    /// Anybody: for certificates that a test made.
-    Anybody,
 }
 
 /// Why a URL is of no use.

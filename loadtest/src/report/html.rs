@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::svg::{Chart, escape};
 use super::text::{micros, number};
 use super::{Report, RoundReport, Sample, text};
+use crate::latency::Percentiles;
 
 /// The page for one run or several.
 #[must_use]
@@ -24,24 +25,47 @@ pub fn render(reports: &[Report]) -> String {
     }
     for report in reports {
         let _ = writeln!(out, "<h2>{}</h2>\n<pre>{}</pre>", escape(&name(report)), escape(&text::render(report)));
-        let _ = writeln!(
-            out,
-            "<p>{} on Linux {}, {} cores for the client: <code>{}</code></p>",
-            escape(&report.tool),
-            escape(&report.kernel),
-            report.client_cores,
-            escape(&report.command.join(" "))
-        );
+        let _ = writeln!(out, "<p><code>{}</code></p>", escape(&report.command.join(" ")));
     }
     out.push_str("</body></html>\n");
     out
+}
+
+/// Latency by rate, of the runs that looked for their knee; the bound is a line, too.
+fn ramp_chart(reports: &[Report]) -> Chart {
+    let mut lines = Vec::new();
+    for report in reports {
+        let Some(ramp) = &report.ramp else { continue };
+        // A rate that was tried again counts as it came out at last.
+        let mut rounds: Vec<(f64, &RoundReport)> = Vec::new();
+        for (rate, round) in report.rounds.iter().filter_map(|round| Some((round.rate?, round))) {
+            rounds.retain(|&(other, _)| other != rate);
+            rounds.push((rate, round));
+        }
+        rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let points = |of: fn(&Percentiles) -> f64| -> Points {
+            rounds.iter().filter_map(|(rate, round)| Some((*rate, of(round.latency.as_ref()?)))).collect()
+        };
+        lines.push((format!("{} p50", name(report)), points(|told| told.p50_us)));
+        lines.push((format!("{} p99", name(report)), points(|told| told.p99_us)));
+        let ends = [rounds.first(), rounds.last()].into_iter().flatten();
+        lines.push((format!("{} bound on p99", name(report)), ends.map(|&(rate, _)| (rate, ramp.bound_us)).collect()));
+    }
+    Chart {
+        title: "Latency by rate".to_owned(),
+        x_label: "messages a second".to_owned(),
+        y_label: "microseconds".to_owned(),
+        is_log: (true, true),
+        x_ticks: Vec::new(),
+        lines,
+    }
 }
 
 /// The points of a line.
 type Points = Vec<(f64, f64)>;
 
 /// The charts of all runs together.
-fn charts(reports: &[Report]) -> [Chart; 4] {
+fn charts(reports: &[Report]) -> [Chart; 5] {
     let curves = reports.iter().flat_map(|report| {
         let rounds = report.rounds.iter().filter(|round| !round.curve.is_empty());
         rounds.map(|round| {
@@ -74,6 +98,7 @@ fn charts(reports: &[Report]) -> [Chart; 4] {
     };
     let open = |samples: &[Sample]| samples.iter().map(|sample| (seconds(sample), sample.open as f64)).collect();
     [
+        ramp_chart(reports),
         Chart {
             x_label: "percentile".to_owned(),
             is_log: (true, true),
@@ -169,6 +194,25 @@ mod tests {
         assert!(latency.contains("b &lt;x&gt; fanout"));
         assert!(!page.contains("<x>"));
         assert_eq!(page.matches("<tr>").count(), 3);
+    }
+
+    #[test]
+    fn a_ramp_is_a_chart_of_latency_by_rate() {
+        let step = |rate, p99_us| RoundReport {
+            rate: Some(rate),
+            latency: Some(Percentiles { p50_us: 1.0, p99_us, ..Percentiles::default() }),
+            ..RoundReport::default()
+        };
+        let ramp = crate::report::Ramp { bound_us: 100.0, ..Default::default() };
+        // The second was late once, and not when it was tried again.
+        let rounds = vec![step(100.0, 5.0), step(400.0, 900.0), step(400.0, 9.0), step(200.0, 7.0)];
+        let report = Report { rounds, ramp: Some(ramp), ..report("a") };
+        let chart = ramp_chart(std::slice::from_ref(&report));
+        let lines: Vec<_> = chart.lines.iter().map(|(_, points)| points.as_slice()).collect();
+        assert_eq!(lines[0], [(100.0, 1.0), (200.0, 1.0), (400.0, 1.0)]);
+        assert_eq!(lines[1], [(100.0, 5.0), (200.0, 7.0), (400.0, 9.0)]);
+        assert_eq!(lines[2], [(100.0, 100.0), (400.0, 100.0)]);
+        assert!(render(&[report]).contains("Latency by rate"));
     }
 
     #[test]

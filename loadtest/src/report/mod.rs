@@ -1,7 +1,7 @@
 //! What a run has to say: one object, as JSON, as text for a terminal and as a page with charts.
 //!
 //! Fields keep their names and units from release to release; the ones at the top are those that `compare` and scripts
-//! read. What this room must never know: how the figures came about. Tests: beside the code and `tests/report.rs`.
+//! read. What this room must never know: how the figures came about. Tests: beside the code.
 
 pub mod html;
 pub mod svg;
@@ -32,8 +32,14 @@ pub struct Report {
     pub preset: String,
     /// When it began, in Unix milliseconds.
     pub began_unix_ms: u64,
+    /// The server's program and version, if it says so at /metrics and --pid says that it is on this host.
+    pub server: Option<String>,
     /// The kernel's release.
     pub kernel: String,
+    /// The processor of the client's host.
+    pub processor: String,
+    /// Bytes of memory of the client's host.
+    pub memory_len: Option<u64>,
     /// Cores that the client may run on.
     pub client_cores: u32,
     /// What was asked for.
@@ -59,7 +65,7 @@ pub struct Report {
     pub deliveries_per_second: Option<f64>,
     /// Received over expected.
     pub reach: Option<f64>,
-    /// Slope of the PSS of the server's processes over the connection count.
+    /// Slope of the PSS of the server's processes over the connection count; unknown where it did not grow.
     pub bytes_per_connection_user: Option<f64>,
     /// Slope of the kernel's slab over the connection count, with both ends of a loopback pair.
     pub bytes_per_connection_kernel: Option<f64>,
@@ -236,7 +242,7 @@ pub struct Memory {
     pub caches: Vec<(String, f64)>,
     /// CPU of the server while nothing happened: 1 is one core.
     pub idle_cpu_share: Option<f64>,
-    /// PSS of all client processes over the connections.
+    /// Slope of the PSS of all client processes over the connection count.
     pub client_bytes_per_connection: Option<f64>,
 }
 

@@ -16,6 +16,9 @@ pub fn render(report: &Report) -> String {
         (false, false) => "failed",
     };
     let _ = writeln!(line, "{} against {} ({}): {state}", report.scenario, report.url, report.label);
+    row(line, "when", &date(report.began_unix_ms));
+    row(line, "where", &machine(report));
+    row(line, "with", &versions(report));
     if let Some(connections) = &report.connections {
         let rate = format!("{}/s", number(connections.per_second));
         row(line, "connections", &format!("{} of {}, {rate}", connections.open, connections.asked));
@@ -42,6 +45,37 @@ pub fn render(report: &Report) -> String {
         row(line, "warning", warning);
     }
     out
+}
+
+/// The machine that the client ran on.
+fn machine(report: &Report) -> String {
+    let memory = report.memory_len.map(|len| format!(", {:.0} GB", len as f64 / 1e9)).unwrap_or_default();
+    format!("{}, {} cores{memory}, Linux {}", report.processor, report.client_cores, report.kernel)
+}
+
+/// The programs and their versions.
+fn versions(report: &Report) -> String {
+    match &report.server {
+        Some(server) => format!("{}, against {server}", report.tool),
+        None => report.tool.clone(),
+    }
+}
+
+/// A time as `2026-11-27 06:13:42 UTC`.
+#[must_use]
+pub fn date(unix_ms: u64) -> String {
+    let seconds = unix_ms / 1_000;
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    // Days are counted from 1 March 0000, so that a leap day is the last of its year, in cycles of 400 years.
+    let days = seconds / 86_400 + 719_468;
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let year = cycle * 400 + year + u64::from(month >= 10);
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 fn render_round(out: &mut String, round: &RoundReport, is_named: bool) {
@@ -231,6 +265,39 @@ pub fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (unix_s, told) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (951_868_800, "2000-03-01 00:00:00 UTC"),
+            (1_764_223_999, "2025-11-27 06:13:19 UTC"),
+            (1_767_225_599, "2025-12-31 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(date(unix_s * 1_000), told);
+        }
+    }
+
+    #[test]
+    fn a_report_says_when_where_and_with_what() {
+        let report = Report {
+            began_unix_ms: 951_782_400_000,
+            processor: "Z80".to_owned(),
+            client_cores: 2,
+            memory_len: Some(8_000_000_000),
+            kernel: "6.1".to_owned(),
+            tool: "fanwire-load 1".to_owned(),
+            server: Some("fanwire 2".to_owned()),
+            ..Report::default()
+        };
+        let text = render(&report);
+        for part in ["2000-02-29 00:00:00 UTC", "Z80, 2 cores, 8 GB, Linux 6.1", "fanwire-load 1, against fanwire 2"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
 
     #[test]
     fn durations_and_numbers_have_the_unit_that_suits_them() {

@@ -1,6 +1,7 @@
 //! `connect`: opening handshakes, each connection reset as soon as it is open.
 
-use super::{Run, headline, record_round};
+use super::record::{headline, record_round};
+use super::run::Run;
 use crate::fleet::Fleet;
 use crate::protocol::Traffic;
 use crate::report::Report;

@@ -1,6 +1,7 @@
 //! `fanout`: messages from publishers to readers, in a closed window or at a rate.
 
-use super::{Run, connect_all, headline, record_round};
+use super::record::{connect_all, headline, record_round};
+use super::run::Run;
 use crate::fleet::Fleet;
 use crate::protocol::Traffic;
 use crate::report::Report;

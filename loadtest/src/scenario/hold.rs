@@ -1,7 +1,8 @@
 //! `hold`: connections that do nothing, what they cost, and whether a message still reaches all of them.
 
 use super::memory::Readings;
-use super::{Run, connect_up_to, headline, record_round};
+use super::record::{connect_up_to, headline, record_round};
+use super::run::Run;
 use crate::fleet::Fleet;
 use crate::protocol::Traffic;
 use crate::report::Report;
@@ -14,9 +15,9 @@ pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, duration_ms
         if !connect_up_to(run, fleet, report, permille).1 {
             return;
         }
-        readings.take(run, report);
+        readings.take(run, fleet, report);
     }
-    readings.tell(run, fleet, report);
+    readings.tell(run, report);
 
     let outcome = fleet.round("hold", Traffic::Silence, duration_ms);
     record_round(report, "hold", Traffic::Silence, &outcome);

@@ -1,6 +1,6 @@
 //! What connections cost in memory: readings at several counts, and the slope between them.
 
-use super::Run;
+use super::run::Run;
 use crate::fleet::Fleet;
 use crate::measure::host;
 use crate::measure::process::{open_files_of_all, pss_of_all};
@@ -11,13 +11,16 @@ use crate::report::{Memory, Report};
 #[derive(Debug, Default)]
 pub(super) struct Readings {
     memory: Memory,
+    /// (connections, bytes of PSS of all client processes).
+    clients: Vec<(u64, u64)>,
     first_slab: Option<(u64, Slab)>,
 }
 
 impl Readings {
     /// Reads what there is at this many connections.
-    pub(super) fn take(&mut self, run: &Run, report: &Report) {
+    pub(super) fn take(&mut self, run: &Run, fleet: &Fleet, report: &Report) {
         let open = open(report);
+        self.clients.extend(pss_of_all(&fleet.worker_pids()).map(|pss| (open, pss)));
         self.memory.pss.extend(pss_of_all(&run.pids).map(|pss| (open, pss)));
         self.memory.host.extend(host::used().map(|used| (open, used)));
         let Some(slab) = Slab::read() else { return };
@@ -33,10 +36,9 @@ impl Readings {
     }
 
     /// Puts what was read into the report.
-    pub(super) fn tell(self, run: &Run, fleet: &Fleet, report: &mut Report) {
+    pub(super) fn tell(self, run: &Run, report: &mut Report) {
         let mut memory = self.memory;
-        let workers = pss_of_all(&fleet.worker_pids());
-        memory.client_bytes_per_connection = workers.map(|pss| pss as f64 / open(report).max(1) as f64);
+        memory.client_bytes_per_connection = slope(&self.clients);
         memory.host_bytes_per_connection = slope(&memory.host);
         memory.open_files = open_files_of_all(&run.pids);
         report.bytes_per_connection_user = slope(&memory.pss);
@@ -49,10 +51,11 @@ fn open(report: &Report) -> u64 {
     report.connections.as_ref().map_or(0, |connections| connections.open)
 }
 
-/// Bytes a connection, between the first and the last reading.
+/// Bytes a connection, between the first and the last reading; unknown where memory did not grow, which is when
+/// connections are too few to show in it.
 fn slope(readings: &[(u64, u64)]) -> Option<f64> {
     let (&(from, low), &(to, high)) = readings.first().zip(readings.last())?;
-    (to > from).then(|| (high as f64 - low as f64) / (to - from) as f64)
+    (to > from && high > low).then(|| (high - low) as f64 / (to - from) as f64)
 }
 
 /// Caches of the kernel that are told by name.
@@ -63,9 +66,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slope_is_between_two_counts_and_needs_both() {
+    fn the_slope_is_between_two_counts_needs_both_and_is_never_negative() {
         assert_eq!(slope(&[(100, 5_000), (200, 15_000)]), Some(100.0));
-        assert_eq!(slope(&[(100, 5_000), (200, 4_000)]), Some(-10.0));
+        assert_eq!(slope(&[(100, 5_000), (150, 9_000), (200, 4_000)]), None);
+        assert_eq!(slope(&[(100, 5_000), (200, 5_000)]), None);
         assert_eq!(slope(&[(100, 5_000)]), None);
         assert_eq!(slope(&[]), None);
     }

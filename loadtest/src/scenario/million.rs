@@ -6,13 +6,33 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::memory::Readings;
-use super::{Million, Run, connect_up_to, headline, percentiles_of, record_round};
+use super::record::{connect_up_to, headline, percentiles_of, record_round};
+use super::run::Run;
 use crate::fleet::Fleet;
 use crate::measure::gateway;
 use crate::measure::host;
 use crate::measure::process::{Cpu, pss_of_all};
 use crate::protocol::{Command, Traffic, share_of};
 use crate::report::{Left, Report, Storm};
+
+/// The phases of `million`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Million {
+    /// How long nothing is said.
+    pub idle_ms: u64,
+    /// Messages to all, one after the other, before and after the rest.
+    pub broadcasts: u32,
+    /// How long they are kept then.
+    pub keep_ms: u64,
+    /// Messages to own topics meanwhile, a second.
+    pub per_second: f64,
+    /// From one message to all to the next, meanwhile; 0 is none.
+    pub broadcast_ms: u64,
+    /// Of each thousand, how many are dropped at once.
+    pub permille: u32,
+    /// Every connection has to be pinged while they are kept.
+    pub is_pinged: bool,
+}
 
 pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, phases: Million) {
     if !ramp(run, fleet, report) {
@@ -59,7 +79,7 @@ fn ramp(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
         }
         // Half of them and all of them, as in `hold`.
         if step * 2 == steps || step == steps {
-            readings.take(run, report);
+            readings.take(run, fleet, report);
         }
         let Some(connections) = &mut report.connections else { return false };
         took_ns += connected.last_ready_ns.saturating_sub(began_ns);
@@ -78,7 +98,7 @@ fn ramp(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
             }
         }
     }
-    readings.tell(run, fleet, report);
+    readings.tell(run, report);
     report.connections.is_some() && !fleet.is_interrupted()
 }
 

@@ -10,73 +10,23 @@ mod hold;
 mod memory;
 mod million;
 mod ramp;
+mod record;
+mod run;
 mod stall;
 mod storm;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::fleet::{ELAPSED_NS_MIN, Fleet, Outcome};
-use crate::latency::Latencies;
+pub use self::million::Million;
+pub use self::run::Run;
+use crate::clock::unix_ms;
+use crate::fleet::Fleet;
 use crate::measure;
 use crate::plan::preset::own_topic;
-use crate::plan::{Dialogue, Preset, Server, Target, Template, Trust, WorkerPlan, deal};
-use crate::protocol::{Connected, Traffic};
-use crate::report::{CLIENT_SHARE_MAX, Connections, OwnReport, Report, RoundReport, Settings};
-
-/// What every scenario has to be told, as meant.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// The URL as it was typed; of several, the first and how many more.
-    pub url: String,
-    /// The servers, at least one. They hear the same words.
-    pub targets: Vec<Target>,
-    /// Whom to believe, where connections are secured by TLS.
-    pub trust: Option<Trust>,
-    /// Whose words are used.
-    pub preset: Preset,
-    /// The words.
-    pub dialogue: Dialogue,
-    /// What the run is called.
-    pub label: String,
-    /// The words of the command line.
-    pub command: Vec<String>,
-    /// Readers.
-    pub connections: u32,
-    /// Topics.
-    pub topics: u32,
-    /// The name of topic `{n}`.
-    pub topic: Template,
-    /// Publishers.
-    pub publishers: u32,
-    /// Bytes of a payload.
-    pub payload_len: u32,
-    /// The server's processes.
-    pub pids: Vec<u32>,
-    /// The fewest workers.
-    pub workers_min: u32,
-    /// The most connections of one worker.
-    pub per_worker_max: u32,
-    /// Where connections come from; empty leaves it to [`deal`].
-    pub sources: Vec<IpAddr>,
-    /// Opening handshakes in progress at once, of all workers.
-    pub concurrency: u32,
-    /// New connections a second; 0 is as fast as it goes.
-    pub connect_rate: f64,
-    /// For one connection to be ready.
-    pub handshake_timeout_ms: u64,
-    /// Without any progress.
-    pub stall_timeout_ms: u64,
-    /// Between opening connections and measuring.
-    pub settle_ms: u64,
-    /// What random numbers start from.
-    pub seed: u64,
-    /// The least reach that is no failure.
-    pub reach_min: f64,
-    /// Without a progress line.
-    pub is_quiet: bool,
-}
+use crate::plan::{Preset, Server, Target, WorkerPlan, deal};
+use crate::protocol::Traffic;
+use crate::report::{CLIENT_SHARE_MAX, Report, RoundReport, Settings};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -142,25 +92,6 @@ pub enum Scenario {
         /// How long each step is.
         duration_ms: u64,
     },
-}
-
-/// The phases of [`Scenario::Million`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Million {
-    /// How long nothing is said.
-    pub idle_ms: u64,
-    /// Messages to all, one after the other, before and after the rest.
-    pub broadcasts: u32,
-    /// How long they are kept then.
-    pub keep_ms: u64,
-    /// Messages to own topics meanwhile, a second.
-    pub per_second: f64,
-    /// From one message to all to the next, meanwhile; 0 is none.
-    pub broadcast_ms: u64,
-    /// Of each thousand, how many are dropped at once.
-    pub permille: u32,
-    /// Every connection has to be pinged while they are kept.
-    pub is_pinged: bool,
 }
 
 impl Scenario {
@@ -235,8 +166,11 @@ pub fn run(run: &Run, scenario: &Scenario) -> io::Result<Report> {
         command: run.command.clone(),
         url: run.url.clone(),
         preset: run.preset.name().to_owned(),
-        began_unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+        began_unix_ms: unix_ms(),
+        server: server_of(run),
         kernel: measure::kernel(),
+        processor: measure::processor(),
+        memory_len: measure::host::read().map(|(total, _)| total),
         client_cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         settings: Settings {
             connections: run.connections,
@@ -275,6 +209,13 @@ pub fn run(run: &Run, scenario: &Scenario) -> io::Result<Report> {
         million::look_back(run, &mut report);
     }
     Ok(report)
+}
+
+/// What the server says that it is: asked only where somebody says that it is a gateway, and on this host.
+fn server_of(run: &Run) -> Option<String> {
+    let is_gateway = matches!(run.preset, Preset::Fanwire | Preset::FanwireJson | Preset::FanwireOwn);
+    let target = run.targets.first().filter(|target| is_gateway && !run.pids.is_empty() && !target.is_secure)?;
+    measure::gateway::version(target.addr, &target.host)
 }
 
 /// What each worker does. A closed window is sent by the first reader's process, which knows when it has arrived; an
@@ -320,122 +261,6 @@ fn plans(run: &Run, scenario: &Scenario) -> Vec<WorkerPlan> {
 fn address_of(targets: &[Target]) -> IpAddr {
     let addresses = || targets.iter().map(|target| target.addr.ip());
     addresses().find(|address| !address.is_loopback()).or(addresses().next()).unwrap_or(Ipv4Addr::LOCALHOST.into())
-}
-
-/// Opens all connections; whether there is anything to measure.
-fn connect_all(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
-    connect_up_to(run, fleet, report, 1000).1
-}
-
-/// Opens connections up to a share of all; what came of it, and whether there is anything to measure.
-fn connect_up_to(run: &Run, fleet: &mut Fleet, report: &mut Report, permille: u32) -> (Connected, bool) {
-    let began_ns = fleet.now();
-    let open_before = report.connections.as_ref().map_or(0, |connections| connections.open);
-    let asked = crate::protocol::share_of(run.connections, permille);
-    let connected = fleet.connect(permille, run.connect_rate, u64::from(asked));
-    let took = connected.last_ready_ns.saturating_sub(began_ns).max(1) as f64 / 1e9;
-    report.errors.merge(&connected.failures);
-    report.connections = Some(Connections {
-        asked: u64::from(run.connections),
-        open: u64::from(connected.open),
-        per_second: u64::from(connected.open).saturating_sub(open_before) as f64 / took,
-        handshake: percentiles_of(&connected),
-    });
-    let is_ready = connected.open > 0 && !fleet.is_interrupted();
-    if is_ready {
-        fleet.wait(run.settle_ms);
-    }
-    let has_publishers = report.settings.publishers == 0 || connected.publishers > 0;
-    (connected, is_ready && has_publishers)
-}
-
-fn percentiles_of(connected: &Connected) -> Option<crate::latency::Percentiles> {
-    let mut handshake = Latencies::default();
-    handshake.merge(&connected.handshake);
-    handshake.percentiles()
-}
-
-/// Writes a round down.
-fn record_round(report: &mut Report, name: &str, traffic: Traffic, outcome: &Outcome) {
-    let (first, last) = outcome.ended.first_last_ns;
-    let is_rate = |per_second: f64| (per_second > 0.0).then_some(per_second);
-    let rate = match traffic {
-        Traffic::Rate { per_second, .. }
-        | Traffic::Own { per_second, .. }
-        | Traffic::Echo { per_second, .. }
-        | Traffic::Handshakes { per_second } => is_rate(per_second),
-        Traffic::Silence | Traffic::Window { .. } => None,
-    };
-    // The publishers of one topic agree on no order.
-    let has_order = matches!(traffic, Traffic::Rate { .. } | Traffic::Window { .. } | Traffic::Own { .. })
-        && report.settings.publishers <= report.settings.topics.max(1);
-    let elapsed = outcome.elapsed_ns.max(ELAPSED_NS_MIN) as f64;
-    let delivered = outcome.ended.delivered;
-    report.errors.merge(&outcome.ended.failures);
-    report.rounds.push(RoundReport {
-        name: name.to_owned(),
-        is_open_loop: rate.is_some(),
-        rate,
-        published: outcome.published,
-        expected: outcome.expected,
-        deliveries: delivered,
-        own: matches!(traffic, Traffic::Own { .. }).then(|| OwnReport {
-            published: outcome.own_published,
-            deliveries: outcome.ended.own.delivered,
-            strays: outcome.ended.own.strays,
-            duplicates: outcome.ended.own.duplicates,
-            latency: outcome.own_latency.percentiles(),
-        }),
-        pings: outcome.ended.pings,
-        pinged: outcome.ended.pinged,
-        first_us: (first > 0).then(|| first.saturating_sub(outcome.start_ns) as f64 / 1e3),
-        deliveries_to_others: outcome.ended.delivered_to_others,
-        deliveries_per_second: if delivered == 0 {
-            0.0
-        } else {
-            // One burst has no duration of its own.
-            let took = last.saturating_sub(first).max(1_000_000) as f64;
-            delivered as f64 * 1e9 / took
-        },
-        reach: (outcome.expected > 0).then(|| delivered as f64 / outcome.expected as f64),
-        latency: outcome.latency.percentiles(),
-        curve: outcome.latency.curve(),
-        lateness: outcome.lateness.percentiles(),
-        handshake: outcome.handshake.percentiles(),
-        handshakes: outcome.handshake.count(),
-        messages_per_read: (outcome.ended.reads > 0)
-            .then(|| outcome.ended.messages as f64 / outcome.ended.reads as f64),
-        duplicates: has_order.then_some(outcome.ended.duplicates),
-        out_of_order: has_order.then_some(outcome.ended.out_of_order),
-        windows_given_up: outcome.ended.windows_given_up,
-        server_cpu_ns: outcome.server_cpu_ns,
-        server_cpu_share: outcome.server_cpu_ns.map(|ns| ns as f64 / elapsed),
-        client_cpu_share: outcome.busiest_share,
-        client_cpu_cores: outcome.ended.cpu_ns as f64 / elapsed,
-        client_waited_share: outcome.ended.waited_ns as f64 / elapsed,
-        elapsed_ms: elapsed / 1e6,
-    });
-}
-
-/// Puts a round's figures at the top of the report.
-fn headline(report: &mut Report, index: usize) {
-    let Some(round) = report.rounds.get(index).cloned() else { return };
-    let per = |count: u64| round.server_cpu_ns.filter(|_| count > 0).map(|ns| ns as f64 / count as f64);
-    report.server_cpu_ns_per_delivery = per(round.deliveries);
-    report.server_cpu_ns_per_handshake = per(round.handshakes);
-    let told = round.latency.or(round.handshake);
-    report.p50_us = told.map(|told| told.p50_us);
-    report.p90_us = told.map(|told| told.p90_us);
-    report.p99_us = told.map(|told| told.p99_us);
-    report.p999_us = told.map(|told| told.p999_us);
-    report.max_us = told.map(|told| told.max_us);
-    report.deliveries = round.deliveries;
-    report.deliveries_per_second = (round.deliveries > 0).then_some(round.deliveries_per_second);
-    report.reach = round.reach;
-    report.duplicates = round.duplicates;
-    report.out_of_order = round.out_of_order;
-    report.regime_messages_per_turn = round.messages_per_read;
-    report.client_cpu_share = Some(round.client_cpu_share);
 }
 
 /// The last words: what was lost, what to keep in mind, whether it worked.

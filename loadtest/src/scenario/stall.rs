@@ -1,20 +1,15 @@
 //! `stall`: a share of the readers stops reading, while messages go on: what becomes of the others.
 
-use super::{Run, connect_all, headline, record_round};
+use super::record::{headline, measure_before, record_round};
+use super::run::Run;
 use crate::fleet::Fleet;
 use crate::measure::process::pss_of_all;
 use crate::protocol::{Command, Traffic};
 use crate::report::{Report, Stall};
 
 pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, permille: u32, per_second: f64, duration_ms: u64) {
-    if !connect_all(run, fleet, report) {
-        return;
-    }
     let traffic = Traffic::Rate { per_second, batch: 1 };
-    let before = fleet.round("before", traffic, duration_ms);
-    record_round(report, "before", traffic, &before);
-    headline(report, 0);
-    if fleet.is_interrupted() {
+    if !measure_before(run, fleet, report, traffic, duration_ms) {
         return;
     }
     let pss_before = pss_of_all(&run.pids);
@@ -34,6 +29,8 @@ pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, permille: u
         p99_before_us: p99(0),
         p99_during_us: p99(1),
         pss_growth,
-        bytes_per_stalled_message: pss_growth.filter(|_| missed > 0.0).map(|growth| growth as f64 / missed),
+        bytes_per_stalled_message: pss_growth
+            .filter(|&growth| missed > 0.0 && growth > 0)
+            .map(|growth| growth as f64 / missed),
     });
 }

@@ -1,19 +1,14 @@
 //! `storm`: a share of the readers drops and comes back at once, while messages go on to those who stayed.
 
-use super::{Run, connect_all, headline, percentiles_of, record_round};
+use super::record::{headline, measure_before, percentiles_of, record_round};
+use super::run::Run;
 use crate::fleet::Fleet;
 use crate::protocol::{Command, Traffic, share_of};
 use crate::report::{Report, Storm};
 
 pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, permille: u32, per_second: f64, duration_ms: u64) {
-    if !connect_all(run, fleet, report) {
-        return;
-    }
     let traffic = Traffic::Rate { per_second, batch: 1 };
-    let before = fleet.round("before", traffic, duration_ms);
-    record_round(report, "before", traffic, &before);
-    headline(report, 0);
-    if fleet.is_interrupted() {
+    if !measure_before(run, fleet, report, traffic, duration_ms) {
         return;
     }
     let open = report.connections.as_ref().map_or(0, |connections| connections.open);

@@ -1,67 +1,22 @@
 //! TLS on the client's side: bytes of the socket in and out, bytes of HTTP and WebSocket on the other side.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, Read, Write};
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use fanwire::cli::trust::{Trust, client_config};
 use rustls::client::{ClientConnection, Resumption};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-
-use crate::plan::Trust;
-
-/// Why a configuration cannot be made, for a person to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadTrust(String);
-
-impl fmt::Display for BadTrust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BadTrust {}
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, Error};
 
 /// What all connections share. Every handshake is a full one: none resumes the session of another.
 ///
 /// # Errors
-/// [`BadTrust`] if the certificates cannot be read, or there are none.
-pub fn config(trust: &Trust) -> Result<Arc<ClientConfig>, BadTrust> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| BadTrust(error.to_string()))?;
-    let mut config = match trust {
-        Trust::Anybody => {
-            let verifier = Arc::new(BelievesAnybody(provider));
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
-        }
-        Trust::File(path) => builder.with_root_certificates(roots(path)?).with_no_client_auth(),
-        Trust::Host => {
-            let path = BUNDLES.iter().map(Path::new).find(|path| path.exists());
-            let path = path.ok_or_else(|| BadTrust("this host has no bundle of certificates".to_owned()))?;
-            builder.with_root_certificates(roots(path)?).with_no_client_auth()
-        }
-    };
+/// One line: the certificates cannot be read, or there are none.
+pub fn config(trust: &Trust) -> Result<Arc<ClientConfig>, String> {
+    let mut config = client_config(trust)?;
     config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, BadTrust> {
-    let told = |what: &dyn fmt::Display| BadTrust(format!("{}: {what}", path.display()));
-    let pem = fs::read(path).map_err(|error| told(&error))?;
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
-    match roots.add_parsable_certificates(certificates) {
-        (0, _) => Err(told(&"there is no certificate in it")),
-        _ => Ok(roots),
-    }
 }
 
 /// One connection's TLS.
@@ -127,50 +82,3 @@ fn kind_of(error: &Error) -> &'static str {
         _ => "bad_tls",
     }
 }
-
-/// Looks at signatures, so that a handshake costs what it costs, and at no name, date or issuer.
-#[derive(Debug)]
-struct BelievesAnybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for BelievesAnybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Where distributions keep the certificates that a host trusts.
-const BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];

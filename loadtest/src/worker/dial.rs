@@ -1,93 +1,18 @@
 //! Opening connections: how many at once, how many a second, how long they may take.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 use mio::Token;
 
 use super::conn::{Conn, Kind, Phase, Who};
 use super::round::own_cpu;
-use super::{INTEREST, Worker, commands, doors, socket};
+use super::state::{INTEREST, Worker};
+use super::{commands, socket};
 use crate::clock::{Clock, NANOS_PER_MILLI};
-use crate::latency::Latencies;
-use crate::measure::process::Cpu;
 use crate::pace::Pacer;
-use crate::plan::{Door, Fill, Publish, Server, Template, WorkerPlan};
+use crate::plan::{Fill, Publish, Server, Template, Transport};
 use crate::protocol::{Connected, Event, share_of};
 use crate::wire::handshake;
-
-/// Who is still to be connected, and who is on the way.
-#[derive(Debug)]
-pub(super) struct Dialler {
-    waiting: VecDeque<Who>,
-    /// Those who were refused in a storm, by when they try again and the serial of the try before.
-    retrying: BTreeMap<(u64, u32), Who>,
-    /// Handshakes in progress, and when they have taken too long: the earliest first. One that ended stays in it.
-    deadlines: VecDeque<(u64, usize, u32)>,
-    /// Those who were open and are no more, or could not be opened, for the next who asks for all.
-    lost: Vec<Who>,
-    in_progress: u32,
-    pacer: Option<Pacer>,
-    /// The parent waits to be told.
-    is_awaited: bool,
-    retries: bool,
-    /// Readers that were asked for so far.
-    asked: u32,
-    are_publishers_asked: bool,
-    /// Connections are opened to be reset, without end.
-    churns: bool,
-    serial: u32,
-    last_success_ns: u64,
-    last_ready_ns: u64,
-    latencies: Latencies,
-    publishers: u32,
-    cpu_at_start: Cpu,
-    pub(super) handshakes: u64,
-}
-
-impl Dialler {
-    pub(super) fn new(plan: &WorkerPlan) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            retrying: BTreeMap::new(),
-            deadlines: VecDeque::new(),
-            lost: Vec::new(),
-            in_progress: 0,
-            pacer: None,
-            is_awaited: false,
-            retries: false,
-            asked: 0,
-            are_publishers_asked: plan.publishers.is_empty(),
-            churns: false,
-            serial: 0,
-            last_success_ns: 0,
-            last_ready_ns: 0,
-            latencies: Latencies::default(),
-            publishers: 0,
-            cpu_at_start: Cpu::default(),
-            handshakes: 0,
-        }
-    }
-
-    /// Opens and resets connections until it is stopped.
-    pub(super) fn churn(&mut self) {
-        self.churns = true;
-    }
-
-    pub(super) fn stop_churn(&mut self) {
-        self.churns = false;
-        self.waiting.retain(|who| who.kind != Kind::Churn);
-    }
-
-    fn begin(&mut self, now: u64, per_second: f64) {
-        self.is_awaited = true;
-        self.pacer = (per_second > 0.0).then(|| Pacer::new(now, u64::MAX, per_second));
-        self.last_success_ns = now;
-        self.last_ready_ns = now;
-        self.latencies = Latencies::default();
-        self.cpu_at_start = own_cpu();
-    }
-}
+use crate::wire::http::encode_get;
 
 impl Worker {
     /// Asks for publishers and for readers up to a share of them, and for those who were lost.
@@ -247,10 +172,10 @@ impl Worker {
             _ => &self.plan.dialogue.path,
         };
         conn.phase = Phase::Upgrading;
-        if self.door_of(who.kind) != Door::WebSocket {
+        if self.transport_of(who.kind) != Transport::WebSocket {
             let path = path.to_text(&Fill { n: who.number, topic: &self.topic_of(who), payload: b"" });
             let host = self.server_of(who).map_or("", |server| &server.host);
-            let request = doors::request(host, &path);
+            let request = encode_get(host, &path);
             return self.send(key, request.as_bytes());
         }
         let Some(conn) = self.conns.get(key) else { return };

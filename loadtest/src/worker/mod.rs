@@ -1,44 +1,38 @@
 //! One worker process: an event loop over its connections, told by its parent what to do.
 //!
-//! `dial` opens connections, `layers` stand between sockets and frames, `receive` reads, `publish` sends what a round asks for, `round` counts. What this
+//! `state` is what a worker is made of. `dial` opens connections, `layers` stand between sockets and frames, `receive` reads frames, `transports` HTTP, `publish` sends what a round asks for, `round` counts. What this
 //! room must never know: what a scenario is made of, and what a report says.
 //! Tests: the counting beside the code; the rest from outside, in `tests/`.
 
 mod commands;
 mod conn;
 mod dial;
-mod doors;
+mod dialler;
 mod layers;
+mod outlet;
 mod publish;
 mod receive;
 mod round;
+mod secure;
 mod socket;
+mod state;
+mod transports;
 
 use std::io::{self, BufRead, Write};
-use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use fanwire::buf::BlockPool;
-use fanwire::wire::ws::Inbox;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Token};
 use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use slab::Slab;
+use nix::sys::timerfd::{Expiration, TimerSetTimeFlags};
 
-use self::conn::{Conn, Kind, Phase};
-use self::dial::Dialler;
-use self::publish::Outlet;
+use self::conn::{Kind, Phase};
 use self::round::RoundState;
-use crate::clock::{Clock, MonotonicClock, NANOS_PER_MILLI};
+use self::state::{INTEREST, TIMER, WAKER, Worker};
+use crate::clock::{Clock, NANOS_PER_MILLI};
 use crate::plan::WorkerPlan;
-use crate::protocol::{Command, Event, Failures, Progress, Round, Traffic, share_of};
-use crate::stamp::Stamper;
-use crate::wire::deflate::Inflater;
-use crate::wire::tls;
+use crate::protocol::{Command, Event, Progress, Round, Traffic, share_of};
 
 /// Runs a worker over standard input and output, until it is told to quit.
 #[must_use]
@@ -65,86 +59,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-struct Worker {
-    plan: WorkerPlan,
-    clock: MonotonicClock,
-    poll: Poll,
-    timer: TimerFd,
-    timer_at_ns: u64,
-    commands: Receiver<Command>,
-    conns: Slab<Conn>,
-    dialler: Dialler,
-    outlets: Vec<Outlet>,
-    round: Option<RoundState>,
-    stamper: Stamper,
-    random: fastrand::Rng,
-    /// The one buffer that everything is received into.
-    buffer: Vec<u8>,
-    /// Bytes on their way to a socket.
-    scratch: Vec<u8>,
-    /// For TLS, which connections then have.
-    tls: Option<Arc<rustls::ClientConfig>>,
-    /// What TLS made of bytes on their way to a socket.
-    ciphertext: Vec<u8>,
-    /// What TLS made of bytes from a socket.
-    plain: Vec<u8>,
-    /// Of connections whose messages stand for themselves.
-    inflater: Inflater,
-    /// A message that came compressed.
-    inflated: Vec<u8>,
-    pool: BlockPool,
-    inbox: Inbox,
-    /// Since the last that was told.
-    failures: Failures,
-    failed: u64,
-    /// Readers that are open.
-    open: u32,
-    /// When it is told who of the stalled was closed.
-    resumed_at_ns: Option<u64>,
-    stalled_closed: u32,
-    told_at_ns: u64,
-    has_quit: bool,
-}
-
 impl Worker {
-    fn new(plan: WorkerPlan, input: impl BufRead + Send + 'static) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-        poll.registry().register(&mut SourceFd(&timer.as_fd().as_raw_fd()), TIMER, Interest::READABLE)?;
-        let capacity = plan.readers.len() + plan.publishers.len();
-        Ok(Self {
-            clock: MonotonicClock,
-            timer,
-            timer_at_ns: 0,
-            commands: commands::receive(input, waker),
-            conns: Slab::with_capacity(capacity.min(CAPACITY_MAX)),
-            dialler: Dialler::new(&plan),
-            outlets: publish::outlets(&plan),
-            round: None,
-            stamper: Stamper::new(plan.run),
-            random: fastrand::Rng::with_seed(plan.seed ^ u64::from(plan.index)),
-            buffer: vec![0; RECEIVE_BUFFER_LEN],
-            scratch: Vec::new(),
-            tls: plan.trust.as_ref().map(tls::config).transpose().map_err(io::Error::other)?,
-            ciphertext: Vec::new(),
-            plain: Vec::new(),
-            inflater: Inflater::default(),
-            inflated: Vec::new(),
-            pool: BlockPool::default(),
-            inbox: Inbox::default(),
-            failures: Failures::default(),
-            failed: 0,
-            open: 0,
-            resumed_at_ns: None,
-            stalled_closed: 0,
-            told_at_ns: 0,
-            has_quit: false,
-            plan,
-            poll,
-        })
-    }
-
     /// The loop: wait, receive, obey, time out, dial, publish, tell.
     fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_WAIT);
@@ -354,18 +269,7 @@ impl Worker {
     }
 }
 
-const WAKER: Token = Token(usize::MAX - 1);
-const TIMER: Token = Token(usize::MAX - 2);
-
-const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
 const EVENTS_PER_WAIT: usize = 1024;
-
-/// Bytes of the one buffer that a worker receives into.
-const RECEIVE_BUFFER_LEN: usize = 256 * 1024;
-
-/// Connections that memory is set aside for from the start; past it the arena grows.
-const CAPACITY_MAX: usize = 64 * 1024;
 
 const PROGRESS_INTERVAL_NS: u64 = 50 * NANOS_PER_MILLI;
 

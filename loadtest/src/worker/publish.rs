@@ -2,77 +2,17 @@
 
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
-use super::conn::{Conn, HELD_LEN_MAX, Kind, Who};
+use super::commands;
+use super::conn::{Conn, HELD_LEN_MAX, Kind, Phase, Who};
+use super::outlet::{Link, Outlet};
 use super::round::{OWN_MESSAGES_MAX, RoundState, Window};
-use super::{Worker, commands};
+use super::state::Worker;
 use crate::clock::{Clock, NANOS_PER_MILLI, NANOS_PER_SECOND};
 use crate::pace::Pacer;
-use crate::plan::{Fill, Publish, Server, WorkerPlan};
+use crate::plan::{Fill, Publish, Server};
 use crate::protocol::{Event, Traffic};
 use crate::stamp::Stamp;
 use crate::wire::http::{self, Answers};
-
-/// One publisher: its topics, and the connections that it reaches them on.
-#[derive(Debug)]
-pub(super) struct Outlet {
-    topics: Vec<u32>,
-    names: Vec<String>,
-    /// For each server, one for each topic or one for all.
-    links: Vec<Link>,
-    /// Links to one server.
-    links_per_server: usize,
-    /// The topic whose turn it is.
-    cursor: usize,
-}
-
-/// A publisher's way to a server.
-#[derive(Debug, Default)]
-struct Link {
-    key: Option<usize>,
-    answers: Answers,
-}
-
-/// The publishers of a worker, not connected yet.
-pub(super) fn outlets(plan: &WorkerPlan) -> Vec<Outlet> {
-    let outlet = |number| {
-        let topics = plan.topics_of_publisher(number);
-        let links_per_server = plan.slots_of_publisher(number);
-        Outlet {
-            names: topics.iter().map(|&topic| plan.topic_name(topic)).collect(),
-            topics,
-            links: (0..links_per_server * plan.servers.len()).map(|_| Link::default()).collect(),
-            links_per_server,
-            cursor: 0,
-        }
-    };
-    plan.publishers.clone().map(outlet).collect()
-}
-
-impl Outlet {
-    /// The connections of the topic whose turn it is, with the index of the server of each.
-    fn keys(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let of_topic = if self.links_per_server == 1 { 0 } else { self.cursor };
-        let links = self.links.iter().skip(of_topic).step_by(self.links_per_server.max(1));
-        links.enumerate().filter_map(|(server, link)| Some((server, link.key?)))
-    }
-
-    fn is_open(&self) -> bool {
-        self.keys().next().is_some()
-    }
-
-    /// What came of POSTs on one of its connections.
-    pub(super) fn answers(&mut self, slot: u32) -> Option<&mut Answers> {
-        self.links.get_mut(slot as usize).map(|link| &mut link.answers)
-    }
-
-    fn topic(&self) -> u32 {
-        self.topics.get(self.cursor).copied().unwrap_or(0)
-    }
-
-    fn advance(&mut self) {
-        self.cursor = (self.cursor + 1) % self.topics.len().max(1);
-    }
-}
 
 impl Worker {
     pub(super) fn set_outlet(&mut self, who: Who, key: Option<usize>) {
@@ -130,7 +70,13 @@ impl Worker {
             return Some(round.window.map_or(0, |window| window.deadline_ns));
         }
         let now = self.clock.now();
-        let begins_or_ends = if now < round.plan.start_ns { round.plan.start_ns } else { round.plan.end_ns };
+        let is_paced = matches!(round.plan.traffic, Traffic::Rate { .. } | Traffic::Own { .. });
+        let begins_or_ends = match now {
+            now if now < round.plan.start_ns => Some(round.plan.start_ns),
+            // Behind the end it is over with the last message that was due.
+            now if is_paced && now >= round.plan.end_ns => None,
+            _ => Some(round.plan.end_ns),
+        };
         let paced = match round.plan.traffic {
             // A publisher that is blocked goes on when its socket takes bytes again.
             Traffic::Rate { .. } => {
@@ -145,7 +91,7 @@ impl Worker {
             Traffic::Window { .. } => round.window.map(|window| window.deadline_ns),
             Traffic::Silence | Traffic::Handshakes { .. } => None,
         };
-        Some(paced.map_or(begins_or_ends, |at| at.min(begins_or_ends)))
+        [paced, begins_or_ends].into_iter().flatten().min()
     }
 
     fn is_blocked(&self, outlet: &Outlet) -> bool {
@@ -155,7 +101,8 @@ impl Worker {
 
     /// Sends what is due.
     pub(super) fn publish(&mut self, now: u64) {
-        let Some(mut round) = self.round.take() else { return };
+        // What the parent was told is what counts: nothing is sent behind it.
+        let Some(mut round) = self.round.take_if(|round| !round.is_published) else { return };
         match round.plan.traffic {
             Traffic::Rate { batch, .. } => self.publish_at_rate(&mut round, now, batch),
             Traffic::Window { len, count } => self.publish_windows(&mut round, now, len, count),
@@ -163,7 +110,7 @@ impl Worker {
             Traffic::Own { readers, .. } => self.publish_own(&mut round, now, readers),
             Traffic::Silence | Traffic::Handshakes { .. } => {}
         }
-        if !round.is_published && self.has_published(&round, now) {
+        if self.has_published(&round, now) {
             round.is_published = true;
             let own = u64::from(round.own_published);
             commands::tell(&Event::Published { messages: round.published.clone(), own });
@@ -178,17 +125,11 @@ impl Worker {
         }
         let is_over = round.is_stopped || now >= round.plan.end_ns;
         match round.plan.traffic {
-            Traffic::Rate { .. } => {
-                let unsent = round
-                    .pacers
-                    .iter()
-                    .zip(&self.outlets)
-                    .any(|(pacer, outlet)| pacer.next_due().is_some() && outlet.is_open());
-                !unsent || round.is_stopped
-            }
+            Traffic::Rate { .. } => round.has_sent_what_was_due(self.outlets.iter().map(Outlet::is_open)),
             Traffic::Own { .. } => {
+                // One publisher sends at both paces.
                 let is_open = self.outlets.first().is_some_and(Outlet::is_open);
-                is_over || !is_open || round.pacers.iter().all(|pacer| pacer.next_due().is_none())
+                round.has_sent_what_was_due(std::iter::repeat(is_open))
             }
             Traffic::Window { count, .. } => {
                 let is_done = is_over || (count > 0 && round.windows_sent >= count);
@@ -271,7 +212,7 @@ impl Worker {
         let readers = self.conns.iter().filter(|(_, conn)| {
             conn.who.kind == Kind::Reader
                 && conn.who.slot == topic
-                && conn.phase == super::Phase::Open
+                && conn.phase == Phase::Open
                 && conn.who.is_counted
                 && !conn.is_stalled
         });

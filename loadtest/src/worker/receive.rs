@@ -1,16 +1,16 @@
-//! Reading: answers to opening handshakes, frames, answers to POSTs.
+//! Reading: answers to opening handshakes, and frames.
 
 use std::io::{self, Read};
 
 use fanwire::wire::ws::{Decoder, Item, Opcode, Payload, Role, WsError, encode_client_frame};
 
 use super::conn::{Kind, Phase};
-use super::layers::Deflate;
-use super::{Worker, socket};
+use super::layers::{Deflate, MESSAGE_LEN_MAX};
+use super::socket;
+use super::state::Worker;
 use crate::clock::Clock;
-use crate::plan::{Door, Publish};
+use crate::plan::{Publish, Transport};
 use crate::wire::handshake::{self, Answer};
-use crate::wire::http::BadAnswer;
 
 impl Worker {
     /// Reads all there is. `is_ended`: the other end is behind it.
@@ -49,7 +49,7 @@ impl Worker {
         let Some(conn) = self.conns.get(key) else { return };
         match (conn.phase, conn.who.kind) {
             (Phase::Connecting, _) => self.lose(key, "bad_handshake"),
-            (_, kind) if self.door_of(kind) != Door::WebSocket => self.receive_http(key, bytes),
+            (_, kind) if self.transport_of(kind) != Transport::WebSocket => self.receive_http(key, bytes),
             (Phase::Upgrading, _) => self.upgrade(key, bytes),
             (_, Kind::Publisher) if matches!(self.plan.dialogue.publish, Publish::Http { .. }) => {
                 self.receive_answers(key, bytes);
@@ -85,17 +85,6 @@ impl Worker {
         let rest = bytes.get_mut(head_len..).unwrap_or_default();
         if !rest.is_empty() {
             self.receive_frames(key, rest);
-        }
-    }
-
-    fn receive_answers(&mut self, key: usize, bytes: &[u8]) {
-        let Some(who) = self.conns.get(key).map(|conn| conn.who) else { return };
-        let index = who.number.saturating_sub(self.plan.publishers.start) as usize;
-        let Some(answers) = self.outlets.get_mut(index).and_then(|outlet| outlet.answers(who.slot)) else { return };
-        match answers.receive(bytes) {
-            Ok(_) => {}
-            Err(BadAnswer::Refused(status)) => self.lose(key, &format!("publish_refused_{status}")),
-            Err(BadAnswer::Garbage) => self.lose(key, "bad_answer"),
         }
     }
 
@@ -222,6 +211,3 @@ fn kind_of(error: WsError) -> &'static str {
         _ => "bad_frame",
     }
 }
-
-/// Bytes of a message that a server may send.
-pub(super) const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;

@@ -167,6 +167,14 @@ impl RoundState {
         self.windows_given_up += 1;
     }
 
+    /// Whether every message that was to be sent by now or later is, or cannot be: `are_open` says of each pacer in turn
+    /// whether its publisher has a connection. A publisher that is late has messages to send behind the end of the round,
+    /// and they count.
+    pub(super) fn has_sent_what_was_due(&self, are_open: impl Iterator<Item = bool>) -> bool {
+        let mut waiting = self.pacers.iter().zip(are_open);
+        self.is_stopped || !waiting.any(|(pacer, is_open)| is_open && pacer.next_due().is_some())
+    }
+
     /// Ends the pacers, and with them whatever is still to be sent.
     pub(super) fn stop(&mut self) {
         self.is_stopped = true;
@@ -296,6 +304,24 @@ mod tests {
         assert_eq!(round.window.map(|window| window.awaited), Some(0));
         let ended = round.into_ended(&VirtualClock::default(), Failures::default());
         assert_eq!((ended.delivered, ended.delivered_to_others), (4, 1));
+    }
+
+    #[test]
+    fn a_publisher_that_is_late_has_not_sent_all_before_the_last_message() {
+        let traffic = Traffic::Own { per_second: 10.0, readers: 1, broadcast_ms: 0 };
+        let plan = Round { number: 1, start_ns: 0, end_ns: NANOS_PER_SECOND, traffic };
+        let mut round = RoundState::new(plan, 1);
+        round.pacers = vec![Pacer::new(0, NANOS_PER_SECOND, 10.0), Pacer::new(0, NANOS_PER_SECOND, 1.0)];
+        let late = 70 * NANOS_PER_SECOND;
+        let open = || std::iter::repeat(true);
+        for _ in 0..10 {
+            assert!(!round.has_sent_what_was_due(open()));
+            assert!(round.pacers[0].take_due(late).is_some());
+        }
+        assert!(!round.has_sent_what_was_due(open()), "one to all is left");
+        assert!(round.has_sent_what_was_due(std::iter::repeat(false)), "without a connection nothing can be sent");
+        assert!(round.pacers[1].take_due(late).is_some());
+        assert!(round.has_sent_what_was_due(open()));
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! `fanwire demo`: the gateway, real stock prices replayed into it over its own doors, and a page to watch them on.
+//! `fanwire demo`: the gateway, real stock prices replayed into it over its own endpoints, and a page to watch them on.
+
+mod stocks;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -6,19 +8,20 @@ use std::process::ExitCode;
 use std::thread;
 
 use super::output::{self, Refusals};
-use super::replay::{self, Feed, Pace, Table, Template};
+use super::replay::{self, Feed, Pace};
 use super::server_url::Server;
-use super::{End, publisher, serve};
+use super::{End, front, publisher, serve};
 use crate::command::Target;
 use crate::config::{ConfigFlags, Place};
-use crate::driver::Pacer;
+use crate::driver::{Pacer, wall_millis};
 use crate::hub::{TopicRule, TopicSettings};
 use crate::transport::http::{Page, Role};
 
 /// Run the gateway with real stock prices and a page to watch them on
 ///
-/// Replays thirteen years of daily prices of five stocks, day after day, as JSON into the topics px.AAPL, px.FB,
-/// px.GOOG, px.IBM and px.MSFT, the way any publisher would. Takes every flag of serve.
+/// Replays thirteen years of prices of five stocks, day after day, as JSON into the topics px.AAPL, px.FB, px.GOOG,
+/// px.IBM and px.MSFT, the way any publisher would: open, high, low and close of a day are a tick each, 200 ticks a
+/// second in all. Takes every flag of serve.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -35,27 +38,20 @@ Examples:
   fanwire demo --listen 127.0.0.1:9000 --speed 2
   fanwire subscribe 'px.*'                   in another terminal, while it runs";
 
-/// Daily prices; where they come from stands in `data/README.md`.
-const STOCKS: &str = include_str!("../../../data/stocks.csv");
-
-/// The page, with its styles and script, and the client that it reads with.
-const PAGES: [Page; 2] = [
+/// The page, its styles and script, and the client that it reads with.
+const PAGES: [Page; 4] = [
     Page { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("page.html") },
-    Page {
-        path: "/fanwire.js",
-        content_type: "text/javascript; charset=utf-8",
-        body: include_bytes!("../../../clients/js/fanwire.js"),
-    },
+    Page { path: "/demo.css", content_type: "text/css; charset=utf-8", body: include_bytes!("page.css") },
+    Page { path: "/demo.js", content_type: "text/javascript; charset=utf-8", body: include_bytes!("page.js") },
+    front::CLIENT,
 ];
 
 /// The topics of the replay.
 const PRICES: &str = "px.>";
 
-/// Prices kept of each stock, for pages that come back: with the speed as it is, those of more than a minute.
-const HISTORY: u32 = 1_000;
-
-/// The first pass begins where the youngest of the five is listed, so that all of them move at once.
-const FIRST_DAY: &str = "2012-05-18";
+/// Prices kept of each stock, for charts and for pages that come back: at the default speed, those of more than a
+/// minute.
+const HISTORY: u32 = 4_000;
 
 /// How long the replay waits before it tries again after the gateway refused it, in milliseconds.
 const RETRY_MS: u64 = 500;
@@ -102,16 +98,18 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 
 /// Replays on a thread of its own, for as long as the process lives.
 fn replay_aside(addr: SocketAddr, speed: f64) -> io::Result<()> {
-    let table = stocks().map_err(io::Error::other)?;
+    let table = stocks::table().map_err(io::Error::other)?;
     let server = Server::plain(addr.to_string());
     thread::Builder::new().name("replay".to_owned()).spawn(move || {
         let mut publisher = publisher::to(&server);
         let pacer = Pacer::new();
-        let mut feed = Feed::new(&table.rows, Pace::Steps(speed), first_row(&table));
+        let mut feed = Feed::new(&table.rows, Pace::Steps(speed), stocks::first_row(&table));
         feed.passes = u64::MAX;
         loop {
             let mut refusals = Refusals::default();
-            let ended = feed.run(&replay::clock(&pacer), |rows| replay::publish(&mut publisher, rows, &mut refusals));
+            let ended = feed.run(&replay::clock(&pacer), |rows| {
+                replay::publish(&mut publisher, &stocks::stamped(rows, wall_millis()), &mut refusals)
+            });
             // While the gateway shuts down it refuses us, and that is as it should be.
             tracing::debug!(?ended, "the replay stopped and starts over");
             pacer.sleep_until_ms(pacer.elapsed_ms().saturating_add(RETRY_MS));
@@ -120,48 +118,32 @@ fn replay_aside(addr: SocketAddr, speed: f64) -> io::Result<()> {
     Ok(())
 }
 
-fn stocks() -> Result<Table, String> {
-    let template = Template::parse("px.{Ticker}")?;
-    Table::read(STOCKS.as_bytes(), &template, Some("Date")).map_err(|error| error.why)
-}
-
-fn first_row(table: &Table) -> usize {
-    let field = format!("\"Date\":\"{FIRST_DAY}\"");
-    table.rows.iter().position(|row| row.json.contains(&field)).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_first_pass_begins_on_the_first_day_of_all_five() {
-        let table = stocks().expect("the file is good");
-        let first = first_row(&table);
-        assert!(first > 0 && table.rows.len() == 12_154);
-        let day = table.rows[first].at_ms;
-        let mut topics: Vec<_> = table.rows.iter().filter(|row| row.at_ms == day).map(|row| &*row.topic).collect();
-        topics.sort_unstable();
-        assert_eq!(topics, ["px.AAPL", "px.FB", "px.GOOG", "px.IBM", "px.MSFT"]);
-        assert!(table.rows[first - 1].at_ms < day);
-    }
-
-    #[test]
     fn the_page_loads_nothing_from_elsewhere() {
-        let page = std::str::from_utf8(PAGES[0].body).expect("text");
-        for elsewhere in ["src=", "@import", "https://", "http://", "<link rel=\"stylesheet\""] {
-            assert!(!page.contains(elsewhere), "{elsewhere}");
+        let texts = PAGES.map(|page| std::str::from_utf8(page.body).expect("text"));
+        let [page, styles, script, _] = texts;
+        for text in [page, styles, script] {
+            for elsewhere in ["@import", "https://", "http://", "url(http"] {
+                assert!(!text.contains(elsewhere), "{elsewhere}");
+            }
         }
         for mark in [
-            "id=\"state\"",
-            "id=\"rate\"",
-            "dataset.symbol",
-            "class=\"price\"",
-            "./fanwire.js",
             "Content-Security-Policy",
+            "default-src 'none'",
+            "<noscript>",
+            "src=\"./demo.js\"",
+            "href=\"./demo.css\"",
+            "id=\"state\"",
+            "class=\"price\"",
         ] {
             assert!(page.contains(mark), "{mark}");
         }
+        assert!(!page.contains("unsafe-inline") && !page.contains("<style"), "styles and scripts are files");
+        assert!(script.contains("from \"./fanwire.js\""));
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! `fanwire subscribe`: prints what topics say, and comes back by itself when the connection is lost.
 //!
 //! `session.rs` speaks the JSON dialect and knows nothing of the network; this file moves its text over a WebSocket,
-//! `doors.rs` over HTTP.
+//! `transports.rs` over HTTP.
 
-mod doors;
-mod exchange;
 mod session;
+mod transports;
 
 use std::io;
 use std::process::ExitCode;
@@ -16,11 +15,11 @@ use tungstenite::http::{HeaderValue, StatusCode};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
-use self::doors::{Door, Ended, Feed};
 use self::session::{Event, Session};
+use self::transports::{Ended, Feed, Transport};
 use super::End;
+use super::answers::{HttpError, is_timeout};
 use super::backoff::Backoff;
-use super::http_client::{HttpError, is_timeout};
 use super::link::Link;
 use super::output;
 use super::server_url::{Server, ServerFlags};
@@ -30,8 +29,8 @@ use crate::limits::CLIENT_MESSAGE_LEN_MAX;
 
 /// Print what arrives, one line a message
 ///
-/// JSON is printed as it was published, text as it is (line feeds in it included), binary as its bytes. A lost
-/// connection is made again; topics then go on where they stopped if the gateway still has what was missed. What a
+/// JSON is printed as it was published, text as it is (line feeds in it included), binary as its bytes. With a pattern or
+/// several topics, the topic and a space stand before each message. A lost connection is made again; topics then go on where they stopped if the gateway still has what was missed. What a
 /// person may want to know (a gap, a reconnect) goes to standard error.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -57,9 +56,9 @@ pub(super) struct Arguments {
     /// End with exit code 1 when the connection is lost
     #[arg(long)]
     no_reconnect: bool,
-    /// The way in; without WebSocket a pattern's messages have no offset over sse, and poll follows none
+    /// How to be connected; over sse a pattern's messages have no offset, and poll follows no patterns
     #[arg(long, value_enum, default_value = "ws")]
-    door: Door,
+    transport: Transport,
     #[command(flatten)]
     server: ServerFlags,
 }
@@ -67,13 +66,15 @@ pub(super) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   fanwire subscribe px.AAPL
+  fanwire subscribe 'px.*'                       topic and message, as in: px.AAPL {\"last\":430.47}
   fanwire subscribe --json 'px.*' 'scores.>'
   fanwire subscribe --count 1 px.AAPL
   fanwire subscribe --since 6f1d2c-1041 px.AAPL
-  fanwire subscribe --door sse px.AAPL --url https://push.example.com";
+  fanwire subscribe --transport sse px.AAPL --url https://push.example.com";
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     let mut reader = Reader {
+        names_topics: names_topics(&arguments.topics),
         session: session(arguments)?,
         server: arguments.server.server()?,
         arguments,
@@ -83,6 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
         connected_once: false,
         polled: None,
     };
+    output::end_with_the_reader();
     loop {
         let lost = match reader.read_until_lost()? {
             Some(lost) => lost,
@@ -115,11 +117,18 @@ fn session(arguments: &Arguments) -> Result<Session, End> {
     Ok(session)
 }
 
+/// Whether it is not clear by itself of which topic a message is.
+fn names_topics(topics: &[String]) -> bool {
+    topics.len() > 1 || topics.iter().any(|topic| matches!(Target::parse(topic), Ok(Target::Pattern(_))))
+}
+
 /// One `subscribe`, over as many connections as it takes.
 struct Reader<'a> {
     arguments: &'a Arguments,
     server: Server,
     session: Session,
+    /// Each message is printed behind its topic.
+    names_topics: bool,
     /// Messages still to print, if they are counted.
     left: Option<u64>,
     backoff: Backoff,
@@ -154,29 +163,40 @@ const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 impl Reader<'_> {
     /// Connects, subscribes and prints. `None`: everything that was asked for is printed.
     fn read_until_lost(&mut self) -> Result<Option<Lost>, End> {
-        match self.arguments.door {
-            Door::Ws => self.read_websocket(),
-            door => self.read_http(door),
+        match self.arguments.transport {
+            Transport::Ws => self.read_websocket(),
+            transport => self.read_http(transport),
         }
     }
 
-    fn read_http(&mut self, door: Door) -> Result<Option<Lost>, End> {
+    fn read_http(&mut self, transport: Transport) -> Result<Option<Lost>, End> {
+        loop {
+            match self.read_connection(transport)? {
+                Connected::Another => {}
+                Connected::Lost(lost) => return Ok(Some(lost)),
+                Connected::Enough => return Ok(None),
+            }
+        }
+    }
+
+    fn read_connection(&mut self, transport: Transport) -> Result<Connected, End> {
         let mut retry_ms = None;
         let cannot = |error| Lost { may_pass: true, ..ended(Ended::Http(error), None) };
         let stream = match self.server.dial() {
             Ok(stream) => stream,
-            Err(error) => return Ok(Some(cannot(HttpError::Dial(self.server.authority.clone(), error)))),
+            Err(error) => return Ok(Connected::Lost(cannot(HttpError::Dial(self.server.authority.clone(), error)))),
         };
         if let Err(error) = stream.set_read_timeout_ms(Some(HTTP_SILENCE_TIMEOUT_MS)) {
-            return Ok(Some(cannot(HttpError::Broken(error))));
+            return Ok(Connected::Lost(cannot(HttpError::Broken(error))));
         }
         let (topics, mut query) = self.session.query();
         if let (Some(_), Some(at)) = (&self.polled, query.find("&since=")) {
             query.truncate(at);
         }
-        let mut feed = match Feed::open(stream, &self.server.authority, door, (topics, query), self.polled.take()) {
+        let mut feed = match Feed::open(stream, &self.server.authority, transport, (topics, query), self.polled.take())
+        {
             Ok(feed) => feed,
-            Err(why) => return Ok(Some(ended(why, None))),
+            Err(why) => return Ok(Connected::Lost(ended(why, None))),
         };
         loop {
             let object = feed.next();
@@ -184,11 +204,12 @@ impl Reader<'_> {
             match object {
                 Ok(object) => match self.receive(&object)? {
                     Step::Go => {}
-                    Step::Enough => return Ok(None),
+                    Step::Enough => return Ok(Connected::Enough),
                     Step::Bye(ms) => retry_ms = Some(ms),
-                    Step::Lost(lost) => return Ok(Some(lost)),
+                    Step::Lost(lost) => return Ok(Connected::Lost(lost)),
                 },
-                Err(why) => return Ok(Some(ended(why, retry_ms))),
+                Err(Ended::Another) => return Ok(Connected::Another),
+                Err(why) => return Ok(Connected::Lost(ended(why, retry_ms))),
             }
         }
     }
@@ -240,7 +261,10 @@ impl Reader<'_> {
     fn receive(&mut self, text: &str) -> Result<Step, End> {
         match self.session.receive(text) {
             Ok(Event::Push(push)) => {
-                let line = if self.arguments.json { push.as_json(wall_millis()) } else { push.as_payload() };
+                let line = match self.arguments.json {
+                    true => push.as_json(wall_millis()),
+                    false => push.as_payload(self.names_topics),
+                };
                 output::write(&line)?;
                 if let Some(left) = &mut self.left {
                     *left -= 1;
@@ -273,6 +297,13 @@ impl Reader<'_> {
             output::complain(message);
         }
     }
+}
+
+/// What one connection over HTTP leads to.
+enum Connected {
+    Another,
+    Enough,
+    Lost(Lost),
 }
 
 /// What a message of the server leads to.
@@ -314,7 +345,7 @@ fn ended(why: Ended, retry_ms: Option<u64>) -> Lost {
         }
         Ended::Http(error) => (error.to_string(), true),
         Ended::Refused { status, why } => (format!("{why} (status {status})"), status >= 500 || status == 429),
-        Ended::Over => ("the server ended the response".to_owned(), true),
+        Ended::Over | Ended::Another => ("the server ended the response".to_owned(), true),
     };
     Lost { why, retry_ms, may_pass }
 }
@@ -361,6 +392,13 @@ mod tests {
             assert_eq!(complaint(words), "--since goes with exactly one topic that is no pattern");
         }
         assert!(session_of(&["--since", "1-1", "a"]).is_ok());
+    }
+
+    #[test]
+    fn topics_are_named_where_there_can_be_several() {
+        let named = |topics: &[&str]| names_topics(&topics.iter().map(|&topic| topic.to_owned()).collect::<Vec<_>>());
+        assert!(!named(&["a.b"]));
+        assert!(named(&["a.*"]) && named(&["a.>"]) && named(&["a", "b"]));
     }
 
     #[test]

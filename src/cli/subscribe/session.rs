@@ -213,13 +213,14 @@ impl Session {
 }
 
 impl Push<'_> {
-    /// The payload as a line: JSON in one line, text and binary as they are.
-    pub(super) fn as_payload(&self) -> Vec<u8> {
-        let mut line = match &self.payload {
-            Payload::Json(json) => in_one_line(json).into_owned().into_bytes(),
-            Payload::Text { text, .. } => text.clone().into_bytes(),
-            Payload::Binary { bytes, .. } => bytes.clone(),
-        };
+    /// The payload as a line: JSON in one line, text and binary as they are; behind the topic, if `names_topic`.
+    pub(super) fn as_payload(&self, names_topic: bool) -> Vec<u8> {
+        let mut line = if names_topic { format!("{} ", self.topic).into_bytes() } else { Vec::new() };
+        match &self.payload {
+            Payload::Json(json) => line.extend_from_slice(in_one_line(json).as_bytes()),
+            Payload::Text { text, .. } => line.extend_from_slice(text.as_bytes()),
+            Payload::Binary { bytes, .. } => line.extend_from_slice(bytes),
+        }
         line.push(b'\n');
         line
     }
@@ -257,7 +258,7 @@ mod tests {
     /// What `receive` gives, as text; pushes as their payload line.
     fn receive(session: &mut Session, text: &str) -> String {
         match session.receive(text) {
-            Ok(Event::Push(push)) => String::from_utf8_lossy(&push.as_payload()).into_owned(),
+            Ok(Event::Push(push)) => String::from_utf8_lossy(&push.as_payload(false)).into_owned(),
             Ok(event) => format!("{event:?}"),
             Err(error) => error,
         }
@@ -278,6 +279,21 @@ mod tests {
             ("{\"t\":\"a\",\"o\":5,\"d\":[1,\n2]}", "[1, 2]\n"),
         ] {
             assert_eq!(receive(&mut session, object), line);
+        }
+    }
+
+    #[test]
+    fn the_topic_stands_before_the_payload_where_that_is_asked_for() {
+        let mut session = following(&["a.*"], true);
+        for (object, line) in [
+            (r#"{"t":"a.x","o":1,"d":{"p":1}}"#, "a.x {\"p\":1}\n"),
+            (r#"{"t":"a.y","o":2,"d":"hello"}"#, "a.y hello\n"),
+            (r#"{"t":"a.z","o":3,"b":"AWI="}"#, "a.z \u{1}b\n"),
+        ] {
+            match session.receive(object) {
+                Ok(Event::Push(push)) => assert_eq!(push.as_payload(true), line.as_bytes()),
+                other => panic!("{other:?}"),
+            }
         }
     }
 

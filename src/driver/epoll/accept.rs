@@ -23,13 +23,13 @@ pub(super) struct Acceptor {
 
 #[derive(Debug)]
 struct Source {
-    door: Door,
+    listener: AnyListener,
     /// The kernel may have more connections for us: it says so once, so this stays until it has none.
     is_ready: bool,
 }
 
 #[derive(Debug)]
-enum Door {
+enum AnyListener {
     Tcp(mio::net::TcpListener),
     Unix(mio::net::UnixListener),
 }
@@ -38,12 +38,14 @@ impl Acceptor {
     pub(super) fn new(listeners: Vec<Listener>, registry: &Registry) -> io::Result<Self> {
         let mut sources = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
-            let mut door = Door::new(listener);
-            match &mut door {
-                Door::Tcp(listener) => registry.register(listener, listener_token(index), Interest::READABLE)?,
-                Door::Unix(listener) => registry.register(listener, listener_token(index), Interest::READABLE)?,
+            let mut listener = AnyListener::new(listener);
+            match &mut listener {
+                AnyListener::Tcp(listener) => registry.register(listener, listener_token(index), Interest::READABLE)?,
+                AnyListener::Unix(listener) => {
+                    registry.register(listener, listener_token(index), Interest::READABLE)?
+                }
             }
-            sources.push(Source { door, is_ready: false });
+            sources.push(Source { listener, is_ready: false });
         }
         Ok(Self { sources, accepted: Slab::new(), rests_until: None })
     }
@@ -74,7 +76,7 @@ impl Acceptor {
         for (index, source) in self.sources.iter_mut().enumerate().filter(|(_, source)| source.is_ready) {
             let listener = u8::try_from(index).expect("the configuration has fewer listeners");
             for _ in 0..ACCEPT_PER_WAIT_MAX {
-                match source.door.accept() {
+                match source.listener.accept() {
                     Ok((stream, peer)) => {
                         let key = self.accepted.insert(stream);
                         let socket = Socket(u32::try_from(key).expect("there are fewer descriptors than that"));
@@ -108,7 +110,7 @@ impl Acceptor {
     }
 }
 
-impl Door {
+impl AnyListener {
     fn new(listener: Listener) -> Self {
         let is_unix = listener.is_unix();
         let listener = listener.into_std();

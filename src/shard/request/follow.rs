@@ -20,7 +20,7 @@ use crate::shard::session::pending::pending_mut;
 use crate::shard::session::rest;
 use crate::shard::slot::Slot;
 use crate::transport::Framing;
-use crate::transport::http::{Door, Follow, encode_stream_head, error_body};
+use crate::transport::http::{Follow, HttpTransport, encode_stream_head, error_body};
 
 impl Shard {
     /// Begins to follow what a request asks for; the response begins when that is done.
@@ -28,12 +28,12 @@ impl Shard {
         if self.is_draining() {
             return self.refuse_past_limit(id);
         }
-        let (framing, dialect, has_prefix) = match (follow.door, &*follow.targets) {
-            (Door::Events, [Target::Topic(_)]) => (Framing::Events, Dialect::Feed, false),
-            (Door::Events, _) => (Framing::Events, Dialect::Feed, true),
-            (Door::Lines, _) if is_chunked => (Framing::Chunks, Dialect::Json, false),
-            (Door::Lines, _) => (Framing::Lines, Dialect::Json, false),
-            (Door::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
+        let (framing, dialect, has_prefix) = match (follow.transport, &*follow.targets) {
+            (HttpTransport::Events, [Target::Topic(_)]) => (Framing::Events, Dialect::Feed, false),
+            (HttpTransport::Events, _) => (Framing::Events, Dialect::Feed, true),
+            (HttpTransport::Lines, _) if is_chunked => (Framing::Chunks, Dialect::Json, false),
+            (HttpTransport::Lines, _) => (Framing::Lines, Dialect::Json, false),
+            (HttpTransport::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
         };
         let encoding = EncodingId::of(framing, dialect, has_prefix);
         self.speak(id.into(), encoding);
@@ -43,7 +43,7 @@ impl Shard {
             let origin = self.requests.exchanges[slot].origin.take();
             return self.respond_with(id, false, |out| head(encoding.row(), origin.as_deref(), out));
         }
-        self.wait_for(id, Waiting::Follow(Opening { names: names(&follow) }));
+        self.wait_for(id, Waiting::Follow(Opening { names: names(&follow), since: follow.since.clone() }));
         self.note_bandwidth(id.into(), follow.bandwidth);
         let Follow { targets, since, last, policy, .. } = follow;
         self.subscribe(id.into(), Subscribe { id: None, targets, since, last, policy, presence: false });
@@ -63,7 +63,7 @@ impl Shard {
             self.leave_all(id.into());
             return self.refuse_past_limit(id);
         }
-        let start = self.start(id, &opening.names, joined);
+        let start = self.start(id, &opening.names, &opening.since, joined);
         let conn = &mut self.links.conns[id.index];
         let exchange = std::mem::replace(&mut conn.link.parser, Slot::NONE).index();
         let origin = exchange.and_then(|slot| self.requests.exchanges.remove(slot).origin);
@@ -101,13 +101,18 @@ impl Shard {
         &mut self,
         id: ConnId,
         names: &[TopicName],
+        since: &[(TopicName, Position)],
         joined: &[Joined],
     ) -> Box<[(TopicName, Position)]> {
         let pending = pending_mut(&self.links.conns, &mut self.sessions.pendings, id.into());
         let start = |name: &TopicName| {
-            let stands = joined.iter().find(|joined| joined.target.as_str() == name.as_str())?.position?;
+            let joined = joined.iter().find(|joined| joined.target.as_str() == name.as_str())?;
+            let stands = joined.position?;
             let first = pending.as_ref().and_then(|pending| pending.catch_up.first_offset(name));
             let offset = first.map_or(stands.offset, |first| first.saturating_sub(1));
+            // The first that is kept may be the last value that a pattern brings, and a reader that comes back has it.
+            let was = since.iter().find(|(topic, _)| topic == name && joined.recovered == Some(true));
+            let offset = was.map_or(offset, |(_, was)| offset.max(was.offset));
             Some((name.clone(), Position { offset, ..stands }))
         };
         names.iter().filter_map(start).collect()

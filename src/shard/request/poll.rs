@@ -43,7 +43,7 @@ impl Shard {
     pub(in crate::shard) fn open_poll(&mut self, id: ConnId, joined: &[Joined]) {
         let Some(Waiting::Poll(poll)) = self.waiting_mut(id) else { return };
         let (names, timeout_ms) = (poll.names.clone(), poll.timeout_ms);
-        let positions = self.start(id, &names, joined);
+        let positions = self.start(id, &names, &[], joined);
         let recovered = |name: &TopicName| {
             let joined = joined.iter().find(|joined| joined.target.as_str() == name.as_str());
             joined.and_then(|joined| joined.recovered).map(|recovered| (name.clone(), recovered))

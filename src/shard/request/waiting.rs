@@ -49,6 +49,8 @@ pub(in crate::shard) enum Line {
 pub(in crate::shard) struct Opening {
     /// The topics that are named, in the order of the request.
     pub names: Box<[TopicName]>,
+    /// Where the reader says it was.
+    pub since: Vec<(TopicName, Position)>,
 }
 
 /// A poll under way.

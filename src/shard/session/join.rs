@@ -102,8 +102,10 @@ impl Shard {
         if self.links.conns.session(id).is_none() {
             return;
         }
-        // A connection that has left meanwhile has told the home so; only one that still waits is attached.
-        if let Some(key) = self.find_waiting(id, &target, ticket) {
+        // A connection that has left meanwhile has told the home so; only one that still waits is attached, and gets
+        // what the home answered.
+        let waiting = self.find_waiting(id, &target, ticket);
+        if let Some(key) = waiting {
             self.attach_or_forget(key, &target, result.is_ok());
             if let (Ok(answer), Target::Topic(topic)) = (&result, &target)
                 && !self.follows_by_pattern(id, topic)
@@ -118,7 +120,9 @@ impl Shard {
                 let joined = &mut open.joined[index as usize];
                 joined.position = Some(answer.position);
                 joined.recovered = answer.recovered;
-                pending.catch_up.keep(answer.publications);
+                if waiting.is_some() {
+                    pending.catch_up.keep(answer.publications);
+                }
             }
             Err(refusal) => open.refusal = Some(refusal),
         }

@@ -112,9 +112,10 @@ impl Shard {
         if operation.is_none() {
             self.sessions.tickets.remove(ticket as usize);
         }
+        let is_followed = self.links.conns.session(id).is_some() && self.follows_target(id, &target, ticket);
         if let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) {
             let is_asked = pending.page_asked.as_ref().is_some_and(|(asked, _)| *asked == ticket);
-            if operation.is_some() || is_asked {
+            if operation.is_some() && is_followed || is_asked {
                 pending.catch_up.keep(page.publications);
                 if let (Some(place), Target::Pattern(pattern)) = (page.next, target) {
                     pending.pages.push(Page { shard: from, pattern, place });
@@ -133,6 +134,13 @@ impl Shard {
             None if self.links.conns.session(id).is_some() => self.catch_up(id),
             None => {}
         }
+    }
+
+    /// Whether the session still follows what it asked for with a ticket: it may have left meanwhile.
+    fn follows_target(&self, id: SessionId, target: &Target, ticket: u32) -> bool {
+        let place =
+            self.find_subscription(id, target).map(|key| self.sessions.subscriptions.place(&self.links.conns, key));
+        place.is_some_and(|place| matches!(place, Place::Attached(_)) || place == Place::Waiting { ticket })
     }
 
     /// Asks for the next last values, once the reader has taken most of those before.

@@ -32,7 +32,10 @@ impl Rest {
     /// Moves the reader behind a publication.
     pub fn advance(&mut self, publication: &Publication) {
         if let Some((_, position)) = self.positions.iter_mut().find(|(topic, _)| *topic == publication.topic) {
-            *position = publication.position;
+            // The last value that a pattern brings may be one that the reader is behind already.
+            let is_behind =
+                position.epoch == publication.position.epoch && publication.position.offset < position.offset;
+            *position = if is_behind { *position } else { publication.position };
         }
     }
 

@@ -59,12 +59,21 @@ impl Shard {
         let (topics, next) = self.hub.images(taking.next?);
         taking.next = next;
         let (shard, number, time) = (self.settings.shard, taking.number, self.now);
-        Some(Portion { shard, number, time, topics, is_last: next.is_none() })
+        let epoch_seed = self.hub.epoch_seed();
+        Some(Portion { shard, number, time, epoch_seed, topics, is_last: next.is_none() })
     }
 
     /// Takes back topics that are at home here, before the first turn; returns how many there was no room for.
-    pub fn restore(&mut self, now: MonoTime, topics: Vec<TopicImage>, is_clean: bool) -> usize {
+    /// `epoch_seed` is that of a run that ended in order.
+    pub fn restore(
+        &mut self,
+        now: MonoTime,
+        topics: Vec<TopicImage>,
+        is_clean: bool,
+        epoch_seed: Option<u64>,
+    ) -> usize {
         (self.now, self.upkeep.snapshot_time) = (now, now);
+        epoch_seed.into_iter().filter(|_| is_clean).for_each(|epoch_seed| self.hub.keep_epochs(epoch_seed));
         topics.into_iter().filter_map(|image| (!self.hub.restore(now, image, is_clean)).then_some(())).count()
     }
 

@@ -1,17 +1,17 @@
-//! The query of the doors that only read: what to follow, and from where.
+//! The query of the endpoints that only read: what to follow, and from where.
 
 use super::route::{
     BAD_TOPIC, Route, RouteError, bad_request, decode_bandwidth, decode_flag, decode_policy, decode_since, each_pair,
 };
 use crate::command::{Epoch, Policy, Position, Target, TopicName};
-use crate::limits::{POLL_TIMEOUT_MS, POLL_TIMEOUT_MS_MAX, TOPICS_PER_REQUEST_MAX};
+use crate::limits::{HEAD_LEN_MAX, HEADERS_MAX, POLL_TIMEOUT_MS, POLL_TIMEOUT_MS_MAX, TOPICS_PER_REQUEST_MAX};
 use crate::wire::http1::RequestHead;
 
 /// A request to follow topics and patterns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follow {
     /// How it is to be told.
-    pub door: Door,
+    pub transport: HttpTransport,
     /// In the order of the request, each once; never empty.
     pub targets: Vec<Target>,
     /// The last position that the peer saw, of every topic that is named, or of none.
@@ -26,7 +26,7 @@ pub struct Follow {
 
 /// A way of being told things over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum HttpTransport {
     /// `/sse`.
     Events,
     /// `/stream`.
@@ -39,13 +39,13 @@ pub enum Door {
 }
 
 /// A poll, before its query is read.
-pub(super) const POLL: Door = Door::Poll { timeout_ms: POLL_TIMEOUT_MS };
+pub(super) const POLL: HttpTransport = HttpTransport::Poll { timeout_ms: POLL_TIMEOUT_MS };
 
 /// Reads `topic=T&topic=U[&since=P,P][&last=0][&mode=..][&timeout=25s]` and `Last-Event-ID`, which a reader sends when it comes back
 /// and which therefore wins over `since`.
-pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteError> {
+pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result<Route, RouteError> {
     let bandwidth = decode_bandwidth(head.query())?;
-    let mut follow = Follow { door, targets: Vec::new(), since: Vec::new(), last: true, policy: None, bandwidth };
+    let mut follow = Follow { transport, targets: Vec::new(), since: Vec::new(), last: true, policy: None, bandwidth };
     let mut since = None;
     each_pair(head.query(), |name, value| {
         match name {
@@ -55,7 +55,7 @@ pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteE
             }
             "last" => follow.last = decode_flag(value)?,
             "timeout" => {
-                if let Door::Poll { timeout_ms } = &mut follow.door {
+                if let HttpTransport::Poll { timeout_ms } = &mut follow.transport {
                     *timeout_ms = decode_timeout(value)?;
                 }
             }
@@ -67,12 +67,15 @@ pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteE
         return Err(bad_request("name what to follow: ?topic=T, again for more"));
     }
     let has_pattern = follow.targets.iter().any(|target| name(target).is_none());
-    if has_pattern && matches!(follow.door, Door::Poll { .. }) {
+    if has_pattern && matches!(follow.transport, HttpTransport::Poll { .. }) {
         // Without a position of each topic, something would be lost between two polls.
         return Err(RouteError { message: "a poll names topics, not patterns", ..BAD_TOPIC });
     }
     let names = || follow.targets.iter().filter_map(name);
     let count = names().count();
+    if !can_come_back(head, transport, count) {
+        return Err(TOO_LONG);
+    }
     // Who comes back would come back for ever after a refusal, or never again: it is told that it missed something.
     let last_event_id = head.header("last-event-id").filter(|id| !id.is_empty());
     let since = match (last_event_id, since) {
@@ -87,6 +90,23 @@ pub(super) fn decode(head: &RequestHead<'_>, door: Door) -> Result<Route, RouteE
         follow.since = names().enumerate().map(|(index, name)| (name.clone(), position(index))).collect();
     }
     Ok(Route::Follow(Box::new(follow)))
+}
+
+/// Whether the same request fits in a head with the longest positions that its reader may ever say.
+fn can_come_back(head: &RequestHead<'_>, transport: HttpTransport, count: usize) -> bool {
+    let added_len = match transport {
+        HttpTransport::Events => LAST_EVENT_ID.len() + count * (POSITION_LEN_MAX + 1) + "\r\n".len(),
+        // Some encode the commas of a query.
+        HttpTransport::Lines | HttpTransport::Poll { .. } => SINCE.len() + count * (POSITION_LEN_MAX + "%2C".len()),
+    };
+    let ids = head.raw_values("last-event-id").map(|id| LAST_EVENT_ID.len() + id.len() + "\r\n".len()).sum::<usize>();
+    let since = head.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| pair.starts_with("since="));
+    let told_len = match transport {
+        HttpTransport::Events => ids,
+        HttpTransport::Lines | HttpTransport::Poll { .. } => since.map(|pair| pair.len() + "&".len()).sum(),
+    };
+    let header_count = head.header_count() + usize::from(transport == HttpTransport::Events && ids == 0);
+    head.head_len().saturating_sub(told_len) + added_len <= HEAD_LEN_MAX && header_count <= HEADERS_MAX
 }
 
 fn add_target(targets: &mut Vec<Target>, text: &str) -> Result<(), RouteError> {
@@ -124,6 +144,18 @@ fn name(target: &Target) -> Option<&TopicName> {
     }
 }
 
+const LAST_EVENT_ID: &str = "Last-Event-ID: ";
+const SINCE: &str = "&since=";
+/// Characters of `EPOCH-OFFSET`: up to 16 hexadecimal digits, and 20 decimal ones.
+const POSITION_LEN_MAX: usize = 16 + 1 + 20;
+
+const TOO_LONG: RouteError = RouteError {
+    status: 400,
+    code: "too_many_topics",
+    message: "with a position for each topic the request would be longer than 16384 bytes or 64 fields: name fewer topics",
+    allow: None,
+};
+
 /// A position that no topic has: epochs have 32 bits.
 const NOWHERE: Position = Position { epoch: Epoch(u64::MAX), offset: u64::MAX };
 
@@ -133,13 +165,13 @@ mod tests {
     use crate::wire::http1::parse_head;
 
     fn decoded(query: &str, fields: &str) -> Result<Follow, &'static str> {
-        decoded_at(Door::Events, query, fields)
+        decoded_at(HttpTransport::Events, query, fields)
     }
 
-    fn decoded_at(door: Door, query: &str, fields: &str) -> Result<Follow, &'static str> {
+    fn decoded_at(transport: HttpTransport, query: &str, fields: &str) -> Result<Follow, &'static str> {
         let text = format!("GET /sse?{query} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         let (head, _) = parse_head(text.as_bytes()).expect(&text).expect(&text);
-        match decode(&head, door) {
+        match decode(&head, transport) {
             Ok(Route::Follow(follow)) => Ok(*follow),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.code),
@@ -178,8 +210,8 @@ mod tests {
 
     #[test]
     fn a_poll_waits_as_long_as_it_says_within_bounds_and_names_topics() {
-        let timeout = |query: &str| decoded_at(POLL, query, "").map(|follow| follow.door);
-        let waits = |timeout_ms| Ok(Door::Poll { timeout_ms });
+        let timeout = |query: &str| decoded_at(POLL, query, "").map(|follow| follow.transport);
+        let waits = |timeout_ms| Ok(HttpTransport::Poll { timeout_ms });
         assert_eq!(timeout("topic=a"), waits(POLL_TIMEOUT_MS));
         assert_eq!(timeout("topic=a&timeout=0s"), waits(0));
         assert_eq!(timeout("topic=a&timeout=1500ms"), waits(1_500));

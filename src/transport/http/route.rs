@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::follow::{self, Door, Follow};
+use super::follow::{self, Follow, HttpTransport};
 use crate::command::{
     Condition, ErrorCode, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName, is_message_id,
     parse_age, parse_rate,
@@ -125,8 +125,8 @@ impl Route {
         let route = match path {
             "/ws" => Ok(Self::Upgrade(UpgradeRoute::Json)),
             "/echo" => Ok(Self::Upgrade(UpgradeRoute::Echo)),
-            "/sse" => follow::decode(head, Door::Events),
-            "/stream" => follow::decode(head, Door::Lines),
+            "/sse" => follow::decode(head, HttpTransport::Events),
+            "/stream" => follow::decode(head, HttpTransport::Lines),
             "/poll" => follow::decode(head, follow::POLL),
             "/healthz" => Ok(Self::Health),
             "/readyz" => Ok(Self::Ready),

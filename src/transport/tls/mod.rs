@@ -3,7 +3,7 @@
 //!
 //! The protocol is rustls's; here is how a connection goes through it without a buffer of its own: records are decrypted
 //! where they were received, and what is to be sent is encrypted when it is about to be. What must never happen here:
-//! reading a file or a clock. Tests: beside the code, `tests/tls/` from outside, `tests/tls_shard/` record by record.
+//! reading a file or a clock. Tests: beside the code, `tests/tls/` from outside, `tests/shard_limits/tls.rs` record by record.
 
 mod certificates;
 mod names;

@@ -43,7 +43,7 @@ impl BodyFraming {
 }
 
 /// Digits only: no sign, no list, no space inside, no overflow.
-fn parse_length(value: &[u8]) -> Option<u64> {
+pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
         return None;
     }

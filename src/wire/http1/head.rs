@@ -29,6 +29,7 @@ pub struct RequestHead<'a> {
     headers: [Header<'a>; HEADERS_MAX],
     header_count: usize,
     body: BodyFraming,
+    len: usize,
 }
 
 /// Parses the head at the start of `bytes`: `None` while it is incomplete, else the head and the bytes it took.
@@ -57,7 +58,7 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(RequestHead<'_>, usize)>, Http
     let version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
     let header_count = request.headers.len();
     let parts = split_target(method, target)?;
-    let mut head = RequestHead { method, target, parts, version, headers, header_count, body: BodyFraming::None };
+    let mut head = RequestHead { method, target, parts, version, headers, header_count, body: BodyFraming::None, len };
     head.check_host()?;
     head.body = BodyFraming::of(&head)?;
     Ok(Some((head, start + len)))
@@ -117,6 +118,18 @@ impl<'a> RequestHead<'a> {
     #[must_use]
     pub fn authority(&self) -> &'a str {
         self.parts.authority.or_else(|| self.header("host")).unwrap_or_default()
+    }
+
+    /// Bytes of the head.
+    #[must_use]
+    pub fn head_len(&self) -> usize {
+        self.len
+    }
+
+    /// How many fields it has.
+    #[must_use]
+    pub fn header_count(&self) -> usize {
+        self.header_count
     }
 
     /// The version.

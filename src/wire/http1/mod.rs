@@ -1,15 +1,18 @@
-//! HTTP/1.1 as a server needs it: request heads, request bodies, response heads. [RFC 9112]
+//! HTTP/1.1 as a server needs it: request heads, request bodies, response heads. [RFC 9112] And as a client needs it:
+//! answers.
 //!
 //! A head is borrowed from the bytes it came in; a body is decoded as it arrives. Framing has one reading only: what
 //! two implementations could read differently is refused, since that difference is how requests are smuggled. What
 //! this room must never know: routes, and whether a request is allowed. Tests: beside the code.
 
+mod answer;
 mod body;
 mod error;
 mod head;
 mod response;
 mod target;
 
+pub use answer::{AnswerBody, AnswerFraming, AnswerHead, BadAnswer, parse_answer_head};
 pub(in crate::wire) use body::is_token_byte;
 pub use body::{BodyDecoder, BodyFraming, BodyProgress};
 pub use error::HttpError;

@@ -12,8 +12,8 @@ use std::net::TcpListener;
 use std::rc::Rc;
 
 use self::ring::{Completion, Ring, SLOT_LEN, Slot};
+use super::mode::{Mode, REST_LEN_MAX};
 use super::peers::{Peers, Said, Verdict};
-use super::{Mode, REST_LEN_MAX};
 
 /// One thread's loop. A connection is one byte of [`States`] and what [`Peers`] keeps.
 pub(super) struct Uring {

@@ -3,24 +3,26 @@
 //! A worker that ends without being asked to counts as the failure `worker_lost`, and the rest goes on. Nothing waits
 //! for ever: every wait ends with an answer, with silence for longer than the stall time-out, or with Ctrl-C.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command as Process, Stdio};
+mod handle;
+mod outcome;
+
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use self::handle::Handle;
+pub use self::handle::WORKER_COMMAND;
+pub use self::outcome::{ELAPSED_NS_MIN, Outcome};
 use crate::clock::{Clock, MonotonicClock, NANOS_PER_MILLI, NANOS_PER_SECOND};
 use crate::latency::Latencies;
 use crate::measure::process::{Cpu, pss_of_all};
 use crate::plan::WorkerPlan;
 use crate::progress::ProgressLine;
-use crate::protocol::{Command, Connected, Ended, Event, Failures, Progress, Round, Traffic};
+use crate::protocol::{Command, Connected, Event, Failures, Progress, Round, Traffic};
 use crate::report::Sample;
-
-/// The hidden subcommand that a worker is started with.
-pub const WORKER_COMMAND: &str = "worker";
 
 /// All workers of a run.
 #[derive(Debug)]
@@ -47,19 +49,6 @@ pub struct Fleet {
     pss: Option<u64>,
 }
 
-#[derive(Debug)]
-struct Handle {
-    child: Child,
-    input: Option<ChildStdin>,
-    is_lost: bool,
-    progress: Progress,
-    connected: Option<Connected>,
-    started: Option<Vec<u32>>,
-    published: Option<(Vec<u64>, u64)>,
-    ended: Option<Ended>,
-    resumed: Option<(u32, u32)>,
-}
-
 /// A round that has begun.
 #[derive(Debug)]
 pub struct Running {
@@ -67,35 +56,6 @@ pub struct Running {
     /// Readers by topic.
     readers: Vec<u64>,
     server_at_start: Option<Cpu>,
-}
-
-/// What came of a round, of all workers together.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Messages published, or echoes or handshakes begun.
-    pub published: u64,
-    /// Of these, messages to readers' own topics.
-    pub own_published: u64,
-    /// Deliveries that the published messages should have led to.
-    pub expected: u64,
-    /// The sums and histograms of the workers. CPU is the sum, too.
-    pub ended: Ended,
-    /// From the intended send time to the delivery; not of messages to own topics.
-    pub latency: Latencies,
-    /// The same of messages to own topics.
-    pub own_latency: Latencies,
-    /// How late the client sent.
-    pub lateness: Latencies,
-    /// From dialling to open.
-    pub handshake: Latencies,
-    /// CPU of the busiest worker over the wall time.
-    pub busiest_share: f64,
-    /// CPU of the server's processes, if they were given and lived.
-    pub server_cpu_ns: Option<u64>,
-    /// When it began, on the machine's clock.
-    pub start_ns: u64,
-    /// From the start to the last thing that happened.
-    pub elapsed_ns: u64,
 }
 
 impl Fleet {
@@ -265,7 +225,9 @@ impl Fleet {
         while !self.have(|worker| worker.published.is_some()) {
             if self.is_interrupted() || self.clock.now() > end_ns + 2 * self.stall_timeout_ns {
                 self.tell(&Command::Stop);
-                self.pump_until(self.clock.now() + NANOS_PER_SECOND, |worker| worker.published.is_some());
+                // One that is late is late to hear it, too, and what it sent until then is expected to arrive.
+                let patience_ns = if self.is_interrupted() { NANOS_PER_SECOND } else { self.stall_timeout_ns };
+                self.pump_until(self.clock.now() + patience_ns, |worker| worker.published.is_some());
                 break;
             }
             self.pump();
@@ -496,80 +458,6 @@ impl Drop for Fleet {
     }
 }
 
-impl Handle {
-    fn start(plan: &WorkerPlan, index: usize, sender: Sender<(usize, Option<Event>)>) -> io::Result<Self> {
-        let mut child = Process::new(std::env::current_exe()?)
-            .arg(WORKER_COMMAND)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut input = child.stdin.take();
-        if let Some(output) = child.stdout.take() {
-            thread::spawn(move || {
-                for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    let Ok(event) = serde_json::from_str(&line) else { break };
-                    if sender.send((index, Some(event))).is_err() {
-                        break;
-                    }
-                }
-                let _ = sender.send((index, None));
-            });
-        }
-        let mut line = serde_json::to_vec(plan).expect("a plan is data");
-        line.push(b'\n');
-        if let Some(pipe) = &mut input
-            && pipe.write_all(&line).and_then(|()| pipe.flush()).is_err()
-        {
-            input = None;
-        }
-        Ok(Self {
-            child,
-            input,
-            is_lost: false,
-            progress: Progress::default(),
-            connected: None,
-            started: None,
-            published: None,
-            ended: None,
-            resumed: None,
-        })
-    }
-}
-
-impl Outcome {
-    /// Adds what one worker counted; one that was lost adds nothing.
-    fn add(&mut self, ended: Option<Ended>) {
-        let Some(ended) = ended else { return };
-        self.latency.merge(&ended.latency);
-        self.lateness.merge(&ended.lateness);
-        self.handshake.merge(&ended.handshake);
-        self.busiest_share = self.busiest_share.max(ended.cpu_ns as f64 / ended.elapsed_ns.max(ELAPSED_NS_MIN) as f64);
-        let sum = &mut self.ended;
-        sum.delivered += ended.delivered;
-        sum.delivered_to_others += ended.delivered_to_others;
-        sum.reads += ended.reads;
-        sum.messages += ended.messages;
-        sum.windows_given_up += ended.windows_given_up;
-        sum.duplicates += ended.duplicates;
-        sum.out_of_order += ended.out_of_order;
-        self.own_latency.merge(&ended.own.latency);
-        sum.own.delivered += ended.own.delivered;
-        sum.own.strays += ended.own.strays;
-        sum.own.duplicates += ended.own.duplicates;
-        sum.pings += ended.pings;
-        sum.pinged += ended.pinged;
-        sum.failures.merge(&ended.failures);
-        sum.cpu_ns += ended.cpu_ns;
-        sum.waited_ns += ended.waited_ns;
-        sum.elapsed_ns = sum.elapsed_ns.max(ended.elapsed_ns);
-        let (first, last) = ended.first_last_ns;
-        if first > 0 {
-            let is_first = sum.first_last_ns.0 == 0 || first < sum.first_last_ns.0;
-            sum.first_last_ns = (if is_first { first } else { sum.first_last_ns.0 }, sum.first_last_ns.1.max(last));
-        }
-    }
-}
-
 fn add_each(sum: &mut Vec<u64>, counts: impl Iterator<Item = u64>) {
     for (index, count) in counts.enumerate() {
         match sum.get_mut(index) {
@@ -578,9 +466,6 @@ fn add_each(sum: &mut Vec<u64>, counts: impl Iterator<Item = u64>) {
         }
     }
 }
-
-/// The least time that shares of a core are told over: a round that was interrupted before its start has none.
-pub const ELAPSED_NS_MIN: u64 = 10 * NANOS_PER_MILLI;
 
 /// From the command to the start of a round, so that all publishers start together.
 const LEAD_NS: u64 = 100 * NANOS_PER_MILLI;

@@ -1,4 +1,4 @@
-//! The doors over HTTP: whatever messages are wrapped in there, what comes out is objects of the JSON dialect.
+//! The transports over HTTP. Each wraps messages in its own way; what comes out is objects of the JSON dialect.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
@@ -6,13 +6,13 @@ use std::io::{Read, Write};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::exchange::{Exchange, Head};
-use crate::cli::http_client::HttpError;
+use crate::cli::answers::{Connection, Head, HttpError};
 use crate::cli::publisher::json_string;
+use crate::limits::CLIENT_MESSAGE_LEN_MAX;
 
-/// Which way in.
+/// How to be connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Door {
+pub(super) enum Transport {
     /// WebSocket
     Ws,
     /// Server-sent events
@@ -25,14 +25,16 @@ pub(super) enum Door {
 
 /// What comes in over HTTP, on one connection.
 pub(super) struct Feed<S> {
-    exchange: Exchange<S>,
+    connection: Connection<S>,
     authority: String,
-    door: Door,
+    transport: Transport,
     /// The topics that are named, in the order of the request.
     topics: Vec<String>,
     query: String,
     /// Where the last poll ended.
     since: Option<String>,
+    /// Whether the last answer leaves the connection open for the next poll.
+    stays_open: bool,
     waiting: VecDeque<String>,
 }
 
@@ -47,6 +49,8 @@ pub(super) enum Ended {
     },
     /// The response has ended.
     Over,
+    /// All is well, and the next poll takes another connection.
+    Another,
 }
 
 impl From<HttpError> for Ended {
@@ -75,16 +79,17 @@ impl<S: Read + Write> Feed<S> {
     pub(super) fn open(
         stream: S,
         authority: &str,
-        door: Door,
+        transport: Transport,
         (topics, query): (Vec<String>, String),
         since: Option<String>,
     ) -> Result<Self, Ended> {
-        let (exchange, authority) = (Exchange::new(stream), authority.to_owned());
-        let mut feed = Self { exchange, authority, door, topics, query, since, waiting: VecDeque::new() };
-        match door {
-            Door::Poll => {}
-            Door::Sse => drop(feed.get("/sse")?),
-            Door::Stream | Door::Ws => drop(feed.get("/stream")?),
+        let (connection, authority) = (Connection::new(stream), authority.to_owned());
+        let mut feed =
+            Self { connection, authority, transport, stays_open: true, topics, query, since, waiting: VecDeque::new() };
+        match transport {
+            Transport::Poll => {}
+            Transport::Sse => drop(feed.get("/sse")?),
+            Transport::Stream | Transport::Ws => drop(feed.get("/stream")?),
         }
         Ok(feed)
     }
@@ -100,11 +105,12 @@ impl<S: Read + Write> Feed<S> {
             if let Some(object) = self.waiting.pop_front() {
                 return Ok(object);
             }
-            match self.door {
-                Door::Poll => self.poll()?,
-                Door::Sse => return self.event(),
-                Door::Stream | Door::Ws => {
-                    let line = self.exchange.line()?.ok_or(Ended::Over)?;
+            match self.transport {
+                Transport::Poll if !self.stays_open => return Err(Ended::Another),
+                Transport::Poll => self.poll()?,
+                Transport::Sse => return self.event(),
+                Transport::Stream | Transport::Ws => {
+                    let line = self.connection.line()?.ok_or(Ended::Over)?;
                     // Others are heartbeats.
                     if !line.is_empty() {
                         return Ok(line);
@@ -116,21 +122,25 @@ impl<S: Read + Write> Feed<S> {
 
     fn get(&mut self, path: &str) -> Result<Head, Ended> {
         let since = self.since.as_ref().map(|since| format!("&since={since}")).unwrap_or_default();
-        let head = self.exchange.get(&self.authority, &format!("{path}?{}{since}", self.query))?;
+        let target = format!("{path}?{}{since}", self.query);
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.authority);
+        self.connection.send(request.as_bytes()).map_err(HttpError::Broken)?;
+        let head = self.connection.head()?;
+        self.stays_open = head.stays_open;
         if (200..300).contains(&head.status) {
             return Ok(head);
         }
-        let body = self.exchange.rest()?;
-        let told = serde_json::from_str(&body).map(|Refusal { message }| message);
+        let body = self.connection.rest(CLIENT_MESSAGE_LEN_MAX)?;
+        let told = serde_json::from_slice(&body).map(|Refusal { message }| message);
         Err(Ended::Refused { status: head.status, why: told.unwrap_or_else(|_| "no reason given".to_owned()) })
     }
 
     fn poll(&mut self) -> Result<(), Ended> {
         let head = self.get("/poll")?;
-        let body = self.exchange.rest()?;
+        let body = self.connection.rest(CLIENT_MESSAGE_LEN_MAX)?;
         let answer: Answer<'_> = match head.status {
             204 => Answer { messages: Vec::new(), since: head.since.unwrap_or_default(), recovered: BTreeMap::new() },
-            _ => serde_json::from_str(&body).map_err(|_| HttpError::BadAnswer("it is no answer to a poll"))?,
+            _ => serde_json::from_slice(&body).map_err(|_| HttpError::BadAnswer("it is no answer to a poll"))?,
         };
         self.waiting.push_back(joined(&self.topics, &answer));
         self.waiting.extend(answer.messages.iter().map(|push| push.get().to_owned()));
@@ -147,7 +157,7 @@ impl<S: Read + Write> Feed<S> {
     fn event(&mut self) -> Result<String, Ended> {
         let (mut name, mut id, mut data) = (String::new(), String::new(), None::<String>);
         loop {
-            let line = self.exchange.line()?.ok_or(Ended::Over)?;
+            let line = self.connection.line()?.ok_or(Ended::Over)?;
             let (field, value) = line.split_once(':').unwrap_or((&line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
             match (field, &mut data) {

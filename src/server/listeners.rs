@@ -8,7 +8,7 @@ use crate::driver::{Listener, SocketFile, listen, listen_unix};
 
 /// What the gateway listens on.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct Listeners {
     /// As bound, in the order of the configuration.
     pub addrs: Vec<Listen>,
     /// Each shard has one for every place, in the same order.
@@ -17,16 +17,16 @@ pub(super) struct Doors {
     pub files: Vec<SocketFile>,
 }
 
-impl Doors {
+impl Listeners {
     pub fn open(config: &Config) -> Result<Self, StartError> {
         let by_shard = (0..config.shards).map(|_| Vec::new()).collect();
-        let mut doors = Self { addrs: Vec::new(), by_shard, files: Vec::new() };
+        let mut listeners = Self { addrs: Vec::new(), by_shard, files: Vec::new() };
         for listen in &config.listen {
             let place = match &listen.place {
                 Place::Tcp(addr) => addr.to_string(),
                 Place::Unix(path) => path.display().to_string(),
             };
-            doors.add(listen, config).map_err(|error| {
+            listeners.add(listen, config).map_err(|error| {
                 let why = match error.kind() {
                     io::ErrorKind::AlreadyExists => "there is a file that is no socket".to_owned(),
                     _ => error.to_string(),
@@ -34,7 +34,7 @@ impl Doors {
                 StartError(format!("cannot listen on {place}: {why}"))
             })?;
         }
-        Ok(doors)
+        Ok(listeners)
     }
 
     fn add(&mut self, wanted: &Listen, config: &Config) -> io::Result<()> {

@@ -1,0 +1,118 @@
+//! What documents and comments name is there: files, links, and what README begins with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Folders of the repository, as paths begin with them.
+const FOLDERS: &[&str] =
+    &["src/", "tests/", "docs/", "scripts/", "loadtest/", "clients/", "examples/", "benches/", "data/"];
+
+/// Texts that name files which are not there, on purpose.
+const INVENTED: &[&str] = &["tests/tidy/fakes.rs", "tests/documents.rs"];
+
+/// Our texts: their path from the root, and what they say.
+fn texts() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(ROOT)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') && !["target", "node_modules", "__pycache__"].contains(&&*name) {
+                    folders.push(path);
+                }
+            } else if ["rs", "md", "sh", "py", "mjs", "js", "toml", "html", "css"]
+                .iter()
+                .any(|it| has_extension(&path, it))
+            {
+                let place = path.strip_prefix(ROOT).expect("under the root").to_string_lossy().into_owned();
+                found.push((place, fs::read_to_string(&path).expect("text")));
+            }
+        }
+    }
+    found
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|it| it == extension)
+}
+
+/// The paths that a line names.
+fn paths(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split(|it: char| !(it.is_ascii_alphanumeric() || "_./-*{}@~$<>".contains(it)));
+    let words = words.map(|word| word.trim_end_matches(['.', '-']));
+    words
+        .filter(|word| FOLDERS.iter().any(|it| word.starts_with(it) && word.len() > it.len()))
+        .filter(|word| !word.contains(['*', '{', '$', '<', '>', '@', '~']))
+}
+
+/// Whether it is there: a file, a folder, or the beginning of the name of one (`docs/decisions/0007`).
+fn is_there(from: &str, path: &str) -> bool {
+    let beside = Path::new(from).parent().unwrap_or(Path::new(""));
+    [Path::new(""), beside, Path::new("loadtest")].iter().any(|base| {
+        let place = Path::new(ROOT).join(base).join(path);
+        let begins = |name: &str| {
+            let entries = place.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+            entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{name}-")))
+        };
+        place.exists() || place.file_name().is_some_and(|name| begins(&name.to_string_lossy()))
+    })
+}
+
+#[test]
+fn files_that_comments_and_documents_name_are_there() {
+    let mut dead = Vec::new();
+    for (place, text) in texts().iter().filter(|(place, _)| !INVENTED.contains(&place.as_str())) {
+        for (number, line) in (1..).zip(text.lines()) {
+            let is_comment = ["//", "#", "/*", "*", "\"\"\""].iter().any(|mark| line.trim_start().starts_with(mark));
+            if place.ends_with(".md") || is_comment {
+                let gone = paths(line).filter(|path| !path.contains("DATE") && !is_there(place, path));
+                dead.extend(gone.map(|path| format!("{place}:{number}: {path}")));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "these are not there:\n{}", dead.join("\n"));
+}
+
+#[test]
+fn a_path_that_is_not_there_is_found() {
+    let found: Vec<_> = paths("see `docs/nothing.md`, (src/shard/mod.rs) and tests/*.rs.").collect();
+    assert_eq!(found, ["docs/nothing.md", "src/shard/mod.rs"]);
+    assert!(!is_there("README.md", "docs/nothing.md") && is_there("README.md", "docs/decisions/0007"));
+}
+
+#[test]
+fn links_of_documents_lead_to_files() {
+    let mut dead = Vec::new();
+    for (place, text) in texts().iter().filter(|(place, _)| place.ends_with(".md")) {
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#', ' ']).next());
+        for link in links.filter(|link| !link.is_empty() && !link.contains("://")) {
+            let folder = Path::new(ROOT).join(place);
+            if !folder.parent().expect("a folder").join(link).exists() {
+                dead.push(format!("{place}: {link}"));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "these links lead nowhere:\n{}", dead.join("\n"));
+}
+
+#[test]
+fn readme_begins_with_a_few_lines_a_picture_and_a_chart() {
+    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("there is one");
+    let lines: Vec<&str> = readme.lines().collect();
+    let at = |mark: &str| lines.iter().position(|line| line.starts_with("![") && line.contains(mark)).expect(mark);
+    let (picture, chart) = (at("](docs/demo.png)"), at("](docs/benchmarks/"));
+    assert!(picture < chart && chart < 22, "lines {picture} and {chart}");
+    let picture = fs::read(Path::new(ROOT).join("docs/demo.png")).expect("a picture");
+    assert!(picture.starts_with(b"\x89PNG") && picture.len() < 250_000, "{} bytes", picture.len());
+}
+
+#[test]
+fn no_public_repository_is_named_while_there_is_none() {
+    for (place, text) in texts().iter().filter(|(place, _)| place.ends_with(".toml") || place.ends_with(".md")) {
+        assert!(!text.contains("github.com/fanwire") && !text.contains("\nrepository"), "{place}");
+    }
+}
