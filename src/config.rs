@@ -48,8 +48,14 @@ pub struct Config {
     pub driver: DriverChoice,
     /// Whether an address that is not loopback may be listened on without credentials.
     pub insecure: bool,
+    /// The file that it was read from, if any.
+    pub file: Option<PathBuf>,
     /// How loud the log is.
     pub log: LogLevel,
+    /// What its lines look like.
+    pub log_format: LogFormat,
+    /// Whether it names the addresses of peers.
+    pub log_peers: bool,
     /// The bounds.
     pub limits: Limits,
     /// What holds for topics; the first match wins.
@@ -94,6 +100,16 @@ pub enum LogLevel {
     Debug,
 }
 
+/// What the lines of the log look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object each.
+    Json,
+}
+
 /// A mistake in the configuration, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -132,13 +148,14 @@ impl Config {
             named.map(|(name, path)| (Source::Environment(name.clone()), path.into()))
         };
         let from_flags = flags.config.clone().map(|path| (Source::Flag("--config"), path));
-        let mut raw = RawConfig::default();
+        let (mut raw, mut file) = (RawConfig::default(), None);
         if let Some((source, path)) = from_flags.or_else(from_environment) {
             raw = RawConfig::from_file(&path.display().to_string(), &read_file(&source, &path)?)?;
+            file = Some(path);
         }
         raw.overlay(RawConfig::from_environment(&environment)?);
         raw.overlay(flags.to_raw()?);
-        Self::resolve(raw, cores)
+        Ok(Self { file, ..Self::resolve(raw, cores)? })
     }
 
     /// Validates what was typed. `cores` is the default of `shards`.
@@ -151,6 +168,8 @@ impl Config {
         }
         let insecure = raw.one("insecure", value::boolean)?.unwrap_or(false);
         let (driver, log) = (raw.one("driver", driver)?, raw.one("log", log_level)?);
+        let log_format = raw.one("log_format", log_format)?.unwrap_or_default();
+        let log_peers = raw.one("log_peers", value::boolean)?.unwrap_or(false);
         let tls = edge::tls(&mut raw)?;
         let listen = edge::listen(&mut raw, insecure, tls.is_some())?;
         let topics = topics(&raw.topics)?;
@@ -167,7 +186,10 @@ impl Config {
             shards: raw.one("shards", shards)?.unwrap_or_else(|| cores.clamp(1, SHARDS_MAX)),
             driver: driver.unwrap_or_default(),
             insecure,
+            file: None,
             log: log.unwrap_or_default(),
+            log_format,
+            log_peers,
             limits: limits(&mut raw)?,
             topics,
             compression: compression(&mut raw)?,
@@ -235,6 +257,14 @@ fn log_level(word: &str) -> Result<LogLevel, String> {
     }
 }
 
+fn log_format(word: &str) -> Result<LogFormat, String> {
+    match word {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("log_format is \"text\" or \"json\", not \"{word}\"")),
+    }
+}
+
 /// One key of `[limits]`: how it is written, what it may be, and where it goes.
 struct LimitRow {
     key: &'static str,
@@ -242,6 +272,7 @@ struct LimitRow {
     min: u64,
     max: u64,
     set: fn(&mut Limits, u64),
+    value: fn(&Limits) -> u64,
 }
 
 #[derive(Clone, Copy)]
@@ -259,24 +290,34 @@ const GIB: u64 = 1024 * 1024 * 1024;
 /// Every key of `[limits]`. The casts lose nothing: each `max` fits its field, which a test holds.
 #[rustfmt::skip]
 const LIMITS: &[LimitRow] = &[
-    LimitRow { key: "connections_max", unit: Unit::Count, min: 1, max: 100_000_000, set: |l, v| l.connections_max = v as u32 },
-    LimitRow { key: "connections_per_ip_max", unit: Unit::Count, min: 0, max: 100_000_000, set: |l, v| l.connections_per_ip_max = v as u32 },
-    LimitRow { key: "topics_per_connection_max", unit: Unit::Count, min: 1, max: TOPICS_PER_CONNECTION_BOUND as u64, set: |l, v| l.topics_per_connection_max = v as u32 },
-    LimitRow { key: "topics_max", unit: Unit::Count, min: 1, max: 1_000_000_000, set: |l, v| l.topics_max = v as u32 },
-    LimitRow { key: "message_len_max", unit: Unit::Bytes, min: 1, max: MESSAGE_LEN_BOUND as u64, set: |l, v| l.message_len_max = v as u32 },
-    LimitRow { key: "outbox_len_max", unit: Unit::Bytes, min: 1024, max: GIB, set: |l, v| l.outbox_len_max = v as u32 },
-    LimitRow { key: "reader_bandwidth_max", unit: Unit::Bytes, min: 0, max: GIB, set: |l, v| l.reader_bandwidth_max = v as u32 },
-    LimitRow { key: "retained_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.retained_len_max = v },
-    LimitRow { key: "memory_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.memory_len_max = v },
-    LimitRow { key: "message_id_ttl", unit: Unit::Millis, min: 0, max: DAY_MS, set: |l, v| l.message_id_ttl_ms = v },
-    LimitRow { key: "handshake_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.handshake_timeout_ms = v },
-    LimitRow { key: "body_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.body_timeout_ms = v },
-    LimitRow { key: "http_idle_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.http_idle_timeout_ms = v },
-    LimitRow { key: "ping_interval", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.ping_interval_ms = v },
-    LimitRow { key: "ping_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.ping_timeout_ms = v },
-    LimitRow { key: "close_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.close_timeout_ms = v },
-    LimitRow { key: "drain_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.drain_timeout_ms = v },
+    LimitRow { key: "connections_max", unit: Unit::Count, min: 1, max: 100_000_000, set: |l, v| l.connections_max = v as u32, value: |l| l.connections_max.into() },
+    LimitRow { key: "connections_per_ip_max", unit: Unit::Count, min: 0, max: 100_000_000, set: |l, v| l.connections_per_ip_max = v as u32, value: |l| l.connections_per_ip_max.into() },
+    LimitRow { key: "topics_per_connection_max", unit: Unit::Count, min: 1, max: TOPICS_PER_CONNECTION_BOUND as u64, set: |l, v| l.topics_per_connection_max = v as u32, value: |l| l.topics_per_connection_max.into() },
+    LimitRow { key: "topics_max", unit: Unit::Count, min: 1, max: 1_000_000_000, set: |l, v| l.topics_max = v as u32, value: |l| l.topics_max.into() },
+    LimitRow { key: "message_len_max", unit: Unit::Bytes, min: 1, max: MESSAGE_LEN_BOUND as u64, set: |l, v| l.message_len_max = v as u32, value: |l| l.message_len_max.into() },
+    LimitRow { key: "outbox_len_max", unit: Unit::Bytes, min: 1024, max: GIB, set: |l, v| l.outbox_len_max = v as u32, value: |l| l.outbox_len_max.into() },
+    LimitRow { key: "reader_bandwidth_max", unit: Unit::Bytes, min: 0, max: GIB, set: |l, v| l.reader_bandwidth_max = v as u32, value: |l| l.reader_bandwidth_max.into() },
+    LimitRow { key: "retained_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.retained_len_max = v, value: |l| l.retained_len_max },
+    LimitRow { key: "memory_len_max", unit: Unit::Bytes, min: 0, max: 1024 * GIB, set: |l, v| l.memory_len_max = v, value: |l| l.memory_len_max },
+    LimitRow { key: "message_id_ttl", unit: Unit::Millis, min: 0, max: DAY_MS, set: |l, v| l.message_id_ttl_ms = v, value: |l| l.message_id_ttl_ms },
+    LimitRow { key: "handshake_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.handshake_timeout_ms = v, value: |l| l.handshake_timeout_ms },
+    LimitRow { key: "body_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.body_timeout_ms = v, value: |l| l.body_timeout_ms },
+    LimitRow { key: "http_idle_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.http_idle_timeout_ms = v, value: |l| l.http_idle_timeout_ms },
+    LimitRow { key: "ping_interval", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.ping_interval_ms = v, value: |l| l.ping_interval_ms },
+    LimitRow { key: "ping_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.ping_timeout_ms = v, value: |l| l.ping_timeout_ms },
+    LimitRow { key: "close_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.close_timeout_ms = v, value: |l| l.close_timeout_ms },
+    LimitRow { key: "drain_timeout", unit: Unit::Millis, min: 1, max: DAY_MS, set: |l, v| l.drain_timeout_ms = v, value: |l| l.drain_timeout_ms },
 ];
+
+/// Each limit by its key, in base units: a count, bytes or seconds.
+#[must_use]
+pub fn limits_in_effect(limits: &Limits) -> Vec<(&'static str, f64)> {
+    let base = |row: &LimitRow| match row.unit {
+        Unit::Count | Unit::Bytes => (row.value)(limits) as f64,
+        Unit::Millis => (row.value)(limits) as f64 / 1_000.0,
+    };
+    LIMITS.iter().map(|row| (row.key, base(row))).collect()
+}
 
 impl LimitRow {
     fn parse(&self, word: &str) -> Result<u64, String> {

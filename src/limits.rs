@@ -89,6 +89,16 @@ pub const ID_LEN_MAX: usize = 128;
 /// Payload bytes of a control frame. [RFC 6455 5.5]
 pub const CONTROL_PAYLOAD_LEN_MAX: usize = 125;
 
+/// Bytes of what one peer said that a later compressed message of its can lean on. [RFC 7692 7.1.2]
+pub const INFLATE_WINDOW_LEN: usize = 32 * 1024;
+
+/// Bytes of such windows that a shard keeps, of all its peers; past it the one that was used least recently goes. Memory:
+/// this much in each shard.
+pub const INFLATE_WINDOWS_LEN_MAX: usize = 8 * 1024 * 1024;
+
+/// Such windows that a shard keeps; past it likewise. Memory: some 150 bytes each beside their bytes.
+pub const INFLATE_WINDOWS_MAX: usize = 4096;
+
 /// Bytes of the reason in a close frame: 125 less the two of the close code.
 pub const CLOSE_REASON_LEN_MAX: usize = 123;
 
@@ -188,6 +198,16 @@ pub const ARMED_MAX: usize = 16 * 1024;
 /// Connections past `connections_max` that a shard still serves, so that they get their 503 and health checks
 /// are answered. Past these a connection is closed at once.
 pub const REFUSALS_MAX: u32 = 256;
+
+/// How long a silent connection keeps such a place from a newer one, in milliseconds.
+pub const REFUSAL_KEPT_MS: u64 = 1_000;
+
+/// Descriptors that are kept from connections, so that connections past the limit can be answered and accepted by the
+/// batch; of few descriptors it is an eighth.
+pub const DESCRIPTORS_RESERVED_MAX: u64 = 64;
+
+/// Descriptors of the process for what comes and goes: snapshots, certificates, what it asks the system.
+pub const DESCRIPTORS_SPARE: u64 = 8;
 
 /// Bytes of one tick run: what one topic says in one turn in one encoding. A longer turn makes several runs.
 pub const RUN_LEN_MAX: usize = 256 * 1024;

@@ -1,5 +1,6 @@
 //! The composition root: listeners, drivers, shards on their threads, and the way to end them.
 
+mod capacity;
 mod certificates;
 mod drivers;
 mod listeners;
@@ -13,24 +14,47 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
 use crate::command::ShardId;
-use crate::config::{Config, Listen};
-use crate::driver::{Claim, Driver, SocketFile, Wake, entropy_seed, raise_descriptors_max};
+use crate::config::{Config, Listen, limits_in_effect};
+use crate::driver::{Claim, Driver, SocketFile, Wake, entropy_seed, process_usage, raise_descriptors_max};
 use crate::hub::TopicRules;
-use crate::limits::REFUSALS_MAX;
+use crate::limits::Limits;
 use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
-use crate::shard::{self, EdgeSettings, Settings, Shard};
+use crate::metrics::ProcessMetrics;
+use crate::shard::{self, EdgeSettings, Seats, Settings, Shard};
 use crate::transport::tls::Certificates;
+use capacity::Capacity;
 pub use certificates::Reloader;
-use drivers::{Setup, ShardWaker};
+use drivers::{Drivers, Setup, ShardWaker};
 use listeners::Listeners;
 
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
-pub struct StartError(String);
+pub struct StartError {
+    message: String,
+    may_pass: bool,
+}
+
+impl StartError {
+    /// Something to be mended by hand: what was asked for cannot be had.
+    fn mistake(message: impl Into<String>) -> Self {
+        Self { message: message.into(), may_pass: false }
+    }
+
+    /// Something that may be different the next time.
+    fn passing(message: impl Into<String>) -> Self {
+        Self { message: message.into(), may_pass: true }
+    }
+
+    /// Whether it may work when it is tried again as it is.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+}
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 
@@ -82,24 +106,20 @@ impl Drainer {
 /// [`StartError`], above all a port in use.
 pub fn start(config: &Config) -> Result<Running, StartError> {
     let descriptors_max = raise_descriptors_max();
-    if descriptors_max < u64::from(config.limits.connections_max) {
-        tracing::info!(
-            descriptors_max,
-            "fewer descriptors than connections_max; `fanwire doctor` says how to raise them"
-        );
-    }
     let certificates = config.tls.as_ref().map(|files| certificates::load(files, None));
-    let certificates = certificates.transpose().map_err(StartError)?;
+    let certificates = certificates.transpose().map_err(StartError::mistake)?;
     let claim = config.snapshot.as_ref().map(SnapshotSettings::claim).transpose()?;
     let Listeners { addrs, by_shard: listeners, files } = Listeners::open(config)?;
+    let Drivers { setups: drivers, capacity, name: driver } = Drivers::open(config, listeners, descriptors_max)?;
+    let config = &in_effect(config, &capacity);
+    tell_start(config, driver, descriptors_max);
     let seed = config.seed.unwrap_or_else(entropy_seed);
     let (lane, portions) = PortionLane::new();
-    let mut settings = settings(config, seed, certificates.as_ref());
+    let mut settings = settings(config, seed, certificates.as_ref(), driver);
+    settings.seats = capacity.seats;
     let loaded =
         config.snapshot.as_ref().map(|snapshot| snapshot.load(settings.hash_key, config.shards)).transpose()?;
     settings.snapshots = config.snapshot.as_ref().map(|_| lane);
-    let capacity = config.limits.connections_max.saturating_add(REFUSALS_MAX);
-    let drivers = drivers::open(config.driver, listeners, capacity)?;
     let wakers: Arc<[ShardWaker]> = drivers.iter().map(Setup::waker).collect();
     let (mailboxes, control) = Mailbox::mesh(config.shards);
     let drainer = Drainer { control: Arc::new(Mutex::new(control)), wakers: Arc::clone(&wakers) };
@@ -123,7 +143,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
             run_shard(shard, index, driver, mailbox, &wakers, &report);
         };
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(run);
-        shards.push(thread.map_err(|error| StartError(format!("cannot start a thread: {error}")))?);
+        shards.push(thread.map_err(|error| StartError::passing(format!("cannot start a thread: {error}")))?);
     }
     let reloader = match (config.tls.clone(), certificates) {
         (Some(files), Some(loaded)) => certificates::watch(files, loaded, drainer.clone())?,
@@ -137,7 +157,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         thread::Builder::new().name("snapshot".to_owned()).spawn(move || writer.run())
     };
     let snapshots = config.snapshot.as_ref().map(write).transpose();
-    let snapshots = snapshots.map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
+    let snapshots = snapshots.map_err(|error| StartError::passing(format!("cannot start a thread: {error}")))?;
     Ok(Running { addrs, shards, drainer, reloader, snapshots, ended, _claim: claim, _files: files })
 }
 
@@ -200,7 +220,31 @@ impl Running {
     }
 }
 
-fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>) -> Settings {
+/// The configuration with the limits that the process can keep.
+fn in_effect(config: &Config, capacity: &Capacity) -> Config {
+    let limits = Limits { connections_max: capacity.connections_max, ..config.limits.clone() };
+    Config { limits, ..config.clone() }
+}
+
+/// What the log begins with.
+fn tell_start(config: &Config, driver: &str, descriptors_max: u64) {
+    let file = config.file.as_ref().map_or("none".to_owned(), |file| file.display().to_string());
+    let limits = limits_in_effect(&config.limits);
+    let limits: Vec<_> = limits.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let (version, shards) = (env!("CARGO_PKG_VERSION"), config.shards);
+    tracing::info!(
+        target: START, version, config = file, shards, driver, open_files = descriptors_max, limits = limits.join(" "),
+        "fanwire starts"
+    );
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Where the first line of the log comes from: it is told however quiet the log is, unless it is for errors alone.
+pub const START: &str = "fanwire::start";
+
+fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>, driver: &'static str) -> Settings {
     let mut rng = fastrand::Rng::with_seed(seed);
     Settings {
         shard: ShardId(0),
@@ -219,6 +263,14 @@ fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>) -> 
         hash_key: (rng.u64(..), rng.u64(..)),
         seed: rng.u64(..),
         admission: Admission::new(config.limits.connections_max, config.limits.connections_per_ip_max),
+        seats: Seats::default(),
+        process: Arc::new(ProcessMetrics {
+            version: env!("CARGO_PKG_VERSION"),
+            driver,
+            limits: limits_in_effect(&config.limits),
+            usage: Some(process_usage),
+        }),
+        log_peers: config.log_peers,
         snapshots: None,
     }
 }

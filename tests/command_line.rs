@@ -96,6 +96,82 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
 }
 
 #[test]
+fn a_port_in_use_comes_with_a_hint() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let taken = taken.local_addr().expect("it is bound").to_string();
+    let (_, _, err) = run(&mut fanwire(&["serve", "--listen", &taken]));
+    assert!(err.contains("another program listens there") && err.contains("--listen"), "{err}");
+}
+
+#[test]
+fn an_address_that_is_not_there_yet_ends_with_a_code_that_the_unit_retries() {
+    // Of a network for documentation, which no host has. [RFC 5737]
+    let (code, out, err) = run(&mut fanwire(&["serve", "--listen", "192.0.2.1:0", "--insecure"]));
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1), "{err}");
+    assert!(err.contains("192.0.2.1:0") && err.contains("this host does not have the address now"), "{err}");
+    let page = include_str!("../docs/OPERATING.md");
+    let kept: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("RestartPreventExitStatus=")).collect();
+    assert_eq!(kept, ["2"]);
+}
+
+/// What a gateway with these flags says on standard error while one client comes and goes; and that client's address.
+fn logged(flags: &[&str]) -> (String, String) {
+    let arguments = [&["serve", "--listen", "127.0.0.1:0", "--shards", "1"], flags].concat();
+    let mut child =
+        fanwire(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let first = lines.next().expect("a line").expect("text");
+    assert_eq!(lines.next().expect("a line").expect("text"), "ready");
+    let mut client = TcpStream::connect(first.trim_start_matches("listening on http://")).expect("it listens");
+    let client_address = client.local_addr().expect("it is connected").to_string();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    client.write_all(request).and_then(|()| client.read_to_end(&mut Vec::new())).expect("it answers");
+    drop(client);
+    let sent = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status();
+    assert!(sent.expect("there is kill").success());
+    let mut said = String::new();
+    child.stderr.take().expect("it is piped").read_to_string(&mut said).expect("text");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "{said}");
+    (said, client_address)
+}
+
+#[test]
+fn the_log_begins_with_what_runs() {
+    let (said, _) = logged(&["--driver", "epoll"]);
+    let first = said.lines().next().expect("a line");
+    for part in [" INFO fanwire starts version=", "config=\"none\"", "shards=1", "driver=\"epoll\"", "connections_max="]
+    {
+        assert!(first.contains(part), "{part} is not in {first}");
+    }
+    assert_eq!((said.lines().count(), logged(&["--log", "error"]).0.as_str()), (1, ""), "{said}");
+    let (said, _) = logged(&["--log-format", "json", "--log", "info"]);
+    for line in said.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("an object");
+        assert!(line["timestamp"].is_string() && line["level"] == "INFO" && line["message"].is_string(), "{line}");
+    }
+    let first: serde_json::Value = serde_json::from_str(said.lines().next().expect("a line")).expect("an object");
+    assert_eq!((&first["version"], &first["shards"]), (&env!("CARGO_PKG_VERSION").into(), &1.into()), "{first}");
+}
+
+#[test]
+fn the_log_names_the_addresses_of_peers_if_it_is_asked_to() {
+    let (said, address) = logged(&["--log", "debug", "--log-peers"]);
+    assert!(said.contains(&format!("peer={address}")), "{said}");
+    let (said, address) = logged(&["--log", "debug"]);
+    assert!(said.contains("closed") && !said.contains(&address), "{said}");
+}
+
+#[test]
+fn signals_without_a_meaning_end_nothing() {
+    let gateway = Gateway::start(&["serve", "--listen", "127.0.0.1:0", "--shards", "1"]);
+    for signal in ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO"] {
+        gateway.signal(signal);
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.end().code(), Some(0));
+}
+
+#[test]
 fn help_and_version_go_to_standard_output() {
     for (arguments, part) in [
         (&["--help"][..], "Examples:\n  fanwire demo"),

@@ -48,6 +48,7 @@ macro_rules! contract {
                 running_out_of_descriptors_rests_the_listener
                 a_burst_of_connections_is_accepted_completely
                 a_refused_connection_is_closed
+                a_refused_connection_hears_the_words_before_its_end
                 no_connection_is_accepted_after_stop_accepting
                 connecting_reaches_a_listener_and_nothing_else
                 a_connect_that_is_closed_stays_silent

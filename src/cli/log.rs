@@ -1,12 +1,17 @@
-//! The log: to standard error, one line an event.
+//! The log: to standard error, one line an event, as text or as JSON.
 
 use std::io::{self, IsTerminal};
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
-use crate::config::{Config, LogLevel};
+use crate::config::{Config, LogFormat, LogLevel};
+use crate::server::START;
 
-/// Starts the log as loud as the configuration says, and says what was odd about it.
+/// Starts the log as loud as the configuration says. What the gateway starts with is told unless only errors are.
 pub(super) fn start(config: &Config) {
     let level = match config.log {
         LogLevel::Error => LevelFilter::ERROR,
@@ -14,10 +19,13 @@ pub(super) fn start(config: &Config) {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
+    let told = if level == LevelFilter::ERROR { level } else { level.max(LevelFilter::INFO) };
+    let loudness = Targets::new().with_default(level).with_target(START, told);
+    let layer = fmt::layer().with_writer(io::stderr).with_target(false);
+    let layer = match config.log_format {
+        LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    };
     // The only way to fail is that there is a log already, which then serves.
-    let _ = log.with_ansi(io::stderr().is_terminal()).with_target(false).try_init();
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    let _ = tracing_subscriber::registry().with(layer.with_filter(loudness)).try_init();
 }

@@ -51,7 +51,10 @@ pub(super) fn load(flags: &ConfigFlags) -> Result<Config, End> {
 pub(super) fn start(config: &Config) -> Result<(Signals, Running), End> {
     log::start(config);
     let signals = Signals::catch().map_err(|error| End::Failed(format!("cannot catch signals: {error}")))?;
-    let running = server::start(config).map_err(|error| End::Usage(error.to_string()))?;
+    let running = server::start(config).map_err(|error| match error.may_pass() {
+        true => End::Failed(error.to_string()),
+        false => End::Usage(error.to_string()),
+    })?;
     for listen in running.addrs() {
         output::line(&format!("listening on {listen}"))?;
     }

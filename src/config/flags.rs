@@ -37,6 +37,12 @@ pub struct ConfigFlags {
     /// Log to standard error: error, warn, info or debug [default: warn]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
+    /// What its lines look like: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Name the addresses of peers in it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub log_peers: Option<String>,
     /// Make randomness repeatable, hashing included: for tests
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<String>,
@@ -201,12 +207,14 @@ impl ConfigFlags {
     }
 
     #[rustfmt::skip]
-    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 29] {
+    fn single(&self) -> [(&'static str, &'static str, &Option<String>); 31] {
         [
             ("shards", "--shards", &self.shards),
             ("driver", "--driver", &self.driver),
             ("insecure", "--insecure", &self.insecure),
             ("log", "--log", &self.log),
+            ("log_format", "--log-format", &self.log_format),
+            ("log_peers", "--log-peers", &self.log_peers),
             ("seed", "--seed", &self.seed),
             ("compression", "--compression", &self.compression),
             ("compression_threshold", "--compression-threshold", &self.compression_threshold),

@@ -73,13 +73,15 @@ pub struct RawConfig {
 }
 
 /// Keys outside of `[limits]` and `[auth]`; `topics` and `listeners` are lists of tables.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "listen",
     "server_names",
     "shards",
     "driver",
     "insecure",
     "log",
+    "log_format",
+    "log_peers",
     "seed",
     "compression",
     "compression_threshold",

@@ -74,6 +74,8 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
         ("driver", "epoll"),
         ("insecure", "true"),
         ("log", "info"),
+        ("log_format", "json"),
+        ("log_peers", "true"),
         ("seed", "7"),
         ("compression", "shared"),
         ("compression_threshold", "100"),

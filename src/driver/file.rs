@@ -90,6 +90,17 @@ impl Claim {
     }
 }
 
+/// Whether a file can be read in portions, if it is there.
+///
+/// # Errors
+/// What the kernel says, or that it is no regular file.
+pub fn check_readable(path: &Path) -> io::Result<()> {
+    match open_regular(OpenOptions::new().read(true), path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        opened => opened.map(|_| ()),
+    }
+}
+
 /// Reads a file in portions. `take` gets what is there and says how much of it is done with. What is left at the end
 /// is given back; `None` if there is no such file.
 ///

@@ -35,18 +35,20 @@ mod hang_up;
 mod listen;
 mod listen_unix;
 pub mod null;
+mod process;
 pub mod sim;
 mod sockets;
 mod uring;
 
 pub use clock::{entropy_seed, monotonic_now, wall_millis};
-pub use descriptors::raise_descriptors_max;
+pub use descriptors::{descriptors_open, raise_descriptors_max};
 pub use dial::{Pacer, Stream, dial};
 pub use epoll::{Epoll, EpollSetup, EpollWaker};
-pub use file::{AsideFile, Claim, overwrite_end, read_portions, set_aside};
+pub use file::{AsideFile, Claim, check_readable, overwrite_end, read_portions, set_aside};
 pub use hang_up::wait_for_hang_up;
 pub use listen::{Listener, listen};
 pub use listen_unix::{SocketFile, listen_unix};
+pub use process::process_usage;
 pub use uring::{Uring, UringSetup, UringWaker};
 
 use std::io;
@@ -85,6 +87,8 @@ pub enum Op {
     Refuse {
         /// From `Accepted`.
         socket: Socket,
+        /// Sent before, as far as the kernel takes it at once.
+        words: &'static [u8],
     },
     /// Open a connection; answered by `Connected`, and if that is `Ok` it receives like an adopted one.
     Connect {

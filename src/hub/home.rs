@@ -286,7 +286,9 @@ impl Hub {
 
     /// Frees half of the history that is the largest among some, beside the last values; `false` if that is nothing.
     fn shed(&mut self, newest: TopicId) -> bool {
-        self.shed_sample(Some(newest))
+        let has_shed = self.shed_sample(Some(newest));
+        self.sheds.0 += u64::from(has_shed);
+        has_shed
     }
 
     /// Frees histories, the largest among some by its older half again and again, until so many bytes are free or none
@@ -313,7 +315,6 @@ impl Hub {
         home.history.drop_half();
         let after = home.kept();
         self.kept.change(before, after);
-        self.sheds += 1;
         after.total() < before.total()
     }
 
@@ -323,7 +324,7 @@ impl Hub {
             self.kept.change(home.kept(), Kept::default());
             home.history = History::default();
             home.last = None;
-            self.sheds += 1;
+            self.sheds.1 += 1;
         }
     }
 

@@ -75,8 +75,8 @@ pub struct Hub {
     epoch_seed: u64,
     /// Payload bytes of last values and histories.
     kept: Kept,
-    /// How often the bytes kept were past their bound.
-    sheds: u64,
+    /// Histories and last values let go because of `retained_len_max`.
+    sheds: (u64, u64),
     /// The next topic whose history may be cut, by slab place.
     sweep_at: usize,
     /// Topics by when something of them is too old.
@@ -99,7 +99,7 @@ impl Hub {
             homes: 0,
             epoch_seed: settings.epoch_seed,
             kept: Kept::default(),
-            sheds: 0,
+            sheds: (0, 0),
             sweep_at: 0,
             due: BinaryHeap::new(),
             sweep_next: MonoTime::ZERO,
@@ -316,7 +316,8 @@ impl Hub {
             retained_len: self.kept.total(),
             kept: self.kept,
             entries: self.topics.len(),
-            sheds: self.sheds,
+            shed_histories: self.sheds.0,
+            shed_last_values: self.sheds.1,
             message_ids: self.message_ids.sizes().0,
             message_ids_len: self.message_ids.sizes().1,
         }
@@ -351,8 +352,10 @@ pub struct HubSizes {
     pub kept: Kept,
     /// Topics in the table, home or not.
     pub entries: usize,
-    /// How often the bytes kept were past their bound and something was let go.
-    pub sheds: u64,
+    /// How often the bytes kept were past `retained_len_max` and a history was halved.
+    pub shed_histories: u64,
+    /// How often nothing could be kept of a topic for that.
+    pub shed_last_values: u64,
     /// Message ids remembered.
     pub message_ids: usize,
     /// Their bytes, with what keeps them.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The shared count. Clones count together.
@@ -18,6 +18,7 @@ pub struct Admission {
 struct Shared {
     connections: AtomicU32,
     connections_max: u32,
+    has_refused: AtomicBool,
     per_ip_max: u32,
     by_ip: Mutex<HashMap<IpAddr, u32>>,
 }
@@ -35,7 +36,8 @@ impl Admission {
     /// A count that admits `connections_max`, and `per_ip_max` from one address (0: any number).
     #[must_use]
     pub fn new(connections_max: u32, per_ip_max: u32) -> Self {
-        let shared = Shared { connections: AtomicU32::new(0), connections_max, per_ip_max, by_ip: Mutex::default() };
+        let (connections, has_refused) = (AtomicU32::new(0), AtomicBool::new(false));
+        let shared = Shared { connections, connections_max, has_refused, per_ip_max, by_ip: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -84,6 +86,12 @@ impl Admission {
                 }
             }
         }
+    }
+
+    /// Whether nobody was refused before this call, which notes that somebody is.
+    #[must_use]
+    pub fn is_first_refusal(&self) -> bool {
+        !self.shared.has_refused.swap(true, Ordering::Relaxed)
     }
 
     /// Whether addresses are counted, so that the shard must remember them.

@@ -3,8 +3,10 @@
 //! Counters are plain numbers of their shard; the shard that serves `/metrics` asks the others for copies. Nothing
 //! here is shared and nothing is atomic. Tests: beside the code.
 
+mod process;
 mod text;
 
+pub use process::{ProcessMetrics, ProcessUsage};
 pub use text::render;
 
 use crate::close::CloseReason;
@@ -14,7 +16,7 @@ use crate::close::CloseReason;
 pub struct ShardMetrics {
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections refused at once because even the places for refusals were taken.
+    /// Connections refused at the limit of connections.
     pub refused: u64,
     /// Live connections that speak HTTP.
     pub http_connections: u64,
@@ -60,8 +62,10 @@ pub struct ShardMetrics {
     pub compression_saved_len: u64,
     /// Shared compression streams, by topic and dialect.
     pub compression_streams: u64,
-    /// How often history or a last value was let go because of `retained_len_max`.
-    pub sheds: u64,
+    /// How often history was let go because of `retained_len_max`.
+    pub shed_histories: u64,
+    /// How often a last value was, with all that is kept of its topic.
+    pub shed_last_values: u64,
     /// TLS handshakes that made a new session.
     pub tls_full: u64,
     /// TLS handshakes that went on from an earlier session.
@@ -122,12 +126,22 @@ pub enum MemoryClass {
     MessageIds,
     /// The windows of shared compression streams.
     Streams,
+    /// What peers said that their next compressed messages may lean on.
+    Windows,
 }
 
 impl MemoryClass {
     /// Each of them, by discriminant.
-    pub const ALL: [Self; 7] =
-        [Self::LastValues, Self::History, Self::Outboxes, Self::Lag, Self::Reassembly, Self::MessageIds, Self::Streams];
+    pub const ALL: [Self; 8] = [
+        Self::LastValues,
+        Self::History,
+        Self::Outboxes,
+        Self::Lag,
+        Self::Reassembly,
+        Self::MessageIds,
+        Self::Streams,
+        Self::Windows,
+    ];
 
     /// Its label.
     #[must_use]
@@ -140,6 +154,7 @@ impl MemoryClass {
             Self::Reassembly => "reassembly",
             Self::MessageIds => "message_ids",
             Self::Streams => "streams",
+            Self::Windows => "windows",
         }
     }
 }

@@ -3,22 +3,32 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{MemoryClass, ShardMetrics, TurnTimes};
+use super::process::{OfProcess, OfProgram};
+use super::{MemoryClass, ProcessMetrics, ShardMetrics, TurnTimes};
 use crate::close::CloseReason;
 
-/// The metrics of all shards as OpenMetrics text, each with a `shard` label.
+/// The metrics of the process and of all shards as OpenMetrics text, the latter with a `shard` label.
 #[must_use]
-pub fn render(shards: &[ShardMetrics]) -> String {
-    let mut registry = Registry::with_prefix("fanwire");
-    registry.register_collector(Box::new(Shards(shards.to_vec())));
+pub fn render(process: &ProcessMetrics, shards: &[ShardMetrics]) -> String {
+    let mut ours = Registry::with_prefix("fanwire");
+    ours.register_collector(Box::new(OfProgram(process.clone())));
+    ours.register_collector(Box::new(Shards(shards.to_vec())));
+    let mut common = Registry::default();
+    if let Some(usage) = process.usage {
+        common.register_collector(Box::new(OfProcess(usage())));
+    }
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string takes all that is written");
+    let written = encode_registry(&mut text, &ours)
+        .and_then(|()| encode_registry(&mut text, &common))
+        .and_then(|()| encode_eof(&mut text));
+    written.expect("a string takes all that is written");
     text
 }
 
@@ -28,9 +38,9 @@ struct Shards(Vec<ShardMetrics>);
 /// One family: its name, what it means, and its value in one shard.
 type Row = (&'static str, &'static str, fn(&ShardMetrics) -> u64);
 
-const COUNTERS: [Row; 21] = [
+const COUNTERS: [Row; 20] = [
     ("accepted", "Connections accepted", |m| m.accepted),
-    ("refused", "Connections refused at once at the limit of connections", |m| m.refused),
+    ("refused", "Connections refused at the limit of connections", |m| m.refused),
     ("requests", "HTTP requests answered, upgrades included", |m| m.requests),
     ("handshakes", "Opening handshakes completed", |m| m.handshakes),
     ("messages_received", "Messages received on WebSockets", |m| m.messages_received),
@@ -38,7 +48,6 @@ const COUNTERS: [Row; 21] = [
     ("duplicates", "Publications that came again with their message id and were not said again", |m| m.duplicates),
     ("deliveries", "Messages handed to readers", |m| m.deliveries),
     ("skipped", "Publications that readers behind in mode latest or drop_oldest were not sent", |m| m.skipped),
-    ("sheds", "Times that history or a last value was let go because of retained_len_max", |m| m.sheds),
     ("tls_handshakes_full", "TLS handshakes that made a new session", |m| m.tls_full),
     ("tls_handshakes_resumed", "TLS handshakes that went on from an earlier session", |m| m.tls_resumed),
     ("tls_failed", "TLS handshakes and sessions that failed", |m| m.tls_failed),
@@ -106,13 +115,19 @@ impl Collector for Shards {
                 ConstGauge::new(metrics.memory[class as usize]).encode(family.encode_family(&labels)?)?;
             }
         }
-        let help = "Times that something was let go because of memory_len_max";
+        let help = "Times that something was let go because of a limit of memory";
         let mut family = encoder.encode_descriptor("shed", help, None, MetricType::Counter)?;
         for (shard, metrics) in self.numbered() {
             // Last values and message ids have bounds of their own.
             for class in [MemoryClass::History, MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly] {
-                let labels = [("shard", shard.as_str()), ("class", class.label())];
+                let labels = [("shard", shard.as_str()), ("class", class.label()), ("limit", "memory_len_max")];
                 ConstCounter::new(metrics.shed[class as usize]).encode(family.encode_family(&labels)?)?;
+            }
+            let retained =
+                [(MemoryClass::History, metrics.shed_histories), (MemoryClass::LastValues, metrics.shed_last_values)];
+            for (class, count) in retained {
+                let labels = [("shard", shard.as_str()), ("class", class.label()), ("limit", "retained_len_max")];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
         }
         let mut family = encoder.encode_descriptor("closes", "Connections ended", None, MetricType::Counter)?;
@@ -154,6 +169,7 @@ impl EncodeMetric for TurnTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::ProcessUsage;
 
     #[test]
     fn every_family_is_told_for_every_shard() {
@@ -161,8 +177,19 @@ mod tests {
         first.count_close(CloseReason::SlowReader);
         first.turns.record(20_000);
         first.turns.record(u64::MAX / 2);
-        let text = render(&[first, ShardMetrics::default()]);
+        first.shed_last_values = 3;
+        let usage = || ProcessUsage { threads: 5, ..ProcessUsage::default() };
+        let limits = vec![("message_len_max", 1024.0), ("ping_interval", 2.5)];
+        let process = ProcessMetrics { version: "1.2.3", driver: "epoll", limits, usage: Some(usage) };
+        let text = render(&process, &[first, ShardMetrics::default()]);
+        assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1, "{text}");
         for line in [
+            "fanwire_build_info{version=\"1.2.3\",driver=\"epoll\"} 1",
+            "fanwire_limit{limit=\"message_len_max\"} 1024.0",
+            "fanwire_limit{limit=\"ping_interval\"} 2.5",
+            "process_cpu_seconds_total 0.0",
+            "process_threads 5.0",
+            "fanwire_shed_total{shard=\"0\",class=\"last_values\",limit=\"retained_len_max\"} 3",
             "fanwire_deliveries_total{shard=\"0\"} 7",
             "fanwire_deliveries_total{shard=\"1\"} 0",
             "fanwire_connections{shard=\"0\",transport=\"http\"} 2",

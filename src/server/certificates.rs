@@ -67,7 +67,7 @@ pub(super) fn watch(files: TlsFiles, loaded: Certificates, drainer: Drainer) -> 
     thread::Builder::new()
         .name("certificates".to_owned())
         .spawn(move || watcher.run(&orders))
-        .map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
+        .map_err(|error| StartError::passing(format!("cannot start a thread: {error}")))?;
     Ok(Reloader(Some(Arc::new(Mutex::new(sender)))))
 }
 

@@ -3,8 +3,10 @@
 use std::io;
 
 use super::StartError;
-use crate::config::DriverChoice;
-use crate::driver::{EpollSetup, EpollWaker, Listener, UringSetup, UringWaker, Wake};
+use super::capacity::Capacity;
+use crate::config::{Config, DriverChoice};
+use crate::driver::{EpollSetup, EpollWaker, Listener, UringSetup, UringWaker, Wake, descriptors_open};
+use crate::limits::DESCRIPTORS_RESERVED_MAX;
 
 /// One shard's driver, opened and not yet on its thread.
 pub(super) enum Setup {
@@ -19,28 +21,47 @@ pub(super) enum ShardWaker {
     Uring(UringWaker),
 }
 
-/// Opens a driver for each shard. All shards have the same; `auto` is epoll until io_uring wins on every measure.
-///
-/// # Errors
-/// What the kernel says to epoll.
-pub(super) fn open(
-    choice: DriverChoice,
-    listeners: Vec<Vec<Listener>>,
-    connections_capacity: u32,
-) -> Result<Vec<Setup>, StartError> {
-    if choice == DriverChoice::Uring {
-        let setups = listeners.iter().map(|_| UringSetup::new(connections_capacity));
-        match setups.collect::<io::Result<Vec<_>>>() {
-            Ok(setups) => {
-                let setups = setups.into_iter().zip(listeners);
-                return Ok(setups.map(|(setup, listeners)| Setup::Uring(Box::new(setup), listeners)).collect());
+/// A driver for each shard, and what there is room for with them.
+pub(super) struct Drivers {
+    pub setups: Vec<Setup>,
+    pub capacity: Capacity,
+    /// Their name.
+    pub name: &'static str,
+}
+
+impl Drivers {
+    /// Opens a driver for each shard. All shards have the same; `auto` is epoll until io_uring wins on every measure.
+    ///
+    /// # Errors
+    /// What the kernel says to epoll.
+    pub fn open(config: &Config, listeners: Vec<Vec<Listener>>, descriptors_max: u64) -> Result<Self, StartError> {
+        let open = descriptors_open().unwrap_or(DESCRIPTORS_RESERVED_MAX);
+        if config.driver == DriverChoice::Uring {
+            let capacity = Capacity::new(config, DriverChoice::Uring, descriptors_max, open);
+            let setups = listeners.iter().map(|_| {
+                let mut setup = UringSetup::new(capacity.places)?;
+                setup.set_accepts_per_wait(capacity.accepts_per_wait);
+                Ok(setup)
+            });
+            match setups.collect::<io::Result<Vec<_>>>() {
+                Ok(setups) => {
+                    let setups = setups.into_iter().zip(listeners);
+                    let setups = setups.map(|(setup, listeners)| Setup::Uring(Box::new(setup), listeners)).collect();
+                    return Ok(Self { setups, capacity, name: "uring" });
+                }
+                Err(error) => tracing::warn!("cannot use io_uring: {error}; epoll is used instead"),
             }
-            Err(error) => tracing::warn!("cannot use io_uring: {error}; epoll is used instead"),
         }
+        let capacity = Capacity::new(config, DriverChoice::Epoll, descriptors_max, open);
+        let setups = listeners.into_iter().map(|listeners| {
+            let mut setup = EpollSetup::new(listeners, capacity.places)?;
+            setup.set_accepts_per_wait(capacity.accepts_per_wait);
+            Ok(Setup::Epoll(setup))
+        });
+        let setups = setups.collect::<io::Result<_>>();
+        let setups = setups.map_err(|error| StartError::passing(format!("cannot use epoll: {error}")))?;
+        Ok(Self { setups, capacity, name: "epoll" })
     }
-    let setups = listeners.into_iter().map(|listeners| EpollSetup::new(listeners, connections_capacity));
-    let setups = setups.map(|setup| setup.map(Setup::Epoll)).collect::<io::Result<_>>();
-    setups.map_err(|error| StartError(format!("cannot use epoll: {error}")))
 }
 
 impl Setup {

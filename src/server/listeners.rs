@@ -27,11 +27,24 @@ impl Listeners {
                 Place::Unix(path) => path.display().to_string(),
             };
             listeners.add(listen, config).map_err(|error| {
-                let why = match error.kind() {
-                    io::ErrorKind::AlreadyExists => "there is a file that is no socket".to_owned(),
+                let why = match (error.kind(), &listen.place) {
+                    (io::ErrorKind::AlreadyExists, _) => "there is a file that is no socket".to_owned(),
+                    (io::ErrorKind::AddrInUse, Place::Tcp(addr)) => {
+                        let port = addr.port();
+                        format!(
+                            "{error}: another program listens there, which `ss -ltnp sport = :{port}` names; another \
+                             port can be chosen with --listen"
+                        )
+                    }
+                    (io::ErrorKind::AddrNotAvailable, _) => format!("{error}: this host does not have the address now"),
                     _ => error.to_string(),
                 };
-                StartError(format!("cannot listen on {place}: {why}"))
+                let message = format!("cannot listen on {place}: {why}");
+                // An interface comes up, a number of open files or a place in memory gets free.
+                match error.kind() {
+                    io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory => StartError::passing(message),
+                    _ => StartError::mistake(message),
+                }
             })?;
         }
         Ok(listeners)

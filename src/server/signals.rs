@@ -1,5 +1,5 @@
 //! SIGTERM and SIGINT: the first begins the shutdown, a second ends the process at once. SIGHUP loads the certificates
-//! again.
+//! again. Signals that mean something to other programs and would end this one mean nothing here.
 
 use std::io;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM};
 use signal_hook::{flag, iterator};
 
 use super::Running;
@@ -30,7 +30,8 @@ impl Signals {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_second))?;
             flag::register(signal, Arc::clone(&is_second))?;
         }
-        Ok(Self(iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?))
+        let ignored = [SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO];
+        Ok(Self(iterator::Signals::new([SIGTERM, SIGINT, SIGHUP].iter().chain(&ignored))?))
     }
 
     /// Waits for the end of `running`: by the first signal, in order, or by an error of its own.
@@ -39,12 +40,14 @@ impl Signals {
         let (drainer, reloader) = (running.drainer(), running.reloader());
         let waiting = thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in self.0.forever() {
-                if signal == SIGHUP {
-                    reloader.reload();
-                    continue;
+                match signal {
+                    SIGHUP => reloader.reload(),
+                    SIGTERM | SIGINT => {
+                        tracing::info!(signal, "shutting down");
+                        drainer.drain();
+                    }
+                    _ => tracing::info!(signal, "a signal without a meaning here; going on"),
                 }
-                tracing::info!(signal, "shutting down");
-                drainer.drain();
             }
         });
         if let Err(error) = waiting {

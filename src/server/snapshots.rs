@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::{Drainer, StartError};
 use crate::command::{ShardId, ShardSet, TopicImage};
-use crate::driver::{AsideFile, Claim, monotonic_now, overwrite_end, read_portions, set_aside, wall_millis};
+use crate::driver::{
+    AsideFile, Claim, check_readable, monotonic_now, overwrite_end, read_portions, set_aside, wall_millis,
+};
 use crate::hub;
 use crate::mailbox::{Portion, Request, SnapshotNumber};
 use crate::snapshot::{Decoder, Encoder, Snapshot, SnapshotError};
@@ -45,25 +47,28 @@ impl SnapshotSettings {
     /// Makes the file ours, before anybody is let in.
     ///
     /// # Errors
-    /// If it is another process's: two would write over each other's topics.
+    /// If it is another process's: two would write over each other's topics. If it cannot be read or written: nobody
+    /// should learn at the first snapshot that there will be none.
     pub(super) fn claim(&self) -> Result<Claim, StartError> {
-        Claim::on(&self.path).map_err(|error| {
+        let fail = |what: &str, error: io::Error| {
             let why = match error.kind() {
                 io::ErrorKind::ResourceBusy => "another process uses it".to_owned(),
                 _ => error.to_string(),
             };
-            StartError(format!("cannot write the snapshot {}: {why}", self.path.display()))
-        })
+            StartError::mistake(format!("cannot {what} the snapshot {}: {why}", self.path.display()))
+        };
+        let claim = Claim::on(&self.path).map_err(|error| fail("write", error))?;
+        check_readable(&self.path).map_err(|error| fail("read", error))?;
+        AsideFile::create(&self.path).map_err(|error| fail("write", error))?;
+        Ok(claim)
     }
 
     /// Reads the file. One that is not what it should be is set aside, and the gateway starts empty.
     ///
     /// # Errors
-    /// If no snapshot could be written, or the file is there and cannot be read or set aside.
+    /// If the file is there and cannot be read or set aside.
     pub(super) fn load(&self, hash_key: (u64, u64), shards: usize) -> Result<Loaded, StartError> {
-        let fail = |what: &str, error| StartError(format!("cannot {what} {}: {error}", self.path.display()));
-        // Nobody should learn at the first snapshot that there will be none.
-        AsideFile::create(&self.path).map_err(|error| fail("write the snapshot", error))?;
+        let fail = |what: &str, error| StartError::mistake(format!("cannot {what} {}: {error}", self.path.display()));
         let empty = Loaded { by_shard: vec![Vec::new(); shards], is_clean: true, epoch_seed: None };
         let snapshot = match self.read() {
             Ok(Some(snapshot)) => snapshot,

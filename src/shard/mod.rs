@@ -27,6 +27,7 @@ mod upkeep;
 
 pub use delivery::compression::CompressionSettings;
 pub use link::edge::EdgeSettings;
+pub use link::seats::Seats;
 pub use run::{run, turn};
 
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::driver::{Completion, Op};
 use crate::hub::{Hub, HubSettings, TopicRules, epoch_seed};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing, PortionLane};
-use crate::metrics::ShardMetrics;
+use crate::metrics::{ProcessMetrics, ShardMetrics};
 use crate::time::MonoTime;
 use crate::transport::http::{Access, Page};
 use delivery::Delivery;
@@ -71,6 +72,12 @@ pub struct Settings {
     pub seed: u64,
     /// The count that all shards share.
     pub admission: Admission,
+    /// How many connections this shard holds.
+    pub seats: Seats,
+    /// What `/metrics` tells of the process.
+    pub process: Arc<ProcessMetrics>,
+    /// Whether the log names the addresses of peers.
+    pub log_peers: bool,
     /// What connections go through before they speak HTTP.
     pub edge: EdgeSettings,
     /// Where portions of snapshots go, if any are taken.
@@ -101,7 +108,7 @@ impl Shard {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let limits = &settings.limits;
-        let capacity = limits.connections_max.saturating_add(REFUSALS_MAX);
+        let capacity = limits.connections_max.min(settings.seats.connections).saturating_add(2 * REFUSALS_MAX);
         let share = |total: u64| total.div_ceil(settings.shards as u64);
         let hub = Hub::new(HubSettings {
             shard: settings.shard,
@@ -170,7 +177,8 @@ impl Shard {
             outbox_len: self.links.outboxes.len_of_all() as u64,
             compression_streams: self.delivery.compressor.streams() as u64,
             lag_len: self.sessions.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
-            sheds: hub.sheds,
+            shed_histories: hub.shed_histories,
+            shed_last_values: hub.shed_last_values,
             tls_expires_s: self.settings.edge.tls.as_ref().map_or(0, |(_, expires_s)| *expires_s),
             message_ids: hub.message_ids as u64,
             memory: self.memory(),
@@ -202,7 +210,7 @@ impl Shard {
             vectors: sum(&|rest| usize::from(!rest.positions.is_empty())),
             tickets: self.sessions.tickets.len(),
             edges: self.links.edges.len(),
-            streams: self.delivery.compressor.streams(),
+            streams: self.delivery.compressor.streams() + self.delivery.compressor.windows(),
             deadlines: self.links.wheel.len(),
             blocks: self.links.pool.in_use(),
         }
@@ -234,7 +242,7 @@ pub struct Census {
     pub tickets: usize,
     /// PROXY headers and TLS sessions.
     pub edges: usize,
-    /// Shared compression streams.
+    /// Shared compression streams, and windows of peers.
     pub streams: usize,
     /// Deadlines.
     pub deadlines: usize,

@@ -48,7 +48,8 @@ impl Deflater {
     }
 }
 
-/// Inflates messages that stand for themselves, of any connection: nothing is left of one for the next.
+/// Inflates messages of any connection: nothing is left of one for the next. What a message may lean on is passed in
+/// with it.
 pub struct Inflater(Decompress);
 
 /// Why a message cannot be inflated.
@@ -68,12 +69,27 @@ impl Default for Inflater {
 
 impl Inflater {
     /// Appends what a message says to `out`, which grows to `len_max` bytes and no further, whatever the message would
-    /// grow to.
+    /// grow to. It may lean on `history`, what its peer said compressed before, as far as that is known. A message of no
+    /// bytes at all is an empty one: some encoders leave out the byte that stands for it.
     ///
     /// # Errors
     /// [`InflateError`]; `out` then holds a part of it.
-    pub fn inflate(&mut self, message: &[u8], len_max: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
+    pub fn inflate(
+        &mut self,
+        history: &[u8],
+        message: &[u8],
+        len_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), InflateError> {
+        if message.is_empty() {
+            return Ok(());
+        }
         self.0.reset(false);
+        if !history.is_empty() {
+            // It is refused only where a header says which one belongs to the data.
+            let set = self.0.set_dictionary(history);
+            debug_assert!(set.is_ok(), "data without a header takes any dictionary");
+        }
         let (mut rest, mut streams) = (message, 1);
         while let Some(left) = self.inflate_piece(rest, len_max, out)? {
             // A block with BFINAL ends a stream; the message may go on with another. [RFC 7692 7.2.3.4]
@@ -174,7 +190,7 @@ mod tests {
 
     fn inflated(message: &[u8], len_max: usize) -> Result<Vec<u8>, InflateError> {
         let mut out = Vec::new();
-        let outcome = Inflater::default().inflate(message, len_max, &mut out);
+        let outcome = Inflater::default().inflate(&[], message, len_max, &mut out);
         assert!(out.capacity() <= len_max, "{} for {len_max}", out.capacity());
         outcome.map(|()| out)
     }
@@ -193,6 +209,8 @@ mod tests {
             // Empty. [RFC 7692 7.2.3.6]
             (b"\x00", ""),
             (b"\x02\x00", ""),
+            // Without the byte that stands for it.
+            (b"", ""),
         ] {
             assert_eq!(inflated(message, 100).as_deref(), Ok(hello.as_bytes()), "{message:x?}");
         }
@@ -213,7 +231,7 @@ mod tests {
             let (mut small, mut out) = (Vec::new(), Vec::new());
             deflater.begin(&[]);
             deflater.deflate(&message, &mut small);
-            assert_eq!(inflater.inflate(&small, len, &mut out), Ok(()), "{len} bytes of {alphabet} in {bits}");
+            assert_eq!(inflater.inflate(&[], &small, len, &mut out), Ok(()), "{len} bytes of {alphabet} in {bits}");
             assert!(out == message);
             assert!(small.len() <= crate::limits::deflated_len_max(len), "{len} became {}", small.len());
         }
@@ -269,10 +287,10 @@ mod tests {
     fn what_is_no_whole_message_is_garbage() {
         let whole = deflated("a message of some length, of some length, of some length".as_bytes());
         assert!(inflated(&whole, 1000).is_ok());
-        for len in 0..whole.len() - 1 {
+        for len in 1..whole.len() - 1 {
             assert_eq!(inflated(&whole[..len], 1000), Err(InflateError::Garbage), "the first {len}");
         }
-        for message in [&b""[..], b"\xff", b"\x07", b"\x62\x60\x60\x00\x01\x00"] {
+        for message in [&b"\xff"[..], b"\x07", b"\x62\x60\x60\x00\x01\x00"] {
             assert!(inflated(message, 1000).is_err(), "{message:x?}");
         }
         // A distance to before the message.
@@ -280,8 +298,29 @@ mod tests {
         deflater.begin(b"somebody else's message");
         deflater.deflate(b"somebody else's message", &mut leaning);
         let mut inflater = Inflater::default();
-        assert_eq!(inflater.inflate(&deflated(b"somebody else's message"), 100, &mut Vec::new()), Ok(()));
-        assert_eq!(inflater.inflate(&leaning, 100, &mut Vec::new()), Err(InflateError::Garbage));
+        assert_eq!(inflater.inflate(&[], &deflated(b"somebody else's message"), 100, &mut Vec::new()), Ok(()));
+        assert_eq!(inflater.inflate(&[], &leaning, 100, &mut Vec::new()), Err(InflateError::Garbage));
+    }
+
+    #[test]
+    fn a_message_may_lean_on_what_its_peer_said_before() {
+        let (mut deflater, mut inflater) = (Deflater::new(15, 6), Inflater::default());
+        deflater.begin(&[]);
+        let (mut history, mut leaning) = (Vec::new(), 0);
+        for number in 0..100 {
+            let message = format!("{{\"ticker\":\"T{}\",\"price\":{},\"size\":100}}", number % 7, number * 37);
+            let (mut small, mut out) = (Vec::new(), Vec::new());
+            deflater.deflate(message.as_bytes(), &mut small);
+            assert_eq!(inflater.inflate(&history, &small, 100, &mut out), Ok(()), "{number}");
+            assert_eq!(out, message.as_bytes());
+            // One that stands for itself takes no harm by a history.
+            out.clear();
+            assert_eq!(inflater.inflate(&history, &deflated(message.as_bytes()), 100, &mut out), Ok(()));
+            assert_eq!(out, message.as_bytes());
+            leaning += usize::from(inflated(&small, 100).is_err());
+            history.extend_from_slice(message.as_bytes());
+        }
+        assert!(leaning > 90, "{leaning} of 100 lean on those before");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod wire;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
@@ -47,7 +48,10 @@ impl Gateway {
         if let Ok(address) = std::env::var(JUDGED_ADDRESS) {
             return Self { process: None, addresses: vec![address.parse().expect("an address and port to judge")] };
         }
-        let mut process = Process::spawn(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+        Self::ready(Process::spawn(program(), &[&["serve", "--listen", "127.0.0.1:0"], args].concat()))
+    }
+
+    fn ready(mut process: Process) -> Self {
         let mut addresses = Vec::new();
         loop {
             let line = process.line();
@@ -61,6 +65,15 @@ impl Gateway {
         }
         assert!(!addresses.is_empty(), "a `listening on http://127.0.0.1:PORT` line before `ready`");
         Self { process: Some(process), addresses }
+    }
+
+    /// Likewise with so many descriptors; the log goes to a file.
+    pub fn start_with_descriptors(count: u32, log: &Path, args: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {count} && exec \"$0\" \"$@\" 2>'{}'", log.display());
+        shell.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_fanwire")).env_clear();
+        let serve = ["serve", "--listen", "127.0.0.1:0"];
+        Self::ready(Process::spawn(shell, &[&serve, args].concat()))
     }
 
     /// Where it listens.
@@ -130,8 +143,8 @@ pub fn program() -> Command {
 }
 
 impl Process {
-    fn spawn(args: &[&str]) -> Self {
-        let mut child = program()
+    fn spawn(mut program: Command, args: &[&str]) -> Self {
+        let mut child = program
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fanwire::command::ShardId;
 use fanwire::limits::Limits;
 use fanwire::mailbox::Admission;
-use fanwire::shard::{CompressionSettings, EdgeSettings, Settings};
+use fanwire::shard::{CompressionSettings, EdgeSettings, Seats, Settings};
 
 /// The key of topic names in these shards.
 pub const HASH_KEY: (u64, u64) = (1, 2);
@@ -24,6 +24,9 @@ pub fn settings(shards: usize, limits: &Limits) -> Vec<Settings> {
         hash_key: HASH_KEY,
         seed: 3,
         admission: admission.clone(),
+        seats: Seats::default(),
+        process: Arc::default(),
+        log_peers: false,
         snapshots: None,
         limits: limits.clone(),
     };

@@ -173,7 +173,6 @@ fn broken() -> Vec<Case> {
         ("RSV2", vec![Frame::text("a").with_rsv(2)], 1002),
         ("RSV1 and RSV3", vec![compressed(Opcode::TEXT, "a").with_rsv(5)], 1002),
         ("no DEFLATE data", vec![Frame::text("\u{7}garbage").with_rsv(4)], 1007),
-        ("nothing where at least a byte stands", vec![Frame::text("").with_rsv(4)], 1007),
         ("half a message", vec![Frame::text(&deflated(text(2000))[..200]).with_rsv(4)], 1007),
         ("text that is not UTF-8 once it is inflated", vec![compressed(Opcode::TEXT, b"\xff\xfe")], 1007),
         ("text that ends in the middle of a character", vec![compressed(Opcode::TEXT, b"gr\xc3")], 1007),
@@ -186,18 +185,43 @@ fn broken() -> Vec<Case> {
     cases.push(on_echo("octets that are not UTF-8 are binary", |socket| {
         socket.send(compressed(Opcode::BINARY, b"\xff\xfe")).expect_binary(b"\xff\xfe");
     }));
-    cases.push(on_echo("a message that leans on the one before", |socket| {
-        let mut compress = flate2::Compress::new(flate2::Compression::default(), false);
-        let mut frames = Vec::new();
-        for _ in 0..2 {
-            let mut out = Vec::with_capacity(4000);
-            compress.compress_vec(&text(2000), &mut out, flate2::FlushCompress::Sync).expect("there is room");
-            out.truncate(out.len() - 4);
-            frames.push(Frame::text(out).with_rsv(4));
-        }
-        socket.send_all(&frames).expect_text(text(2000)).expect_close(1007);
+    cases.push(on_echo("an empty message without the byte that stands for it", |socket| {
+        socket.send(Frame::text("").with_rsv(4)).expect_text("");
+        socket.send_all(&[Frame::text("").with_rsv(4).unfinished(), Frame::continuation("")]).expect_text("");
     }));
+    // Tornado and Mojolicious do so, whatever they are asked for.
+    for (name, offer, is_taken) in [
+        ("a message that leans on the one before", "permessage-deflate; client_max_window_bits", true),
+        (
+            "a message that leans on the one before of a client that said it would not",
+            "permessage-deflate; client_no_context_takeover",
+            false,
+        ),
+    ] {
+        cases.push(case("7692 7.1.1.2", name, move |gateway| {
+            let mut socket = gateway.connect();
+            socket.open_with("/echo", offer);
+            let frames = leaning(&[text(2000), text(3000), text(2000)]);
+            if is_taken {
+                socket.send_all(&frames).expect_text(text(2000)).expect_text(text(3000)).expect_text(text(2000));
+            } else {
+                socket.send_all(&frames[..2]).expect_text(text(2000)).expect_close(1007);
+            }
+        }));
+    }
     cases
+}
+
+/// Messages of a client that keeps its window from one to the next.
+fn leaning(messages: &[Vec<u8>]) -> Vec<Frame> {
+    let mut compress = flate2::Compress::new(flate2::Compression::default(), false);
+    let frame = |message: &Vec<u8>| {
+        let mut out = Vec::with_capacity(message.len() + 100);
+        compress.compress_vec(message, &mut out, flate2::FlushCompress::Sync).expect("there is room");
+        out.truncate(out.len() - 4);
+        Frame::text(out).with_rsv(4)
+    };
+    messages.iter().map(frame).collect()
 }
 
 const MIB: usize = 1 << 20;

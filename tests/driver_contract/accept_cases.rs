@@ -69,7 +69,16 @@ const BURST_LEN: usize = 300;
 pub fn a_refused_connection_is_closed<H: Harness>(world: &mut World<H>) {
     let peer = world.harness.connect();
     let socket = world.accept();
-    world.submit(Op::Refuse { socket });
+    world.submit(Op::Refuse { socket, words: b"" });
+    world.expect_end(peer, PeerEnd::Finished);
+    world.finish();
+}
+
+pub fn a_refused_connection_hears_the_words_before_its_end<H: Harness>(world: &mut World<H>) {
+    let peer = world.harness.connect();
+    let socket = world.accept();
+    world.submit(Op::Refuse { socket, words: b"no room" });
+    world.run_until("the peer hears why", |world| world.read(peer) == b"no room".len());
     world.expect_end(peer, PeerEnd::Finished);
     world.finish();
 }

@@ -264,7 +264,7 @@ impl<H: Harness> World<H> {
             self.submit(Op::Close { conn, abort: true });
         }
         while let Some(socket) = self.audit.sockets.pop_front() {
-            self.submit(Op::Refuse { socket });
+            self.submit(Op::Refuse { socket, words: b"" });
         }
         self.run_until("every connection is closed", |world| world.audit.conns.values().all(|conn| conn.is_closed));
         self.settle();

@@ -48,6 +48,7 @@ for kind in message shared; do
     start_gateway --shards 2 --compression $kind --compression-threshold 64 --compression-join-every 7
     node npm_deflate.mjs "$GATEWAY" $kind
     "$PYTHON" python_deflate.py "$GATEWAY" $kind
+    "$PYTHON" python_tornado.py "$GATEWAY"
     in_browsers deflate "$GATEWAY" $kind
     stop_gateway
 done

@@ -9,7 +9,7 @@ use fanwire::hub::{Hub, HubSettings, TopicRules};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Request};
 use fanwire::metrics::ShardMetrics;
-use fanwire::shard::{Census, CompressionSettings, EdgeSettings, Settings, Shard, turn};
+use fanwire::shard::{Census, CompressionSettings, EdgeSettings, Seats, Settings, Shard, turn};
 use fanwire::transport::http::{Access, Origins};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
@@ -82,6 +82,9 @@ impl World {
             hash_key,
             seed: 3,
             admission: admission.clone(),
+            seats: Seats::default(),
+            process: Arc::default(),
+            log_peers: false,
             snapshots: Some(lane.clone()),
             limits: limits.clone(),
         };

@@ -7,7 +7,7 @@ use fanwire::driver::sim::{Faults, Holdings, PeerEnd, SimDriver, SimNet};
 use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
 use fanwire::limits::Limits;
 use fanwire::mailbox::{Admission, Control, Mailbox, Request};
-use fanwire::shard::{Census, CompressionSettings, Settings, Shard, turn};
+use fanwire::shard::{Census, CompressionSettings, Seats, Settings, Shard, turn};
 use rustls::version::{TLS12, TLS13};
 
 use crate::auditor::{Auditor, FLOOD_TOPICS};
@@ -167,6 +167,9 @@ impl World {
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
             admission: Admission::new(limits.connections_max, 0),
+            seats: Seats::default(),
+            process: Arc::default(),
+            log_peers: false,
             snapshots: None,
             limits,
         };

@@ -1,7 +1,7 @@
 //! Accepting, and the sockets that no connection has adopted yet.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 
 use mio::{Interest, Registry};
@@ -17,6 +17,7 @@ use crate::time::MonoTime;
 pub(super) struct Acceptor {
     sources: Vec<Source>,
     accepted: Slab<TcpStream>,
+    accepts_per_wait: usize,
     /// While the process is short of descriptors or memory, the time until which nothing is accepted.
     rests_until: Option<MonoTime>,
 }
@@ -47,7 +48,8 @@ impl Acceptor {
             }
             sources.push(Source { listener, is_ready: false });
         }
-        Ok(Self { sources, accepted: Slab::new(), rests_until: None })
+        let accepts_per_wait = ACCEPT_PER_WAIT_MAX;
+        Ok(Self { sources, accepted: Slab::new(), accepts_per_wait, rests_until: None })
     }
 
     /// Takes note that connections wait at the listener at `index`.
@@ -67,6 +69,11 @@ impl Acceptor {
         self.rests_until
     }
 
+    /// See [`super::EpollSetup::set_accepts_per_wait`].
+    pub(super) fn set_accepts_per_wait(&mut self, count: usize) {
+        self.accepts_per_wait = count;
+    }
+
     /// Accepts from every listener that has something, up to [`ACCEPT_PER_WAIT_MAX`] each.
     pub(super) fn accept(&mut self, now: MonoTime, sink: &mut impl FnMut(Completion<'_>)) {
         if self.rests_until.is_some_and(|until| now < until) {
@@ -75,7 +82,7 @@ impl Acceptor {
         self.rests_until = None;
         for (index, source) in self.sources.iter_mut().enumerate().filter(|(_, source)| source.is_ready) {
             let listener = u8::try_from(index).expect("the configuration has fewer listeners");
-            for _ in 0..ACCEPT_PER_WAIT_MAX {
+            for _ in 0..self.accepts_per_wait {
                 match source.listener.accept() {
                     Ok((stream, peer)) => {
                         let key = self.accepted.insert(stream);
@@ -101,6 +108,17 @@ impl Acceptor {
     /// The accepted socket behind `socket`, for its adopter.
     pub(super) fn take(&mut self, socket: Socket) -> TcpStream {
         self.accepted.remove(socket.0 as usize)
+    }
+
+    /// Closes an accepted socket, behind some words.
+    pub(super) fn refuse(&mut self, socket: Socket, words: &[u8]) {
+        let mut stream = self.take(socket);
+        if !words.is_empty() {
+            // The kernel resets over bytes that nobody took, and the words may be lost with it.
+            let _ = stream.read(&mut [0; REFUSED_READ_LEN]);
+            let _ = stream.write(words);
+            let _ = stream.shutdown(Shutdown::Write);
+        }
     }
 
     /// Closes the listeners.
@@ -133,6 +151,9 @@ impl AnyListener {
         }
     }
 }
+
+/// Bytes taken of what a refused peer has said by then: most requests.
+const REFUSED_READ_LEN: usize = 4096;
 
 /// What a peer that came in through a file has for an address.
 const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -75,6 +75,11 @@ impl EpollSetup {
         Ok(Self { poll, waker, acceptor, connections_capacity })
     }
 
+    /// Bounds the connections accepted in one wait at one listener; the others stay with the kernel until the next.
+    pub fn set_accepts_per_wait(&mut self, count: usize) {
+        self.acceptor.set_accepts_per_wait(count);
+    }
+
     /// A handle that wakes the driver.
     #[must_use]
     pub fn waker(&self) -> EpollWaker {
@@ -116,7 +121,7 @@ impl Epoll {
     fn apply(&mut self, op: Op) {
         match op {
             Op::Adopt { conn, socket } => self.adopt(conn, socket),
-            Op::Refuse { socket } => drop(self.acceptor.take(socket)),
+            Op::Refuse { socket, words } => self.acceptor.refuse(socket, words),
             Op::Connect { conn, peer } => self.connect(conn, peer),
             Op::Send { conn, segments } => {
                 self.sender.send(&mut self.sockets, self.poll.registry(), &mut self.queued, conn, segments);

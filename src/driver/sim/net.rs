@@ -73,8 +73,13 @@ impl Net {
     pub(super) fn apply(&mut self, shard: usize, op: Op) {
         match op {
             Op::Adopt { conn, socket } => self.adopt(shard, conn, socket),
-            Op::Refuse { socket } => {
+            Op::Refuse { socket, words } => {
                 let link = self.unadopted(shard, &socket);
+                let link_mut = &mut self.links[link];
+                link_mut.outbound.bytes.extend(words);
+                if !words.is_empty() {
+                    link_mut.inbound.bytes.clear();
+                }
                 self.links[link].close_server(false, &mut self.rng);
             }
             Op::Connect { conn, peer } => self.connect(shard, conn, peer),

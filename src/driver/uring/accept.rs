@@ -8,7 +8,7 @@ use super::super::{Completion, Socket};
 use super::ring::{AcceptDone, Outcome, Ring};
 use crate::driver::epoll::is_of_one_connection;
 use crate::driver::listen::Listener;
-use crate::limits::{ACCEPT_BACKOFF_MS, ACCEPT_PER_WAIT_MAX, ACCEPTS_PER_BATCH_MAX};
+use crate::limits::{ACCEPT_BACKOFF_MS, ACCEPTS_PER_BATCH_MAX};
 use crate::time::MonoTime;
 
 /// The listeners of one shard, and the count of direct descriptors.
@@ -18,6 +18,7 @@ pub(super) struct Acceptor {
     /// Descriptors in use, and how many there may be.
     files: u32,
     files_max: u32,
+    accepts_per_wait: usize,
     /// A listener is not watched, or could not be.
     is_deaf: bool,
     is_short: bool,
@@ -37,10 +38,11 @@ struct Source {
 }
 
 impl Acceptor {
-    pub(super) fn new(listeners: Vec<Listener>, files_max: u32) -> Self {
+    pub(super) fn new(listeners: Vec<Listener>, files_max: u32, accepts_per_wait: usize) -> Self {
         let source = |listener: Listener| Source { listener: listener.into_std(), is_ready: false, is_watched: false };
         let sources = listeners.into_iter().map(source).collect();
-        Self { sources, files: 0, files_max, is_deaf: false, is_short: false, rests_until: None, done: Vec::new() }
+        let (is_deaf, is_short, rests_until, done) = (false, false, None, Vec::new());
+        Self { sources, files: 0, files_max, accepts_per_wait, is_deaf, is_short, rests_until, done }
     }
 
     /// Watches every listener that is not.
@@ -72,7 +74,7 @@ impl Acceptor {
         self.rests_until
     }
 
-    /// Accepts from every listener that has something, up to [`ACCEPT_PER_WAIT_MAX`] each.
+    /// Accepts from every listener that has something, up to `accepts_per_wait` each.
     pub(super) fn accept(
         &mut self,
         ring: &mut Ring,
@@ -90,7 +92,7 @@ impl Acceptor {
             self.watch(ring)?;
         }
         for index in 0..self.sources.len() {
-            let (mut batch_len, mut left) = (2, ACCEPT_PER_WAIT_MAX);
+            let (mut batch_len, mut left) = (2, self.accepts_per_wait);
             while left > 0 && self.sources[index].is_ready && self.rests_until.is_none() {
                 batch_len = batch_len.min(left);
                 left -= batch_len;

@@ -38,7 +38,7 @@ use super::epoll::net_error;
 use super::listen::Listener;
 use super::{Completion, Driver, NetError, Op, Wake};
 use crate::command::ConnId;
-use crate::limits::{EVENTS_PER_WAIT_MAX, RING_FILES_MAX, SUBMIT_RETRY_MS};
+use crate::limits::{ACCEPT_PER_WAIT_MAX, EVENTS_PER_WAIT_MAX, RING_FILES_MAX, SUBMIT_RETRY_MS};
 use crate::time::MonoTime;
 
 /// A [`Driver`] over io_uring.
@@ -65,6 +65,7 @@ pub struct UringSetup {
     waker: UringWaker,
     files_max: u32,
     connections_capacity: u32,
+    accepts_per_wait: usize,
 }
 
 impl UringSetup {
@@ -78,7 +79,12 @@ impl UringSetup {
         let files_max = connections_capacity.min(descriptors_max).min(RING_FILES_MAX);
         let waker = UringWaker(Arc::new(ring::eventfd()?));
         let ring = RingSetup::new(files_max).map_err(probe::explain)?;
-        Ok(Self { ring, waker, files_max, connections_capacity })
+        Ok(Self { ring, waker, files_max, connections_capacity, accepts_per_wait: ACCEPT_PER_WAIT_MAX })
+    }
+
+    /// Bounds the connections accepted in one wait at one listener; the others stay with the kernel until the next.
+    pub fn set_accepts_per_wait(&mut self, count: usize) {
+        self.accepts_per_wait = count;
     }
 
     /// A handle that wakes the driver.
@@ -97,7 +103,7 @@ impl UringSetup {
             waker: self.waker,
             clock: Clock::new(),
             sockets: Sockets::new(self.connections_capacity),
-            acceptor: Acceptor::new(listeners, self.files_max),
+            acceptor: Acceptor::new(listeners, self.files_max, self.accepts_per_wait),
             receiver: Receiver::new(),
             sender: Sender::default(),
             queued: Vec::new(),
@@ -147,7 +153,7 @@ impl Uring {
         let Self { ring, sockets, sender, .. } = self;
         match op {
             Op::Adopt { conn, socket } => receive::poll(sockets.insert(conn, socket.0), conn, ring),
-            Op::Refuse { socket } => ring.close(None, socket.0),
+            Op::Refuse { socket, words } => ring.refuse(socket.0, words),
             Op::Connect { conn, peer } => self.connect(conn, peer),
             Op::Send { conn, segments } => sender.send(sockets, ring, conn, segments),
             Op::SendMany { segment, conns } => send::send_many(sockets, ring, &segment, &conns),

@@ -33,7 +33,7 @@ use super::mark::{
 use super::probe::check;
 use crate::buf::Segment;
 use crate::command::ConnId;
-use crate::limits::{ACCEPTS_PER_BATCH_MAX, NOTSENT_LOWAT, SEGMENTS_PER_SEND_MAX, SUBMIT_RETRY_MS};
+use crate::limits::{ACCEPTS_PER_BATCH_MAX, HEAD_LEN_MAX, NOTSENT_LOWAT, SEGMENTS_PER_SEND_MAX, SUBMIT_RETRY_MS};
 
 /// A ring that no thread has made its own yet, and its buffers.
 pub(super) struct RingSetup {
@@ -255,6 +255,24 @@ impl Ring {
     pub(super) fn close(&mut self, conn: Option<ConnId>, file: u32) -> io::Result<()> {
         let marked = conn.map_or(mark_number(REFUSE, 0), |conn| mark(CLOSE, conn));
         self.push(opcode::Close::new(Fixed(file)).build().user_data(marked))
+    }
+
+    /// Says some words and gives a direct descriptor back; `Released` follows. Entries are done in their order, since
+    /// none of them waits.
+    pub(super) fn refuse(&mut self, file: u32, words: &'static [u8]) -> io::Result<()> {
+        if !words.is_empty() {
+            let (start, len) = (words.as_ptr(), words.len() as u32);
+            let entry = opcode::Send::new(Fixed(file), start, len).flags(SEND_ONCE).build();
+            self.push(entry.flags(Flags::SKIP_SUCCESS).user_data(IGNORED))?;
+            // What the peer has said is dropped: the kernel resets over bytes that nobody took, and the words may be
+            // lost with it. `MSG_TRUNC` makes TCP drop them, so that they need no buffer.
+            let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+            let entry = opcode::Recv::new(Fixed(file), ptr::null_mut(), HEAD_LEN_MAX as u32).flags(flags).build();
+            self.push(entry.flags(Flags::SKIP_SUCCESS).user_data(IGNORED))?;
+            let entry = opcode::Shutdown::new(Fixed(file), libc::SHUT_WR).build();
+            self.push(entry.flags(Flags::SKIP_SUCCESS).user_data(IGNORED))?;
+        }
+        self.close(None, file)
     }
 
     /// Opens a TCP socket; `Opened` follows.

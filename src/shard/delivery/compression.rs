@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::encoded::Encoded;
+use super::windows::Windows;
 use crate::buf::Segment;
 use crate::close::CloseReason;
 use crate::command::{Compression, ConnId, MessageKind, Publication, SessionId, SessionIndex, TopicName};
@@ -173,6 +174,7 @@ pub(in crate::shard) struct Compressor {
     stream_deflater: Option<Box<Deflater>>,
     streams: HashMap<(TopicId, EncodingId), Stream>,
     inflater: Option<Box<Inflater>>,
+    windows: Windows,
     /// Kept between messages so that they stop allocating.
     inflated: Vec<u8>,
     deflated: Vec<u8>,
@@ -188,6 +190,7 @@ impl Compressor {
             stream_deflater: None,
             streams: HashMap::new(),
             inflater: None,
+            windows: Windows::default(),
             inflated: Vec::new(),
             deflated: Vec::new(),
             inflated_len: 0,
@@ -197,6 +200,21 @@ impl Compressor {
     /// Streams that exist.
     pub fn streams(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Windows of peers that may lean on what they said.
+    pub fn windows(&self) -> usize {
+        self.windows.count()
+    }
+
+    /// Bytes that these keep.
+    pub fn windows_len(&self) -> usize {
+        self.windows.len_of_all()
+    }
+
+    /// Forgets what was said by the connection at a place.
+    pub fn forget_window(&mut self, place: u32) {
+        self.windows.forget(place);
     }
 
     /// Bytes that they keep.
@@ -407,7 +425,7 @@ impl Shard {
             server_no_context_takeover: !keeps_context,
             server_max_window_bits: offer.server_max_window_bits.map(|_| window.bits()),
         };
-        Some((Agreed::new(window, keeps_context), answer))
+        Some((Agreed::new(window, keeps_context, !offer.client_no_context_takeover), answer))
     }
 
     /// A whole message that is compressed.
@@ -417,7 +435,10 @@ impl Shard {
         let mut message = std::mem::take(&mut compressor.inflated);
         message.clear();
         let inflater = compressor.inflater.get_or_insert_default();
-        let outcome = inflater.inflate(deflated, len_max, &mut message);
+        let outcome = inflater.inflate(compressor.windows.of(id), deflated, len_max, &mut message);
+        if outcome.is_ok() && !message.is_empty() && self.links.conns[id.index].session.agreed.may_lean() {
+            compressor.windows.keep(id, &message);
+        }
         compressor.inflated_len += message.len();
         let is_too_much = compressor.inflated_len > len_max.max(INFLATED_PER_RECEIVE_MAX);
         match outcome {

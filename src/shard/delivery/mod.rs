@@ -7,6 +7,7 @@ pub(in crate::shard) mod encoded;
 pub(in crate::shard) mod encodings;
 pub(in crate::shard) mod fanout;
 pub(in crate::shard) mod run;
+pub(in crate::shard) mod windows;
 
 use crate::shard::delivery::run::Runs;
 use compression::{CompressionSettings, Compressor};

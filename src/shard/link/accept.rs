@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use super::conn::{Standing, Timer};
 use crate::command::ConnId;
 use crate::driver::{Op, Socket};
-use crate::limits::REFUSALS_MAX;
 use crate::mailbox::AdmissionError;
 use crate::shard::Shard;
 
@@ -15,29 +14,44 @@ impl Shard {
         let is_proxy = self.settings.edge.trusted.has(ip);
         // Whom a proxy speaks for is known later. Who came in through a file has no address to be counted by.
         let ip = (!is_proxy && !ip.is_unspecified()).then_some(ip);
-        let standing = match self.settings.admission.enter(ip) {
+        let entered = if self.has_seat() { self.settings.admission.enter(ip) } else { Err(AdmissionError::Full) };
+        let standing = match entered {
             Ok(()) => Standing::Counted,
             Err(AdmissionError::Full) => Standing::PastLimit,
             Err(AdmissionError::AddressFull) => Standing::PastAddressLimit,
         };
+        if standing == Standing::PastLimit && self.settings.admission.is_first_refusal() {
+            let connections_max = self.settings.limits.connections_max;
+            tracing::warn!(
+                connections_max,
+                "the limit of connections is reached: new ones get 503, told only this once; it is what connections_max \
+                 and the limit of open files allow, see `fanwire doctor` and fanwire_refused_total"
+            );
+        }
         let is_admitted = standing.is_counted();
-        let has_place = is_admitted || self.links.refusals < REFUSALS_MAX;
+        let has_place = is_admitted || self.has_refusal_seat();
         let Some(id) = (if has_place { self.links.conns.insert(self.now) } else { None }) else {
             if is_admitted {
                 self.settings.admission.leave(ip);
             }
             self.metrics.refused += 1;
-            self.ops.push(Op::Refuse { socket });
+            let words = if self.is_plain(listener, is_proxy) { LAST_WORDS } else { b"" };
+            self.ops.push(Op::Refuse { socket, words });
             return;
         };
         self.metrics.accepted += 1;
         self.metrics.http_connections += 1;
-        self.links.refusals += u32::from(!is_admitted);
+        if !is_admitted {
+            self.take_refusal_seat(id);
+        }
         if let Some(ip) = ip.filter(|_| is_admitted) {
             self.note_address(id, ip);
         }
         let link = &mut self.links.conns[id.index].link;
         (link.standing, link.listener) = (standing, listener);
+        if self.settings.log_peers {
+            self.links.peers.insert(id.index, peer);
+        }
         self.enter_edge(id, is_proxy, listener);
         self.ops.push(Op::Adopt { conn: id, socket });
         self.set_timer(id, Timer::Head);
@@ -56,6 +70,10 @@ impl Shard {
         if !conn.link.standing.is_counted() || self.links.addresses.contains_key(&id.index) {
             return;
         }
+        if let Some(peer) = self.links.peers.get_mut(&id.index) {
+            // Its port is not known.
+            *peer = SocketAddr::new(ip, 0);
+        }
         match self.settings.admission.enter_address(ip) {
             Ok(()) => self.note_address(id, ip),
             Err(_) => conn.link.standing = Standing::CountedPastAddressLimit,
@@ -64,10 +82,29 @@ impl Shard {
 
     /// Counts a connection out that is gone.
     pub(in crate::shard) fn count_out(&mut self, index: u32, is_admitted: bool) {
+        self.links.peers.remove(&index);
         if is_admitted {
             self.settings.admission.leave(self.links.addresses.remove(&index));
         } else {
             self.links.refusals -= 1;
         }
+    }
+}
+
+/// What a connection hears for which there is not even a seat to be refused on.
+const LAST_WORDS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n\
+Content-Length: 77\r\nConnection: close\r\n\r\n\
+{\"code\":\"overloaded\",\"message\":\"the gateway is at its limit of connections\"}\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_are_a_whole_response() {
+        let text = std::str::from_utf8(LAST_WORDS).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+        assert!(head.contains(&format!("\r\nRetry-After: {}\r\n", crate::limits::RETRY_AFTER_S)), "{head}");
     }
 }

@@ -99,6 +99,12 @@ impl Shard {
         self.links.conns[id.index].link.edge = Slot::new(self.links.edges.insert(edge));
     }
 
+    /// Whether a new connection speaks HTTP from its first byte.
+    pub(super) fn is_plain(&self, listener: u8, is_proxy: bool) -> bool {
+        let is_tls = self.settings.edge.tls_listeners.get(usize::from(listener)).is_some_and(|is_tls| *is_tls);
+        !(is_tls || is_proxy && self.settings.edge.proxy_protocol)
+    }
+
     /// The edge of a connection, if it has one.
     pub(in crate::shard) fn edge_mut(&mut self, id: ConnId) -> Option<&mut Edge> {
         let slot = self.links.conns.get(id)?.link.edge.index()?;
@@ -227,7 +233,8 @@ impl Shard {
     /// Takes the word of a trusted proxy on whom an upgrade is for.
     pub(in crate::shard) fn note_forwarded_for(&mut self, id: ConnId, list: Option<&str>) {
         let is_own = self.links.addresses.contains_key(&id.index);
-        let Some(list) = list.filter(|_| self.settings.admission.counts_addresses() && !is_own) else { return };
+        let is_wanted = self.settings.admission.counts_addresses() || self.settings.log_peers;
+        let Some(list) = list.filter(|_| is_wanted && !is_own) else { return };
         // Without an address of its own it came from a trusted proxy, or through a file that nobody trusts.
         if self.settings.edge.trusted.is_empty() {
             return;

@@ -161,13 +161,15 @@ impl Shard {
             _ => self.metrics.websocket_connections -= 1,
         }
         self.links.outboxes.release(&mut conn.link.outbox);
+        self.delivery.compressor.forget_window(id.index);
         self.links.wheel.cancel(id.index);
         self.metrics.count_close(reason);
         let Row { loudness, blame, .. } = reason.row();
+        let peer = self.links.peers.get(&id.index).map(tracing::field::display);
         match loudness {
-            Loudness::Debug => tracing::debug!(conn = id.index, %reason, ?blame, "closed"),
-            Loudness::Info => tracing::info!(conn = id.index, %reason, ?blame, "closed"),
-            Loudness::Error => tracing::error!(conn = id.index, %reason, ?blame, "closed"),
+            Loudness::Debug => tracing::debug!(conn = id.index, peer, %reason, ?blame, "closed"),
+            Loudness::Info => tracing::info!(conn = id.index, peer, %reason, ?blame, "closed"),
+            Loudness::Error => tracing::error!(conn = id.index, peer, %reason, ?blame, "closed"),
         }
         self.ops.push(Op::Close { conn: id, abort: parting == Parting::Abort });
     }

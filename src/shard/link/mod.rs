@@ -11,10 +11,11 @@ pub(in crate::shard) mod ending;
 pub(in crate::shard) mod inbound;
 pub(in crate::shard) mod outbox;
 pub(in crate::shard) mod outflow;
+pub(in crate::shard) mod seats;
 pub(in crate::shard) mod tls;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use slab::Slab;
 
@@ -25,6 +26,7 @@ use crate::wire::ws::{Decoder, Inbox};
 use arena::Conns;
 use edge::Edge;
 use outbox::Outboxes;
+use seats::Refused;
 use tls::TlsTurn;
 
 /// All links of a shard, and what they have in pools.
@@ -44,6 +46,10 @@ pub(in crate::shard) struct Links {
     pub is_congested: bool,
     /// Those past a limit.
     pub refusals: u32,
+    /// The same, oldest first; some of them are gone.
+    pub refused: Refused,
+    /// The other ends as the log names them, kept only if it does.
+    pub peers: HashMap<u32, SocketAddr>,
     /// The other ends, kept only while addresses are counted.
     pub addresses: HashMap<u32, IpAddr>,
     /// Kept between calls so that they stop allocating.
@@ -66,6 +72,8 @@ impl Links {
             congested: Vec::new(),
             is_congested: false,
             refusals: 0,
+            refused: Refused::default(),
+            peers: HashMap::new(),
             addresses: HashMap::new(),
             due: Vec::new(),
             inbox: Inbox::default(),

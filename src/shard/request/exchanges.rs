@@ -11,7 +11,7 @@ use crate::limits::RETRY_AFTER_S;
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
 use crate::shard::Shard;
-use crate::shard::link::conn::{Carrier, Flag, Timer};
+use crate::shard::link::conn::{Carrier, Flag, Standing, Timer};
 use crate::shard::link::ending::Parting;
 use crate::shard::session::agreed::Agreed;
 use crate::shard::session::encoding::EncodingId;
@@ -59,7 +59,9 @@ impl Shard {
                 Next::Request(mut request) => {
                     session.origin = request.origin.take();
                     session.is_head = request.is_head;
-                    session.keep_alive = request.keep_alive;
+                    // A seat past the limit is for one request.
+                    let is_past_limit = conn.link.standing.is_past_limit();
+                    session.keep_alive = request.keep_alive && !is_past_limit;
                     self.serve(id, request);
                 }
             }
@@ -101,31 +103,22 @@ impl Shard {
     }
 
     fn serve(&mut self, id: ConnId, request: Request) {
+        // Readers, however many, keep nobody from publishing.
+        let publishes = matches!(request.route, Route::PublishOne { .. } | Route::PublishMany);
+        let is_kept_out =
+            self.is_past_limit(id) && !(publishes && self.links.conns[id.index].link.standing == Standing::PastLimit);
         match request.route {
             Route::Options(methods) => self.serve_options(id, methods),
             Route::Health => self.respond(id, 200, TEXT, &[], b"ok\n"),
             Route::Ready if self.is_draining() => self.respond(id, 503, TEXT, &[], b"draining\n"),
             Route::Ready => self.respond(id, 200, TEXT, &[], b"ready\n"),
             Route::Metrics => self.serve_metrics(id),
-            _ if self.is_past_limit(id) => self.refuse_past_limit(id),
+            _ if is_kept_out => self.refuse_past_limit(id),
             Route::Page(page) => {
                 let page = self.settings.pages[page];
                 self.respond(id, 200, page.content_type, &[], page.body);
             }
-            Route::PublishOne { kind, .. } if !kind.allows(&request.body) => {
-                let error = "the body is not UTF-8: send binary as application/octet-stream";
-                self.respond_refused(id, Refusal::new(ErrorCode::BadRequest, error));
-            }
-            Route::PublishOne { topic, kind, key, terms } => {
-                let terms = (*terms != Terms::default()).then_some(terms);
-                let payload = request.body.into_boxed_slice();
-                self.serve_publish(
-                    id,
-                    topic,
-                    Message { kind, payload, key, origin: Some(self.origin(id)), terms, extras: None },
-                );
-            }
-            Route::PublishMany => self.serve_batch(id, &request.body),
+            Route::PublishOne { .. } | Route::PublishMany => self.serve_publication(id, request.route, request.body),
             Route::Topic(topic) => {
                 if let Err(refusal) = self.may(id.into(), &Act::State(&topic)) {
                     return self.respond_refused(id, refusal);
@@ -148,6 +141,21 @@ impl Shard {
                 self.respond(id, error.status, JSON, &headers_of(error), &body);
             }
             Route::Upgrade(_) => unreachable!("an upgrade is no request"),
+        }
+    }
+
+    fn serve_publication(&mut self, id: ConnId, route: Route, body: Vec<u8>) {
+        match route {
+            Route::PublishOne { kind, .. } if !kind.allows(&body) => {
+                let error = "the body is not UTF-8: send binary as application/octet-stream";
+                self.respond_refused(id, Refusal::new(ErrorCode::BadRequest, error));
+            }
+            Route::PublishOne { topic, kind, key, terms } => {
+                let terms = (*terms != Terms::default()).then_some(terms);
+                let (payload, origin) = (body.into_boxed_slice(), Some(self.origin(id)));
+                self.serve_publish(id, topic, Message { kind, payload, key, origin, terms, extras: None });
+            }
+            _ => self.serve_batch(id, &body),
         }
     }
 
@@ -201,7 +209,7 @@ impl Shard {
                 self.respond(id, 200, NDJSON, &[], &body);
             }
             Some(Waiting::Metrics { shards, .. }) => {
-                self.respond(id, 200, OPEN_METRICS, &[], render(&shards).as_bytes());
+                self.respond(id, 200, OPEN_METRICS, &[], render(&self.settings.process, &shards).as_bytes());
             }
             _ => {}
         }
@@ -353,6 +361,7 @@ impl Shard {
             let message = "too many connections from this address";
             RouteError::new(ErrorCode::RateLimited, message)
         } else {
+            self.metrics.refused += u64::from(self.links.conns[id.index].link.standing == Standing::PastLimit);
             let message = "the gateway is at its limit of connections, or shuts down";
             RouteError::new(ErrorCode::Overloaded, message)
         };

@@ -10,10 +10,17 @@ impl Agreed {
     const WINDOW: u8 = 3;
     const KEEPS_CONTEXT: u8 = 1 << 2;
     const IN_STREAM: u8 = 1 << 3;
+    const MAY_LEAN: u8 = 1 << 4;
 
-    /// Messages in this window at most; with `keeps_context` they may lean on each other.
-    pub fn new(window: Window, keeps_context: bool) -> Self {
-        Self(window as u8 | if keeps_context { Self::KEEPS_CONTEXT } else { 0 })
+    /// Messages in this window at most; with `keeps_context` they may lean on each other, and with `may_lean` those of
+    /// the peer may, though it is asked that they do not.
+    pub fn new(window: Window, keeps_context: bool, may_lean: bool) -> Self {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        Self(window as u8 | flag(keeps_context, Self::KEEPS_CONTEXT) | flag(may_lean, Self::MAY_LEAN))
+    }
+
+    pub fn may_lean(self) -> bool {
+        self.0 & Self::MAY_LEAN != 0
     }
 
     pub fn is_none(self) -> bool {

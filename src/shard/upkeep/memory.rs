@@ -80,6 +80,7 @@ impl Shard {
         memory[MemoryClass::Reassembly as usize] = requests + messages + sum(&self.links.edges, Edge::held_len);
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
         memory[MemoryClass::Streams as usize] = self.delivery.compressor.streams_len() as u64;
+        memory[MemoryClass::Windows as usize] = self.delivery.compressor.windows_len() as u64;
         memory
     }
 

@@ -5,18 +5,19 @@ use crate::wire::http1::{RequestHead, is_token_byte};
 
 /// An offer of `permessage-deflate` that can be accepted.
 ///
-/// What it says of the client's own messages is not kept: any of them can be inflated, and the answer asks that each
-/// stands for itself.
+/// Of the client's own messages only is kept whether each stands for itself, as the answer asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeflateOffer {
     /// Each message of ours has to stand for itself.
     pub server_no_context_takeover: bool,
     /// The largest window that ours may have, in bits, `9..=15`; `None` if the client does not care.
     pub server_max_window_bits: Option<u8>,
+    /// The client says of itself that each message of its own stands for itself.
+    pub client_no_context_takeover: bool,
 }
 
-/// What an offer is answered with. `client_no_context_takeover` always stands in it, so that nothing is kept of a client
-/// between two of its messages.
+/// What an offer is answered with. `client_no_context_takeover` always stands in it, so that nothing need be kept of a
+/// client between two of its messages; some lean on earlier ones all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeflateAnswer {
     /// Each message of ours stands for itself.
@@ -141,7 +142,10 @@ impl Parameters {
                 self.offer.server_no_context_takeover = true;
                 (0, value.is_none())
             }
-            b"client_no_context_takeover" => (1, value.is_none()),
+            b"client_no_context_takeover" => {
+                self.offer.client_no_context_takeover = true;
+                (1, value.is_none())
+            }
             b"server_max_window_bits" => {
                 self.offer.server_max_window_bits = value.and_then(window_bits);
                 // No encoder of this library makes a window of 8 bits.
@@ -185,7 +189,7 @@ mod tests {
     }
 
     fn offer(server_no_context_takeover: bool, server_max_window_bits: Option<u8>) -> Option<DeflateOffer> {
-        Some(DeflateOffer { server_no_context_takeover, server_max_window_bits })
+        Some(DeflateOffer { server_no_context_takeover, server_max_window_bits, client_no_context_takeover: false })
     }
 
     #[test]
@@ -195,7 +199,10 @@ mod tests {
             ("Permessage-Deflate", offer(false, None)),
             ("permessage-deflate; client_max_window_bits", offer(false, None)),
             ("permessage-deflate;client_max_window_bits=8", offer(false, None)),
-            ("permessage-deflate; client_max_window_bits=15; client_no_context_takeover", offer(false, None)),
+            (
+                "permessage-deflate; client_max_window_bits=15; client_no_context_takeover",
+                offer(false, None).map(|offer| DeflateOffer { client_no_context_takeover: true, ..offer }),
+            ),
             ("permessage-deflate; server_no_context_takeover", offer(true, None)),
             ("permessage-deflate ; server_max_window_bits = 10", offer(false, Some(10))),
             ("permessage-deflate; server_max_window_bits=\"12\"", offer(false, Some(12))),
