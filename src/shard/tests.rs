@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::session::encoding::EncodingId;
-use super::{CompressionSettings, EdgeSettings, Settings, Shard};
+use super::{CompressionSettings, EdgeSettings, Seats, Settings, Shard};
 use crate::command::{ConnId, Extras, Message, Origin, ShardId, TopicName};
 use crate::dialect::Dialect;
 use crate::driver::null::Null;
@@ -34,6 +34,9 @@ impl World {
             hash_key: (1, 2),
             seed: 3,
             admission: Admission::new(8, 0),
+            seats: Seats::default(),
+            process: Arc::default(),
+            log_peers: false,
             snapshots: None,
             limits: Limits { connections_max: 8, ..limits },
         };
