@@ -10,6 +10,7 @@ mod refusal;
 mod session;
 mod shards;
 mod topic;
+mod visible;
 
 pub use compression::Compression;
 pub use image::TopicImage;
@@ -20,6 +21,7 @@ pub use session::{ConnId, SessionId, SessionIndex};
 pub use shards::{ShardId, ShardSet};
 pub use topic::{BadTopic, Pattern, Target, TopicName};
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX};
@@ -311,15 +313,15 @@ pub struct Publish<'a> {
     /// Echoed.
     pub id: Option<OperationId>,
     /// The topic's name, valid.
-    pub topic: &'a str,
+    pub topic: Cow<'a, str>,
     /// What the payload is.
     pub kind: PayloadKind,
     /// The bytes.
     pub payload: &'a [u8],
     /// The conflation key.
-    pub key: Option<&'a str>,
+    pub key: Option<Cow<'a, str>>,
     /// What names the message, so that a repeat is not said again.
-    pub message_id: Option<&'a str>,
+    pub message_id: Option<Cow<'a, str>>,
     /// Where the topic must stand.
     pub condition: Option<Condition>,
 }
@@ -329,11 +331,12 @@ impl Publish<'_> {
     #[must_use]
     pub fn message(&self, origin: Origin) -> Message {
         let has_terms = self.message_id.is_some() || self.condition.is_some();
-        let terms = || Box::new(Terms { message_id: self.message_id.map(Box::from), condition: self.condition });
+        let terms =
+            || Box::new(Terms { message_id: self.message_id.as_deref().map(Box::from), condition: self.condition });
         Message {
             kind: self.kind,
             payload: Box::from(self.payload),
-            key: self.key.map(Box::from),
+            key: self.key.as_deref().map(Box::from),
             origin: Some(origin),
             terms: has_terms.then(terms),
             extras: None,

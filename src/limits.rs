@@ -25,9 +25,6 @@ pub const JSON_DEPTH_MAX: usize = 100;
 /// Fields of the object that a JSON operation is. More are an error: they are compared pair by pair.
 pub const JSON_FIELDS_MAX: usize = 64;
 
-/// Bytes that a JSON parser keeps from one text to the next, for each of its buffers; a larger one is given back.
-pub const JSON_SCRATCH_KEPT_LEN_MAX: usize = 256 * 1024;
-
 /// Bytes of the body of `POST /publish` (many publications at once). A longer one is answered with 413.
 pub const BATCH_LEN_MAX: usize = 4 * 1024 * 1024;
 

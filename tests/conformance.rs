@@ -16,6 +16,7 @@ mod conformance {
     pub mod fragmentation;
     pub mod framing;
     pub mod handshake;
+    pub mod http;
     pub mod limits;
     pub mod publishing;
     mod shutdown;
@@ -128,6 +129,11 @@ fn publishers_terms_are_kept() {
 #[test]
 fn publishing_follows_http_1_1() {
     check(TWO_SHARDS, conformance::publishing::cases());
+}
+
+#[test]
+fn requests_and_answers_follow_http_1_1() {
+    check(TWO_SHARDS, conformance::http::cases());
 }
 
 #[test]

@@ -111,7 +111,6 @@ const CRATES: &[Crate] = &[
     Crate { name: "serde_json", places: &["cli"] },
     Crate { name: "sha1", places: &["wire/ws/handshake.rs"] },
     Crate { name: "signal_hook", places: &["server"] },
-    Crate { name: "simd_json", places: &["wire/json"] },
     Crate { name: "simdutf8", places: &["wire"] },
     Crate { name: "siphasher", places: &["hub", "shard", "snapshot"] },
     Crate { name: "slab", places: &["shard", "hub", "driver"] },

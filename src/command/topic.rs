@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::visible::is_visible;
 use crate::limits::TOPIC_LEN_MAX;
 
 /// A valid topic name: 1 to 255 bytes, tokens of any visible character but `.`, `*`, `>` and space, joined by dots.
@@ -130,7 +131,7 @@ fn check_tokens(text: &str, mut token_ok: impl FnMut(&str, bool) -> bool) -> Res
     }
     let mut tokens = text.split('.').peekable();
     while let Some(token) = tokens.next() {
-        let visible = !token.is_empty() && !token.chars().any(|c| c.is_whitespace() || c.is_control());
+        let visible = !token.is_empty() && token.chars().all(is_visible);
         if !visible || !token_ok(token, tokens.peek().is_none()) {
             return Err(BadTopic);
         }
@@ -152,7 +153,26 @@ mod tests {
             assert!(matches!(Target::parse(pattern), Ok(Target::Pattern(_))), "{pattern}");
             assert!(TopicName::parse(pattern).is_err(), "{pattern}");
         }
-        for bad in ["", ".", "a.", ".a", "a..b", "a b", "a\tb", "a\u{7f}", ">.a", "a*", "a.b>", "\u{a0}"] {
+        for bad in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "a b",
+            "a\tb",
+            "a\u{7f}",
+            ">.a",
+            "a*",
+            "a.b>",
+            "\u{a0}",
+            "a\u{202e}b",
+            "a\u{200b}",
+            "\u{feff}a",
+            "a\u{ad}b",
+            "a.\u{e0001}",
+            "\u{2028}",
+        ] {
             assert!(Target::parse(bad).is_err(), "{bad:?}");
             assert!(!TopicName::is_valid(bad), "{bad:?}");
         }

@@ -1,5 +1,6 @@
 //! The JSON dialect: one object a message, subprotocol `fanwire.json.v1`. docs/PROTOCOL.md is its reference.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use base64::Engine as _;
@@ -10,7 +11,7 @@ use crate::command::{
     Presence, Publication, Publish, Refusal, Subscribe, Taken, Target, TopicName, is_message_id, parse_age, parse_rate,
 };
 use crate::limits::{KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
-use crate::wire::json::{Object, Scratch, Value, escape_into, is_valid, parse_object};
+use crate::wire::json::{JsonError, Object, Scratch, Value, escape_into, is_valid, parse_object};
 
 /// The subprotocol's name.
 pub const SUBPROTOCOL: &str = "fanwire.json.v1";
@@ -29,35 +30,47 @@ pub struct Refused {
 /// # Errors
 /// [`Refused`], to be told to the peer; the connection goes on.
 pub fn decode<'a>(scratch: &'a mut Scratch, text: &'a [u8]) -> Result<Command<'a>, Refused> {
-    let without_id = |refusal| Refused { id: None, refusal };
-    let object = parse_object(scratch, text).map_err(|_| without_id(bad_request("a message is one JSON object")))?;
-    let id = match object.get("id") {
-        None | Some(Value::Null) => None,
-        Some(Value::Array(_) | Value::Object(_) | Value::Bool(_)) => {
-            return Err(without_id(bad_request("an id is a number or a string")));
-        }
-        Some(_) => {
-            let id = object.raw("id").and_then(OperationId::new);
-            Some(id.ok_or_else(|| without_id(bad_request("an id has at most 128 bytes")))?)
-        }
-    };
+    let object = parse_object(scratch, text).map_err(|broken| {
+        // Of two ids nobody knows which one is meant.
+        let is_clear = broken.object.count("id") == 1;
+        let id = if is_clear { decode_id(&broken.object).unwrap_or_default() } else { None };
+        Refused { id, refusal: refusal_of(broken.error, "a message is one JSON object") }
+    })?;
+    let id = decode_id(&object).map_err(|refusal| Refused { id: None, refusal })?;
     decode_operation(&object, id.clone()).map_err(|refusal| Refused { id, refusal })
 }
 
+fn decode_id(object: &Object<'_>) -> Result<Option<OperationId>, Refusal> {
+    match object.raw("id") {
+        None | Some("null") => Ok(None),
+        Some(id) if id.starts_with(['[', '{', 't', 'f']) => Err(bad_request("an id is a number or a string")),
+        Some(id) => OperationId::new(id).map(Some).ok_or(bad_request("an id has at most 128 bytes")),
+    }
+}
+
+fn refusal_of(error: JsonError, not_an_object: &'static str) -> Refusal {
+    bad_request(match error {
+        JsonError::Syntax | JsonError::NotAnObject => not_an_object,
+        JsonError::NotUtf8 | JsonError::TooDeep | JsonError::TooManyFields | JsonError::DuplicateField => {
+            error.message()
+        }
+    })
+}
+
 fn decode_operation<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Command<'a>, Refusal> {
-    match object.get("op") {
-        Some(Value::String("sub")) => Ok(Command::Subscribe(decode_subscribe(object, id)?)),
-        Some(Value::String("unsub")) => Ok(Command::Unsubscribe { id, targets: decode_targets(object)? }),
-        Some(Value::String("pub")) => Ok(Command::Publish(decode_publish(object, id)?)),
-        Some(Value::String("history")) => Ok(Command::History {
+    let op = object.get("op").ok_or(bad_request("an operation has an op"))?;
+    match op.as_str() {
+        Some("sub") => Ok(Command::Subscribe(decode_subscribe(object, id)?)),
+        Some("unsub") => Ok(Command::Unsubscribe { id, targets: decode_targets(object)? }),
+        Some("pub") => Ok(Command::Publish(decode_publish(object, id)?)),
+        Some("history") => Ok(Command::History {
             id,
-            topic: TopicName::parse(decode_topic(object)?).map_err(|_| BAD_TOPIC)?,
+            topic: TopicName::parse(&decode_topic(object)?).map_err(|_| BAD_TOPIC)?,
             query: decode_query(object)?,
         }),
-        Some(Value::String("ping")) => Ok(Command::Ping { id }),
-        Some(Value::String("token")) => Err(bad_request("tokens are not in use on this gateway")),
-        Some(_) => Err(bad_request("op is one of sub, unsub, pub, history, token, ping")),
-        None => Err(bad_request("an operation has an op")),
+        Some("ping") => Ok(Command::Ping { id }),
+        Some("token") => Err(bad_request("tokens are not in use on this gateway")),
+        _ => Err(bad_request("op is one of sub, unsub, pub, history, token, ping")),
     }
 }
 
@@ -65,20 +78,28 @@ fn decode_query(object: &Object<'_>) -> Result<HistoryQuery, Refusal> {
     Ok(HistoryQuery {
         since: match object.get("since") {
             None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(decode_position(text)?),
+            Some(Value::String(text)) => Some(decode_position(&text)?),
             Some(_) => return Err(bad_request("since is EPOCH-OFFSET")),
         },
         limit: match object.get("limit") {
             None | Some(Value::Null) => u32::MAX,
-            Some(Value::Unsigned(limit)) => u32::try_from(limit).unwrap_or(u32::MAX),
-            Some(_) => return Err(bad_request("limit is a number of publications")),
+            Some(_) => decode_limit(object.raw("limit").unwrap_or_default())?,
         },
         newest_first: match object.get("order") {
-            None | Some(Value::Null | Value::String("oldest")) => false,
-            Some(Value::String("newest")) => true,
-            Some(_) => return Err(bad_request("order is oldest or newest")),
+            None | Some(Value::Null) => false,
+            Some(order) => match order.as_str() {
+                Some("oldest") => false,
+                Some("newest") => true,
+                _ => return Err(bad_request("order is oldest or newest")),
+            },
         },
     })
+}
+
+/// Digits; more than can be counted is all that there is.
+fn decode_limit(digits: &str) -> Result<u32, Refusal> {
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u32::MAX)).ok_or(bad_request("limit is a number of publications"))
 }
 
 fn decode_subscribe(object: &Object<'_>, id: Option<OperationId>) -> Result<Subscribe, Refusal> {
@@ -89,7 +110,8 @@ fn decode_subscribe(object: &Object<'_>, id: Option<OperationId>) -> Result<Subs
         Some(Value::Object(positions)) => {
             for (topic, position) in positions {
                 let Value::String(position) = position else { return Err(bad_request("since is EPOCH-OFFSET")) };
-                since.push((TopicName::parse(topic).map_err(|_| BAD_TOPIC)?, decode_position(position)?));
+                let topic = topic.as_deref().map(TopicName::parse);
+                since.push((topic.and_then(Result::ok).ok_or(BAD_TOPIC)?, decode_position(&position)?));
                 if since.len() > TOPICS_PER_OPERATION_MAX {
                     return Err(TOO_MANY_TOPICS);
                 }
@@ -141,12 +163,12 @@ fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Pu
     let payload = object.raw("data").ok_or(bad_request("a publication has data"))?.as_bytes();
     let key = match object.get("key") {
         None | Some(Value::Null) => None,
-        Some(Value::String(key)) if key.len() <= KEY_LEN_MAX => Some(key),
+        Some(Value::String(key)) if key.len() <= KEY_LEN_MAX => Some(key).filter(|key| !key.is_empty()),
         Some(_) => return Err(bad_request("a key is a string of at most 255 bytes")),
     };
     let message_id = match object.get("message_id") {
         None | Some(Value::Null) => None,
-        Some(Value::String(id)) if is_message_id(id) => Some(id),
+        Some(Value::String(id)) if is_message_id(&id) => Some(id),
         Some(_) => return Err(bad_request(MESSAGE_ID)),
     };
     let condition = decode_condition(object)?;
@@ -156,12 +178,12 @@ fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Pu
 fn decode_condition(object: &Object<'_>) -> Result<Option<Condition>, Refusal> {
     let at = match object.get("if_match") {
         None | Some(Value::Null) => None,
-        Some(Value::String(position)) => Some(Condition::At(decode_position(position)?)),
+        Some(Value::String(position)) => Some(Condition::At(decode_position(&position)?)),
         Some(_) => return Err(bad_request("if_match is EPOCH-OFFSET")),
     };
     match object.get("if_none_match") {
         None | Some(Value::Null) => Ok(at),
-        Some(Value::String("*")) if at.is_none() => Ok(Some(Condition::Nothing)),
+        Some(Value::String(any)) if any == "*" && at.is_none() => Ok(Some(Condition::Nothing)),
         Some(_) => Err(bad_request("if_none_match is \"*\", without if_match")),
     }
 }
@@ -171,14 +193,14 @@ fn decode_condition(object: &Object<'_>) -> Result<Option<Condition>, Refusal> {
 /// # Errors
 /// Why the line is refused.
 pub fn decode_line<'a>(scratch: &'a mut Scratch, line: &'a [u8]) -> Result<Publish<'a>, Refusal> {
-    let object = parse_object(scratch, line).map_err(|_| bad_request("a line is one JSON object"))?;
+    let object = parse_object(scratch, line).map_err(|broken| refusal_of(broken.error, "a line is one JSON object"))?;
     decode_publish(&object, None)
 }
 
-fn decode_topic<'a>(object: &Object<'a>) -> Result<&'a str, Refusal> {
+fn decode_topic<'a>(object: &Object<'a>) -> Result<Cow<'a, str>, Refusal> {
     match object.get("topic") {
-        Some(Value::String(topic)) if TopicName::is_valid(topic) => Ok(topic),
-        Some(Value::String(_)) => Err(BAD_TOPIC),
+        Some(Value::String(topic)) if TopicName::is_valid(&topic) => Ok(topic),
+        Some(Value::String(_) | Value::NotText) => Err(BAD_TOPIC),
         _ => Err(bad_request("topic is a string")),
     }
 }
@@ -189,11 +211,15 @@ fn decode_targets(object: &Object<'_>) -> Result<Vec<Target>, Refusal> {
     };
     let mut targets = Vec::new();
     for topic in topics {
-        let Value::String(topic) = topic else { return Err(bad_request("a topic is a string")) };
+        let topic = match topic {
+            Value::String(topic) => topic,
+            Value::NotText => return Err(BAD_TOPIC),
+            _ => return Err(bad_request("a topic is a string")),
+        };
         if targets.len() == TOPICS_PER_OPERATION_MAX {
             return Err(TOO_MANY_TOPICS);
         }
-        targets.push(Target::parse(topic).map_err(|_| BAD_TOPIC)?);
+        targets.push(Target::parse(&topic).map_err(|_| BAD_TOPIC)?);
     }
     if targets.is_empty() {
         return Err(bad_request("topics names at least one"));
@@ -453,7 +479,8 @@ mod tests {
         assert!(!subscribe.last);
         let text = br#"{ "op" : "pub", "topic":"a", "data" : {"x": 1.50 }, "key":"k\n", "id":"q" }"#;
         let Ok(Command::Publish(publish)) = decode(&mut scratch, text) else { panic!("a publication") };
-        assert_eq!((publish.topic, publish.payload, publish.key), ("a", &br#"{"x": 1.50 }"#[..], Some("k\n")));
+        assert_eq!((&*publish.topic, publish.payload), ("a", &br#"{"x": 1.50 }"#[..]));
+        assert_eq!(publish.key.as_deref(), Some("k\n"));
         let text = br#"{"op":"history","topic":"a","since":"1-2","limit":5}"#;
         assert!(matches!(
             decode(&mut scratch, text),
@@ -486,6 +513,74 @@ mod tests {
         }
         let long = format!(r#"{{"op":"ping","id":"{}"}}"#, "x".repeat(200));
         check_refused(&long, ErrorCode::BadRequest, None);
+    }
+
+    #[test]
+    fn an_id_is_echoed_wherever_it_can_be_read_and_the_message_names_what_is_wrong() {
+        let many: String = (0..64).map(|index| format!("\"{index}\":0,")).collect();
+        let deep = "[".repeat(101) + &"]".repeat(101);
+        for (text, message) in [
+            (r#"{"op":"sub","topics":["a\ud800"],"id":7}"#.to_owned(), BAD_TOPIC.message),
+            (r#"{"op":"pub","topic":"\udc00","data":1,"id":7}"#.to_owned(), BAD_TOPIC.message),
+            (r#"{"op":"sub","topics":["a"],"since":{"\ud800":"1-1"},"id":7}"#.to_owned(), BAD_TOPIC.message),
+            (r#"{"op":"pub","topic":"a","data":1,"key":"\ud800","id":7}"#.to_owned(), "a key is a string of"),
+            (r#"{"op":"\ud800","id":7}"#.to_owned(), "op is one of"),
+            (r#"{"op":"sub","topics":["a"],"max_rate":1e400,"id":7}"#.to_owned(), "max_rate"),
+            (format!(r#"{{"op":"pub","topic":"a","data":{deep},"id":7}}"#), "the JSON nests deeper than 100 levels"),
+            (format!(r#"{{"op":"ping",{many}"id":7}}"#), "the JSON object has more than 64 fields"),
+            (r#"{"op":"ping","x":1,"\u0078":2,"id":7}"#.to_owned(), "the JSON object has a field twice"),
+            (r#"{"id":7,"op":"ping","#.to_owned(), "a message is one JSON object"),
+        ] {
+            let mut scratch = Scratch::default();
+            let refused = decode(&mut scratch, text.as_bytes()).expect_err(&text);
+            assert!(refused.refusal.message.starts_with(message), "{text}: {}", refused.refusal.message);
+            assert_eq!(refused.id.as_ref().map(OperationId::as_json), Some("7"), "{text}");
+        }
+        check_refused(r#"{"op":"ping","id":1,"id":2}"#, ErrorCode::BadRequest, None);
+    }
+
+    #[test]
+    fn data_is_json_on_every_way_by_one_grammar() {
+        let (deep, deeper) = ("[".repeat(100) + &"]".repeat(100), "[".repeat(101) + &"]".repeat(101));
+        let fields: String = (0..1000).map(|index| format!("\"a{index}\":0,")).collect();
+        for (data, is_json) in [
+            (r#"{"text":"cut \ud83d"}"#, true),
+            ("1e400", true),
+            ("-123456789012345678901234567890.5", true),
+            (r#"{"a":1,"a":2}"#, true),
+            (&deep, true),
+            (&deeper, false),
+            (&format!("{{{fields}\"z\":0}}"), true),
+            ("01", false),
+            ("NaN", false),
+            ("\"\\x\"", false),
+        ] {
+            let mut scratch = Scratch::default();
+            let line = format!(r#"{{"topic":"a","data":{data}}}"#);
+            assert_eq!(decode_line(&mut scratch, line.as_bytes()).is_ok(), is_json, "{data:.40}");
+            let operation = format!(r#"{{"op":"pub","topic":"a","data":{data}}}"#);
+            assert_eq!(decode(&mut scratch, operation.as_bytes()).is_ok(), is_json, "{data:.40}");
+            let pushed = push(PayloadKind::Text, data.as_bytes());
+            assert_eq!(pushed.ends_with(&format!("\"d\":{data}}}")), is_json, "{data:.40}");
+        }
+    }
+
+    #[test]
+    fn a_limit_past_what_can_be_counted_is_all_there_is() {
+        let limit = |limit: &str| {
+            let text = format!(r#"{{"op":"history","topic":"a","limit":{limit}}}"#);
+            match decode(&mut Scratch::default(), text.as_bytes()) {
+                Ok(Command::History { query, .. }) => Some(query.limit),
+                _ => None,
+            }
+        };
+        for all in ["null", "4294967295", "99999999999", "99999999999999999999999"] {
+            assert_eq!(limit(all), Some(u32::MAX), "{all}");
+        }
+        assert_eq!(limit("5"), Some(5));
+        for bad in ["-1", "1.5", "1e3", "\"5\"", "true"] {
+            assert_eq!(limit(bad), None, "{bad}");
+        }
     }
 
     #[test]

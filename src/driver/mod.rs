@@ -207,6 +207,9 @@ pub trait Driver {
     /// The time now.
     fn now(&self) -> MonoTime;
 
+    /// The wall clock's time now, in milliseconds since 1970: for what people read, never for deadlines.
+    fn wall_millis(&self) -> u64;
+
     /// Starts every operation, at the latest with the wait that follows, and leaves `ops` empty.
     ///
     /// # Errors

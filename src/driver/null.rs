@@ -78,6 +78,10 @@ impl Driver for Null {
         self.now
     }
 
+    fn wall_millis(&self) -> u64 {
+        self.now.as_millis()
+    }
+
     fn submit(&mut self, ops: &mut Vec<Op>) -> io::Result<()> {
         for op in ops.drain(..) {
             match op {

@@ -4,7 +4,7 @@
 //! are touched when a connection comes and goes, never for a message (docs/decisions/0002).
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,7 +64,7 @@ impl Admission {
         let shared = &*self.shared;
         if shared.per_ip_max > 0 {
             let mut by_ip = shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = by_ip.entry(ip).or_default();
+            let count = by_ip.entry(client(ip)).or_default();
             if *count >= shared.per_ip_max {
                 return Err(AdmissionError::AddressFull);
             }
@@ -77,7 +77,16 @@ impl Admission {
     pub fn leave(&self, ip: Option<IpAddr>) {
         let shared = &*self.shared;
         shared.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(ip) = ip.filter(|_| shared.per_ip_max > 0) {
+        if let Some(ip) = ip {
+            self.leave_address(ip);
+        }
+    }
+
+    /// Counts an address out that was counted in, while its connection stays.
+    pub fn leave_address(&self, ip: IpAddr) {
+        let shared = &*self.shared;
+        if shared.per_ip_max > 0 {
+            let ip = client(ip);
             let mut by_ip = shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(count) = by_ip.get_mut(&ip) {
                 *count -= 1;
@@ -107,6 +116,15 @@ impl Admission {
     }
 }
 
+/// What stands for one client: an IPv4 address, or a network of 64 bits, all of which one client has in IPv6.
+/// [RFC 6177 2]
+fn client(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +147,16 @@ mod tests {
         admission.leave(ip(1));
         assert_eq!(admission.connections(), 0);
         assert!(admission.shared.by_ip.lock().expect("nobody panicked").is_empty());
+    }
+
+    #[test]
+    fn a_client_in_ipv6_is_a_network_of_64_bits() {
+        let admission = Admission::new(10, 1);
+        let enter = |ip: &str| admission.enter(Some(ip.parse().expect("an address")));
+        assert_eq!(enter("2001:db8:0:1::1"), Ok(()));
+        assert_eq!(enter("2001:db8:0:1:ffff:ffff:ffff:ffff"), Err(AdmissionError::AddressFull));
+        assert_eq!(enter("2001:db8:0:2::1"), Ok(()));
+        admission.leave(Some("2001:db8:0:1::2".parse().expect("an address")));
+        assert_eq!(enter("2001:db8:0:1::3"), Ok(()));
     }
 }

@@ -11,7 +11,7 @@
 //! | `link` | one socket: arena, accept, PROXY and TLS, frames, outboxes, deadlines, the end |
 //! | `session` | one subscriber: subscribing, catching up, what it skips, presence, what it publishes |
 //! | `delivery` | one turn's publications to their readers: runs, encodings, compression |
-//! | `request` | HTTP requests: answers, batches, readers over HTTP |
+//! | `request` | HTTP requests: answers and their date, batches, readers over HTTP |
 //! | `upkeep` | memory, snapshots, the shutdown |
 
 mod delivery;

@@ -35,7 +35,11 @@ pub fn turn<D: Driver>(
     mailbox: &mut Mailbox,
     wake: impl Fn(usize),
 ) -> io::Result<()> {
-    let until = next_look(driver.now(), shard, mailbox);
+    let now = driver.now();
+    if shard.wants_wall_time(now) {
+        shard.note_wall_time(now, driver.wall_millis());
+    }
+    let until = next_look(now, shard, mailbox);
     driver.wait(until, |now, completion| shard.handle(now, completion))?;
     mailbox.unpark();
     let now = driver.now();

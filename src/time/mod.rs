@@ -1,9 +1,12 @@
-//! Time as a value: [`MonoTime`] is what the driver's clock says, [`Wheel`] keeps one deadline a key.
+//! Time as a value: [`MonoTime`] is what the driver's clock says, [`WallTime`] what people's clocks say, [`Wheel`] keeps one
+//! deadline a key.
 //!
 //! Nothing here reads a clock. Tests: beside the code.
 
+mod wall;
 mod wheel;
 
+pub use wall::WallTime;
 pub use wheel::{TICK_MS, Wheel};
 
 use std::time::Duration;

@@ -252,6 +252,7 @@ fn chunked() -> Vec<Case> {
         taken_as("lengths in any case", "A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
         taken_as("leading zeros", "005\r\nhello\r\n000\r\n\r\n", "hello"),
         taken_as("extensions", "5;a=b;c=\"d\"\r\nhello\r\n0;e\r\n\r\n", "hello"),
+        taken_as("spaces around extensions", "5 ;a = b ; c\r\nhello\r\n0\t;e\r\n\r\n", "hello"),
         taken_as("trailers", "5\r\nhello\r\n0\r\nX-Trailer: value\r\n\r\n", "hello"),
         taken_as("line ends in a chunk", "9\r\n\r\n0\r\n\r\n\r\n\r\n0\r\n\r\n", "\r\n0\r\n\r\n\r\n"),
         taken_as("chunks of one octet", "1\r\nh\r\n1\r\ni\r\n0\r\n\r\n", "hi"),

@@ -71,6 +71,27 @@ fn peers_that_do_not_answer_do_not_keep_the_gateway() {
 }
 
 #[test]
+fn half_a_request_does_not_keep_the_gateway() {
+    let timeouts = ["--handshake-timeout", "--body-timeout", "--drain-timeout"];
+    let args: Vec<&str> = timeouts.into_iter().flat_map(|timeout| [timeout, "1h"]).collect();
+    let mut gateway = Gateway::start(&[&args[..], &["--shards", "2", "--close-timeout", "300ms"]].concat());
+    let begin = |half: &str| {
+        let mut socket = gateway.connect();
+        // The answer to the first says that the second is there, too.
+        socket.write(["GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", half].concat()).expect_http_status(200);
+        socket
+    };
+    let mut head = begin("GET /healthz HT");
+    let mut body = begin("POST /publish/judge HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhell");
+    gateway.terminate();
+    head.expect_http_status(503).expect_header("connection", "close");
+    head.expect_end();
+    body.expect_http_status(408);
+    body.expect_end();
+    assert!(gateway.wait().success(), "an orderly end");
+}
+
+#[test]
 fn a_second_signal_ends_the_gateway_at_once() {
     let mut gateway = Gateway::start(PATIENT);
     let mut silent = gateway.websocket("/echo");

@@ -36,6 +36,17 @@ pub fn cases() -> Vec<Case> {
         cases.push(refused(&cause, statuses, &[&format!("Content-Length: {len}")], "hello"));
     }
     cases.extend(chunks());
+    for (codings, status) in
+        [("chunked, gzip", 400), ("gzip", 400), ("xchunked", 400), ("chunked, chunked", 400), ("gzip, chunked", 501)]
+    {
+        let request =
+            format!("POST /publish/judge HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {codings}\r\n\r\n");
+        cases.push(case("RFC 9112 6.1, 6.3", format!("the codings {codings} are a {status}"), move |gateway| {
+            let mut socket = gateway.connect();
+            socket.write(&request).expect_http_status(status);
+            socket.expect_end();
+        }));
+    }
     cases.push(case("RFC 9112 6.1", "an encoding in HTTP/1.0 is refused", |gateway| {
         let mut socket = gateway.connect();
         let head = "POST /publish/judge HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -78,6 +89,10 @@ fn chunks() -> Vec<Case> {
         ("a chunk that ends with a bare line feed", "5\r\nhello\n0\r\n\r\n"),
         ("a chunk's length that ends with a bare line feed", "5\nhello\r\n0\r\n\r\n"),
         ("a chunk's length that ends with a bare carriage return", "5\rhello\r\n0\r\n\r\n"),
+        ("an extension without a name", "5;\r\nhello\r\n0\r\n\r\n"),
+        ("an extension with a value and no name", "5;=x\r\nhello\r\n0\r\n\r\n"),
+        ("an empty extension before another", "5;;a\r\nhello\r\n0\r\n\r\n"),
+        ("an extension in an open quotation", "5;a=\"b\r\nhello\r\n0\r\n\r\n"),
         ("a bare line feed in an extension", "5;\n0\r\n\r\n"),
         ("an extension that is too long", &long_line),
         ("a trailer section that is too long", &long_trailer),

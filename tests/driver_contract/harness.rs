@@ -130,6 +130,10 @@ impl Driver for EagerUring {
         self.0.now()
     }
 
+    fn wall_millis(&self) -> u64 {
+        self.0.wall_millis()
+    }
+
     fn submit(&mut self, ops: &mut Vec<Op>) -> std::io::Result<()> {
         self.0.submit(ops)
     }

@@ -1,6 +1,11 @@
 //! Who speaks something else, and who speaks TLS badly. Nobody else may notice.
 
 use std::io::Read;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::version::TLS12;
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::common::{Frame, Socket};
 use crate::{World, assert_echo};
@@ -30,6 +35,30 @@ fn tls_on_a_plain_port_is_an_alert() {
         assert_eq!(heard, [0x15, 3, 3, 0, 2, 2, 40]);
     }
     world.wait_for_closes("wrong_scheme", 2);
+}
+
+#[test]
+fn a_client_with_no_suite_or_kind_of_certificate_in_common_hears_handshake_failure() {
+    // The certificate has a key of ECDSA.
+    let world = World::new(&[]);
+    let mut unknown_suites = hello_of(&world);
+    let suites = 5 + 4 + 2 + 32 + 1 + usize::from(unknown_suites[5 + 4 + 2 + 32]);
+    let len = usize::from(u16::from_be_bytes([unknown_suites[suites], unknown_suites[suites + 1]]));
+    unknown_suites[suites + 2..suites + 2 + len].fill(0xfa);
+    let mut provider = ring::default_provider();
+    provider.cipher_suites.retain(|suite| format!("{:?}", suite.suite()).starts_with("TLS_ECDHE_RSA"));
+    assert!(!provider.cipher_suites.is_empty());
+    let config = ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[&TLS12]);
+    let config = config.expect("suites of this version").with_root_certificates(RootCertStore::empty());
+    let rsa_only = first_flight(Arc::new(config.with_no_client_auth()));
+    for hello in [unknown_suites, rsa_only] {
+        let mut socket = Socket::connect(world.tls_address());
+        socket.write(&hello);
+        let mut heard = Vec::new();
+        let _ = socket.wire().read_to_end(&mut heard);
+        assert_eq!(heard, [0x15, 3, 3, 0, 2, 2, 40]);
+    }
+    world.wait_for_closes("tls_failed", 2);
 }
 
 #[test]
@@ -87,8 +116,12 @@ fn a_record_that_was_tampered_with_ends_the_session_behind_what_came_before() {
 
 /// The first record of a client, as it goes over the wire.
 fn hello_of(world: &World) -> Vec<u8> {
+    first_flight(world.client())
+}
+
+fn first_flight(config: Arc<ClientConfig>) -> Vec<u8> {
     let name = "localhost".try_into().expect("a name");
-    let mut client = rustls::ClientConnection::new(world.client(), name).expect("a client");
+    let mut client = rustls::ClientConnection::new(config, name).expect("a client");
     let mut hello = Vec::new();
     client.write_tls(&mut hello).expect("a vector takes all");
     hello

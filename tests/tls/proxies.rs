@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::common::authority::Folder;
 use crate::common::{Frame, Gateway, Socket, Wire, program};
-use crate::{World, assert_echo, connect_tls};
+use crate::{World, assert_echo, connect_tls, metric, wait_for};
 
 const TRUSTED: [&str; 2] = ["--proxy-trusted", "127.0.0.0/8"];
 const ONE_EACH: [&str; 2] = ["--connections-per-ip-max", "1"];
@@ -47,6 +47,60 @@ fn clients_behind_a_proxy_are_counted_by_their_own_address() {
             break;
         }
         again = gateway.connect();
+    }
+}
+
+#[test]
+fn readers_over_http_behind_a_proxy_are_counted_as_those_over_websocket() {
+    let gateway = Gateway::start(&[&TRUSTED[..], &ONE_EACH].concat());
+    let ask = |socket: &mut Socket, target: &str, client: &[u8]| {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: ");
+        socket.write([head.as_bytes(), client, b"\r\n\r\n"].concat());
+    };
+    for (target, client) in [
+        ("/sse?topic=a", "203.0.113.1"),
+        ("/stream?topic=a", "203.0.113.2"),
+        ("/poll?topic=a&timeout=60s", "203.0.113.3"),
+        ("/stream?topic=a", "2001:db8::1"),
+    ] {
+        let mut reader = gateway.connect();
+        ask(&mut reader, target, client.as_bytes());
+        // It is counted when it is answered; a poll waits, and only others can see that it does.
+        match target.starts_with("/poll") {
+            true => wait_for(|| {
+                metric(gateway.address(), "fanwire_connections{shard=\"0\",transport=\"poll\"}")
+                    + metric(gateway.address(), "fanwire_connections{shard=\"1\",transport=\"poll\"}")
+                    == 1
+            }),
+            false => assert_eq!(reader.read_response(false).status, 200),
+        }
+        for again in ["/sse?topic=a", "/stream?topic=a", "/poll?topic=a&timeout=0s"] {
+            // All 64 bits behind a network are one client's.
+            let client = client.replace("db8::1", "db8::2");
+            let mut other = gateway.connect();
+            ask(&mut other, again, client.as_bytes());
+            other.expect_http_status(429);
+        }
+        gateway.connect().write(forwarded("/echo", client)).expect_http_status(429);
+    }
+    // A connection of the proxy brings one client's poll behind another's.
+    let mut shared = gateway.connect();
+    for client in ["203.0.113.7", "203.0.113.8", "203.0.113.7", "203.0.113.7"] {
+        ask(&mut shared, "/poll?topic=quiet&timeout=0s", client.as_bytes());
+        shared.expect_http_status(204);
+    }
+    let mut other = gateway.connect();
+    ask(&mut other, "/poll?topic=quiet&timeout=0s", b"203.0.113.7");
+    other.expect_http_status(204);
+    // Those of whom nothing is said that can be read are one client together; what stands before is not believed.
+    let mut unread = gateway.connect();
+    ask(&mut unread, "/stream?topic=a", b"203.0.113.9, \xe9");
+    assert_eq!(unread.read_response(false).status, 200);
+    for (client, status) in [(&b"\xff"[..], 429), (b"203.0.113.10, unknown", 429), (b"\xe9, 203.0.113.10", 101)] {
+        let handshake = forwarded("/echo", "CLIENT").into_bytes();
+        let at = handshake.windows(6).position(|six| six == b"CLIENT").expect("the list");
+        let octets = [&handshake[..at], client, &handshake[at + 6..]].concat();
+        gateway.connect().write(octets).expect_http_status(status);
     }
 }
 

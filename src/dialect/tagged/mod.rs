@@ -29,7 +29,7 @@ pub fn decode<'a>(tags: &mut Tags, message: &'a [u8]) -> Decoded<'a> {
         }
         (Some("say"), Some(topic), Some(text)) => Decoded::Command(Command::Publish(Publish {
             id: None,
-            topic,
+            topic: topic.into(),
             kind: PayloadKind::Text,
             payload: text.as_bytes(),
             key: None,

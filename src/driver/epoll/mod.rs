@@ -29,7 +29,7 @@ pub(in crate::driver) use self::accept::is_of_one_connection;
 use self::receive::Receiver;
 use self::send::Sender;
 use self::sockets::{Flags, NOT_HELD, Sockets, WAKER, conn_of, listener_of, token_of};
-use super::clock::Clock;
+use super::clock::{Clock, wall_millis};
 use super::listen::Listener;
 use super::{Completion, Driver, NetError, Op, Wake};
 use crate::buf::Segment;
@@ -247,6 +247,10 @@ impl Driver for Epoll {
 
     fn now(&self) -> MonoTime {
         self.clock.now()
+    }
+
+    fn wall_millis(&self) -> u64 {
+        wall_millis()
     }
 
     fn submit(&mut self, ops: &mut Vec<Op>) -> io::Result<()> {

@@ -10,6 +10,9 @@ use super::super::{Completion, Driver, Op, Wake};
 use super::net::{Happened, Net};
 use crate::time::MonoTime;
 
+/// What the wall clock says when the virtual one begins: 2023-11-14 22:13:20, in milliseconds since 1970.
+const WALL_START_MS: u64 = 1_700_000_000_000;
+
 /// A [`Driver`] without a kernel, from [`SimNet::driver`](super::SimNet::driver).
 #[derive(Debug)]
 pub struct SimDriver {
@@ -32,6 +35,10 @@ impl Driver for SimDriver {
 
     fn now(&self) -> MonoTime {
         self.net.borrow().now
+    }
+
+    fn wall_millis(&self) -> u64 {
+        WALL_START_MS + self.net.borrow().now.as_millis()
     }
 
     fn submit(&mut self, ops: &mut Vec<Op>) -> io::Result<()> {

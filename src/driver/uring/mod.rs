@@ -32,7 +32,7 @@ use self::receive::Receiver;
 use self::ring::{Event, Outcome, Ring, RingSetup};
 use self::send::Sender;
 use self::sockets::{Flags, NO_FILE, Slot, Sockets};
-use super::clock::Clock;
+use super::clock::{Clock, wall_millis};
 use super::descriptors::raise_descriptors_max;
 use super::epoll::net_error;
 use super::listen::Listener;
@@ -397,6 +397,10 @@ impl Driver for Uring {
 
     fn now(&self) -> MonoTime {
         self.clock.now()
+    }
+
+    fn wall_millis(&self) -> u64 {
+        wall_millis()
     }
 
     fn submit(&mut self, ops: &mut Vec<Op>) -> io::Result<()> {

@@ -80,6 +80,13 @@ impl Shard {
         }
     }
 
+    /// Counts a client out whose request is answered, while its connection stays.
+    pub(in crate::shard) fn forget_client(&mut self, id: ConnId) {
+        if let Some(ip) = self.links.addresses.remove(&id.index) {
+            self.settings.admission.leave_address(ip);
+        }
+    }
+
     /// Counts a connection out that is gone.
     pub(in crate::shard) fn count_out(&mut self, index: u32, is_admitted: bool) {
         self.links.peers.remove(&index);

@@ -42,6 +42,12 @@ impl Shard {
     fn timeout_ms(&self, timer: Timer) -> u64 {
         let limits = &self.settings.limits;
         match timer {
+            // Nobody keeps a shutdown by what it has begun to say.
+            Timer::Head | Timer::Body if self.is_draining() => {
+                let timeout_ms =
+                    if timer == Timer::Head { limits.handshake_timeout_ms } else { limits.body_timeout_ms };
+                timeout_ms.min(limits.close_timeout_ms)
+            }
             Timer::Head => limits.handshake_timeout_ms,
             Timer::Body | Timer::Answer => limits.body_timeout_ms,
             Timer::Idle => limits.http_idle_timeout_ms,

@@ -7,6 +7,7 @@
 //!   +--header---------+----------------------> no edge: plain HTTP
 //! ```
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::conn::{Carrier, Flag};
@@ -230,18 +231,19 @@ impl Shard {
         );
     }
 
-    /// Takes the word of a trusted proxy on whom an upgrade is for.
-    pub(in crate::shard) fn note_forwarded_for(&mut self, id: ConnId, list: Option<&str>) {
+    /// Takes the word of a trusted proxy on whom a connection, or a poll on it, is for. Those of whom it says what nobody can
+    /// read count as one client. Says whether one was counted.
+    pub(in crate::shard) fn note_forwarded_for(&mut self, id: ConnId, list: Option<&[u8]>) -> bool {
         let is_own = self.links.addresses.contains_key(&id.index);
         let is_wanted = self.settings.admission.counts_addresses() || self.settings.log_peers;
-        let Some(list) = list.filter(|_| is_wanted && !is_own) else { return };
+        let Some(list) = list.filter(|_| is_wanted && !is_own) else { return false };
         // Without an address of its own it came from a trusted proxy, or through a file that nobody trusts.
         if self.settings.edge.trusted.is_empty() {
-            return;
+            return false;
         }
-        if let Some(ip) = forwarded_for(list, &self.settings.edge.trusted) {
-            self.note_client(id, ip);
-        }
+        let ip = forwarded_for(list, &self.settings.edge.trusted).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        self.note_client(id, ip);
+        self.links.addresses.contains_key(&id.index)
     }
 
     /// Gives back what a connection has of an edge. With `in_order` its peer is told before, as far as the socket takes it

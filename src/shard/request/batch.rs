@@ -46,7 +46,7 @@ impl Shard {
             self.note_line(id, Line::Refused(refusal));
             return;
         }
-        let Some(topic) = self.topic_name(publish.topic) else {
+        let Some(topic) = self.topic_name(&publish.topic) else {
             self.note_line(id, Line::Refused(BAD_TOPIC));
             return;
         };

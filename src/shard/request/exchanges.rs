@@ -21,8 +21,8 @@ use crate::shard::session::tickets::Ticket;
 use crate::shard::slot::Slot;
 use crate::transport::Framing;
 use crate::transport::http::{
-    Access, CONTINUE, Next, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
-    encode_switching_protocols, error_body,
+    Access, Asker, CONTINUE, Next, PAGE_REQUEST_FIELDS, Request, Response, Route, RouteError, Site, Upgrade,
+    UpgradeRoute, encode_switching_protocols, error_body,
 };
 use crate::wire::json::escape_into;
 
@@ -56,14 +56,7 @@ impl Shard {
                 Next::Continue => self.reply(id, |out| out.extend_from_slice(CONTINUE)),
                 Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
                 Next::Refused(error) => return self.refuse_request(id, error),
-                Next::Request(mut request) => {
-                    session.origin = request.origin.take();
-                    session.is_head = request.is_head;
-                    // A seat past the limit is for one request.
-                    let is_past_limit = conn.link.standing.is_past_limit();
-                    session.keep_alive = request.keep_alive && !is_past_limit;
-                    self.serve(id, request);
-                }
+                Next::Request(request) => self.serve(id, request),
             }
         }
         self.rearm_request(id);
@@ -135,7 +128,16 @@ impl Shard {
                 let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
                 self.ask_history(topic, query, ticket);
             }
-            Route::Follow(follow) => self.follow(id, *follow, request.is_chunked),
+            Route::Follow(follow) => {
+                let is_counted = self.note_forwarded_for(id, request.forwarded_for.as_deref());
+                if let Some(slot) = self.links.conns[id.index].link.exchange() {
+                    self.requests.exchanges[slot].is_client_counted = is_counted;
+                }
+                if self.is_past_limit(id) {
+                    return self.refuse_past_limit(id);
+                }
+                self.follow(id, *follow, request.is_chunked);
+            }
             Route::Refused(error) => {
                 let body = error_body(error.code, error.message);
                 self.respond(id, error.status, JSON, &headers_of(error), &body);
@@ -163,12 +165,12 @@ impl Shard {
     fn serve_options(&mut self, id: ConnId, methods: &str) {
         let methods = format!("{methods}, OPTIONS");
         let slot = self.links.conns[id.index].link.exchange();
-        let is_page = slot.is_some_and(|slot| self.requests.exchanges[slot].origin.is_some());
+        let is_page = slot.is_some_and(|slot| self.requests.exchanges[slot].exchange.asker().origin.is_some());
         let mut headers = vec![("Allow", methods.as_str())];
         if is_page {
             headers.extend([
                 ("Access-Control-Allow-Methods", methods.as_str()),
-                ("Access-Control-Allow-Headers", "Authorization, Content-Type, Fanwire-Key, Last-Event-ID"),
+                ("Access-Control-Allow-Headers", PAGE_REQUEST_FIELDS),
                 ("Access-Control-Max-Age", "7200"),
             ]);
         }
@@ -295,23 +297,36 @@ impl Shard {
     ) {
         self.take_waiting(id);
         let is_draining = self.is_draining();
-        let Some(conn) = self.links.conns.get_mut(id).filter(|conn| !conn.link.is(Flag::CLOSING)) else { return };
-        let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
-        let keep_alive = session.keep_alive && !is_draining;
-        let (is_head, origin) = (session.is_head, session.origin.take());
-        let origin = origin.as_deref();
-        let response = Response { status, content_type, headers, body, origin, keep_alive, is_head };
-        self.respond_with(id, keep_alive, |out| response.encode(out));
+        let conn = self.links.conns.get_mut(id).filter(|conn| !conn.link.is(Flag::CLOSING));
+        let Some(conn) = conn else { return };
+        // A seat past the limit is for one request.
+        let is_past_limit = conn.link.standing.is_past_limit();
+        let Some(slot) = conn.link.exchange() else { return };
+        let mut asker = self.requests.exchanges[slot].exchange.take_asker();
+        asker.keep_alive &= !is_draining && !is_past_limit;
+        self.respond_with(id, asker.keep_alive, |date, out| {
+            Response { status, content_type, headers, body, asker: &asker, date }.encode(out);
+        });
     }
 
-    /// Answers the request under way with the response that is written.
-    pub(in crate::shard) fn respond_with(&mut self, id: ConnId, keep_alive: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Answers the request under way with the response that is written, with its date.
+    pub(in crate::shard) fn respond_with(
+        &mut self,
+        id: ConnId,
+        keep_alive: bool,
+        write: impl FnOnce(&str, &mut Vec<u8>),
+    ) {
         let Some(conn) = self.links.conns.get_mut(id) else { return };
         let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
         session.exchange.answered();
+        let is_counted = std::mem::take(&mut session.is_client_counted);
         conn.link.timer = Timer::Answer;
+        // The next request on the connection may be another client's.
+        if is_counted {
+            self.forget_client(id);
+        }
         self.metrics.requests += 1;
-        self.reply(id, |out| write(out));
+        self.reply_dated(id, write);
         self.unpause(id, Flag::PAUSED_REQUEST);
         if keep_alive {
             self.requests.answered.push(id);
@@ -338,12 +353,12 @@ impl Shard {
         let body = error_body(error.code, error.message);
         let (status, headers) = (error.status, &*headers_of(error));
         let slot = self.links.conns.get(id).and_then(|conn| conn.link.exchange());
-        let is_head = slot.is_some_and(|slot| self.requests.exchanges[slot].exchange.is_refused_head());
-        let origin = slot.and_then(|slot| self.requests.exchanges[slot].origin.take());
-        let (body, origin) = (&*body, origin.as_deref());
-        let response = Response { status, content_type: JSON, headers, body, origin, keep_alive: false, is_head };
+        let asker = slot.map(|slot| self.requests.exchanges[slot].exchange.take_asker()).unwrap_or_default();
+        let asker = Asker { keep_alive: false, ..asker };
         self.metrics.requests += 1;
-        self.reply(id, |out| response.encode(out));
+        self.reply_dated(id, |date, out| {
+            Response { status, content_type: JSON, headers, body: &body, asker: &asker, date }.encode(out);
+        });
         self.begin_end(id, CloseReason::BadRequest);
     }
 
@@ -414,6 +429,8 @@ impl Shard {
 fn headers_of(error: RouteError) -> Vec<(&'static str, &'static str)> {
     match error.status {
         405 => error.allow.map(|allow| ("Allow", allow)).into_iter().collect(),
+        // What is taken. [RFC 9110 12.5.3]
+        415 => vec![("Accept-Encoding", "identity")],
         426 => vec![("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
         503 | 429 => vec![("Retry-After", RETRY_AFTER_S)],
         _ => Vec::new(),

@@ -38,10 +38,10 @@ impl Shard {
         let encoding = EncodingId::of(framing, dialect, has_prefix);
         self.speak(id.into(), encoding);
         if let Some(slot) = self.links.conns[id.index].link.exchange()
-            && self.requests.exchanges[slot].is_head
+            && self.requests.exchanges[slot].exchange.asker().is_head
         {
-            let origin = self.requests.exchanges[slot].origin.take();
-            return self.respond_with(id, false, |out| head(encoding.row(), origin.as_deref(), out));
+            let asker = self.requests.exchanges[slot].exchange.take_asker();
+            return self.respond_with(id, false, |date, out| head(encoding.row(), asker.origin.as_deref(), date, out));
         }
         self.wait_for(id, Waiting::Follow(Opening { names: names(&follow), since: follow.since.clone() }));
         self.note_bandwidth(id.into(), follow.bandwidth);
@@ -66,7 +66,7 @@ impl Shard {
         let start = self.start(id, &opening.names, &opening.since, joined);
         let conn = &mut self.links.conns[id.index];
         let exchange = std::mem::replace(&mut conn.link.parser, Slot::NONE).index();
-        let origin = exchange.and_then(|slot| self.requests.exchanges.remove(slot).origin);
+        let origin = exchange.and_then(|slot| self.requests.exchanges.remove(slot).exchange.take_asker().origin);
         conn.link.carrier = Carrier::Stream;
         conn.link.set(Flag::DEAF, true);
         conn.link.active_tick = tick(self.now);
@@ -80,7 +80,7 @@ impl Shard {
         }
         self.unpause(id, Flag::PAUSED_REQUEST);
         self.set_timer(id, Timer::Ping);
-        self.reply(id, |out| head(encoding.row(), origin.as_deref(), out));
+        self.reply_dated(id, |date, out| head(encoding.row(), origin.as_deref(), date, out));
         if let Some(outbox) = self.links.outboxes.get_mut(self.links.conns[id.index].link.outbox) {
             outbox.guard();
         }
@@ -142,6 +142,6 @@ impl Shard {
     }
 }
 
-fn head(encoding: &Encoding, origin: Option<&str>, out: &mut Vec<u8>) {
-    encode_stream_head(out, encoding.framing.content_type(), encoding.framing == Framing::Chunks, origin);
+fn head(encoding: &Encoding, origin: Option<&str>, date: &str, out: &mut Vec<u8>) {
+    encode_stream_head(out, encoding.framing.content_type(), encoding.framing == Framing::Chunks, origin, date);
 }

@@ -3,16 +3,18 @@
 //! Tests: `tests/shard_limits/`, `tests/conformance/`.
 
 pub(in crate::shard) mod batch;
+pub(in crate::shard) mod date;
 pub(in crate::shard) mod exchanges;
 pub(in crate::shard) mod follow;
 pub(in crate::shard) mod poll;
 pub(in crate::shard) mod waiting;
 
-use crate::shard::request::waiting::HttpSession;
 use slab::Slab;
 
 use crate::command::ConnId;
 use crate::dialect::Scratch;
+use date::Dates;
+use waiting::HttpSession;
 
 /// Requests under way.
 #[derive(Debug, Default)]
@@ -24,4 +26,6 @@ pub(in crate::shard) struct Requests {
     pub answered: Vec<ConnId>,
     /// Kept between messages so that it stops allocating.
     pub scratch: Scratch,
+    /// When responses are made.
+    pub dates: Dates,
 }

@@ -11,10 +11,8 @@ use crate::wire::json::escape_into;
 pub(in crate::shard) struct HttpSession {
     pub exchange: Exchange,
     pub waiting: Option<Waiting>,
-    pub is_head: bool,
-    /// The origin of the page that may read the answer.
-    pub origin: Option<Box<str>>,
-    pub keep_alive: bool,
+    /// A trusted proxy named the client of the request under way, which was counted for it.
+    pub is_client_counted: bool,
 }
 
 /// What the request under way waits for.

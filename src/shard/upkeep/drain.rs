@@ -6,7 +6,7 @@ use crate::driver::Op;
 use crate::limits::{DRAIN_PER_TURN_MAX, RECONNECTS_PER_SECOND, RETRY_MS_MIN};
 use crate::mailbox::Request;
 use crate::shard::Shard;
-use crate::shard::link::conn::Carrier;
+use crate::shard::link::conn::{Carrier, Timer};
 use crate::shard::link::ending::Parting;
 use crate::time::MonoTime;
 
@@ -116,14 +116,28 @@ impl Shard {
             {
                 self.terminate(id, CloseReason::Shutdown, Parting::InOrder);
             }
-            Carrier::Http1 => {
-                self.answer_poll(id);
-            }
+            Carrier::Http1 => self.end_request(id),
             Carrier::WebSocket | Carrier::Stream => {
                 let retry_ms = RETRY_MS_MIN + self.upkeep.rng.u64(0..=spread_ms);
                 self.say(id.into(), &Outbound::Bye { retry_ms });
                 self.close(id, CloseReason::Shutdown, &format!("retry_ms={retry_ms}"));
             }
+        }
+    }
+
+    /// Ends a request that may take its time: a poll is answered, half a head is refused, and half a body has from now on no
+    /// more time than a closing handshake.
+    fn end_request(&mut self, id: ConnId) {
+        if self.answer_poll(id) {
+            return;
+        }
+        match self.links.conns[id.index].link.timer {
+            Timer::Head => {
+                self.links.conns[id.index].link.end = Some(CloseReason::Shutdown);
+                self.refuse_past_limit(id);
+            }
+            Timer::Body => self.set_timer(id, Timer::Body),
+            _ => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Requests as they come in on one connection: heads, bodies, pipelining, the upgrade.
 
 use super::access::Access;
-use super::route::{Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
+use super::route::{NOT_AN_UPGRADE, Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX, REFUSED_BODY_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
 use crate::wire::ws::extension::DeflateOffer;
@@ -21,6 +21,20 @@ pub struct Exchange {
     phase: Phase,
     /// Bytes of the buffer that hold no end of a head: they need not be looked at again.
     looked_at: usize,
+    asker: Asker,
+}
+
+/// What an answer depends on beside what was asked for: nothing is known of whose head cannot be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// The origin of the page that asks, if it may read the answer.
+    pub origin: Option<Box<str>>,
+    /// Whether it was a HEAD, whose answer has no body. [RFC 9110 9.3.2]
+    pub is_head: bool,
+    /// Whether another request may follow.
+    pub keep_alive: bool,
+    /// Whether it has to be told that another may.
+    pub is_http_1_0: bool,
 }
 
 #[derive(Debug, Default)]
@@ -40,14 +54,10 @@ enum Phase {
 pub struct Request {
     /// What it asks for.
     pub route: Route,
-    /// Whether it was a HEAD.
-    pub is_head: bool,
-    /// Whether another request may follow.
-    pub keep_alive: bool,
     /// Whether the peer knows chunks.
     pub is_chunked: bool,
-    /// The origin of the page that asks, if it may read the answer.
-    pub origin: Option<Box<str>>,
+    /// With a request to follow: `X-Forwarded-For`, all fields of it in one list.
+    pub forwarded_for: Option<Vec<u8>>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -62,7 +72,7 @@ pub struct Upgrade {
     /// Whether the subprotocol that was asked about is among the offered ones.
     pub offers_protocol: bool,
     /// `X-Forwarded-For`, all fields of it in one list.
-    pub forwarded_for: Option<String>,
+    pub forwarded_for: Option<Vec<u8>>,
     /// The first offer to compress messages that can be accepted.
     pub deflate: Option<DeflateOffer>,
     /// The most that the reader wants, in bytes a second.
@@ -120,10 +130,18 @@ impl Exchange {
         self.looked_at = 0;
     }
 
-    /// Whether the request that cannot be served is a HEAD, whose answer has no body. [RFC 9110 9.3.2]
+    /// Who waits for the answer that is about to be given.
     #[must_use]
-    pub fn is_refused_head(&self) -> bool {
-        matches!(self.phase, Phase::Head) && self.buffer.starts_with(b"HEAD ")
+    pub fn asker(&self) -> &Asker {
+        &self.asker
+    }
+
+    /// Who waits for it, given away with the answer.
+    pub fn take_asker(&mut self) -> Asker {
+        let asker = std::mem::take(&mut self.asker);
+        // Of a head that cannot be read, the method may be there all the same.
+        let is_head = asker.is_head || matches!(self.phase, Phase::Head) && self.buffer.starts_with(b"HEAD ");
+        Asker { is_head, ..asker }
     }
 
     /// Whether there is nothing to keep.
@@ -168,11 +186,26 @@ impl Exchange {
         };
         let found = Route::find(&head, site.pages);
         let found = found.and_then(|route| site.access.judge(&head, &route).map(|()| route));
+        let found = found.and_then(|route| match route {
+            Route::Upgrade(_) if head.method() != "GET" || !handshake::is_upgrade(&head) => Err(NOT_AN_UPGRADE),
+            route => Ok(route),
+        });
+        self.asker = Asker {
+            origin: None,
+            is_head: head.method() == "HEAD",
+            keep_alive: head.keep_alive(),
+            is_http_1_0: head.version() == Version::Http10,
+        };
+        self.asker.origin = match &found {
+            Ok(route) if route.is_open() => None,
+            Ok(_) => site.access.origins.judge(&head)?,
+            Err(error) if error.status == 403 => None,
+            Err(_) => site.access.origins.judge(&head).unwrap_or_default(),
+        };
         let route = match found {
             Err(error) if may_go_on(&head) => Route::Refused(error),
             found => found?,
         };
-        let origin = if route.is_open() { None } else { site.access.origins.judge(&head)? };
         if let Route::Upgrade(route) = route {
             let upgrade = accept(&head, route, protocol)?;
             let rest = self.buffer.split_off(head_len);
@@ -186,14 +219,9 @@ impl Exchange {
             _ => 0,
         };
         let decoder = BodyDecoder::new(head.body(), body_len_max)?;
-        let request = Request {
-            route,
-            is_head: head.method() == "HEAD",
-            keep_alive: head.keep_alive(),
-            is_chunked: head.version() == Version::Http11,
-            origin,
-            body: Vec::new(),
-        };
+        let forwarded_for = if let Route::Follow(_) = route { forwarded_for(&head) } else { None };
+        let is_chunked = head.version() == Version::Http11;
+        let request = Request { route, is_chunked, forwarded_for, body: Vec::new() };
         let owes_continue = head.expects_continue();
         self.buffer.drain(..head_len);
         self.phase = Phase::Body { request, decoder, owes_continue };
@@ -226,15 +254,6 @@ fn may_go_on(head: &RequestHead<'_>) -> bool {
 }
 
 fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result<Upgrade, RouteError> {
-    let not_an_upgrade = RouteError {
-        status: 426,
-        code: "bad_request",
-        message: "this path speaks WebSocket: send an opening handshake",
-        allow: None,
-    };
-    if !handshake::is_upgrade(head) {
-        return Err(not_an_upgrade);
-    }
     let upgrade = handshake::accept(head).map_err(|error| RouteError {
         status: error.status(),
         code: "bad_request",
@@ -243,8 +262,7 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
     })?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
     let bandwidth = decode_bandwidth(head.query())?;
-    let forwarded = head.header_values("x-forwarded-for").map(str::to_owned);
-    let forwarded_for = forwarded.reduce(|list, more| list + "," + &more);
+    let forwarded_for = forwarded_for(head);
     Ok(Upgrade {
         route,
         accept: upgrade.accept,
@@ -254,4 +272,10 @@ fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result
         deflate: upgrade.deflate,
         rest: Vec::new(),
     })
+}
+
+/// `X-Forwarded-For`, all fields of it in one list.
+fn forwarded_for(head: &RequestHead<'_>) -> Option<Vec<u8>> {
+    let fields = head.raw_values("x-forwarded-for").map(<[u8]>::to_vec);
+    fields.reduce(|list, more| [&list[..], &more].join(&b','))
 }

@@ -47,7 +47,9 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
     let bandwidth = decode_bandwidth(head.query())?;
     let mut follow = Follow { transport, targets: Vec::new(), since: Vec::new(), last: true, policy: None, bandwidth };
     let mut since = None;
-    each_pair(head.query(), |name, value| {
+    let is_poll = matches!(transport, HttpTransport::Poll { .. });
+    let names: &[&str] = if is_poll { &POLL_NAMES } else { &POLL_NAMES[1..] };
+    each_pair(head.query(), names, |name, value| {
         match name {
             "topic" => add_target(&mut follow.targets, value)?,
             "since" if !value.is_empty() => {
@@ -67,7 +69,7 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
         return Err(bad_request("name what to follow: ?topic=T, again for more"));
     }
     let has_pattern = follow.targets.iter().any(|target| name(target).is_none());
-    if has_pattern && matches!(follow.transport, HttpTransport::Poll { .. }) {
+    if has_pattern && is_poll {
         // Without a position of each topic, something would be lost between two polls.
         return Err(RouteError { message: "a poll names topics, not patterns", ..BAD_TOPIC });
     }
@@ -77,9 +79,9 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
         return Err(TOO_LONG);
     }
     // Who comes back would come back for ever after a refusal, or never again: it is told that it missed something.
-    let last_event_id = head.header("last-event-id").filter(|id| !id.is_empty());
+    let last_event_id = head.only_value("last-event-id").unwrap_or(Some(b"several")).filter(|id| !id.is_empty());
     let since = match (last_event_id, since) {
-        (Some(id), _) => Some(id.split(',').map(str::parse).collect::<Result<Vec<_>, _>>().unwrap_or_default()),
+        (Some(id), _) => Some(decode_event_id(id).unwrap_or_default()),
         (None, Some(since)) if since.len() != count => {
             return Err(bad_request("since has a position for each topic, in their order, joined by commas"));
         }
@@ -107,6 +109,14 @@ fn can_come_back(head: &RequestHead<'_>, transport: HttpTransport, count: usize)
     };
     let header_count = head.header_count() + usize::from(transport == HttpTransport::Events && ids == 0);
     head.head_len().saturating_sub(told_len) + added_len <= HEAD_LEN_MAX && header_count <= HEADERS_MAX
+}
+
+/// What is read of the query; the first of it by polls alone.
+const POLL_NAMES: [&str; 7] = ["timeout", "topic", "since", "last", "mode", "max_rate", "max_age_ms"];
+
+/// The positions of an id; `None` for what is no list of positions.
+fn decode_event_id(id: &[u8]) -> Option<Vec<Position>> {
+    std::str::from_utf8(id).ok()?.split(',').map(|position| position.parse().ok()).collect()
 }
 
 fn add_target(targets: &mut Vec<Target>, text: &str) -> Result<(), RouteError> {
@@ -202,6 +212,11 @@ mod tests {
 
     #[test]
     fn an_id_that_says_nothing_is_a_position_that_no_topic_has() {
+        let head = b"GET /sse HTTP/1.1\r\nHost: h\r\nLast-Event-ID: 1-2\xff\r\n\r\n";
+        let (head, _) = parse_head(head).expect("valid").expect("complete");
+        assert_eq!(head.only_value("last-event-id").map(|id| id.and_then(decode_event_id)), Ok(None));
+        let twice = ("b".to_owned(), NOWHERE.to_string());
+        assert_eq!(since("topic=b", "Last-Event-ID: 1-2\r\nLast-Event-ID: 1-3\r\n"), [twice]);
         for id in ["x", "1-2-3", "1-2,", ",", "1-2,3-4", "-", "1_2", "%0d%0a", "\u{fffd}", &"9".repeat(9_000)] {
             let nowhere = ("b".to_owned(), NOWHERE.to_string());
             assert_eq!(since("topic=b", &format!("Last-Event-ID: {id}\r\n")), [nowhere], "{id}");

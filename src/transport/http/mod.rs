@@ -8,8 +8,10 @@ mod respond;
 mod route;
 
 pub use access::{Access, Hosts, NO_PUBLISHING, NO_READING, Role, is_server_name};
-pub use exchange::{Exchange, Next, Request, Site, Upgrade};
+pub use exchange::{Asker, Exchange, Next, Request, Site, Upgrade};
 pub use follow::{Follow, HttpTransport};
 pub use origin::{Origins, is_origin};
-pub use respond::{CONTINUE, Response, encode_stream_head, encode_switching_protocols, error_body, page_fields};
+pub use respond::{
+    CONTINUE, PAGE_REQUEST_FIELDS, Response, encode_stream_head, encode_switching_protocols, error_body,
+};
 pub use route::{Page, RawOptions, Route, RouteError, UpgradeRoute};

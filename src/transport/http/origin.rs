@@ -25,7 +25,13 @@ impl Origins {
     /// # Errors
     /// 403 for a page that may not.
     pub fn judge(&self, head: &RequestHead<'_>) -> Result<Option<Box<str>>, RouteError> {
-        let Some(origin) = head.header("origin") else { return Ok(None) };
+        let origin = match head.only_value("origin").map(|origin| origin.map(std::str::from_utf8)) {
+            Ok(None) => return Ok(None),
+            Ok(Some(Ok(origin))) => origin,
+            // Of a page that says who it is in more than one way, or in none, nobody knows who it is.
+            _ if matches!(self, Self::Unchecked) => return Ok(None),
+            _ => return Err(FORBIDDEN),
+        };
         let is_allowed = is_same(origin, head.authority())
             || match self {
                 Self::Unchecked => return Ok(None),

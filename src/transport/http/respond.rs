@@ -1,5 +1,6 @@
 //! Responses.
 
+use super::exchange::Asker;
 use crate::wire::http1::encode_response_head;
 use crate::wire::json::escape_into;
 use crate::wire::ws::extension::DeflateAnswer;
@@ -18,12 +19,10 @@ pub struct Response<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a [u8],
-    /// The origin of the page that may read it.
-    pub origin: Option<&'a str>,
-    /// Whether another request may follow on the connection.
-    pub keep_alive: bool,
-    /// Whether the request was a HEAD: then the body is left out and its length is told.
-    pub is_head: bool,
+    /// Who asked. Another request may follow on the connection if it says so.
+    pub asker: &'a Asker,
+    /// When it is made.
+    pub date: &'a str,
 }
 
 impl Response<'_> {
@@ -32,14 +31,27 @@ impl Response<'_> {
         // A 204 has neither a body nor a length. [RFC 9110 8.6]
         let has_body = self.status != 204;
         let mut headers = Vec::from_iter(has_body.then_some(("Content-Type", self.content_type)));
-        headers.push(("Cache-Control", "no-store"));
+        headers.extend(own_fields(self.date));
         headers.extend_from_slice(self.headers);
-        headers.extend(page_fields(self.origin));
-        encode_response_head(out, self.status, &headers, has_body.then_some(self.body.len()), self.keep_alive);
-        if !self.is_head {
+        headers.extend(page_fields(self.asker.origin.as_deref()));
+        // "A sender of Upgrade MUST also send an "upgrade" connection option". [RFC 9110 7.8]
+        let mut connection = Vec::from_iter((self.status == 426).then_some("upgrade"));
+        if !self.asker.keep_alive {
+            connection.push("close");
+        } else if self.asker.is_http_1_0 {
+            // Else it waits for the end of the connection. [RFC 9112 C.2.2]
+            connection.push("keep-alive");
+        }
+        encode_response_head(out, self.status, &headers, has_body.then_some(self.body.len()), &connection);
+        if !self.asker.is_head {
             out.extend_from_slice(self.body);
         }
     }
+}
+
+/// The fields of every response: nothing is to be stored, or taken for what it does not say it is. [Fetch 3.6]
+fn own_fields(date: &str) -> [(&str, &str); 3] {
+    [("Date", date), ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 }
 
 /// The fields that let a page of another origin read a response; none if it may not, or if no page asked. [Fetch 3.2]
@@ -49,14 +61,19 @@ pub fn page_fields(origin: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
     allow.into_iter().chain(rest.into_iter().filter(move |_| origin.is_some()))
 }
 
+/// What a page of another origin may send, beside what every page may. [Fetch 3.3]
+pub const PAGE_REQUEST_FIELDS: &str =
+    "Authorization, Cache-Control, Content-Type, Fanwire-Id, Fanwire-Key, If-Match, If-None-Match, Last-Event-ID";
+
 /// Appends the head of a response that does not end: it ends with the connection, or with an empty chunk.
-pub fn encode_stream_head(out: &mut Vec<u8>, content_type: &str, is_chunked: bool, origin: Option<&str>) {
-    let mut headers = vec![("Content-Type", content_type), ("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")];
+pub fn encode_stream_head(out: &mut Vec<u8>, content_type: &str, is_chunked: bool, origin: Option<&str>, date: &str) {
+    let mut headers = vec![("Content-Type", content_type), ("X-Accel-Buffering", "no")];
+    headers.extend(own_fields(date));
     if is_chunked {
         headers.push(("Transfer-Encoding", "chunked"));
     }
     headers.extend(page_fields(origin));
-    encode_response_head(out, 200, &headers, None, false);
+    encode_response_head(out, 200, &headers, None, &["close"]);
 }
 
 /// The body of a refusal: `{"code":"..","message":".."}`.

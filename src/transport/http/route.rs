@@ -1,14 +1,12 @@
 //! The route table: one row an endpoint, from a request head to what it asks for.
 
-use std::borrow::Cow;
-
 use super::follow::{self, Follow, HttpTransport};
 use crate::command::{
     Condition, ErrorCode, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName, is_message_id,
     parse_age, parse_rate,
 };
 use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX};
-use crate::wire::http1::{HttpError, RequestHead, percent_decode, query_pairs};
+use crate::wire::http1::{HttpError, NotOneValue, RequestHead, percent_decode, query_pairs};
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,10 +117,27 @@ impl Route {
     /// Finds what a request asks for.
     ///
     /// # Errors
-    /// 404 for an unknown path, 405 for a known one with another method, 400 for a bad topic or query.
+    /// 501 for a method that nobody knows, 404 for an unknown path, 405 for a known one with another method, 400 for a bad
+    /// topic, field or query, 415 for a body that is encoded.
     pub fn find(head: &RequestHead<'_>, pages: &[Page]) -> Result<Self, RouteError> {
+        if !METHODS.contains(&head.method()) {
+            return Err(UNKNOWN_METHOD);
+        }
         let path = head.path();
-        let route = match path {
+        let page = pages.iter().position(|page| page.path == path);
+        let allow = if page.is_some() { GET } else { methods_of(path).ok_or(NOTHING_HERE)? };
+        if head.method() == "OPTIONS" {
+            // Whatever else the request says: a page that asks first is told by its real request what is wrong with it.
+            return Ok(Self::Options(allow));
+        }
+        if !allow.split(", ").any(|method| method == head.method()) {
+            let message = "this path does not take this method";
+            return Err(RouteError { status: 405, code: "bad_request", message, allow: Some(allow) });
+        }
+        if let Some(page) = page {
+            return Ok(Self::Page(page));
+        }
+        match path {
             "/ws" => Ok(Self::Upgrade(UpgradeRoute::Json)),
             "/echo" => Ok(Self::Upgrade(UpgradeRoute::Echo)),
             "/sse" => follow::decode(head, HttpTransport::Events),
@@ -131,27 +146,26 @@ impl Route {
             "/healthz" => Ok(Self::Health),
             "/readyz" => Ok(Self::Ready),
             "/metrics" => Ok(Self::Metrics),
-            "/publish" => Ok(Self::PublishMany),
-            "*" => Ok(Self::Options("GET, HEAD, POST")),
-            _ => match pages.iter().position(|page| page.path == path) {
-                Some(page) => Ok(Self::Page(page)),
-                None => find_by_prefix(head, path),
-            },
-        }?;
-        let allow = match route {
-            Self::PublishOne { .. } | Self::PublishMany => "POST",
-            Self::Upgrade(_) => "GET",
-            Self::Options(methods) => methods,
-            _ => "GET, HEAD",
-        };
-        if head.method() == "OPTIONS" {
-            return Ok(Self::Options(allow));
+            "/publish" => check_encoding(head).map(|()| Self::PublishMany),
+            _ => find_by_prefix(head, path),
         }
-        if !allow.split(", ").any(|method| method == head.method()) {
-            let message = "this path does not take this method";
-            return Err(RouteError { status: 405, code: "bad_request", message, allow: Some(allow) });
-        }
-        Ok(route)
+    }
+}
+
+/// The methods that HTTP knows, whatever we do with them. [RFC 9110 9.3] [RFC 5789]
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+const GET: &str = "GET, HEAD";
+const POST: &str = "POST";
+
+/// The methods that work at a path, if it is one of ours.
+fn methods_of(path: &str) -> Option<&'static str> {
+    match path {
+        "*" => Some("GET, HEAD, POST"),
+        "/publish" => Some(POST),
+        "/ws" | "/echo" | "/sse" | "/stream" | "/poll" | "/healthz" | "/readyz" | "/metrics" => Some(GET),
+        _ if path.starts_with("/publish/") => Some(POST),
+        _ if path.starts_with("/raw/") || path.starts_with("/topics/") => Some(GET),
+        _ => None,
     }
 }
 
@@ -159,7 +173,7 @@ impl Route {
     /// Whether it is there for any page: it says and takes nothing that is anybody's.
     pub(super) fn is_open(&self) -> bool {
         let says_nothing = matches!(self, Self::Health | Self::Ready | Self::Metrics | Self::Page(_));
-        says_nothing || matches!(self, Self::Upgrade(UpgradeRoute::Echo) | Self::Refused(_))
+        says_nothing || matches!(self, Self::Upgrade(UpgradeRoute::Echo))
     }
 }
 
@@ -168,6 +182,7 @@ fn find_by_prefix(head: &RequestHead<'_>, path: &str) -> Result<Route, RouteErro
         let upgrade = UpgradeRoute::Raw { topic: decode_topic(topic)?, options: decode_raw_options(head.query())? };
         Ok(Route::Upgrade(upgrade))
     } else if let Some(topic) = path.strip_prefix("/publish/") {
+        check_encoding(head)?;
         decode_publish(head, decode_topic(topic)?)
     } else if let Some(topic) = path.strip_prefix("/topics/") {
         match topic.strip_suffix("/history") {
@@ -175,30 +190,40 @@ fn find_by_prefix(head: &RequestHead<'_>, path: &str) -> Result<Route, RouteErro
             None => Ok(Route::Topic(decode_topic(topic)?)),
         }
     } else {
-        Err(RouteError { status: 404, code: "not_found", message: "there is nothing at this path", allow: None })
+        Err(NOTHING_HERE)
     }
 }
 
 fn decode_publish(head: &RequestHead<'_>, topic: TopicName) -> Result<Route, RouteError> {
-    let media_type = head.header("content-type").unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    let is_binary = media_type.eq_ignore_ascii_case("application/octet-stream");
-    let key = match head.header_values("fanwire-key").next() {
-        None | Some("") => None,
-        Some(key) if key.len() <= KEY_LEN_MAX => Some(key.into()),
-        Some(_) => return Err(bad_request("Fanwire-Key has at most 255 bytes")),
-    };
-    let kind = if is_binary { PayloadKind::Binary } else { PayloadKind::Text };
-    let id = only_header(head, "fanwire-id").ok().filter(|id| id.is_none_or(is_message_id));
+    let kind = if is_binary(head)? { PayloadKind::Binary } else { PayloadKind::Text };
+    let bad_key = bad_request("Fanwire-Key is one text of UTF-8, at most 255 bytes");
+    let key = only_text(head, "fanwire-key").ok().filter(|key| key.is_none_or(|key| key.len() <= KEY_LEN_MAX));
+    let key = key.ok_or(bad_key)?.filter(|key| !key.is_empty()).map(Box::from);
+    let id = only_text(head, "fanwire-id").ok().filter(|id| id.is_none_or(is_message_id));
     let message_id = id.ok_or(bad_request("Fanwire-Id is 1 to 255 visible ASCII characters"))?.map(Box::from);
     let terms = Box::new(Terms { message_id, condition: decode_condition(head)? });
     Ok(Route::PublishOne { topic, kind, key, terms })
 }
 
+/// What the body is: octets if `Content-Type` says so.
+fn is_binary(head: &RequestHead<'_>) -> Result<bool, RouteError> {
+    let media_type = head.only_value("content-type").map_err(|NotOneValue| bad_request("there is one Content-Type"))?;
+    let media_type = media_type.unwrap_or_default().split(|&byte| byte == b';').next().unwrap_or_default();
+    Ok(media_type.trim_ascii().eq_ignore_ascii_case(b"application/octet-stream"))
+}
+
+/// A body is taken as it is: what is compressed would reach readers as that. [RFC 9110 8.4]
+fn check_encoding(head: &RequestHead<'_>) -> Result<(), RouteError> {
+    let mut codings = head.raw_values("content-encoding").flat_map(|list| list.split(|&byte| byte == b','));
+    let is_plain =
+        |coding: &[u8]| matches!(coding.trim_ascii(), b"") || coding.trim_ascii().eq_ignore_ascii_case(b"identity");
+    if codings.all(is_plain) { Ok(()) } else { Err(ENCODED) }
+}
+
 /// `If-Match: EPOCH-OFFSET`, in quotes or not; `If-None-Match: *`.
 fn decode_condition(head: &RequestHead<'_>) -> Result<Option<Condition>, RouteError> {
     let bad = bad_request("If-Match is one \"EPOCH-OFFSET\", or If-None-Match is *");
-    let fields = only_header(head, "if-match").and_then(|at| Ok((at, only_header(head, "if-none-match")?)));
+    let fields = only_text(head, "if-match").and_then(|at| Ok((at, only_text(head, "if-none-match")?)));
     match fields.map_err(|()| bad)? {
         (None, None) => Ok(None),
         (None, Some("*")) => Ok(Some(Condition::Nothing)),
@@ -211,19 +236,16 @@ fn decode_condition(head: &RequestHead<'_>) -> Result<Option<Condition>, RouteEr
     }
 }
 
-/// A header field that changes whether something is published: nobody may overlook it, so it is there once and is text,
-/// or the request is refused.
-fn only_header<'a>(head: &RequestHead<'a>, name: &str) -> Result<Option<&'a str>, ()> {
-    let mut values = head.raw_values(name);
-    match (values.next().map(std::str::from_utf8).transpose(), values.next()) {
-        (Ok(value), None) => Ok(value),
-        _ => Err(()),
-    }
+/// A header field that changes what is published or whether: nobody may overlook it, so it is there once and is text, or
+/// the request is refused.
+fn only_text<'a>(head: &RequestHead<'a>, name: &str) -> Result<Option<&'a str>, ()> {
+    let value = head.only_value(name).map_err(|NotOneValue| ())?;
+    value.map(std::str::from_utf8).transpose().map_err(|_| ())
 }
 
 fn decode_raw_options(query: Option<&str>) -> Result<RawOptions, RouteError> {
     let mut options = RawOptions { last: true, since: None, policy: None, echo: true };
-    each_pair(query, |name, value| {
+    each_pair(query, &["last", "echo", "since", "mode", "max_rate", "max_age_ms"], |name, value| {
         match name {
             "last" => options.last = decode_flag(value)?,
             "echo" => options.echo = decode_flag(value)?,
@@ -237,11 +259,11 @@ fn decode_raw_options(query: Option<&str>) -> Result<RawOptions, RouteError> {
 
 fn decode_history(topic: TopicName, query: Option<&str>) -> Result<Route, RouteError> {
     let mut wanted = HistoryQuery::ALL;
-    each_pair(query, |name, value| {
+    each_pair(query, &["since", "limit", "order"], |name, value| {
         match name {
             "since" if !value.is_empty() => wanted.since = Some(decode_since(value)?),
             "limit" if !value.is_empty() => {
-                wanted.limit = value.parse().map_err(|_| bad_request("limit is a number of publications"))?;
+                wanted.limit = decode_limit(value)?;
             }
             "order" => match value {
                 "oldest" => wanted.newest_first = false,
@@ -255,15 +277,20 @@ fn decode_history(topic: TopicName, query: Option<&str>) -> Result<Route, RouteE
     Ok(Route::History { topic, query: wanted })
 }
 
+/// Reads the pairs of a query that `names` stand for. What others say is not looked at.
 pub(super) fn each_pair(
     query: Option<&str>,
+    names: &[&str],
     mut each: impl FnMut(&str, &str) -> Result<(), RouteError>,
 ) -> Result<(), RouteError> {
-    for pair in query_pairs(query) {
-        let (name, value): (Cow<'_, str>, Cow<'_, str>) = pair?;
-        each(&name, &value)?;
-    }
-    Ok(())
+    let mut pairs = query_pairs(query).filter(|pair| names.contains(&&*pair.name));
+    pairs.try_for_each(|pair| each(&pair.name, &pair.value()?))
+}
+
+/// Digits; more than can be counted is all that there is.
+fn decode_limit(value: &str) -> Result<u32, RouteError> {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| value.parse().unwrap_or(u32::MAX)).ok_or(bad_request("limit is a number of publications"))
 }
 
 fn decode_topic(path: &str) -> Result<TopicName, RouteError> {
@@ -304,11 +331,9 @@ pub(super) fn decode_policy(name: &str, value: &str, policy: &mut Option<Policy>
 /// `bandwidth=BYTES`: the most a reader wants in a second.
 pub(super) fn decode_bandwidth(query: Option<&str>) -> Result<Option<u32>, RouteError> {
     let mut bandwidth = None;
-    each_pair(query, |name, value| {
-        if name == "bandwidth" {
-            let bytes = value.parse().ok().filter(|bytes| *bytes >= BANDWIDTH_MIN);
-            bandwidth = Some(bytes.ok_or(bad_request("bandwidth is bytes a second, 1400 or more"))?);
-        }
+    each_pair(query, &["bandwidth"], |_, value| {
+        let bytes = value.parse().ok().filter(|bytes| *bytes >= BANDWIDTH_MIN);
+        bandwidth = Some(bytes.ok_or(bad_request("bandwidth is bytes a second, 1400 or more"))?);
         Ok(())
     })?;
     Ok(bandwidth)
@@ -321,6 +346,26 @@ pub(super) fn decode_mode(value: &str) -> Result<Mode, RouteError> {
 pub(super) const fn bad_request(message: &'static str) -> RouteError {
     RouteError { status: 400, code: "bad_request", message, allow: None }
 }
+
+const NOTHING_HERE: RouteError =
+    RouteError { status: 404, code: "not_found", message: "there is nothing at this path", allow: None };
+
+const UNKNOWN_METHOD: RouteError =
+    RouteError { status: 501, code: "not_supported", message: "there is no such method", allow: None };
+
+const ENCODED: RouteError = RouteError {
+    status: 415,
+    code: "bad_request",
+    message: "a body is taken as it is: send it without Content-Encoding",
+    allow: None,
+};
+
+pub(super) const NOT_AN_UPGRADE: RouteError = RouteError {
+    status: 426,
+    code: "bad_request",
+    message: "this path speaks WebSocket: send an opening handshake",
+    allow: None,
+};
 
 pub(super) const BAD_TOPIC: RouteError = RouteError {
     status: 400,

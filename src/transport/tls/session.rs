@@ -182,6 +182,9 @@ impl Session {
                 Ok(_) => true,
                 Err(error) => {
                     self.take_alert(&mut bytes[taken + discard..], out);
+                    if matches!(&error, Error::General(text) if text == NO_CERTIFICATE) {
+                        name_handshake_failure(out);
+                    }
                     return Err(TlsError(Failure::Rustls(error)));
                 }
             };
@@ -231,6 +234,19 @@ impl Session {
 }
 
 type Traffic<'a> = rustls::unbuffered::WriteTraffic<'a, rustls::server::ServerConnectionData>;
+
+/// What rustls says where client and gateway have no kind of certificate, or no suite for one, in common.
+const NO_CERTIFICATE: &str = "no server certificate chain resolved";
+
+/// rustls calls that `access_denied`. "If the server is unable to negotiate a supported set of parameters ... it MUST abort
+/// the handshake with either a "handshake_failure" or "insufficient_security" fatal alert". [RFC 8446 4.1.1]
+fn name_handshake_failure(out: &mut [u8]) {
+    const ACCESS_DENIED: u8 = 49;
+    const HANDSHAKE_FAILURE: u8 = 40;
+    if let [.., 0x15, 3, _, 0, 2, 2, description @ ACCESS_DENIED] = out {
+        *description = HANDSHAKE_FAILURE;
+    }
+}
 
 fn encode<Side>(mut data: EncodeTlsData<'_, Side>, out: &mut Vec<u8>) {
     // Asked without room, it says how much it needs.

@@ -1,5 +1,6 @@
 //! Request bodies: how they are framed, and a decoder that takes them as they arrive.
 
+use super::chunk_extension::Extension;
 use super::error::HttpError;
 use super::head::{RequestHead, Version};
 use super::target::hex_digit;
@@ -28,10 +29,8 @@ impl BodyFraming {
             (Some(coding), None) => {
                 if codings.next().is_some() || head.version() == Version::Http10 {
                     Err(HttpError::BadFraming)
-                } else if coding.eq_ignore_ascii_case(b"chunked") {
-                    Ok(Self::Chunked)
                 } else {
-                    Err(HttpError::UnsupportedCoding)
+                    of_codings(coding)
                 }
             }
             (None, Some(length)) => match (parse_length(length), lengths.next()) {
@@ -39,6 +38,23 @@ impl BodyFraming {
                 _ => Err(HttpError::BadFraming),
             },
         }
+    }
+}
+
+/// The framing of a list of transfer codings. "If a Transfer-Encoding header field is present in a request and the
+/// chunked transfer coding is not the final encoding, the message body length cannot be determined reliably; the server
+/// MUST respond with the 400 (Bad Request) status code". [RFC 9112 6.3]
+fn of_codings(list: &[u8]) -> Result<BodyFraming, HttpError> {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let mut codings = list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).rev();
+    if !codings.next().is_some_and(is_chunked) {
+        return Err(HttpError::BadFraming);
+    }
+    // It may be applied only once, and an empty element shows that somebody has lost count.
+    match codings.try_fold(0, |count, coding| (!coding.is_empty() && !is_chunked(coding)).then_some(count + 1)) {
+        Some(0) => Ok(BodyFraming::Chunked),
+        Some(_) => Err(HttpError::UnsupportedCoding),
+        None => Err(HttpError::BadFraming),
     }
 }
 
@@ -67,8 +83,8 @@ pub struct BodyProgress {
 /// ```text
 ///    Length ──all of it──▶ Complete
 ///
-///    Size ──';'──▶ Extension
-///     │ CR            │ CR
+///    Size ──';', space──▶ Extension
+///     │ CR                 │ CR
 ///     ▼               ▼
 ///    SizeEnd ──LF, size > 0──▶ Data ──all of it──▶ DataCr ──CR──▶ DataEnd ──LF──▶ Size
 ///     │
@@ -97,7 +113,10 @@ enum State {
         size: usize,
         has_digit: bool,
     },
-    Extension(usize),
+    Extension {
+        size: usize,
+        at: Extension,
+    },
     SizeEnd(usize),
     /// Bytes left; never 0.
     Data(usize),
@@ -179,9 +198,14 @@ impl BodyDecoder {
                 }
                 State::Size { size, has_digit: true }
             }
-            (State::Size { size, has_digit: true } | State::Extension(size), b'\r') => State::SizeEnd(size),
-            (State::Size { size, has_digit: true }, b';') => State::Extension(size),
-            (State::Extension(size), _) if is_field_byte(byte) => State::Extension(size),
+            (State::Size { size, has_digit: true }, b'\r') => State::SizeEnd(size),
+            (State::Extension { size, at }, b'\r') if at.may_end() => State::SizeEnd(size),
+            (State::Size { size, has_digit: true }, _) => {
+                State::Extension { size, at: Extension::Gap.step(byte).ok_or(HttpError::BadChunk)? }
+            }
+            (State::Extension { size, at }, _) => {
+                State::Extension { size, at: at.step(byte).ok_or(HttpError::BadChunk)? }
+            }
             (State::SizeEnd(0), b'\n') => {
                 self.line_len = 0;
                 State::TrailerStart
@@ -217,7 +241,7 @@ fn take<'a>(bytes: &'a [u8], left: usize, out: &mut Vec<u8>) -> (usize, &'a [u8]
 }
 
 /// Visible characters, space, tab and `obs-text`. [RFC 9110 5.5]
-fn is_field_byte(byte: u8) -> bool {
+pub(super) fn is_field_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
@@ -276,6 +300,8 @@ mod tests {
             (b"5\r\nhello\r\n0\r\n\r\n", (b"hello", 0, true)),
             (b"5\r\nhello\r\n00B\r\n, over here\r\n000\r\n\r\n", (b"hello, over here", 0, true)),
             (b"a;name=\"v;\\\"\";x\r\n0123456789\r\n0;y\r\n\r\n", (b"0123456789", 0, true)),
+            (b"5 ;a=b\r\nhello\r\n0\r\n\r\n", (b"hello", 0, true)),
+            (b"5\t ;\ta =\t\"b\\\";\" ; c;d = e\r\nhello\r\n0 ;x\r\n\r\n", (b"hello", 0, true)),
             (b"1\r\n\r\r\n0\r\nA: b\r\nC:\r\n\r\nGET", (b"\r", 3, true)),
             (b"5\r\nhe", (b"he", 0, false)),
             (b"5\r\nhello\r\n0\r\n\r", (b"hello", 0, false)),
@@ -294,7 +320,19 @@ mod tests {
             b"-5\r\n",
             b" 5\r\n",
             b"5 \r\n",
-            b"5 ;x\r\n",
+            b"5;\r\n",
+            b"5;;a\r\n",
+            b"5;=x\r\n",
+            b"5;a=\r\n",
+            b"5;a==b\r\n",
+            b"5;a b\r\n",
+            b"5;a \r\n",
+            b"5;a=b \r\n",
+            b"5;a=b=c\r\n",
+            b"5;a=\"b\r\n",
+            b"5;a=\"b\"c\r\n",
+            b"5;a=\"b\\\r\n",
+            b"5;(\r\n",
             b"5\nhello",
             b"5\r\r\n",
             b"5\rhello",

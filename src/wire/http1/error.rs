@@ -27,9 +27,9 @@ pub enum HttpError {
     TooManyHeaders,
     /// A method that no server of ours can have: `CONNECT`.
     UnsupportedMethod,
-    /// A transfer coding other than `chunked` alone. [RFC 9112 6.1]
+    /// A transfer coding in front of `chunked`. [RFC 9112 6.1]
     UnsupportedCoding,
-    /// Neither HTTP/1.0 nor HTTP/1.1.
+    /// Not HTTP/1.
     UnsupportedVersion,
 }
 
@@ -60,7 +60,7 @@ impl HttpError {
             Self::TooManyHeaders => (431, "the request has too many header fields"),
             Self::UnsupportedMethod => (501, "the method is not supported"),
             Self::UnsupportedCoding => (501, "the transfer coding is not supported"),
-            Self::UnsupportedVersion => (505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
+            Self::UnsupportedVersion => (505, "only HTTP/1.1 and HTTP/1.0 are spoken here"),
         }
     }
 }

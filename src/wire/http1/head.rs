@@ -5,6 +5,7 @@ use std::str;
 use httparse::{EMPTY_HEADER, Header};
 use memchr::memchr_iter;
 
+use super::authority::is_authority;
 use super::body::BodyFraming;
 use super::error::HttpError;
 use super::target::{Target, split_target};
@@ -15,7 +16,7 @@ use crate::limits::{HEAD_LEN_MAX, HEADERS_MAX, LEADING_EMPTY_LINES_MAX};
 pub enum Version {
     /// HTTP/1.0: one request a connection unless it says otherwise.
     Http10,
-    /// HTTP/1.1.
+    /// HTTP/1.1, or a later minor version, which is taken as that.
     Http11,
 }
 
@@ -32,6 +33,10 @@ pub struct RequestHead<'a> {
     len: usize,
 }
 
+/// A field that may be there once is there several times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotOneValue;
+
 /// Parses the head at the start of `bytes`: `None` while it is incomplete, else the head and the bytes it took.
 ///
 /// A few empty lines before the request line are skipped, as [RFC 9112 2.2] asks; they count as bytes taken.
@@ -45,23 +50,72 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(RequestHead<'_>, usize)>, Http
     let window = &window[..lone_lf.unwrap_or(window.len())];
     let start = skip_empty_lines(window)?;
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut headers);
-    let len = match request.parse(&window[start..]) {
-        Ok(httparse::Status::Complete(len)) => len,
+    let line = match parse_lines(&window[start..], &mut headers) {
+        Ok(httparse::Status::Complete(line)) => line,
         Ok(httparse::Status::Partial) if lone_lf.is_some() => return Err(HttpError::BadRequestLine),
         Ok(httparse::Status::Partial) if bytes.len() > HEAD_LEN_MAX => return Err(HttpError::HeadTooLong),
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return Err(refusal(error, &window[start..])),
+        Err(error) => return Err(error),
     };
-
-    let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
-    let version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    let header_count = request.headers.len();
+    let Line { method, target, version, header_count, len } = line;
     let parts = split_target(method, target)?;
     let mut head = RequestHead { method, target, parts, version, headers, header_count, body: BodyFraming::None, len };
     head.check_host()?;
     head.body = BodyFraming::of(&head)?;
     Ok(Some((head, start + len)))
+}
+
+/// The request line, and how many fields and bytes the whole head has.
+struct Line<'a> {
+    method: &'a str,
+    target: &'a str,
+    version: Version,
+    header_count: usize,
+    len: usize,
+}
+
+fn parse_lines<'a>(
+    bytes: &'a [u8],
+    headers: &mut [Header<'a>; HEADERS_MAX],
+) -> Result<httparse::Status<Line<'a>>, HttpError> {
+    let mut request = httparse::Request::new(headers);
+    let outcome = request.parse(bytes);
+    let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+    let version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
+    let line = |header_count, len| Line { method, target, version, header_count, len };
+    match outcome {
+        Ok(httparse::Status::Complete(len)) => {
+            let header_count = request.headers.len();
+            Ok(httparse::Status::Complete(line(header_count, len)))
+        }
+        Ok(httparse::Status::Partial) => Ok(httparse::Status::Partial),
+        Err(httparse::Error::Version) => {
+            let version_at = method.len() + 1 + target.len() + 1;
+            let Some(fields) = fields_behind_version(bytes.get(version_at..).unwrap_or_default())? else {
+                return Ok(httparse::Status::Partial);
+            };
+            let before = bytes.len() - fields.len();
+            match httparse::parse_headers(fields, headers).map_err(refusal)? {
+                httparse::Status::Complete((len, fields)) => {
+                    Ok(httparse::Status::Complete(line(fields.len(), before + len)))
+                }
+                httparse::Status::Partial => Ok(httparse::Status::Partial),
+            }
+        }
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+/// What follows a version that is neither HTTP/1.0 nor HTTP/1.1, if it is a later HTTP/1: "The intention of HTTP's
+/// versioning design is that the major number will only be incremented if an incompatible message syntax is introduced".
+/// [RFC 9110 2.5]
+fn fields_behind_version(bytes: &[u8]) -> Result<Option<&[u8]>, HttpError> {
+    match bytes.strip_prefix(b"HTTP/").ok_or(HttpError::BadRequestLine)? {
+        [b'1', b'.', b'2'..=b'9', b'\r', b'\n', fields @ ..] => Ok(Some(fields)),
+        [b'1', b'.', b'2'..=b'9'] | [b'1', b'.', b'2'..=b'9', b'\r'] => Ok(None),
+        [b'0' | b'2'..=b'9', ..] => Err(HttpError::UnsupportedVersion),
+        _ => Err(HttpError::BadRequestLine),
+    }
 }
 
 /// Empty lines at the start, in bytes.
@@ -77,14 +131,10 @@ fn find_lone_lf(bytes: &[u8]) -> Option<usize> {
     memchr_iter(b'\n', bytes).find(|&at| !follows_cr(at))
 }
 
-fn refusal(error: httparse::Error, bytes: &[u8]) -> HttpError {
+fn refusal(error: httparse::Error) -> HttpError {
     match error {
         httparse::Error::HeaderName | httparse::Error::HeaderValue => HttpError::BadHeader,
         httparse::Error::TooManyHeaders => HttpError::TooManyHeaders,
-        httparse::Error::Version => {
-            let version = bytes.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
-            if version.starts_with(b"HTTP/") { HttpError::UnsupportedVersion } else { HttpError::BadRequestLine }
-        }
         _ => HttpError::BadRequestLine,
     }
 }
@@ -117,7 +167,9 @@ impl<'a> RequestHead<'a> {
     /// The authority that the request is for: that of an absolute target, else the `Host`. [RFC 9112 3.3]
     #[must_use]
     pub fn authority(&self) -> &'a str {
-        self.parts.authority.or_else(|| self.header("host")).unwrap_or_default()
+        // A valid one is ASCII.
+        let host = || self.raw_values("host").next().and_then(|host| str::from_utf8(host).ok());
+        self.parts.authority.or_else(host).unwrap_or_default()
     }
 
     /// Bytes of the head.
@@ -144,30 +196,31 @@ impl<'a> RequestHead<'a> {
         self.body
     }
 
-    /// The value of the first field of this name (any case), without the white space around it; `None` also where
-    /// it is not UTF-8.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.raw_values(name).next().and_then(text)
+    /// The value of a field (any case) that a request has once or not at all; empty counts as there.
+    ///
+    /// # Errors
+    /// [`NotOneValue`] if there are several.
+    pub fn only_value(&self, name: &str) -> Result<Option<&'a [u8]>, NotOneValue> {
+        let mut values = self.raw_values(name);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            _ => Err(NotOneValue),
+        }
     }
 
-    /// The values of all fields of this name (any case), in order. What is not UTF-8 is left out.
-    pub fn header_values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'_, 'a, 'n> {
-        self.raw_values(name).filter_map(text)
-    }
-
-    /// The values of all fields of this name, as bytes: what nobody may overlook is counted here.
+    /// The values of all fields of this name (any case), in order, without the white space around them. They are octets:
+    /// what is no text is a value all the same. [RFC 9110 5.5]
     pub fn raw_values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'_, 'a, 'n> {
         let headers = self.headers.iter().take(self.header_count);
-        headers.filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+        headers.filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.trim_ascii())
     }
 
     /// Whether the comma-separated list of this name, over all its fields, holds `token` (any case). [RFC 9110 5.6.1]
     #[must_use]
     pub fn has_token(&self, name: &str, token: &str) -> bool {
-        self.header_values(name)
-            .flat_map(|list| list.split(','))
-            .any(|one| one.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
+        self.raw_values(name)
+            .flat_map(|list| list.split(|&byte| byte == b','))
+            .any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     }
 
     /// Whether the connection outlives this request. [RFC 9112 9.3]
@@ -191,20 +244,11 @@ impl<'a> RequestHead<'a> {
     fn check_host(&self) -> Result<(), HttpError> {
         let mut hosts = self.raw_values("host");
         match (hosts.next(), hosts.next()) {
-            (Some(host), None) if host.iter().all(|&byte| is_authority_byte(byte)) => Ok(()),
+            (Some(host), None) if is_authority(host) => Ok(()),
             (None, None) if self.version == Version::Http10 => Ok(()),
             _ => Err(HttpError::BadHost),
         }
     }
-}
-
-/// `uri-host [ ":" port ]` holds no other bytes. [RFC 3986 3.2.2]
-pub(super) fn is_authority_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%[]".contains(&byte)
-}
-
-fn text(value: &[u8]) -> Option<&str> {
-    str::from_utf8(value).ok().map(|value| value.trim_matches([' ', '\t']))
 }
 
 #[cfg(test)]
@@ -231,8 +275,9 @@ mod tests {
         assert_eq!((head.method(), head.target()), ("GET", "/raw/px.AAPL?last=0&x"));
         assert_eq!((head.path(), head.query()), ("/raw/px.AAPL", Some("last=0&x")));
         assert_eq!((head.version(), head.body()), (Version::Http11, BodyFraming::None));
-        assert_eq!((head.header("X-a"), head.header("x-b"), head.header("x-c")), (Some("one"), Some(""), None));
-        assert_eq!(head.header_values("X-A").collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!((head.only_value("X-b"), head.only_value("x-c")), (Ok(Some(&b""[..])), Ok(None)));
+        assert_eq!(head.only_value("x-a"), Err(NotOneValue));
+        assert_eq!(head.raw_values("X-A").collect::<Vec<_>>(), [b"one", b"two"]);
         assert_eq!(head.authority(), "a:1");
     }
 
@@ -255,6 +300,19 @@ mod tests {
         assert_eq!(target("GET ws://x?b"), parts("/", Some("b"), "x"));
         assert_eq!(target("OPTIONS *"), parts("*", None, "h"));
         assert_eq!(target("GET /gr%C3%B6%C3%9Fe"), parts("/gr%C3%B6%C3%9Fe", None, "h"));
+        assert_eq!(target("GET /a|b[1]?c|[{^`\\}]d?/"), parts("/a|b[1]", Some("c|[{^`\\}]d?/"), "h"));
+        assert_eq!(target("GET /ü?ü"), parts("/ü", Some("ü"), "h"));
+        for byte in ['"', '<', '>', '\\', '^', '`', '{', '}'] {
+            assert_eq!(target(&format!("GET /a{byte}")), Err(HttpError::BadTarget), "{byte}");
+            assert_eq!(target(&format!("GET http://x/{byte}?a")), Err(HttpError::BadTarget), "{byte}");
+        }
+        assert_eq!(target("GET /sse?topic=px.>"), parts("/sse", Some("topic=px.>"), "h"));
+        for byte in ['"', '<', '#'] {
+            assert_eq!(target(&format!("GET /?a={byte}")), Err(HttpError::BadTarget), "{byte}");
+        }
+        for bad in ["GET http://[::1/", "GET http://x:y/", "GET http://a%b/"] {
+            assert_eq!(target(bad), Err(HttpError::BadTarget), "{bad}");
+        }
         for bad in ["GET *", "GET a", "GET ftp://x/", "GET http:///a", "GET http://u@x/", "GET /a#b", "GET x:1"] {
             assert_eq!(target(bad), Err(HttpError::BadTarget), "{bad}");
         }
@@ -270,6 +328,9 @@ mod tests {
         for token in ["keep", "upgrades", "x,, y", "z"] {
             assert!(!head.has_token("connection", token), "{token}");
         }
+        let bytes = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: \xff, close ,\xe9\r\n\r\n";
+        let (head, _) = parse_head(bytes).expect("valid").expect("complete");
+        assert!(head.has_token("connection", "close") && !head.keep_alive(), "what is no text hides nothing");
     }
 
     #[test]
@@ -299,7 +360,7 @@ mod tests {
         use BodyFraming::{Chunked, Length, None};
         use HttpError::{BadFraming, BadHeader, BadRequestLine, UnsupportedCoding};
         let max = u64::MAX.to_string();
-        let cases: [(&str, &str, Result<BodyFraming, HttpError>); 41] = [
+        let cases: [(&str, &str, Result<BodyFraming, HttpError>); 45] = [
             ("1.1", "X: y", Ok(None)),
             ("1.1", "Content-Length: 0", Ok(Length(0))),
             ("1.1", "Content-Length: 007", Ok(Length(7))),
@@ -326,14 +387,18 @@ mod tests {
             ("1.1", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Err(BadFraming)),
             ("1.1", "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked", Err(BadFraming)),
             ("1.0", "Transfer-Encoding: chunked", Err(BadFraming)),
-            ("1.1", "Transfer-Encoding: gzip", Err(UnsupportedCoding)),
+            ("1.1", "Transfer-Encoding: gzip", Err(BadFraming)),
             ("1.1", "Transfer-Encoding: gzip, chunked", Err(UnsupportedCoding)),
-            ("1.1", "Transfer-Encoding: chunked, chunked", Err(UnsupportedCoding)),
-            ("1.1", "Transfer-Encoding: chunked, identity", Err(UnsupportedCoding)),
-            ("1.1", "Transfer-Encoding: xchunked", Err(UnsupportedCoding)),
-            ("1.1", "Transfer-Encoding: \"chunked\"", Err(UnsupportedCoding)),
-            ("1.1", "Transfer-Encoding:", Err(UnsupportedCoding)),
-            ("1.1", "Transfer-Encoding: chunked;q=1", Err(UnsupportedCoding)),
+            ("1.1", "Transfer-Encoding: chunked, chunked", Err(BadFraming)),
+            ("1.1", "Transfer-Encoding: chunked, identity", Err(BadFraming)),
+            ("1.1", "Transfer-Encoding: chunked, gzip", Err(BadFraming)),
+            ("1.1", "Transfer-Encoding: gzip, br;q=1,\tChunked", Err(UnsupportedCoding)),
+            ("1.1", "Transfer-Encoding: , chunked", Err(BadFraming)),
+            ("1.1", "Transfer-Encoding: chunked,", Err(BadFraming)),
+            ("1.1", "Transfer-Encoding: xchunked", Err(BadFraming)),
+            ("1.1", "Transfer-Encoding: \"chunked\"", Err(BadFraming)),
+            ("1.1", "Transfer-Encoding:", Err(BadFraming)),
+            ("1.1", "Transfer-Encoding: chunked;q=1", Err(BadFraming)),
             ("1.1", "Transfer-Encoding : chunked", Err(BadHeader)),
             ("1.1", "Transfer-Encoding\t: chunked", Err(BadHeader)),
             ("1.1", " Transfer-Encoding: chunked", Err(BadHeader)),
@@ -360,8 +425,18 @@ mod tests {
             (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", BadHost, 400),
             (b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", BadHost, 400),
             (b"GET / HTTP/1.1\r\nHost: \xff\r\n\r\n", BadHost, 400),
+            (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", BadHost, 400),
+            (b"GET / HTTP/1.1\r\nHost: a:x\r\n\r\n", BadHost, 400),
+            (b"GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n", BadHost, 400),
+            (b"GET / HTTP/1.1\r\nHost: a%b\r\n\r\n", BadHost, 400),
             (b"GET / HTTP/2.0\r\n", UnsupportedVersion, 505),
-            (b"GET / HTTP/1.2\r\n", UnsupportedVersion, 505),
+            (b"GET / HTTP/3.1\r\n", UnsupportedVersion, 505),
+            (b"GET / HTTP/1.x\r\n", BadRequestLine, 400),
+            (b"GET / HTTP/1.12\r\n", BadRequestLine, 400),
+            (b"GET / HTTP/1.2 \r\n", BadRequestLine, 400),
+            (b"GET / HTTP/x.1\r\n", BadRequestLine, 400),
+            (b"GET / HTTP/1.2\r\nHost: a\r\n folded\r\n\r\n", BadHeader, 400),
+            (b"GET / HTTP/1.2\r\n\r\n", BadHost, 400),
             (b"GET / HTTP/0.9\r\n", UnsupportedVersion, 505),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", UnsupportedVersion, 505),
             (b"GET / http/1.1\r\n", BadRequestLine, 400),
@@ -419,16 +494,25 @@ mod tests {
     #[test]
     fn as_many_headers_as_the_bound_are_taken_and_one_more_refused() {
         let head = |count: usize| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "x: y\r\n".repeat(count - 1));
-        assert_eq!(parsed(&head(HEADERS_MAX)).header_values("x").count(), HEADERS_MAX - 1);
+        assert_eq!(parsed(&head(HEADERS_MAX)).raw_values("x").count(), HEADERS_MAX - 1);
         check_refused(head(HEADERS_MAX + 1).as_bytes(), HttpError::TooManyHeaders);
         assert_eq!(HttpError::TooManyHeaders.status(), 431);
     }
 
     #[test]
-    fn a_value_that_is_not_text_is_not_there_for_those_who_want_text() {
+    fn a_later_minor_version_is_taken_as_http_1_1() {
+        let head = parsed("POST /a HTTP/1.2\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
+        assert_eq!((head.version(), head.path(), head.body()), (Version::Http11, "/a", BodyFraming::Length(5)));
+        assert!(head.keep_alive());
+        for part in ["GET / HTTP/1.9", "GET / HTTP/1.9\r", "GET / HTTP/1.9\r\n", "GET / HTTP/1.9\r\nHost: h\r\n"] {
+            assert!(matches!(parse_head(part.as_bytes()), Ok(None)), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_there() {
         let (head, _) = parse_head(b"GET / HTTP/1.1\r\nHost: h\r\nX: \xff\r\nX: \xc3\xb6\r\n\r\n").unwrap().unwrap();
-        assert_eq!(head.header("x"), None);
-        assert_eq!(head.header_values("x").collect::<Vec<_>>(), ["ö"]);
+        assert_eq!(head.raw_values("x").collect::<Vec<_>>(), [&b"\xff"[..], "ö".as_bytes()]);
     }
 
     /// What each request of a stream said, how the stream failed, and the bytes left of it.
@@ -444,7 +528,7 @@ mod tests {
                     Some((_, decoder, out)) => decoder.decode(&buffer, out).map(|progress| progress.consumed),
                     None => parse_head(&buffer).and_then(|head| {
                         let Some((head, len)) = head else { return Ok(0) };
-                        let said = format!("{} {} {:?}", head.method(), head.target(), head.header("x"));
+                        let said = format!("{} {} {:?}", head.method(), head.target(), head.only_value("x"));
                         body = Some((said, BodyDecoder::new(head.body(), 40)?, Vec::new()));
                         Ok(len)
                     }),
@@ -471,6 +555,7 @@ mod tests {
             "POST http://x/ HTTP/1.0",
             "\r\n\r\nGET /a HTTP/1.1",
             "GET / HTTP/2.0",
+            "GET /b HTTP/1.7",
             "GET /\tx HTTP/1.1",
             "CONNECT a:1 HTTP/1.1",
         ]);

@@ -6,7 +6,10 @@
 //! this room must never know: routes, and whether a request is allowed. Tests: beside the code.
 
 mod answer;
+mod authority;
 mod body;
+mod chunk_extension;
+mod date;
 mod error;
 mod head;
 mod response;
@@ -15,7 +18,8 @@ mod target;
 pub use answer::{AnswerBody, AnswerFraming, AnswerHead, BadAnswer, parse_answer_head};
 pub(in crate::wire) use body::is_token_byte;
 pub use body::{BodyDecoder, BodyFraming, BodyProgress};
+pub use date::HttpDate;
 pub use error::HttpError;
-pub use head::{RequestHead, Version, parse_head};
+pub use head::{NotOneValue, RequestHead, Version, parse_head};
 pub use response::{encode_response_head, reason_phrase};
-pub use target::{percent_decode, query_pairs};
+pub use target::{QueryPair, percent_decode, query_pairs};

@@ -1,7 +1,7 @@
 //! Response heads.
 
 /// Appends a response head. `content_length` is left out where there is none to tell: a 1xx or 204, or a body that
-/// the caller frames by a header of its own. A kept HTTP/1.0 connection needs `Connection: keep-alive` in `headers`.
+/// the caller frames by a header of its own. `connection` are the options of `Connection`. [RFC 9110 7.6.1]
 ///
 /// CR, LF and NUL in a name or value are left out, so that no value can begin a field or a response of its own.
 pub fn encode_response_head(
@@ -9,7 +9,7 @@ pub fn encode_response_head(
     status: u16,
     headers: &[(&str, &str)],
     content_length: Option<usize>,
-    keep_alive: bool,
+    connection: &[&str],
 ) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.to_string().as_bytes());
@@ -27,8 +27,12 @@ pub fn encode_response_head(
         out.extend_from_slice(length.to_string().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if !keep_alive {
-        out.extend_from_slice(b"Connection: close\r\n");
+    for (index, option) in connection.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"Connection: " } else { b", " });
+        out.extend_from_slice(option.as_bytes());
+    }
+    if !connection.is_empty() {
+        out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -87,26 +91,30 @@ pub const fn reason_phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    fn encoded(status: u16, headers: &[(&str, &str)], content_length: Option<usize>, keep_alive: bool) -> String {
+    fn encoded(status: u16, headers: &[(&str, &str)], content_length: Option<usize>, connection: &[&str]) -> String {
         let mut out = Vec::new();
-        encode_response_head(&mut out, status, headers, content_length, keep_alive);
+        encode_response_head(&mut out, status, headers, content_length, connection);
         String::from_utf8(out).expect("heads are text")
     }
 
     #[test]
     fn a_response_head_says_what_it_was_given() {
         assert_eq!(
-            encoded(200, &[("Content-Type", "text/plain")], Some(12), true),
+            encoded(200, &[("Content-Type", "text/plain")], Some(12), &[]),
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n"
         );
-        assert_eq!(encoded(204, &[], None, false), "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
-        assert_eq!(encoded(299, &[], Some(0), true), "HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(encoded(204, &[], None, &["close"]), "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        assert_eq!(
+            encoded(426, &[], None, &["upgrade", "close"]),
+            "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade, close\r\n\r\n"
+        );
+        assert_eq!(encoded(299, &[], Some(0), &[]), "HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n");
     }
 
     #[test]
     fn no_value_begins_a_field_or_a_response_of_its_own() {
         assert_eq!(
-            encoded(400, &[("X\r\nY", "a\r\nSet-Cookie: b\r\n\r\n<html>\0")], None, true),
+            encoded(400, &[("X\r\nY", "a\r\nSet-Cookie: b\r\n\r\n<html>\0")], None, &[]),
             "HTTP/1.1 400 Bad Request\r\nXY: aSet-Cookie: b<html>\r\n\r\n"
         );
     }
@@ -115,7 +123,7 @@ mod tests {
     fn every_status_of_the_tables_has_its_phrase() {
         use crate::close::CloseReason;
         let of_closes = CloseReason::ALL.iter().map(|reason| reason.row().status);
-        for status in of_closes.chain([101, 100, 204, 401, 403, 404, 405, 413, 426, 429, 431, 501, 503, 505]) {
+        for status in of_closes.chain([101, 100, 204, 401, 403, 404, 405, 413, 415, 426, 429, 431, 501, 503, 505]) {
             assert!(!reason_phrase(status).is_empty(), "{status}");
         }
     }

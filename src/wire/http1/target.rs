@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use super::authority::is_authority;
 use super::error::HttpError;
-use super::head::is_authority_byte;
 
 /// A request target in its parts, still percent-encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub(super) fn split_target<'a>(method: &str, target: &'a str) -> Result<Target<'
     if method == "CONNECT" {
         return Err(HttpError::UnsupportedMethod);
     }
-    // A fragment never travels, and white space or a control character would have ended the target.
-    if target.contains('#') {
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    if !path.bytes().all(is_path_byte) || !query.bytes().all(is_query_byte) {
         return Err(HttpError::BadTarget);
     }
     if target.starts_with('/') {
@@ -36,7 +36,7 @@ pub(super) fn split_target<'a>(method: &str, target: &'a str) -> Result<Target<'
     let rest =
         SCHEMES.iter().find_map(|scheme| strip_prefix_ignore_case(target, scheme)).ok_or(HttpError::BadTarget)?;
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    if authority.is_empty() || !authority.bytes().all(is_authority_byte) {
+    if authority.is_empty() || !is_authority(authority.as_bytes()) {
         return Err(HttpError::BadTarget);
     }
     let mut parts = split_query(Some(authority), path);
@@ -44,6 +44,17 @@ pub(super) fn split_target<'a>(method: &str, target: &'a str) -> Result<Target<'
         parts.path = "/";
     }
     Ok(parts)
+}
+
+/// What may stand in front of a query: the characters of [RFC 3986 3.3], those that browsers leave as they are, and what
+/// is not ASCII. A fragment never travels, and white space or a control character would have ended the target.
+fn is_path_byte(byte: u8) -> bool {
+    byte >= 0x80 || byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%|[]".contains(&byte)
+}
+
+/// What may stand in a query: likewise, and browsers leave more of it as it is; `>` ends a pattern. [RFC 3986 3.4]
+fn is_query_byte(byte: u8) -> bool {
+    is_path_byte(byte) || b"?>\\^`{}".contains(&byte)
 }
 
 const SCHEMES: [&str; 4] = ["http://", "https://", "ws://", "wss://"];
@@ -71,15 +82,30 @@ pub fn percent_decode(text: &str) -> Result<Cow<'_, str>, HttpError> {
     decode(text, false).map(Cow::Owned)
 }
 
-/// The pairs of a query, in order, names and values decoded. `+` stands for a space, a missing `=` for an empty
-/// value, and nothing between two `&` for nothing.
-///
-/// # Errors
-/// Each pair by itself: [`HttpError::BadPercentEncoding`].
-pub fn query_pairs(query: Option<&str>) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), HttpError>> {
-    query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+/// A pair of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryPair<'a> {
+    /// Decoded.
+    pub name: Cow<'a, str>,
+    value: &'a str,
+}
+
+impl<'a> QueryPair<'a> {
+    /// The value, decoded.
+    ///
+    /// # Errors
+    /// [`HttpError::BadPercentEncoding`], to be looked at by those who know the name.
+    pub fn value(&self) -> Result<Cow<'a, str>, HttpError> {
+        form_decode(self.value)
+    }
+}
+
+/// The pairs of a query, in order. `+` stands for a space, a missing `=` for an empty value, and nothing between two `&`
+/// for nothing. A pair whose name cannot be decoded is left out: nobody reads it.
+pub fn query_pairs(query: Option<&str>) -> impl Iterator<Item = QueryPair<'_>> {
+    query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Ok((form_decode(name)?, form_decode(value)?))
+        Some(QueryPair { name: form_decode(name).ok()?, value })
     })
 }
 
@@ -145,16 +171,18 @@ mod tests {
 
     #[test]
     fn a_query_is_its_pairs_in_order() {
-        let pairs = |query| query_pairs(query).collect::<Result<Vec<_>, _>>();
-        let pair = |name: &'static str, value: &'static str| (Cow::from(name), Cow::from(value));
+        let pairs = |query| {
+            let pairs = query_pairs(query).map(|pair| Ok((pair.name.clone().into_owned(), pair.value()?.into_owned())));
+            pairs.collect::<Result<Vec<_>, _>>()
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(pairs(None), Ok(vec![]));
         assert_eq!(pairs(Some("")), Ok(vec![]));
         assert_eq!(
             pairs(Some("topic=a.*&&topic=b+c%2B&=x&flag&k=a=b%26")),
             Ok(vec![pair("topic", "a.*"), pair("topic", "b c+"), pair("", "x"), pair("flag", ""), pair("k", "a=b&")])
         );
-        let mut mixed = query_pairs(Some("%zz=1&a=1"));
-        assert_eq!(mixed.next(), Some(Err(HttpError::BadPercentEncoding)));
-        assert_eq!(mixed.next(), Some(Ok(pair("a", "1"))));
+        assert_eq!(pairs(Some("%zz=1&%ff=2&a=1")), Ok(vec![pair("a", "1")]), "nobody reads such names");
+        assert_eq!(pairs(Some("a=%zz")), Err(HttpError::BadPercentEncoding));
     }
 }

@@ -5,9 +5,11 @@ use std::fmt;
 /// Why a text is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JsonError {
-    /// Not JSON, or not UTF-8.
+    /// Not JSON.
     Syntax,
-    /// Nests deeper than `JSON_DEPTH_MAX`.
+    /// Not UTF-8.
+    NotUtf8,
+    /// A value nests deeper than `JSON_DEPTH_MAX`.
     TooDeep,
     /// JSON, but not an object.
     NotAnObject,
@@ -15,8 +17,6 @@ pub enum JsonError {
     TooManyFields,
     /// Two fields of one name, so that two readers could see two values.
     DuplicateField,
-    /// A number that no double is near to.
-    NumberOutOfRange,
 }
 
 impl JsonError {
@@ -25,11 +25,11 @@ impl JsonError {
     pub const fn message(self) -> &'static str {
         match self {
             Self::Syntax => "not valid JSON",
-            Self::TooDeep => "the JSON nests too deeply",
+            Self::NotUtf8 => "the JSON is not UTF-8",
+            Self::TooDeep => "the JSON nests deeper than 100 levels",
             Self::NotAnObject => "not a JSON object",
-            Self::TooManyFields => "the JSON object has too many fields",
+            Self::TooManyFields => "the JSON object has more than 64 fields",
             Self::DuplicateField => "the JSON object has a field twice",
-            Self::NumberOutOfRange => "a number is out of range",
         }
     }
 }

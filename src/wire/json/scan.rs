@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::error::JsonError;
+use super::value::unescape;
 use crate::limits::{JSON_DEPTH_MAX, JSON_FIELDS_MAX};
 
 /// Whether the whole of `text` is one JSON value of at most `JSON_DEPTH_MAX` levels. Never allocates.
@@ -13,14 +14,31 @@ pub fn is_valid(text: &[u8]) -> bool {
 
 fn scan_value(text: &str) -> Result<(), JsonError> {
     let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
-    scanner.value(0)?;
+    scanner.value(&mut Few::default())?;
     scanner.end()
 }
 
-/// Checks a text that is an object, and notes where the values of its fields stand.
-pub(super) fn scan_fields(text: &str, fields: &mut Vec<Range<usize>>) -> Result<(), JsonError> {
+/// Where a field stands in the text of its object.
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    /// Between its quotes.
+    pub name: Range<usize>,
+    /// Whether something in the name is escaped.
+    pub has_escape: bool,
+    pub value: Range<usize>,
+}
+
+impl Field {
+    pub fn is_named(&self, text: &str, name: &str) -> bool {
+        let raw = text.get(self.name.clone()).unwrap_or_default();
+        if self.has_escape { unescape(raw).as_deref() == Some(name) } else { raw == name }
+    }
+}
+
+/// Checks a text that is an object, and notes where its fields stand. Each of its values may have as many levels as a text
+/// that stands for itself. Past a bound the rest is read all the same, for the sake of the `id` that may stand there.
+pub(super) fn scan_fields(text: &str, fields: &mut Vec<Field>) -> Result<(), JsonError> {
     let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
-    fields.clear();
     scanner.space();
     if scanner.peek() != Some(b'{') {
         scan_value(text)?;
@@ -32,44 +50,147 @@ pub(super) fn scan_fields(text: &str, fields: &mut Vec<Range<usize>>) -> Result<
         scanner.at += 1;
         return scanner.end();
     }
+    let mut outcome = Ok(());
     loop {
-        scanner.name()?;
+        let (name, has_escape) = scanner.name()?;
         scanner.space();
         let start = scanner.at;
-        scanner.value(1)?;
-        if fields.len() == JSON_FIELDS_MAX {
-            return Err(JsonError::TooManyFields);
+        if let Err(error) = scanner.value(&mut Few::default()) {
+            if error != JsonError::TooDeep {
+                return Err(error);
+            }
+            outcome = outcome.and(Err(error));
+            scanner.at = start;
+            scanner.value(&mut Many::default())?;
         }
-        fields.push(start..scanner.at);
+        let field = Field { name, has_escape, value: start..scanner.at };
+        if fields.len() < JSON_FIELDS_MAX {
+            fields.push(field);
+        } else {
+            outcome = outcome.and(Err(JsonError::TooManyFields));
+            if fields.len() < JSON_FIELDS_MAX + 2 && field.is_named(text, "id") {
+                fields.push(field);
+            }
+        }
         scanner.space();
         match scanner.next()? {
             b',' => {}
-            b'}' => return scanner.end(),
+            b'}' => return scanner.end().and(outcome),
             _ => return Err(JsonError::Syntax),
         }
     }
 }
 
-struct Scanner<'a> {
+/// The open levels of a value, by kind.
+trait Levels {
+    /// Opens an object or an array.
+    fn open(&mut self, is_object: bool) -> Result<(), JsonError>;
+    /// The innermost one.
+    fn is_object(&self) -> Option<bool>;
+    fn close(&mut self);
+}
+
+/// As many as may be: one bit each.
+#[derive(Default)]
+struct Few {
+    is_object: u128,
+    depth: usize,
+}
+
+impl Levels for Few {
+    fn open(&mut self, is_object: bool) -> Result<(), JsonError> {
+        const { assert!(JSON_DEPTH_MAX <= u128::BITS as usize) };
+        if self.depth == JSON_DEPTH_MAX {
+            return Err(JsonError::TooDeep);
+        }
+        self.depth += 1;
+        self.is_object = self.is_object << 1 | u128::from(is_object);
+        Ok(())
+    }
+
+    fn is_object(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.is_object & 1 == 1)
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+        self.is_object >>= 1;
+    }
+}
+
+/// As many as a text can have that is refused: at most a byte for each of its bytes.
+#[derive(Default)]
+struct Many(Vec<bool>);
+
+impl Levels for Many {
+    fn open(&mut self, is_object: bool) -> Result<(), JsonError> {
+        self.0.push(is_object);
+        Ok(())
+    }
+
+    fn is_object(&self) -> Option<bool> {
+        self.0.last().copied()
+    }
+
+    fn close(&mut self) {
+        self.0.pop();
+    }
+}
+
+/// A walk along a text.
+#[derive(Clone, Debug)]
+pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Scanner<'_> {
-    /// One value, with white space before it, that `outer` levels are open around. No recursion: the kinds of the
-    /// levels inside are the bits of one integer.
-    fn value(&mut self, outer: usize) -> Result<(), JsonError> {
-        const { assert!(JSON_DEPTH_MAX <= u128::BITS as usize) };
-        let (mut depth, mut is_object) = (outer, 0u128);
+impl<'a> Scanner<'a> {
+    /// Behind the first `open` of a text that begins with it.
+    pub fn behind(text: &'a str, open: u8) -> Self {
+        let at = memchr::memchr(open, text.as_bytes()).map_or(text.len(), |at| at + 1);
+        Self { bytes: text.as_bytes(), at }
+    }
+
+    /// Where the next element of an array stands, of a text that was checked.
+    pub fn next_element(&mut self) -> Option<Range<usize>> {
+        self.space();
+        if self.peek()? == b',' {
+            self.at += 1;
+            self.space();
+        }
+        if self.peek()? == b']' {
+            return None;
+        }
+        let start = self.at;
+        self.value(&mut Few::default()).ok()?;
+        Some(start..self.at)
+    }
+
+    /// Where the next field of an object stands, of a text that was checked.
+    pub fn next_member(&mut self) -> Option<Field> {
+        self.space();
+        if self.peek()? == b',' {
+            self.at += 1;
+            self.space();
+        }
+        if self.peek()? == b'}' {
+            return None;
+        }
+        let (name, has_escape) = self.name().ok()?;
+        self.space();
+        let start = self.at;
+        self.value(&mut Few::default()).ok()?;
+        Some(Field { name, has_escape, value: start..self.at })
+    }
+
+    /// One value, with white space before it. No recursion: what is open stands in `levels`, which is empty before and
+    /// after.
+    fn value(&mut self, levels: &mut impl Levels) -> Result<(), JsonError> {
         loop {
             self.space();
             match self.next()? {
                 open @ (b'{' | b'[') => {
-                    if depth == JSON_DEPTH_MAX {
-                        return Err(JsonError::TooDeep);
-                    }
-                    depth += 1;
-                    is_object = is_object << 1 | u128::from(open == b'{');
+                    levels.open(open == b'{')?;
                     self.space();
                     // `{` and `[` stand two before the bracket that closes them.
                     if self.peek() != Some(open + 2) {
@@ -79,7 +200,9 @@ impl Scanner<'_> {
                         continue;
                     }
                 }
-                b'"' => self.string()?,
+                b'"' => {
+                    self.string()?;
+                }
                 b't' => self.literal(b"rue")?,
                 b'f' => self.literal(b"alse")?,
                 b'n' => self.literal(b"ull")?,
@@ -88,43 +211,45 @@ impl Scanner<'_> {
             }
             // A value has ended, or an empty container is about to.
             loop {
-                if depth == outer {
-                    return Ok(());
-                }
+                let Some(is_object) = levels.is_object() else { return Ok(()) };
                 self.space();
-                match (self.next()?, is_object & 1 == 1) {
+                match (self.next()?, is_object) {
                     (b',', true) => {
                         self.space();
                         self.name()?;
                         break;
                     }
                     (b',', false) => break,
-                    (b'}', true) | (b']', false) => {
-                        depth -= 1;
-                        is_object >>= 1;
-                    }
+                    (b'}', true) | (b']', false) => levels.close(),
                     _ => return Err(JsonError::Syntax),
                 }
             }
         }
     }
 
-    /// The name of a field and its colon.
-    fn name(&mut self) -> Result<(), JsonError> {
+    /// The name of a field and its colon: where it stands, and whether something in it is escaped.
+    fn name(&mut self) -> Result<(Range<usize>, bool), JsonError> {
         self.space();
         self.expect(b'"')?;
-        self.string()?;
+        let start = self.at;
+        let has_escape = self.string()?;
+        let name = start..self.at - 1;
         self.space();
-        self.expect(b':')
+        self.expect(b':')?;
+        Ok((name, has_escape))
     }
 
-    /// The rest of a string, behind its opening quote.
-    fn string(&mut self) -> Result<(), JsonError> {
+    /// The rest of a string, behind its opening quote; whether something in it is escaped.
+    fn string(&mut self) -> Result<bool, JsonError> {
+        let mut has_escape = false;
         loop {
             self.at += plain_len(self.bytes.get(self.at..).unwrap_or_default());
             match self.next()? {
-                b'"' => return Ok(()),
-                b'\\' => self.escape()?,
+                b'"' => return Ok(has_escape),
+                b'\\' => {
+                    has_escape = true;
+                    self.escape()?;
+                }
                 // "All Unicode characters may be placed within the quotation marks, except for the characters that
                 // MUST be escaped" [RFC 8259 7]
                 0..0x20 => return Err(JsonError::Syntax),
@@ -133,27 +258,16 @@ impl Scanner<'_> {
         }
     }
 
+    /// "\\u" and any four digits: the grammar "allows member names and string values to contain bit sequences that cannot
+    /// encode Unicode characters". [RFC 8259 8.2]
     fn escape(&mut self) -> Result<(), JsonError> {
         match self.next()? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
-            b'u' => match self.code_unit()? {
-                0xd800..0xdc00 => {
-                    self.expect(b'\\')?;
-                    self.expect(b'u')?;
-                    if matches!(self.code_unit()?, 0xdc00..0xe000) { Ok(()) } else { Err(JsonError::Syntax) }
-                }
-                0xdc00..0xe000 => Err(JsonError::Syntax),
-                _ => Ok(()),
-            },
+            b'u' => {
+                (0..4).try_for_each(|_| if self.next()?.is_ascii_hexdigit() { Ok(()) } else { Err(JsonError::Syntax) })
+            }
             _ => Err(JsonError::Syntax),
         }
-    }
-
-    fn code_unit(&mut self) -> Result<u32, JsonError> {
-        (0..4).try_fold(0, |unit, _| {
-            let digit = char::from(self.next()?).to_digit(16).ok_or(JsonError::Syntax)?;
-            Ok(unit << 4 | digit)
-        })
     }
 
     /// The rest of a number, behind its first character. [RFC 8259 6]
@@ -269,6 +383,13 @@ mod tests {
             "\"\"",
             "\"a\u{7f}€\u{10ffff}\"",
             r#""\"\\\/\b\f\n\r\t\u00e9\uD834\udd1e""#,
+            "\"\\ud834\"",
+            "\"\\udd1e\"",
+            "\"\\ud834\\u0041\"",
+            "\"\\ud834x\"",
+            "\"\\ud834\\n\"",
+            "\"\\udd1e\\ud834\"",
+            "[1e400,-1e400,1e-400]",
             "[]",
             "{}",
             "[[]]",
@@ -354,12 +475,6 @@ mod tests {
             "\"\\u12\"",
             "\"\\u12g4\"",
             "\"\\u+123\"",
-            "\"\\ud834\"",
-            "\"\\udd1e\"",
-            "\"\\ud834\\u0041\"",
-            "\"\\ud834x\"",
-            "\"\\ud834\\n\"",
-            "\"\\udd1e\\ud834\"",
             "\"a\nb\"",
             "\"a\tb\"",
             "\"\0\"",
@@ -417,12 +532,9 @@ mod tests {
         check(wide.as_bytes(), true);
     }
 
-    /// As serde_json judges; `None` where it stops at a number that no double is near to, which is JSON all the same.
-    fn judge(text: &[u8]) -> Option<bool> {
-        match serde_json::from_slice::<serde_json::Value>(text) {
-            Ok(_) => Some(true),
-            Err(error) => (!error.to_string().contains("number out of range")).then_some(false),
-        }
+    /// As serde_json judges what it passes through unread: like us, by the grammar alone.
+    fn judge(text: &[u8]) -> bool {
+        serde_json::from_slice::<&serde_json::value::RawValue>(text).is_ok()
     }
 
     proptest! {
@@ -431,17 +543,15 @@ mod tests {
         #[test]
         fn a_text_is_valid_if_serde_json_says_so(text in super::super::tests::json(), corruptions in corruptions()) {
             prop_assert!(is_valid(text.as_bytes()), "{}", text);
-            prop_assert_eq!(judge(text.as_bytes()), Some(true), "{}", text);
+            prop_assert!(judge(text.as_bytes()), "{}", text);
             let mut bytes = text.into_bytes();
             corrupt(&mut bytes, &corruptions);
-            let expected = judge(&bytes).unwrap_or(is_valid(&bytes));
-            prop_assert_eq!(is_valid(&bytes), expected, "{}", bytes.escape_ascii());
+            prop_assert_eq!(is_valid(&bytes), judge(&bytes), "{}", bytes.escape_ascii());
         }
 
         #[test]
         fn short_texts_of_the_grammar_are_judged_as_serde_json_does(text in r#"[\[\]{}",:0-9.eE+\-tru\\ "]{0,12}"#) {
-            let expected = judge(text.as_bytes()).unwrap_or(is_valid(text.as_bytes()));
-            prop_assert_eq!(is_valid(text.as_bytes()), expected, "{}", text);
+            prop_assert_eq!(is_valid(text.as_bytes()), judge(text.as_bytes()), "{}", text);
         }
     }
 }

@@ -8,10 +8,10 @@ use crate::limits::FORWARDED_HOPS_MAX;
 /// The client of a list that came from a trusted proxy: the last hop that is no such proxy itself. Behind it anybody may
 /// have written anything. `None` if the last hop is no address.
 #[must_use]
-pub fn forwarded_for(list: &str, trusted: &Trusted) -> Option<IpAddr> {
+pub fn forwarded_for(list: &[u8], trusted: &Trusted) -> Option<IpAddr> {
     let mut client = None;
-    for hop in list.rsplit(',').take(FORWARDED_HOPS_MAX) {
-        let Some(ip) = address(hop.trim_matches([' ', '\t'])) else { break };
+    for hop in list.rsplit(|&byte| byte == b',').take(FORWARDED_HOPS_MAX) {
+        let Some(ip) = str::from_utf8(hop.trim_ascii()).ok().and_then(address) else { break };
         client = Some(ip);
         if !trusted.has(ip) {
             break;
@@ -31,10 +31,11 @@ fn address(hop: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn check(list: &str, client: Option<&str>) {
+    fn check(list: impl AsRef<[u8]>, client: Option<&str>) {
+        let list = list.as_ref();
         let networks = vec!["10.0.0.0/8".parse().expect("a network")];
         let client = client.map(|client| client.parse().expect("an address"));
-        assert_eq!(forwarded_for(list, &Trusted { networks, unix: false }), client, "{list:?}");
+        assert_eq!(forwarded_for(list, &Trusted { networks, unix: false }), client, "{}", list.escape_ascii());
     }
 
     #[test]
@@ -53,9 +54,13 @@ mod tests {
     fn what_is_no_address_is_not_believed_nor_what_is_before_it() {
         check("", None);
         check("unknown", None);
+        check(b"\xe9", None);
+        check(b"203.0.113.9, \xe9", None);
+        check(b"\xe9, 203.0.113.9", Some("203.0.113.9"));
+        check(b"203.0.113.9, \xff, 10.0.0.1", Some("10.0.0.1"));
         check("1.1.1.1, evil", None);
         check("1.1.1.1, evil, 10.0.0.1", Some("10.0.0.1"));
         check("1.1.1.1,", None);
-        check(&format!("1.1.1.1{}", ", 10.0.0.1".repeat(FORWARDED_HOPS_MAX)), Some("10.0.0.1"));
+        check(format!("1.1.1.1{}", ", 10.0.0.1".repeat(FORWARDED_HOPS_MAX)), Some("10.0.0.1"));
     }
 }

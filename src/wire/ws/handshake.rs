@@ -85,7 +85,8 @@ pub struct Upgrade<'a> {
 impl<'a> Upgrade<'a> {
     /// The subprotocols that the client speaks, the preferred one first.
     pub fn protocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        list(self.head, PROTOCOL)
+        // They were found to be tokens, which are ASCII.
+        list(self.head, PROTOCOL).filter_map(|protocol| std::str::from_utf8(protocol).ok())
     }
 }
 
@@ -129,8 +130,7 @@ pub fn accept<'a>(head: &'a RequestHead<'_>) -> Result<Upgrade<'a>, HandshakeErr
     let key = only_value(head, KEY).filter(|key| is_key(key)).ok_or(HandshakeError::BadKey)?;
     // "the elements that comprise this value MUST be non-empty strings with characters in the range U+0021 to U+007E
     // not including separator characters" [RFC 6455 4.1]
-    let is_text = head.raw_values(PROTOCOL).all(|value| value.is_ascii());
-    if !is_text || !list(head, PROTOCOL).all(|protocol| protocol.bytes().all(is_token_byte)) {
+    if !list(head, PROTOCOL).all(|protocol| protocol.iter().all(|&byte| is_token_byte(byte))) {
         return Err(HandshakeError::BadProtocol);
     }
     Ok(Upgrade { accept: accept_for_bytes(key), deflate: accept_deflate(head)?, head })
@@ -193,9 +193,9 @@ fn only_value<'a>(head: &RequestHead<'a>, name: &str) -> Option<&'a [u8]> {
 }
 
 /// The elements of a comma-separated list over all fields of this name; empty ones are no elements.
-fn list<'a>(head: &'a RequestHead<'_>, name: &'static str) -> impl Iterator<Item = &'a str> + use<'a> {
-    let elements = head.header_values(name).flat_map(|list| list.split(','));
-    elements.map(|element| element.trim_matches([' ', '\t'])).filter(|element| !element.is_empty())
+fn list<'a>(head: &'a RequestHead<'_>, name: &'static str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let elements = head.raw_values(name).flat_map(|list| list.split(|&byte| byte == b','));
+    elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
 const KEY: &str = "sec-websocket-key";
