@@ -214,7 +214,6 @@ fn refused_requests() -> Vec<Case> {
         refused("4.2.1", "HTTP/2.0", &[400, 505], "GET /echo HTTP/2.0"),
         refused("4.2.1", "HTTP/0.9", &[400, 505], "GET /echo"),
         refused("4.2.2", "an unknown path", &[404], "GET /nothing HTTP/1.1"),
-        refused("4.2.2", "the root", &[404], "GET / HTTP/1.1"),
         refused("4.2.2", "a path that only begins like one of ours", &[404], "GET /echoes HTTP/1.1"),
         refused("4.2.2", "an empty topic", &[400, 404], "GET /raw/ HTTP/1.1"),
         refused("4.2.2", "a topic with an empty token", &[400], "GET /raw/a..b HTTP/1.1"),
