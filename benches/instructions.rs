@@ -167,11 +167,13 @@ fn publication() -> Publication {
     Publication {
         topic: topic(),
         position: Position { epoch: Epoch(7), offset: 123_456 },
+        prev: 123_455,
         kind: PayloadKind::Text,
         payload: [b'x'; 128].into(),
         key: None,
         origin: None,
         time: MonoTime::ZERO,
+        extras: None,
     }
 }
 

@@ -7,6 +7,8 @@ mod image;
 mod policy;
 mod position;
 mod refusal;
+mod session;
+mod shards;
 mod topic;
 mod visible;
 
@@ -15,45 +17,15 @@ pub use image::TopicImage;
 pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};
 pub use refusal::{ErrorCode, Refusal};
+pub use session::{ConnId, SessionId, SessionIndex};
+pub use shards::{ShardId, ShardSet};
 pub use topic::{BadTopic, Pattern, Target, TopicName};
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX, SHARDS_MAX};
+use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX};
 use crate::time::MonoTime;
-
-/// A connection of one shard: its arena index, and how often that place was used before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnId {
-    /// Its place in the arena.
-    pub index: u32,
-    /// How often the place was used before; a stale id is told apart by it.
-    pub generation: u32,
-}
-
-/// A shard of this process, `0..SHARDS_MAX`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ShardId(pub u8);
-
-impl ShardId {
-    /// As an index.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// A set of shards, one bit each.
-pub type ShardBits = u128;
-
-const _: () = assert!(SHARDS_MAX <= ShardBits::BITS as usize);
-
-/// All of so many shards, at least one.
-#[must_use]
-pub const fn all_shards(shards: usize) -> ShardBits {
-    ShardBits::MAX >> (ShardBits::BITS as usize - shards)
-}
 
 /// What the bytes of a payload are known to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,13 +46,34 @@ impl PayloadKind {
     }
 }
 
-/// Which connection of which shard published; a reader may ask not to get its own messages.
+/// What a transport says of a message: text, or any bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+impl From<PayloadKind> for MessageKind {
+    fn from(kind: PayloadKind) -> Self {
+        if kind == PayloadKind::Binary { Self::Binary } else { Self::Text }
+    }
+}
+
+impl From<MessageKind> for PayloadKind {
+    fn from(kind: MessageKind) -> Self {
+        if kind == MessageKind::Binary { Self::Binary } else { Self::Text }
+    }
+}
+
+/// Which session of which shard published; a reader may ask not to get its own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The publisher's shard.
     pub shard: ShardId,
     /// The publisher.
-    pub conn: ConnId,
+    pub session: SessionId,
 }
 
 /// One message of a topic, numbered by the topic's home shard. Shared between shards, never changed.
@@ -90,16 +83,64 @@ pub struct Publication {
     pub topic: TopicName,
     /// Its number.
     pub position: Position,
+    /// The offset of the one before it in its topic. Numbers may have holes, where somebody else gives them: nothing is
+    /// missing between two publications if the second names the first.
+    pub prev: u64,
     /// What the payload is.
     pub kind: PayloadKind,
     /// The bytes, as they were published.
     pub payload: Box<[u8]>,
     /// The conflation key, if it has one.
     pub key: Option<Box<str>>,
-    /// Who published it, where that is a connection of this process.
+    /// Who published it, where that is a session of this process.
     pub origin: Option<Origin>,
     /// When it was numbered.
     pub time: MonoTime,
+    /// What few publications come with.
+    pub extras: Option<Box<Extras>>,
+}
+
+/// What few publications come with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The name of the event that it tells of.
+    pub event: Option<Box<str>>,
+    /// What the payload is, for those who pass it on.
+    pub attributes: Attributes,
+    /// It passes: the topic's last value stays what it was.
+    pub is_passing: bool,
+    /// The one session that does not get it.
+    pub except: Option<Origin>,
+}
+
+/// What a payload is said to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// The media type.
+    pub content_type: Option<Box<str>>,
+    /// Names and values, in the order of the publisher.
+    pub pairs: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl Publication {
+    /// Whether it becomes the topic's last value.
+    #[must_use]
+    pub fn keeps_last(&self) -> bool {
+        !self.extras.as_ref().is_some_and(|extras| extras.is_passing)
+    }
+
+    /// Whether there is a session that does not get it, whatever it asked for.
+    #[must_use]
+    pub fn has_exception(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.except.is_some())
+    }
+
+    /// Whether a session does not get it: it is the exception, or published it and `hides_own`.
+    #[must_use]
+    pub fn is_hidden_from(&self, session: Origin, hides_own: bool) -> bool {
+        let is_own = hides_own && self.origin == Some(session);
+        is_own || self.extras.as_ref().is_some_and(|extras| extras.except == Some(session))
+    }
 }
 
 /// What is to be said, before it has a number.
@@ -113,8 +154,10 @@ pub struct Message {
     pub key: Option<Box<str>>,
     /// Who publishes.
     pub origin: Option<Origin>,
-    /// What few publications come with.
+    /// What few publishers ask for.
     pub terms: Option<Box<Terms>>,
+    /// What few publications come with.
+    pub extras: Option<Box<Extras>>,
 }
 
 /// What a publisher asks for beside being heard.
@@ -155,7 +198,7 @@ impl Message {
     /// A text without a key, from nobody in particular.
     #[must_use]
     pub fn text(payload: &[u8]) -> Self {
-        Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None, terms: None }
+        Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None, terms: None, extras: None }
     }
 }
 
@@ -192,6 +235,20 @@ pub enum Command<'a> {
     },
     /// Say something in a topic.
     Publish(Publish<'a>),
+    /// Say something in the one topic that the session is about.
+    Say {
+        /// What the payload is.
+        kind: PayloadKind,
+        /// The bytes.
+        payload: &'a [u8],
+    },
+    /// Say the message back to its sender.
+    Echo {
+        /// Text or binary.
+        kind: MessageKind,
+        /// The bytes.
+        message: &'a [u8],
+    },
     /// What was said in a topic.
     History {
         /// Echoed.
@@ -282,6 +339,7 @@ impl Publish<'_> {
             key: self.key.as_deref().map(Box::from),
             origin: Some(origin),
             terms: has_terms.then(terms),
+            extras: None,
         }
     }
 }

@@ -286,10 +286,10 @@ pub const PATTERN_PAGE_MAX: usize = 256;
 
 /// Searches for last values that a shard answers in one turn, all by one pass over its topics; the others wait for the
 /// next turn.
-pub const SNAPSHOTS_PER_TURN_MAX: usize = 64;
+pub const SEARCHES_PER_TURN_MAX: usize = 64;
 
 /// Nodes of patterns that one search for last values looks at. Past it the topics that are left count as not found.
-pub const SNAPSHOT_VISITS_MAX: usize = 1024 * 1024;
+pub const SEARCH_VISITS_MAX: usize = 1024 * 1024;
 
 /// Connections told to leave in one turn of a shutdown.
 pub const DRAIN_PER_TURN_MAX: usize = 1024;

@@ -66,6 +66,22 @@ const BELOW_SHARD: &[&str] = &[
     "backplane",
 ];
 
+/// The shard's folders, and which of the others each may name. Its root (`mod`, `run`, `post`, `slot`) names them all, and
+/// `slot` is there for all of them.
+const SHARD_ROOMS: &[Room] = &[
+    // A connection is a link and its own session in one slot: that is all that a link's room names of sessions.
+    Room { name: "link", imports: &["session"] },
+    Room { name: "session", imports: &["link"] },
+    Room { name: "delivery", imports: &["link", "session"] },
+    Room { name: "request", imports: &["link", "session", "delivery"] },
+    Room { name: "upkeep", imports: &["link", "session", "request"] },
+];
+
+/// Where the dialect of the tests is named: its folder, its variant, its row, and what it proves. A dialect that is shipped
+/// adds its row in the routes.
+const TEST_DIALECT: &[&str] =
+    &["src/dialect/mod.rs", "src/dialect/tagged/mod.rs", "src/shard/session/encoding.rs", "src/shard/tests.rs"];
+
 /// Rooms of which others see only what their `mod.rs` holds, and who may go further in.
 const SEAMS: &[(&str, &[&str])] = &[("driver", &["server", "cli"])];
 
@@ -177,6 +193,30 @@ fn each(folder: &str, rule: impl Fn(&Source) -> Vec<Violation>) {
 #[test]
 fn rooms_import_only_what_their_row_allows() {
     each("src/", |source| rules::imports(source, ROOMS, SEAMS));
+}
+
+#[test]
+fn the_shards_folders_name_only_what_their_row_allows() {
+    each("src/shard/", |source| rules::folders(source, "src/shard/", SHARD_ROOMS));
+}
+
+#[test]
+fn a_dialect_is_its_folder_its_variant_and_its_row() {
+    let tree = Tree::read();
+    let names_it = |(path, text): &(&str, &str)| {
+        path.starts_with("src/") && (path.contains("tagged") || text.to_ascii_lowercase().contains("tagged"))
+    };
+    let mut named: Vec<&str> = tree.texts().filter(names_it).map(|(path, _)| path).collect();
+    named.sort_unstable();
+    assert_eq!(named, TEST_DIALECT);
+}
+
+#[test]
+fn paths_that_are_named_exist() {
+    let tree = Tree::read();
+    let is_there = |path: &str| tree.texts().any(|(other, _)| other == path || other.starts_with(&format!("{path}/")));
+    let texts = tree.texts().filter(|(path, _)| path.starts_with("src/") || path.starts_with("docs/decisions/"));
+    hold(texts.flat_map(|(path, text)| rules::named_paths(path, text, is_there)).collect());
 }
 
 #[test]

@@ -455,11 +455,13 @@ mod tests {
         let publication = Publication {
             topic: TopicName::parse("px.\"A\"").expect("a valid name"),
             position: Position { epoch: Epoch(1), offset: 123 },
+            prev: 122,
             kind,
             payload: payload.into(),
             key: None,
             origin: None,
             time: crate::time::MonoTime::ZERO,
+            extras: None,
         };
         let mut out = Vec::new();
         encode_push(&publication, &mut out);

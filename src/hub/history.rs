@@ -8,7 +8,7 @@ use crate::command::{HistoryQuery, Position, Publication};
 use crate::limits::{HISTORY_ANSWER_LEN_MAX, HISTORY_ANSWER_MAX};
 use crate::time::MonoTime;
 
-/// The ring. Offsets in it follow each other; the last is the topic's newest, or the ring is empty.
+/// The ring: a chain, each names the one before it. The last is the topic's newest, or the ring is empty.
 #[derive(Debug, Default)]
 pub(super) struct History {
     entries: VecDeque<Arc<Publication>>,
@@ -57,9 +57,18 @@ impl History {
 
     /// What follows `offset`, if all of it is there; `newest` is where the topic stands.
     pub fn since(&self, offset: u64, newest: u64) -> Option<Vec<Arc<Publication>>> {
-        let missed = newest.checked_sub(offset)?;
-        let skip = (self.entries.len() as u64).checked_sub(missed)?;
-        Some(self.entries.range(skip as usize..).cloned().collect())
+        if offset >= newest {
+            return (offset == newest).then(Vec::new);
+        }
+        let skip = self.entries.partition_point(|publication| publication.position.offset <= offset);
+        let first = self.entries.get(skip)?;
+        // Whatever the numbers are, nothing is missing if the first names what the reader has, or something before it.
+        (first.prev <= offset).then(|| self.entries.range(skip..).cloned().collect())
+    }
+
+    /// Whether the publication with an offset stands in it.
+    pub fn has(&self, offset: u64) -> bool {
+        self.entries.binary_search_by_key(&offset, |publication| publication.position.offset).is_ok()
     }
 
     /// The part that was asked for, within the bounds of one answer. A position of another life of the topic, or one
@@ -107,11 +116,13 @@ mod tests {
         Arc::new(Publication {
             topic: TopicName::parse("a").expect("a valid name"),
             position: Position { epoch: Epoch(1), offset },
+            prev: offset.saturating_sub(1),
             kind: PayloadKind::Text,
             payload: [b'x'; 10].into(),
             key: None,
             origin: None,
             time: MonoTime::ZERO.plus_millis(time_ms),
+            extras: None,
         })
     }
 
@@ -164,5 +175,22 @@ mod tests {
         assert_eq!(read(Some((1, 7)), 1, true), [9]);
         assert_eq!(read(Some((2, 7)), 10, false), [5, 6, 7, 8, 9], "another epoch");
         assert_eq!(read(None, 0, false), [0; 0]);
+    }
+
+    #[test]
+    fn what_was_missed_is_a_chain_and_not_a_count() {
+        let mut history = History::default();
+        let settings = TopicSettings { history: 3, ..TopicSettings::default() };
+        for (prev, offset) in [(0, 10), (10, 20), (20, 35), (35, 36)] {
+            let said = Publication { prev, ..Publication::clone(&publication(offset, offset)) };
+            history.push(&Arc::new(said), &settings);
+        }
+        let since = |offset| history.since(offset, 36).map(|missed| offsets(&missed));
+        assert_eq!(since(36), Some(vec![]));
+        assert_eq!(since(35), Some(vec![36]));
+        assert_eq!(since(20), Some(vec![35, 36]));
+        assert_eq!(since(10), Some(vec![20, 35, 36]), "the first that is kept names it");
+        assert_eq!(since(12), Some(vec![20, 35, 36]), "nothing was said between");
+        assert_eq!((since(9), since(37)), (None, None));
     }
 }

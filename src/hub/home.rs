@@ -12,6 +12,7 @@ use super::patterns::{PatternId, PatternTable};
 use super::rules::TopicSettings;
 use super::topic::{State, Voice};
 use super::topic_table::TopicId;
+use crate::command::ShardSet;
 use crate::command::{
     Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
     ShardId, Terms, TopicImage, TopicName, TopicState,
@@ -33,7 +34,7 @@ pub(super) struct Home {
     pub last: Option<Arc<Publication>>,
     history: History,
     /// One bit a shard that has readers by name.
-    interest: crate::command::ShardBits,
+    interest: ShardSet,
     /// Readers by name in all shards.
     readers: u32,
     /// How often one came.
@@ -58,7 +59,7 @@ impl Home {
             offset: 0,
             last: None,
             history: History::default(),
-            interest: 0,
+            interest: ShardSet::EMPTY,
             readers: 0,
             joins: 0,
             settings,
@@ -69,7 +70,7 @@ impl Home {
     }
 
     pub fn is_unused(&self) -> bool {
-        self.readers == 0 && self.interest == 0 && self.offset == 0 && self.polled_until.is_none()
+        self.readers == 0 && self.interest.is_empty() && self.offset == 0 && self.polled_until.is_none()
     }
 
     /// What is kept of the topic: what the configuration says, and something if it says nothing and the topic is polled.
@@ -151,10 +152,12 @@ impl Home {
     fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
         let since = self.offset_of(since)?;
         let by_last = || {
-            let missed = self.offset.checked_sub(since)?;
-            let last = self.last.iter().filter(|_| missed == 1);
-            let publications: Vec<_> = last.cloned().collect();
-            (publications.len() as u64 == missed).then_some(publications)
+            if since == self.offset {
+                return Some(Vec::new());
+            }
+            // The newest, if the one before it is what the reader has.
+            let last = self.last.as_ref().filter(|last| last.position.offset == self.offset && last.prev == since)?;
+            Some(vec![Arc::clone(last)])
         };
         self.history.since(since, self.offset).or_else(by_last)
     }
@@ -162,7 +165,8 @@ impl Home {
     /// Payload bytes kept. What stands in the history and is the last value counts as the last value.
     pub fn kept(&self) -> Kept {
         let last = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
-        Kept { last, history: self.history.len().saturating_sub(last) }
+        let shared = self.last.as_ref().filter(|last| self.history.has(last.position.offset)).map_or(0, |_| last);
+        Kept { last, history: self.history.len() - shared }
     }
 }
 
@@ -193,8 +197,8 @@ impl Kept {
 pub struct Published {
     /// The publication.
     pub publication: Arc<Publication>,
-    /// One bit a shard with readers, this one included.
-    pub shards: crate::command::ShardBits,
+    /// The shards with readers, this one included.
+    pub shards: ShardSet,
 }
 
 /// What became of a publication that was not refused.
@@ -214,19 +218,22 @@ impl Hub {
     /// # Errors
     /// `overloaded` for a new topic past the limit of topics, `Moved` if the publisher's condition does not hold.
     pub fn publish(&mut self, now: MonoTime, topic: &TopicName, message: Message) -> Result<Outcome, Refusal> {
-        let Message { kind, payload, key, origin, terms } = message;
+        let Message { kind, payload, key, origin, terms, extras } = message;
         let terms = terms.map(|terms| *terms).unwrap_or_default();
         if let Some(result) = self.check_terms(now, topic, &terms) {
             return result.map(Outcome::Repeated);
         }
         let id = self.ensure_home(topic)?;
         let matching = self.topics.match_patterns(id, &self.patterns, &mut 0);
-        let mut shards = matching.iter().fold(0, |shards, &pattern| shards | self.patterns.interest(pattern));
+        let mut shards =
+            matching.iter().fold(ShardSet::EMPTY, |shards, &pattern| shards | self.patterns.interest(pattern));
         let home = self.topics.home_mut(id).expect("ensure_home made it");
+        let prev = home.offset;
         home.offset += 1;
         shards |= home.interest;
         let (topic, position) = (home.name.clone(), home.position());
-        let publication = Arc::new(Publication { topic, position, kind, payload, key, origin, time: now });
+        let publication =
+            Arc::new(Publication { topic, position, prev, kind, payload, key, origin, time: now, extras });
         self.keep(id, &publication);
         if let Some(message_id) = terms.message_id {
             self.message_ids.insert(now, id, message_id, position.offset);
@@ -258,10 +265,12 @@ impl Hub {
     pub(super) fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
         let home = self.topics.home_mut(id).expect("only a home keeps");
         let before = home.kept();
-        home.last = None;
+        // What is not kept any more goes before the new one comes, so that it may take its place in memory.
+        let last = home.last.take().filter(|_| !publication.keeps_last());
         let kept = home.keeps();
         home.history.push(publication, &kept);
-        home.last = home.settings.last.then(|| Arc::clone(publication));
+        let is_last = home.settings.last && publication.keeps_last();
+        home.last = if is_last { Some(Arc::clone(publication)) } else { last };
         let after = home.kept();
         self.kept.change(before, after);
         if kept.history > 0 && kept.history_ttl_ms > 0 {
@@ -428,7 +437,7 @@ impl Hub {
         let home = self.topics.home_mut(id).expect("ensure_home made it");
         home.readers += 1;
         home.joins += 1;
-        home.interest |= 1 << from.0;
+        home.interest.insert(from);
         let position = home.position();
         let missed = since.map(|since| home.missed(since));
         let last = || Vec::from_iter(home.last.clone().filter(|_| wants_last));
@@ -446,7 +455,7 @@ impl Hub {
         } else if let Some(home) = self.settled_home(id) {
             home.readers = home.readers.saturating_sub(1);
             if is_last {
-                home.interest &= !(1 << from.0);
+                home.interest.remove(from);
             }
         }
         self.release(id);
@@ -503,7 +512,7 @@ impl Hub {
             let settings = self.settings.rules.find(name.as_str());
             let Position { epoch, .. } = self.quiet_position(name.as_str());
             let home = Home::new(name, epoch, settings);
-            self.topics.set_home(id, Home { interest: 1 << reader.0, readers: 1, joins: 1, ..home });
+            self.topics.set_home(id, Home { interest: ShardSet::one(reader), readers: 1, joins: 1, ..home });
         }
         self.topics.home_mut(id)
     }
@@ -559,6 +568,7 @@ mod tests {
     use super::super::rules::{TopicRule, TopicRules};
     use super::super::tests::{hub, say, topic};
     use super::*;
+    use crate::command::Extras;
 
     #[test]
     fn offsets_count_from_one_and_the_last_value_is_kept() {
@@ -572,17 +582,41 @@ mod tests {
     }
 
     #[test]
+    fn a_publication_that_passes_leaves_the_last_value_as_it_was() {
+        let mut hub = hub(1, 100, 1_000);
+        let name = topic("a");
+        say(&mut hub, "a", "stays");
+        let extras = Some(Box::new(Extras { is_passing: true, ..Extras::default() }));
+        let message = Message { extras, ..Message::text(b"passes by") };
+        let Outcome::Said(said) = hub.publish(MonoTime::ZERO, &name, message).expect("there is room") else {
+            panic!("it has no message id")
+        };
+        assert_eq!((said.publication.position.offset, said.publication.prev), (2, 1));
+        let last = |hub: &mut Hub| hub.state("a").and_then(|state| state.last).map(|last| last.payload.to_vec());
+        assert_eq!(last(&mut hub), Some(b"stays".to_vec()));
+        assert_eq!(hub.sizes().retained_len, 5);
+        let position = said.publication.position;
+        let mut join = |offset| {
+            let since = Some(Position { offset, ..position });
+            hub.join(MonoTime::ZERO, &name, ShardId(0), since, true).expect("there is room").recovered
+        };
+        assert_eq!((join(2), join(1)), (Some(true), Some(false)), "what passed is kept nowhere");
+        say(&mut hub, "a", "next");
+        assert_eq!(last(&mut hub), Some(b"next".to_vec()));
+    }
+
+    #[test]
     fn a_publication_goes_to_the_shards_with_readers_and_to_no_other() {
         let mut hub = hub(1, 100, 1_000);
-        assert_eq!(say(&mut hub, "a", "x").shards, 0);
+        assert_eq!(say(&mut hub, "a", "x").shards, ShardSet::EMPTY);
         hub.join(MonoTime::ZERO, &topic("a"), ShardId(3), None, true).expect("there is room");
         hub.join(MonoTime::ZERO, &topic("a"), ShardId(3), None, true).expect("there is room");
         hub.join(MonoTime::ZERO, &topic("a"), ShardId(127), None, true).expect("there is room");
-        assert_eq!(say(&mut hub, "a", "x").shards, 1 << 3 | 1 << 127);
+        assert_eq!(say(&mut hub, "a", "x").shards, [3, 127].map(ShardId).into_iter().collect());
         hub.leave("a", ShardId(3), false);
-        assert_eq!(say(&mut hub, "a", "x").shards, 1 << 3 | 1 << 127);
+        assert_eq!(say(&mut hub, "a", "x").shards, [3, 127].map(ShardId).into_iter().collect());
         hub.leave("a", ShardId(3), true);
-        assert_eq!(say(&mut hub, "a", "x").shards, 1 << 127);
+        assert_eq!(say(&mut hub, "a", "x").shards, ShardSet::one(ShardId(127)));
         assert_eq!(hub.state("a").expect("the topic is there").presence.readers, 1);
     }
 
@@ -608,7 +642,7 @@ mod tests {
         let refused = hub.publish(now, &a, at(elsewhere)).map(|_| ()).map_err(|refusal| refusal.position);
         assert_eq!(refused, Err(Some(since)));
         let Ok(Outcome::Said(said)) = hub.publish(now, &a, at(since)) else { panic!("it stands there") };
-        assert_eq!((said.publication.position, said.shards), (elsewhere, 1 << 3));
+        assert_eq!((said.publication.position, said.shards), (elsewhere, ShardSet::one(ShardId(3))));
         let again = hub.join(now, &a, ShardId(4), Some(since), true).expect("there is room");
         assert_eq!((again.recovered, again.publications.len()), (Some(true), 1));
         assert_eq!(hub.state("a").expect("it is read").presence.readers, 2);

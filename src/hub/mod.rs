@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
-use crate::limits::{PATTERN_PAGE_MAX, PATTERN_SCAN_MAX, PATTERN_TOKENS_MAX, SNAPSHOT_VISITS_MAX};
+use crate::limits::{PATTERN_PAGE_MAX, PATTERN_SCAN_MAX, PATTERN_TOKENS_MAX, SEARCH_VISITS_MAX};
 use crate::time::MonoTime;
 use message_ids::MessageIds;
 use patterns::{PatternTable, token_count};
@@ -266,19 +266,19 @@ impl Hub {
 
     /// For each of `patterns` the last values of the topics that have their home here and match it, from a place in the
     /// table on: at most [`PATTERN_PAGE_MAX`], found among [`PATTERN_SCAN_MAX`] topics, in one pass for all of them that
-    /// is bounded by [`SNAPSHOT_VISITS_MAX`]. A pattern that nobody reads any more has none.
-    pub fn snapshots<'a>(&mut self, patterns: impl Iterator<Item = &'a Pattern>, place: u32) -> Vec<SnapshotPage> {
+    /// is bounded by [`SEARCH_VISITS_MAX`]. A pattern that nobody reads any more has none.
+    pub fn last_values<'a>(&mut self, patterns: impl Iterator<Item = &'a Pattern>, place: u32) -> Vec<LastValues> {
         let mut pages = Vec::new();
         let mut wanted: BTreeMap<PatternId, Vec<usize>> = BTreeMap::new();
         for pattern in patterns {
             if let Some(id) = self.patterns.find(pattern) {
                 wanted.entry(id).or_default().push(pages.len());
             }
-            pages.push(SnapshotPage::default());
+            pages.push(LastValues::default());
         }
         let (mut place, mut visits, mut scanned) = (place as usize, 0, 0);
         let end = self.topics.places();
-        while place < end && !wanted.is_empty() && visits <= SNAPSHOT_VISITS_MAX && scanned < PATTERN_SCAN_MAX {
+        while place < end && !wanted.is_empty() && visits <= SEARCH_VISITS_MAX && scanned < PATTERN_SCAN_MAX {
             let id = TopicId(place as u32);
             place += 1;
             scanned += 1;
@@ -326,14 +326,14 @@ impl Hub {
 
 /// Some of the last values that a new reader of a pattern gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SnapshotPage {
+pub struct LastValues {
     /// Of topics that have their home here.
     pub publications: Vec<Arc<Publication>>,
     /// Where to go on, if there may be more.
     pub next: Option<u32>,
 }
 
-impl SnapshotPage {
+impl LastValues {
     fn is_full(&self) -> bool {
         self.publications.len() >= PATTERN_PAGE_MAX
     }
@@ -368,7 +368,7 @@ const RELEASED_KEPT: usize = 1024;
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::command::{Message, Target};
+    use crate::command::{Message, ShardSet, Target};
 
     pub fn topic(name: &str) -> TopicName {
         TopicName::parse(name).expect("a valid name")
@@ -403,12 +403,12 @@ pub(crate) mod tests {
         let Ok(Target::Pattern(pattern)) = Target::parse("px.*") else { panic!("a pattern") };
         hub.set_pattern_interest(&pattern, ShardId(2), 7);
         let Published { publication: last, shards } = say(&mut hub, "px.AAPL", "2");
-        assert_eq!(shards, 1 << 2);
+        assert_eq!(shards, ShardSet::one(ShardId(2)));
         assert_eq!(hub.state("px.AAPL").expect("the topic is there").presence.readers, 7);
-        let page = SnapshotPage { publications: vec![last.clone()], next: None };
-        assert_eq!(hub.snapshots([&pattern, &pattern].into_iter(), 0), [page.clone(), page]);
+        let page = LastValues { publications: vec![last.clone()], next: None };
+        assert_eq!(hub.last_values([&pattern, &pattern].into_iter(), 0), [page.clone(), page]);
         hub.set_pattern_interest(&pattern, ShardId(2), 0);
-        assert_eq!(say(&mut hub, "px.AAPL", "3").shards, 0);
+        assert_eq!(say(&mut hub, "px.AAPL", "3").shards, ShardSet::EMPTY);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Patterns and who reads them: a trie by token, so that a topic finds its patterns without trying each. The maps are
 //! ordered ones: nobody can choose tokens that collide.
 
+use crate::command::ShardSet;
 use std::collections::BTreeMap;
 
 use slab::Slab;
@@ -112,9 +113,9 @@ impl PatternTable {
         }
     }
 
-    /// One bit a shard with readers of the pattern.
-    pub fn interest(&self, id: PatternId) -> crate::command::ShardBits {
-        self.patterns[id.0 as usize].counts.iter().fold(0, |shards, (shard, _)| shards | 1 << shard.0)
+    /// The shards with readers of the pattern.
+    pub fn interest(&self, id: PatternId) -> ShardSet {
+        self.patterns[id.0 as usize].counts.iter().map(|(shard, _)| *shard).collect()
     }
 
     /// Readers of the pattern in all shards.
@@ -281,9 +282,9 @@ mod tests {
         table.set_interest(&pattern("px.*"), ShardId(1), 2);
         table.set_interest(&pattern("px.*"), ShardId(4), 3);
         let id = table.find(&pattern("px.*")).expect("somebody reads it");
-        assert_eq!(table.interest(id), 1 << 1 | 1 << 4);
+        assert_eq!(table.interest(id).iter().collect::<Vec<_>>(), [ShardId(1), ShardId(4)]);
         assert_eq!(table.reader_count(id), 5);
         table.set_interest(&pattern("px.*"), ShardId(1), 0);
-        assert_eq!(table.interest(id), 1 << 4);
+        assert_eq!(table.interest(id), ShardSet::one(ShardId(4)));
     }
 }

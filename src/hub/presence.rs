@@ -6,7 +6,7 @@ use super::Hub;
 use super::patterns::PatternId;
 use super::topic::State;
 use super::topic_table::TopicId;
-use crate::command::{Presence, ShardBits, ShardId, TopicName};
+use crate::command::{Presence, ShardId, ShardSet, TopicName};
 use crate::limits::{PRESENCE_INTERVAL_MS, PRESENCE_STEP_MS, PRESENCE_TOPICS_PER_TURN};
 use crate::time::MonoTime;
 
@@ -22,8 +22,8 @@ pub(super) struct Watches {
 
 #[derive(Debug)]
 struct Watch {
-    /// One bit a shard that is told. None: it is forgotten when its turn in the queue comes.
-    shards: ShardBits,
+    /// The shards that are told. Without any it is forgotten when its turn in the queue comes.
+    shards: ShardSet,
     /// What they were told last.
     told: Presence,
 }
@@ -35,8 +35,8 @@ pub struct PresenceChange {
     pub topic: TopicName,
     /// Its readers now.
     pub presence: Presence,
-    /// One bit a shard.
-    pub shards: ShardBits,
+    /// The shards that are told.
+    pub shards: ShardSet,
 }
 
 impl Hub {
@@ -48,12 +48,12 @@ impl Hub {
         let watches = &mut self.watches;
         let watch = watches.by_topic.entry(id).or_insert_with(|| {
             watches.queue.push_back((now.plus_millis(PRESENCE_INTERVAL_MS), id));
-            Watch { shards: 0, told: presence }
+            Watch { shards: ShardSet::EMPTY, told: presence }
         });
-        if watch.shards == 0 {
+        if watch.shards.is_empty() {
             watch.told = presence;
         }
-        watch.shards |= 1 << from.0;
+        watch.shards.insert(from);
         Some(presence)
     }
 
@@ -62,7 +62,7 @@ impl Hub {
         if let Some(id) = self.find(topic)
             && let Some(watch) = self.watches.by_topic.get_mut(&id)
         {
-            watch.shards &= !(1 << from.0);
+            watch.shards.remove(from);
         }
     }
 
@@ -82,7 +82,7 @@ impl Hub {
             let Some(&(_, id)) = self.watches.queue.front().filter(|(due, _)| *due <= now) else { break };
             self.watches.queue.pop_front();
             let presence = self.presence(id);
-            let watch = self.watches.by_topic.get_mut(&id).filter(|watch| watch.shards != 0);
+            let watch = self.watches.by_topic.get_mut(&id).filter(|watch| !watch.shards.is_empty());
             let (Some(watch), Some(presence)) = (watch, presence) else {
                 self.watches.by_topic.remove(&id);
                 continue;
@@ -123,7 +123,7 @@ mod tests {
         MonoTime::ZERO.plus_millis(ms)
     }
 
-    fn counts(changes: &[PresenceChange]) -> Vec<(u32, u64, ShardBits)> {
+    fn counts(changes: &[PresenceChange]) -> Vec<(u32, u64, ShardSet)> {
         changes.iter().map(|change| (change.presence.readers, change.presence.joins, change.shards)).collect()
     }
 
@@ -140,12 +140,15 @@ mod tests {
         (0..1_000).for_each(|_| join(&mut hub));
         assert_eq!(counts(&hub.presence_changes(after(PRESENCE_INTERVAL_MS - 1))), []);
         assert_eq!(hub.next_presence(), Some(after(PRESENCE_INTERVAL_MS)));
-        assert_eq!(counts(&hub.presence_changes(after(PRESENCE_INTERVAL_MS))), [(1_001, 1_001, 1)]);
+        assert_eq!(
+            counts(&hub.presence_changes(after(PRESENCE_INTERVAL_MS))),
+            [(1_001, 1_001, ShardSet::one(ShardId(0)))]
+        );
         assert_eq!(counts(&hub.presence_changes(after(PRESENCE_INTERVAL_MS * 2))), []);
         hub.watch(after(0), "a", ShardId(3));
         hub.leave("a", ShardId(0), false);
         let changes = hub.presence_changes(after(PRESENCE_INTERVAL_MS * 3));
-        assert_eq!(counts(&changes), [(1_000, 1_001, 1 | 1 << 3)]);
+        assert_eq!(counts(&changes), [(1_000, 1_001, [0, 3].map(ShardId).into_iter().collect())]);
         assert_eq!(changes[0].presence.leaves, 1);
     }
 

@@ -58,7 +58,7 @@ pub enum Request {
         /// If somebody joins with it: answered by `PatternNoted`.
         ticket: Option<u32>,
     },
-    /// The last values of the topics at home here that match a pattern; answered by `PatternSnapshot`.
+    /// The last values of the topics at home here that match a pattern; answered by `PatternLastValues`.
     AskPattern {
         /// Where in the table of topics to begin.
         place: u32,
@@ -150,7 +150,7 @@ pub enum Answer {
     },
     /// The last values of a pattern's topics. What was delivered before this includes each of them, or nothing of its
     /// topic.
-    PatternSnapshot {
+    PatternLastValues {
         /// Where to go on, if there is more.
         next: Option<u32>,
         /// From the request.
@@ -206,7 +206,7 @@ impl Answer {
         match self {
             Self::Deliver(publication) => publication.payload.len(),
             Self::Joined { result: Ok(answer), .. } => len_of_all(&answer.publications),
-            Self::PatternSnapshot { publications, .. } => len_of_all(publications),
+            Self::PatternLastValues { publications, .. } => len_of_all(publications),
             Self::History { history: Some(history), .. } => len_of_all(&history.publications),
             _ => 0,
         }

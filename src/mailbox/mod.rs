@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::command::{ShardBits, ShardId};
+use crate::command::{ShardId, ShardSet};
 use crate::limits::{LANE_PAYLOAD_LEN_MAX, MAILBOX_LEN, SHARDS_MAX, SPILL_LEN_MAX, SPILL_PAYLOAD_LEN_MAX};
 
 /// One shard's end of all lanes.
@@ -114,12 +114,12 @@ impl Mailbox {
         let _ = self.try_drain(budget, &mut sink);
     }
 
-    /// Sends what there is, and what waited before. Returns one bit for each shard that waits and must be woken.
+    /// Sends what there is, and what waited before. Returns the shards that wait and must be woken.
     ///
     /// # Panics
     /// If mail is addressed to the shard itself, which handles its own without a mailbox.
-    pub fn post(&mut self, outgoing: &mut Outgoing) -> ShardBits {
-        let mut posted: ShardBits = 0;
+    pub fn post(&mut self, outgoing: &mut Outgoing) -> ShardSet {
+        let mut posted = ShardSet::EMPTY;
         for (to, request) in outgoing.requests.drain(..) {
             let payload_len = request.payload_len();
             peer_mut(&mut self.peers, to).requests.add(request, payload_len);
@@ -130,20 +130,18 @@ impl Mailbox {
         }
         for (to, peer) in peers_mut(&mut self.peers) {
             if peer.requests.flush() | peer.answers.flush() {
-                posted |= 1 << to.0;
+                posted.insert(to);
             }
         }
-        if posted == 0 {
-            return 0;
+        if posted.is_empty() {
+            return ShardSet::EMPTY;
         }
         fence(Ordering::SeqCst);
-        let mut wake = 0;
-        for (index, parked) in self.parked.iter().enumerate() {
-            if posted & 1 << index != 0 && parked.load(Ordering::Relaxed) && parked.swap(false, Ordering::Relaxed) {
-                wake |= 1 << index;
-            }
-        }
-        wake
+        let wakes = |to: &ShardId| {
+            let parked = &self.parked[to.index()];
+            parked.load(Ordering::Relaxed) && parked.swap(false, Ordering::Relaxed)
+        };
+        posted.iter().filter(wakes).collect()
     }
 
     /// Whether so much mail waits for room that this shard should read no more publications.
@@ -324,7 +322,7 @@ mod tests {
         let mut outgoing = Outgoing::default();
         let total = MAILBOX_LEN + SPILL_LEN_MAX;
         outgoing.requests.extend((0..total).map(|n| (ShardId(1), leave(n))));
-        assert_eq!(a.post(&mut outgoing), 0, "nobody is parked");
+        assert_eq!(a.post(&mut outgoing), ShardSet::EMPTY, "nobody is parked");
         assert!(a.is_congested() && a.has_spilled());
         check_drained(b, ShardId(0), 0..MAILBOX_LEN);
         a.post(&mut outgoing);
@@ -380,7 +378,7 @@ mod tests {
             outgoing.requests.extend([(ShardId(1), leave(0)), (ShardId(2), leave(0))]);
             let wake = boxes[0].post(&mut outgoing);
             outgoing.requests.push((ShardId(2), leave(1)));
-            assert_eq!((wake, boxes[0].post(&mut outgoing)), (1 << 2, 0));
+            assert_eq!((wake, boxes[0].post(&mut outgoing)), (ShardSet::one(ShardId(2)), ShardSet::EMPTY));
             boxes[2].drain(usize::MAX, |_, _| ControlFlow::Continue(()));
             boxes[1].drain(usize::MAX, |_, _| ControlFlow::Continue(()));
             assert!(boxes[2].park());
@@ -396,7 +394,7 @@ mod tests {
         assert!(boxes[last.index()].park());
         let mut outgoing = Outgoing::default();
         outgoing.requests.extend((0..LANE_LEN_MIN + 1).map(|n| (last, leave(n))));
-        assert_eq!(boxes[0].post(&mut outgoing), 1 << last.0);
+        assert_eq!(boxes[0].post(&mut outgoing), ShardSet::one(last));
         assert!(boxes[0].has_spilled(), "a lane of so many is as short as it gets");
         check_drained(&mut boxes[last.index()], first, 0..LANE_LEN_MIN);
         boxes[0].post(&mut outgoing);

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::{Drainer, StartError};
-use crate::command::{ShardBits, ShardId, TopicImage, all_shards};
+use crate::command::{ShardId, ShardSet, TopicImage};
 use crate::driver::{
     AsideFile, Claim, check_readable, monotonic_now, overwrite_end, read_portions, set_aside, wall_millis,
 };
@@ -133,7 +133,7 @@ struct Open {
     file: AsideFile,
     encoder: Encoder,
     /// One bit a shard that has more.
-    waits: ShardBits,
+    waits: ShardSet,
     /// What the epochs follow from in each shard that has no more.
     epoch_seeds: Vec<u64>,
 }
@@ -177,7 +177,7 @@ impl Writer {
         let file = AsideFile::create(&self.settings.path).and_then(|mut file| file.write(&bytes).map(|()| file));
         match file {
             Ok(file) => {
-                let waits = all_shards(self.shards);
+                let waits = ShardSet::all(self.shards);
                 self.open = Some(Open { number, file, encoder, waits, epoch_seeds: Vec::new() });
             }
             Err(error) => self.fail(&error),
@@ -197,14 +197,14 @@ impl Writer {
             open.encoder.topic(image, portion.time, &mut bytes);
         }
         if portion.is_last {
-            open.waits &= !(1 << portion.shard.0);
+            open.waits.remove(portion.shard);
             open.epoch_seeds.push(portion.epoch_seed);
         }
         if let Err(error) = open.file.write(&bytes) {
             self.open = None;
             return self.fail(&error);
         }
-        if let Some(done) = self.open.take_if(|open| open.waits == 0) {
+        if let Some(done) = self.open.take_if(|open| open.waits.is_empty()) {
             self.finish(done);
         }
     }

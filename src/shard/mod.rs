@@ -20,6 +20,9 @@ mod post;
 mod request;
 mod run;
 mod session;
+mod slot;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 pub use delivery::compression::CompressionSettings;
@@ -27,43 +30,23 @@ pub use link::edge::EdgeSettings;
 pub use link::seats::Seats;
 pub use run::{run, turn};
 
-use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use slab::Slab;
-
-use crate::buf::BlockPool;
-use crate::command::{ConnId, Policy, ShardId, TopicName};
+use crate::command::ShardId;
 use crate::driver::{Completion, Op};
-use crate::hub::{Hub, HubSettings, TopicRules, TopicSettings, epoch_seed};
+use crate::hub::{Hub, HubSettings, TopicRules, epoch_seed};
 use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
 use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::{ProcessMetrics, ShardMetrics};
-use crate::time::{MonoTime, Wheel};
+use crate::time::MonoTime;
 use crate::transport::http::{Access, Page};
-use crate::wire::json::Scratch;
-use crate::wire::ws::{Decoder, Inbox};
-use delivery::compression::Compressor;
-use delivery::fanout::Runs;
-use link::arena::Conns;
-use link::edge::Edge;
-use link::outbox::Outboxes;
-use link::seats::Refused;
-use link::tls::TlsTurn;
-use request::date::Dates;
-use request::exchanges::HttpSession;
-use request::follow::Vectors;
-use session::alarms::Alarms;
-use session::join::Pending;
-use session::join_pattern::Search;
-use session::lag::Lag;
-use session::presence::PresenceReaders;
-use session::subscription::TargetId;
-use session::subscriptions::Subscriptions;
-use session::tickets::Ticket;
+use delivery::Delivery;
+use link::Links;
+use request::Requests;
+use session::Sessions;
+use session::rest::Rest;
+use upkeep::Upkeep;
 use upkeep::drain::Drain;
-use upkeep::memory::Survey;
 use upkeep::snapshot::Taking;
 
 /// What a shard is told once, at the start.
@@ -101,71 +84,19 @@ pub struct Settings {
     pub snapshots: Option<PortionLane>,
 }
 
-/// One core's share of the gateway.
+/// One core's share of the gateway: a value for each room, and what goes in and out.
 #[derive(Debug)]
 pub struct Shard {
     settings: Settings,
-    conns: Conns,
-    subscriptions: Subscriptions,
-    outboxes: Outboxes,
-    decoders: Slab<Decoder>,
-    exchanges: Slab<HttpSession>,
-    pendings: Slab<Pending>,
-    lags: Slab<Lag>,
-    /// Where the readers of events of several topics are.
-    vectors: Vectors,
-    /// What subscriptions ask for beside their topic, where that or a rule may say that they skip.
-    policies: HashMap<(u32, TargetId), Policy>,
-    /// What connections asked not to get more of than so many bytes a second.
-    bandwidths: HashMap<u32, u32>,
-    alarms: Alarms,
-    last_rule: Option<(TopicName, TopicSettings)>,
-    presence: PresenceReaders,
-    tickets: Slab<Ticket>,
-    /// The other ends as the log names them, kept only if it does.
-    peers: HashMap<u32, SocketAddr>,
-    /// The other ends, kept only while addresses are counted.
-    addresses: HashMap<u32, IpAddr>,
+    links: Links,
+    sessions: Sessions,
+    delivery: Delivery,
+    requests: Requests,
+    upkeep: Upkeep,
     hub: Hub,
-    runs: Runs,
-    compressor: Compressor,
-    wheel: Wheel,
-    pool: BlockPool,
-    rng: fastrand::Rng,
-    dates: Dates,
     metrics: ShardMetrics,
-    drain: Option<Drain>,
-    taking: Option<Taking>,
-    /// When the last snapshot was written, or the shard began.
-    snapshot_time: MonoTime,
-    /// When it is next looked at how much is held.
-    memory_look: MonoTime,
-    /// That look, while it is under way.
-    survey: Option<Survey>,
     /// The time of the last call that gave one: what happens in between is of that time.
     now: MonoTime,
-    /// Connections to send to at the end of the turn.
-    dirty: Vec<ConnId>,
-    /// Connections not read from until other shards have caught up.
-    congested: Vec<ConnId>,
-    /// Polls that have something to be answered with.
-    polls_ready: Vec<ConnId>,
-    /// Connections whose HTTP request was answered in this turn.
-    answered: Vec<ConnId>,
-    is_congested: bool,
-    refusals: u32,
-    refused: Refused,
-    edges: Slab<Edge>,
-    tls: TlsTurn,
-    /// Joins of patterns, by ticket, that every shard has noted in this turn.
-    noted: Vec<u32>,
-    /// Searches for last values, oldest first.
-    searches: VecDeque<Search>,
-    /// Kept between calls so that they stop allocating.
-    inbox: Inbox,
-    json: Option<Box<Scratch>>,
-    message: Vec<u8>,
-    due: Vec<u32>,
     /// For the driver, at the end of the turn.
     pub ops: Vec<Op>,
     /// For other shards, at the end of the turn.
@@ -191,51 +122,14 @@ impl Shard {
             rules: Arc::clone(&settings.rules),
         });
         Self {
-            conns: Conns::new(capacity as usize),
-            subscriptions: Subscriptions::default(),
-            outboxes: Outboxes::default(),
-            decoders: Slab::new(),
-            exchanges: Slab::new(),
-            pendings: Slab::new(),
-            lags: Slab::new(),
-            vectors: Vectors::default(),
-            policies: HashMap::new(),
-            bandwidths: HashMap::new(),
-            alarms: Alarms::default(),
-            last_rule: None,
-            presence: PresenceReaders::default(),
-            tickets: Slab::new(),
-            peers: HashMap::new(),
-            addresses: HashMap::new(),
+            links: Links::new(capacity),
+            sessions: Sessions::default(),
+            delivery: Delivery::new(settings.compression),
+            requests: Requests::default(),
+            upkeep: Upkeep::new(settings.seed),
             hub,
-            runs: Runs::default(),
-            compressor: Compressor::new(settings.compression),
-            wheel: Wheel::new(capacity),
-            pool: BlockPool::default(),
-            rng: fastrand::Rng::with_seed(settings.seed),
-            dates: Dates::default(),
             metrics: ShardMetrics::default(),
-            drain: None,
-            taking: None,
-            snapshot_time: MonoTime::ZERO,
-            memory_look: MonoTime::ZERO,
-            survey: None,
             now: MonoTime::ZERO,
-            dirty: Vec::new(),
-            congested: Vec::new(),
-            polls_ready: Vec::new(),
-            answered: Vec::new(),
-            is_congested: false,
-            refusals: 0,
-            refused: Refused::default(),
-            edges: Slab::new(),
-            tls: TlsTurn::default(),
-            noted: Vec::new(),
-            searches: VecDeque::new(),
-            inbox: Inbox::default(),
-            json: None,
-            message: Vec::new(),
-            due: Vec::new(),
             ops: Vec::new(),
             outgoing: Outgoing::default(),
             settings,
@@ -258,16 +152,16 @@ impl Shard {
     /// When this shard next has something to do by itself.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
-        let drain = self.drain.as_ref().map(Drain::next_step);
-        let snapshot = self.taking.as_ref().map(Taking::next_step);
-        let presence = [self.hub.next_presence(), self.presence.next_look()].into_iter().flatten().min();
+        let drain = self.upkeep.drain.as_ref().map(Drain::next_step);
+        let snapshot = self.upkeep.taking.as_ref().map(Taking::next_step);
+        let presence = [self.hub.next_presence(), self.sessions.presence.next_look()].into_iter().flatten().min();
         let others = [drain, snapshot, presence, self.next_memory_look(), self.hub.next_sweep()];
-        [self.wheel.next_deadline(), self.alarms.next()].into_iter().chain(others).flatten().min()
+        [self.links.wheel.next_deadline(), self.sessions.alarms.next()].into_iter().chain(others).flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
     pub(super) fn has_work(&self) -> bool {
-        !self.searches.is_empty() || !self.answered.is_empty() || self.tls.has_work()
+        !self.sessions.searches.is_empty() || !self.requests.answered.is_empty() || self.links.tls.has_work()
     }
 
     /// What this shard counts, with its gauges filled in.
@@ -278,18 +172,18 @@ impl Shard {
             topics: hub.topics as u64,
             patterns: hub.patterns as u64,
             retained_len: hub.retained_len,
-            subscriptions: self.subscriptions.len() as u64,
+            subscriptions: self.sessions.subscriptions.len() as u64,
             poll_connections: self.polls() as u64,
-            outbox_len: self.outboxes.len_of_all() as u64,
-            compression_streams: self.compressor.streams() as u64,
-            lag_len: self.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
+            outbox_len: self.links.outboxes.len_of_all() as u64,
+            compression_streams: self.delivery.compressor.streams() as u64,
+            lag_len: self.sessions.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
             shed_histories: hub.shed_histories,
             shed_last_values: hub.shed_last_values,
             tls_expires_s: self.settings.edge.tls.as_ref().map_or(0, |(_, expires_s)| *expires_s),
             message_ids: hub.message_ids as u64,
             memory: self.memory(),
             snapshot_age_s: self.snapshot_age_s(),
-            blocks_in_use: self.pool.in_use() as u64,
+            blocks_in_use: self.links.pool.in_use() as u64,
             ..self.metrics.clone()
         }
     }
@@ -303,21 +197,22 @@ impl Shard {
     /// What is still held, for tests that count everything back to zero.
     #[must_use]
     pub fn census(&self) -> Census {
+        let sum = |len: &dyn Fn(&Rest) -> usize| self.sessions.rests.iter().map(|(_, rest)| len(rest)).sum::<usize>();
         Census {
-            connections: self.conns.len(),
-            subscriptions: self.subscriptions.len(),
-            outboxes: self.outboxes.in_use(),
-            decoders: self.decoders.len(),
-            exchanges: self.exchanges.len(),
-            pendings: self.pendings.len(),
-            lags: self.lags.len() + self.policies.len() + self.bandwidths.len() + self.alarms.len(),
-            watched: self.presence.len(),
-            vectors: self.vectors.len(),
-            tickets: self.tickets.len(),
-            edges: self.edges.len(),
-            streams: self.compressor.streams() + self.compressor.windows(),
-            deadlines: self.wheel.len(),
-            blocks: self.pool.in_use(),
+            connections: self.links.conns.len(),
+            subscriptions: self.sessions.subscriptions.len(),
+            outboxes: self.links.outboxes.in_use(),
+            decoders: self.links.decoders.len(),
+            exchanges: self.requests.exchanges.len(),
+            pendings: self.sessions.pendings.len(),
+            lags: self.sessions.lags.len() + sum(&|rest| rest.len()) + self.sessions.alarms.len(),
+            watched: self.sessions.presence.len(),
+            vectors: sum(&|rest| usize::from(!rest.positions.is_empty())),
+            tickets: self.sessions.tickets.len(),
+            edges: self.links.edges.len(),
+            streams: self.delivery.compressor.streams() + self.delivery.compressor.windows(),
+            deadlines: self.links.wheel.len(),
+            blocks: self.links.pool.in_use(),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Mail from other shards.
+//! Mail: questions to shards and their answers. A shard asks itself in the same way, and is answered at once.
 
 use super::Shard;
-use crate::command::ShardId;
-use crate::hub::SnapshotPage;
+use crate::command::{ShardId, ShardSet};
+use crate::hub::LastValues;
 use crate::mailbox::{Answer, Mail, Request};
 use crate::time::MonoTime;
 
@@ -16,10 +16,37 @@ impl Shard {
         }
     }
 
+    /// Asks a shard to do something. This one does it now, and its answer is there when this returns.
+    pub(in crate::shard) fn ask(&mut self, to: ShardId, request: Request) {
+        if to == self.settings.shard {
+            self.handle_request(to, request);
+        } else {
+            self.outgoing.requests.push((to, request));
+        }
+    }
+
+    /// Asks every shard, this one last.
+    pub(in crate::shard) fn ask_all(&mut self, mut request: impl FnMut() -> Request) {
+        let me = self.settings.shard;
+        for shard in ShardSet::all(self.settings.shards).iter().filter(|shard| *shard != me) {
+            self.outgoing.requests.push((shard, request()));
+        }
+        self.handle_request(me, request());
+    }
+
+    /// Answers a shard; this one takes it now.
+    pub(in crate::shard) fn answer(&mut self, to: ShardId, answer: Answer) {
+        if to == self.settings.shard {
+            self.handle_answer(to, answer);
+        } else {
+            self.outgoing.answers.push((to, answer));
+        }
+    }
+
     fn handle_request(&mut self, from: ShardId, request: Request) {
         let answer = match request {
             Request::Publish { topic, message, ticket } => {
-                let result = self.publish_here(&topic, message);
+                let result = self.number(&topic, message);
                 ticket.map(|ticket| Answer::Published { ticket, result })
             }
             Request::Join { topic, since, last, polls, ticket } => {
@@ -79,7 +106,7 @@ impl Shard {
             }
         };
         if let Some(answer) = answer {
-            self.outgoing.answers.push((from, answer));
+            self.answer(from, answer);
         }
     }
 
@@ -89,8 +116,8 @@ impl Shard {
             Answer::Published { ticket, result } => self.on_published(ticket, result),
             Answer::Joined { ticket, result } => self.on_joined(ticket, result),
             Answer::PatternNoted { ticket } => self.on_pattern_noted(ticket),
-            Answer::PatternSnapshot { ticket, publications, next } => {
-                self.on_pattern_page(from, ticket, SnapshotPage { publications, next });
+            Answer::PatternLastValues { ticket, publications, next } => {
+                self.on_pattern_page(from, ticket, LastValues { publications, next });
             }
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
             Answer::History { ticket, history } => self.on_history(ticket, history),

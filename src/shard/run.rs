@@ -50,13 +50,10 @@ pub fn turn<D: Driver>(
     shard.handle_timeout(now);
     assert!(shard.poll_timeout().is_none_or(|deadline| now < deadline), "a deadline did not advance");
     shard.flush();
-    let mut peers = mailbox.post(&mut shard.outgoing);
+    let woken = mailbox.post(&mut shard.outgoing);
     shard.handle_congestion(mailbox.is_congested());
     driver.submit(&mut shard.ops)?;
-    while peers != 0 {
-        wake(peers.trailing_zeros() as usize);
-        peers &= peers - 1;
-    }
+    woken.iter().for_each(|peer| wake(peer.index()));
     shard.note_turn(driver.now().since(now).as_nanos() as u64, mailbox.depth());
     Ok(())
 }

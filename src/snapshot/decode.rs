@@ -171,11 +171,13 @@ impl Decoder {
         image.publications.push(Arc::new(Publication {
             topic: image.topic.clone(),
             position: Position { offset, ..image.position },
+            prev: offset.saturating_sub(1),
             kind,
             payload: payload.into(),
             key: has_key.then(|| key.into()),
             origin: None,
             time: self.now.minus_millis(age_ms),
+            extras: None,
         }));
         self.missing -= 1;
         self.publications += 1;
@@ -226,11 +228,13 @@ mod tests {
         Arc::new(Publication {
             topic: TopicName::parse("px.A").expect("a valid name"),
             position: Position { epoch: Epoch(7), offset },
+            prev: offset.saturating_sub(1),
             kind,
             payload: payload.into(),
             key: key.map(Box::from),
             origin: None,
             time: after(offset * 100),
+            extras: None,
         })
     }
 

@@ -4,8 +4,11 @@
 //! listens. Each is one folder. It keeps no connection: its state is a value that the shard stores only while it is
 //! busy. Tests: beside the code, and `tests/conformance.rs` from outside.
 
+mod framing;
 pub mod http;
 pub mod sse;
 pub mod stream;
 pub mod tls;
 pub mod websocket;
+
+pub use framing::Framing;

@@ -1,6 +1,6 @@
 //! Subscriptions: what a refused one takes along, what a pattern's reader gets, and how much one operation may cost.
 
-use fanwire::limits::{CATCH_UP_LEN_MAX, HELD_LEN_MAX, Limits, SNAPSHOTS_PER_TURN_MAX};
+use fanwire::limits::{CATCH_UP_LEN_MAX, HELD_LEN_MAX, Limits, SEARCHES_PER_TURN_MAX};
 
 use crate::world::{World, post};
 
@@ -58,7 +58,7 @@ fn many_patterns_in_one_operation_are_searched_for_over_several_turns() {
     world.turns(1);
     let reader = world.upgrade(0, "/ws");
     let turns = 5;
-    let patterns: Vec<String> = (0..turns * SNAPSHOTS_PER_TURN_MAX - 1).map(|n| format!("\"*.x{n}\"")).collect();
+    let patterns: Vec<String> = (0..turns * SEARCHES_PER_TURN_MAX - 1).map(|n| format!("\"*.x{n}\"")).collect();
     world.say_text(reader, &format!("{{\"op\":\"sub\",\"topics\":[\"t.>\",{}]}}", patterns.join(",")));
     assert_eq!(world.hear_for(reader, turns - 1), "", "no turn searches for more than its share");
     let heard = world.hear_for(reader, 3);

@@ -3,6 +3,7 @@
 use crate::deflate::{Inflater, deflated};
 use crate::stream::{self, Event, Stream};
 use fanwire::buf::BlockPool;
+use fanwire::command::MessageKind;
 use fanwire::driver::sim::{PeerEnd, PeerId, SimNet};
 use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_client_frame};
 
@@ -241,13 +242,17 @@ impl Peer {
     fn hear_item(&mut self, item: &Item, bytes: &[u8]) {
         let text = |payload: &[u8]| String::from_utf8(payload.to_vec()).expect("the server sends UTF-8 as text");
         match item {
-            Item::Message { is_text, is_deflated: true, payload } => {
+            Item::Message { kind, is_deflated: true, payload } => {
                 let inflater = self.inflater.as_mut().expect("compression was agreed on");
                 let message = inflater.inflate(payload.as_slice(bytes));
                 *(if inflater.keeps_context { &mut self.zipped.streamed } else { &mut self.zipped.alone }) += 1;
-                self.heard.push(if *is_text { Heard::Text(text(&message)) } else { Heard::Binary(message) });
+                self.heard.push(if *kind == MessageKind::Text {
+                    Heard::Text(text(&message))
+                } else {
+                    Heard::Binary(message)
+                });
             }
-            Item::Message { is_text: true, payload, .. } => {
+            Item::Message { kind: MessageKind::Text, payload, .. } => {
                 self.zipped.between += u64::from(self.zipped.streamed > 0);
                 self.heard.push(Heard::Text(text(payload.as_slice(bytes))));
             }

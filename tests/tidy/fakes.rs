@@ -40,6 +40,24 @@ fn an_arrow_that_is_not_in_the_table_is_found() {
 }
 
 #[test]
+fn an_arrow_between_folders_that_is_not_in_the_table_is_found() {
+    const FOLDERS: &[Room] = &[Room { name: "link", imports: &[] }, Room { name: "session", imports: &["link"] }];
+    let rule = |source: &Source| rules::folders(source, "src/shard/", FOLDERS);
+    check(rule, "src/shard/session/join.rs", "use crate::shard::link::conn::Slot;\n", &[]);
+    check(rule, "src/shard/link/conn.rs", "use crate::hub::Hub;\nuse crate::shard::session::Session;\n", &[":2"]);
+    check(rule, "src/shard/link/conn.rs", "use crate::shard::{Shard, session::Session};\n", &[":1"]);
+    check(rule, "src/shard/cellar/mod.rs", "", &[""]);
+    check(rule, "src/shard/mod.rs", "use crate::shard::session::Session;\n", &[]);
+}
+
+#[test]
+fn a_path_that_is_named_and_gone_is_found() {
+    let rule = |source: &Source| rules::named_paths(&source.path, &source.text, |path| path == "src/hub/mod.rs");
+    check(rule, "src/hub/mod.rs", "// `hub/mod.rs` and `hub/gone.rs`\nlet a = \"`b/c.rs`\";\n", &[":1"]);
+    check(rule, "docs/decisions/1.md", "See `src/hub/mod.rs`.\n`shard/closing.rs` is gone.\n", &[":2"]);
+}
+
+#[test]
 fn an_arrow_through_the_root_is_found() {
     check_imports("src/hub/home.rs", "use super::readers;\n", &[]);
     check_imports("src/hub/home.rs", "use super::super::shard;\n", &[":1"]);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use fanwire::buf::BlockPool;
+use fanwire::command::MessageKind;
 use fanwire::wire::http1::parse_head;
 use fanwire::wire::ws::handshake::{accept, encode_switching_protocols};
 use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_close, encode_frame};
@@ -167,8 +168,8 @@ impl Peers {
         let mut publishes = false;
         for item in self.inbox.items.drain(..) {
             match &item {
-                Item::Message { is_text, payload, .. } => {
-                    let opcode = if *is_text { Opcode::Text } else { Opcode::Binary };
+                Item::Message { kind, payload, .. } => {
+                    let opcode = if *kind == MessageKind::Text { Opcode::Text } else { Opcode::Binary };
                     match self.mode {
                         Mode::Hold => {}
                         Mode::Echo => encode_frame(&mut said.answer, opcode, payload.as_slice(bytes)),

@@ -12,15 +12,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::encoded::{ENCODINGS, Encoded, Encoding};
+use super::encoded::Encoded;
 use super::windows::Windows;
 use crate::buf::Segment;
 use crate::close::CloseReason;
-use crate::command::{Compression, ConnId, Publication, TopicName};
+use crate::command::{Compression, ConnId, MessageKind, Publication, SessionId, SessionIndex, TopicName};
 use crate::hub::{TopicId, TopicRules};
 use crate::limits::{INFLATED_KEPT_LEN_MAX, INFLATED_PER_RECEIVE_MAX, STREAMS_MAX};
 use crate::shard::Shard;
-use crate::shard::link::conn::Conn;
+use crate::shard::session::agreed::{Agreed, Window};
+use crate::shard::session::encoding::EncodingId;
+use crate::shard::session::session::{Mark, Session};
 use crate::shard::session::subscription::{Place, TargetId, TargetKind};
 use crate::transport::http::UpgradeRoute;
 use crate::transport::websocket;
@@ -57,78 +59,6 @@ impl CompressionSettings {
     }
 }
 
-/// What a connection agreed to, and whether it is in a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Agreed(u8);
-
-impl Agreed {
-    /// Nothing is compressed.
-    pub const NONE: Self = Self(0);
-    const WINDOW: u8 = 3;
-    const KEEPS_CONTEXT: u8 = 1 << 2;
-    const IN_STREAM: u8 = 1 << 3;
-    const MAY_LEAN: u8 = 1 << 4;
-
-    /// Messages in this window at most; with `keeps_context` they may lean on each other, and with `may_lean` those of
-    /// the peer may, though it is asked that they do not.
-    pub fn new(window: Window, keeps_context: bool, may_lean: bool) -> Self {
-        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-        Self(window as u8 | flag(keeps_context, Self::KEEPS_CONTEXT) | flag(may_lean, Self::MAY_LEAN))
-    }
-
-    fn may_lean(self) -> bool {
-        self.0 & Self::MAY_LEAN != 0
-    }
-
-    pub fn is_none(self) -> bool {
-        self == Self::NONE
-    }
-
-    /// Whether it follows the stream of the topic that stands first.
-    pub fn is_in_stream(self) -> bool {
-        self.0 & Self::IN_STREAM != 0
-    }
-
-    fn keeps_context(self) -> bool {
-        self.0 & Self::KEEPS_CONTEXT != 0
-    }
-
-    fn window(self) -> Window {
-        match self.0 & Self::WINDOW {
-            1 => Window::Bits9,
-            2 => Window::Bits12,
-            _ => Window::Bits15,
-        }
-    }
-}
-
-/// The windows in which messages stand for themselves; who asks for another gets the next smaller one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(in crate::shard) enum Window {
-    Bits9 = 1,
-    Bits12 = 2,
-    Bits15 = 3,
-}
-
-impl Window {
-    fn at_most(bits: u8) -> Self {
-        match bits {
-            ..12 => Self::Bits9,
-            12..15 => Self::Bits12,
-            15.. => Self::Bits15,
-        }
-    }
-
-    fn bits(self) -> u8 {
-        match self {
-            Self::Bits9 => 9,
-            Self::Bits12 => 12,
-            Self::Bits15 => 15,
-        }
-    }
-}
-
 /// How a reader gets the frames of a run. All readers of one encoding and one form get the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum Form {
@@ -148,7 +78,7 @@ pub(in crate::shard) struct Forms {
     topic: TopicId,
     count: usize,
     compression: Option<Compression>,
-    joins: [Option<Join>; ENCODINGS.len()],
+    joins: Vec<(EncodingId, Join)>,
 }
 
 /// Where the stream of a run can be joined.
@@ -164,52 +94,58 @@ enum Join {
 
 impl Forms {
     pub fn new(topic: TopicId, count: usize) -> Self {
-        Self { topic, count, compression: None, joins: Default::default() }
+        Self { topic, count, compression: None, joins: Vec::new() }
     }
 
     /// How a reader gets the run from its publication `news` on, all of it; notes whether the reader is in the stream
     /// afterwards. `find` says what holds for the topic.
     pub fn of(
         &mut self,
-        conn: &mut Conn,
+        session: &mut Session,
         news: usize,
         compressor: &Compressor,
         find: impl FnOnce() -> Compression,
     ) -> Form {
-        if conn.agreed.is_none() {
+        // What begins with each reader's own bytes is not the same for all who would share it.
+        if session.agreed.is_none() || session.is(Mark::PREFIXED) {
             return Form::Plain;
         }
         let compression = *self.compression.get_or_insert_with(find);
-        if compression == Compression::Shared && conn.agreed.keeps_context() && conn.has_first(self.topic) {
+        if compression == Compression::Shared && session.agreed.keeps_context() && session.has_first(self.topic) {
             // Before the run is encoded, which moves the next joining point.
-            let slot = &mut self.joins[conn.encoding as usize];
-            let join = *slot.get_or_insert_with(|| compressor.join(self.topic, conn.encoding, self.count));
+            let encoding = session.encoding;
+            let known = self.joins.iter().find(|(other, _)| *other == encoding).map(|(_, join)| *join);
+            let join = known.unwrap_or_else(|| {
+                let join = compressor.join(self.topic, encoding, self.count);
+                self.joins.push((encoding, join));
+                join
+            });
             if news > 0 {
-                conn.leave_stream(self.topic);
-            } else if conn.agreed.is_in_stream() {
+                session.leave_stream(self.topic);
+            } else if session.agreed.is_in_stream() {
                 return Form::Stream;
             }
             match join {
                 Join::At(at) if at >= news => {
-                    conn.agreed.0 |= Agreed::IN_STREAM;
+                    session.agreed.enter_stream();
                     return Form::Joining;
                 }
                 Join::Never => {}
                 _ => return Form::Plain,
             }
         }
-        if compression == Compression::Off || conn.agreed.is_in_stream() {
+        if compression == Compression::Off || session.agreed.is_in_stream() {
             return Form::Plain;
         }
-        Form::Alone(conn.agreed.window())
+        Form::Alone(session.agreed.window())
     }
 }
 
-impl Conn {
+impl Session {
     /// Takes the reader out of the topic's stream: a publication goes past it.
     pub(in crate::shard) fn leave_stream(&mut self, topic: TopicId) {
         if self.agreed.is_in_stream() && self.first.target == TargetId::topic(topic) {
-            self.agreed.0 &= !Agreed::IN_STREAM;
+            self.agreed.leave_stream();
         }
     }
 
@@ -236,7 +172,7 @@ pub(in crate::shard) struct Compressor {
     deflaters: [Option<Box<Deflater>>; 16],
     /// Of all streams; likewise.
     stream_deflater: Option<Box<Deflater>>,
-    streams: HashMap<(TopicId, Encoding), Stream>,
+    streams: HashMap<(TopicId, EncodingId), Stream>,
     inflater: Option<Box<Inflater>>,
     windows: Windows,
     /// Kept between messages so that they stop allocating.
@@ -286,7 +222,7 @@ impl Compressor {
         self.streams.values().map(|stream| stream.history.len()).sum()
     }
 
-    fn join(&self, topic: TopicId, encoding: Encoding, count: usize) -> Join {
+    fn join(&self, topic: TopicId, encoding: EncodingId, count: usize) -> Join {
         match self.streams.get(&(topic, encoding)) {
             Some(stream) if (stream.until_join as usize) < count => Join::At(stream.until_join as usize),
             Some(_) => Join::Later,
@@ -298,7 +234,7 @@ impl Compressor {
     /// Encodes publications, each for itself; `None` if all of them are too short for that.
     pub fn encode_alone(
         &mut self,
-        encoding: Encoding,
+        encoding: EncodingId,
         window: Window,
         publications: &[Arc<Publication>],
         message: &mut Vec<u8>,
@@ -310,13 +246,13 @@ impl Compressor {
         let mut out = Builder::default();
         for publication in publications {
             message.clear();
-            let is_text = encoding.dialect().encode_push(publication, message);
+            let kind = encoding.row().dialect.encode_push(publication, message);
             if publication.payload.len() >= self.settings.threshold as usize {
                 let start = out.bytes.len();
-                self.frame_alone(window, is_text, message, &mut out.bytes);
+                self.frame_alone(window, kind, message, &mut out.bytes);
                 out.end(start, message.len());
             } else {
-                out.plain(is_text, message);
+                out.plain(kind, message);
             }
         }
         Some(out.finish())
@@ -327,7 +263,7 @@ impl Compressor {
     pub fn encode_stream(
         &mut self,
         topic: TopicId,
-        encoding: Encoding,
+        encoding: EncodingId,
         publications: &[Arc<Publication>],
         message: &mut Vec<u8>,
     ) -> (Encoded, Encoded) {
@@ -341,7 +277,7 @@ impl Compressor {
         let (mut is_joined, mut is_begun) = (false, false);
         for publication in publications {
             message.clear();
-            let is_text = encoding.dialect().encode_push(publication, message);
+            let kind = encoding.row().dialect.encode_push(publication, message);
             if stream.until_join == 0 {
                 stream.until_join = join_every;
                 stream.history.clear();
@@ -362,44 +298,44 @@ impl Compressor {
             }
             if is_taken {
                 stream.keep(message, 1 << bits);
-                following.deflated(is_text, &self.deflated, message.len());
+                following.deflated(kind, &self.deflated, message.len());
             } else {
-                following.plain(is_text, message);
+                following.plain(kind, message);
             }
             if is_taken && is_joined {
-                joining.deflated(is_text, &self.deflated, message.len());
+                joining.deflated(kind, &self.deflated, message.len());
             } else {
-                joining.plain(is_text, message);
+                joining.plain(kind, message);
             }
         }
         (following.finish(), joining.finish())
     }
 
     /// Appends a message that stands for itself as one frame, compressed if that is shorter.
-    fn frame_alone(&mut self, window: Window, is_text: bool, message: &[u8], out: &mut Vec<u8>) {
+    fn frame_alone(&mut self, window: Window, kind: MessageKind, message: &[u8], out: &mut Vec<u8>) {
         let (bits, level) = (window.bits(), self.settings.level);
         let deflater = self.deflaters[usize::from(bits)].get_or_insert_with(|| Box::new(Deflater::new(bits, level)));
         self.deflated.clear();
         deflater.begin(&[]);
         deflater.deflate(message, &mut self.deflated);
         if self.deflated.len() < message.len() {
-            websocket::frame_deflated(is_text, &self.deflated, out);
+            websocket::frame_deflated(kind, &self.deflated, out);
         } else {
-            websocket::frame(is_text, message, out);
+            websocket::frame(kind, message, out);
         }
     }
 
     /// Lets a topic's streams go: nobody is in them.
     pub fn forget(&mut self, topic: TopicId) {
-        for encoding in ENCODINGS {
-            self.forget_stream(topic, encoding);
-        }
+        self.keep_streams(topic, |_| false);
     }
 
-    /// Lets a stream go.
-    pub fn forget_stream(&mut self, topic: TopicId, encoding: Encoding) {
+    /// Lets those of a topic's streams go that are not to be kept.
+    pub fn keep_streams(&mut self, topic: TopicId, keeps: impl Fn(EncodingId) -> bool) {
         if !self.streams.is_empty() {
-            self.streams.remove(&(topic, encoding));
+            for encoding in EncodingId::all().filter(|&encoding| !keeps(encoding)) {
+                self.streams.remove(&(topic, encoding));
+            }
         }
     }
 
@@ -428,15 +364,15 @@ struct Builder {
 }
 
 impl Builder {
-    fn plain(&mut self, is_text: bool, message: &[u8]) {
+    fn plain(&mut self, kind: MessageKind, message: &[u8]) {
         let start = self.bytes.len();
-        websocket::frame(is_text, message, &mut self.bytes);
+        websocket::frame(kind, message, &mut self.bytes);
         self.end(start, message.len());
     }
 
-    fn deflated(&mut self, is_text: bool, deflated: &[u8], message_len: usize) {
+    fn deflated(&mut self, kind: MessageKind, deflated: &[u8], message_len: usize) {
         let start = self.bytes.len();
-        websocket::frame_deflated(is_text, deflated, &mut self.bytes);
+        websocket::frame_deflated(kind, deflated, &mut self.bytes);
         self.end(start, message_len);
     }
 
@@ -455,16 +391,16 @@ impl Builder {
 impl Shard {
     /// Whether a topic that a connection is about to follow should stand first there, because it has a stream and what
     /// stands there has none.
-    pub(in crate::shard) fn brings_a_stream(&self, index: u32, topic: &TopicName) -> bool {
-        let conn = &self.conns[index];
+    pub(in crate::shard) fn brings_a_stream(&self, index: SessionIndex, topic: &TopicName) -> bool {
+        let session = &self.links.conns[index];
         let is_shared = |topic: &TopicName| {
             self.settings.compression.of(&self.settings.rules, topic.as_str()) == Compression::Shared
         };
-        let first_is_shared = || match conn.first.target.kind() {
+        let first_is_shared = || match session.first.target.kind() {
             TargetKind::Topic(first) => is_shared(&self.hub.name(first)),
             TargetKind::Pattern(_) => false,
         };
-        conn.agreed.keeps_context() && !conn.first.is_none() && is_shared(topic) && !first_is_shared()
+        session.agreed.keeps_context() && !session.first.is_none() && is_shared(topic) && !first_is_shared()
     }
 
     /// What is answered to an offer, and what is then agreed on; `None` to leave it.
@@ -493,39 +429,41 @@ impl Shard {
     }
 
     /// A whole message that is compressed.
-    pub(in crate::shard) fn on_deflated(&mut self, id: ConnId, is_text: bool, deflated: &[u8]) {
+    pub(in crate::shard) fn on_deflated(&mut self, id: ConnId, kind: MessageKind, deflated: &[u8]) {
         let len_max = self.settings.limits.message_len_max as usize;
-        let compressor = &mut self.compressor;
+        let compressor = &mut self.delivery.compressor;
         let mut message = std::mem::take(&mut compressor.inflated);
         message.clear();
         let inflater = compressor.inflater.get_or_insert_default();
         let outcome = inflater.inflate(compressor.windows.of(id), deflated, len_max, &mut message);
-        if outcome.is_ok() && !message.is_empty() && self.conns[id.index].agreed.may_lean() {
+        if outcome.is_ok() && !message.is_empty() && self.links.conns[id.index].session.agreed.may_lean() {
             compressor.windows.keep(id, &message);
         }
         compressor.inflated_len += message.len();
         let is_too_much = compressor.inflated_len > len_max.max(INFLATED_PER_RECEIVE_MAX);
         match outcome {
             Ok(()) if is_too_much => self.fail(id, CloseReason::MessageTooBig, "compressed by too much"),
-            Ok(()) if is_text && !is_utf8(&message) => self.fail(id, CloseReason::InvalidUtf8, "text is not UTF-8"),
-            Ok(()) => self.on_message(id, is_text, &message),
+            Ok(()) if kind == MessageKind::Text && !is_utf8(&message) => {
+                self.fail(id, CloseReason::InvalidUtf8, "text is not UTF-8")
+            }
+            Ok(()) => self.on_message(id.into(), kind, &message),
             Err(InflateError::TooBig) => self.fail(id, CloseReason::MessageTooBig, "message too big"),
             Err(InflateError::Garbage) => self.fail(id, CloseReason::InvalidDeflate, "not a compressed message"),
         }
         if message.capacity() <= INFLATED_KEPT_LEN_MAX {
-            self.compressor.inflated = message;
+            self.delivery.compressor.inflated = message;
         }
     }
 
     /// Sends a message back to where it came from.
-    pub(in crate::shard) fn echo(&mut self, id: ConnId, is_text: bool, message: &[u8]) {
-        let agreed = self.conns[id.index].agreed;
+    pub(in crate::shard) fn echo(&mut self, id: SessionId, kind: MessageKind, message: &[u8]) {
+        let agreed = self.links.conns[id.index].agreed;
         let mut frame = Vec::new();
         if !agreed.is_none() && message.len() >= self.settings.compression.threshold as usize {
-            self.compressor.frame_alone(agreed.window(), is_text, message, &mut frame);
+            self.delivery.compressor.frame_alone(agreed.window(), kind, message, &mut frame);
         }
-        self.reply(id, |_, out| match frame.as_slice() {
-            [] => websocket::frame(is_text, message, out),
+        self.reply(id, |out| match frame.as_slice() {
+            [] => websocket::frame(kind, message, out),
             frame => out.extend_from_slice(frame),
         });
     }
@@ -550,11 +488,13 @@ mod tests {
         Arc::new(Publication {
             topic: TopicName::parse("t").expect("a valid name"),
             position: Position { epoch: Epoch(1), offset: number },
+            prev: number.saturating_sub(1),
             kind: PayloadKind::Text,
             payload: payload.into_bytes().into(),
             key: None,
             origin: None,
             time: MonoTime::ZERO,
+            extras: None,
         })
     }
 
@@ -570,9 +510,9 @@ mod tests {
         let mut compressor = Compressor::new(settings);
         let (topic, mut message) = (TopicId(1), Vec::new());
         for number in 0..20 {
-            let is_join = matches!(compressor.join(topic, Encoding::Raw, 1), Join::At(0));
+            let is_join = matches!(compressor.join(topic, EncodingId::RAW, 1), Join::At(0));
             assert_eq!(is_join, number % 5 == 0, "{number}");
-            let (following, joining) = compressor.encode_stream(topic, Encoding::Raw, &[tick(number)], &mut message);
+            let (following, joining) = compressor.encode_stream(topic, EncodingId::RAW, &[tick(number)], &mut message);
             assert_eq!(following.segment[0], 0xc1, "{number}");
             assert_eq!(joining.segment[0], if is_join { 0xc1 } else { 0x81 }, "{number}");
             let saved = following.saved_from(0) as usize;
@@ -588,17 +528,17 @@ mod tests {
         let mut compressor = Compressor::new(settings);
         let (topic, mut message) = (TopicId(1), Vec::new());
         let run = |from: u64| (from..from + 5).map(tick).collect::<Vec<_>>();
-        compressor.encode_stream(topic, Encoding::Raw, &run(0), &mut message);
-        assert!(matches!(compressor.join(topic, Encoding::Raw, 5), Join::At(2)));
-        let (following, joining) = compressor.encode_stream(topic, Encoding::Raw, &run(5), &mut message);
+        compressor.encode_stream(topic, EncodingId::RAW, &run(0), &mut message);
+        assert!(matches!(compressor.join(topic, EncodingId::RAW, 5), Join::At(2)));
+        let (following, joining) = compressor.encode_stream(topic, EncodingId::RAW, &run(5), &mut message);
         let (following, joining) = (frames(&following), frames(&joining));
         assert_eq!(joining[2..], following[2..]);
         for (frame, publication) in joining[..2].iter().zip(run(5)) {
             assert_eq!(frame[2..], *publication.payload);
         }
         assert!(joining[3].len() < joining[2].len() / 2, "it leans on the one before");
-        assert!(matches!(compressor.join(topic, Encoding::Raw, 4), Join::Later));
-        assert!(matches!(compressor.join(topic, Encoding::Json, 4), Join::At(0)), "a stream of its own");
+        assert!(matches!(compressor.join(topic, EncodingId::RAW, 4), Join::Later));
+        assert!(matches!(compressor.join(topic, EncodingId::JSON, 4), Join::At(0)), "a stream of its own");
     }
 
     #[test]
@@ -608,7 +548,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(7);
         let noise = Publication { payload: (0..1000).map(|_| rng.u8(..)).collect(), ..Publication::clone(&tick(9)) };
         let run: Vec<_> = (0..9).map(tick).chain([Arc::new(noise), tick(10)]).collect();
-        let (following, _) = compressor.encode_stream(topic, Encoding::Raw, &run, &mut message);
+        let (following, _) = compressor.encode_stream(topic, EncodingId::RAW, &run, &mut message);
         let following = frames(&following);
         assert_eq!((following[9][0], following[9].len()), (0x81, 1004));
         assert_eq!(following[10][0], 0xc1);
@@ -622,14 +562,14 @@ mod tests {
         let settings = CompressionSettings { threshold: 50, ..CompressionSettings::default() };
         let mut compressor = Compressor::new(settings);
         let mut message = Vec::new();
-        assert!(compressor.encode_alone(Encoding::Raw, Window::Bits15, &[tick(1)], &mut message).is_none());
+        assert!(compressor.encode_alone(EncodingId::RAW, Window::Bits15, &[tick(1)], &mut message).is_none());
         let long = |text: &str| {
             let payload = text.as_bytes().iter().copied().cycle().take(300).collect();
             Arc::new(Publication { payload, ..Publication::clone(&tick(2)) })
         };
         let run = [tick(1), long("compressible"), tick(3)];
         for window in [Window::Bits9, Window::Bits12, Window::Bits15] {
-            let encoded = compressor.encode_alone(Encoding::Raw, window, &run, &mut message).expect("one is long");
+            let encoded = compressor.encode_alone(EncodingId::RAW, window, &run, &mut message).expect("one is long");
             let frames = frames(&encoded);
             assert_eq!(frames.iter().map(|frame| frame[0]).collect::<Vec<_>>(), [0x81, 0xc1, 0x81]);
             let saved = 304 - frames[1].len();

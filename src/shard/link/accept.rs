@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::conn::{Flag, Timer};
+use super::conn::{Standing, Timer};
 use crate::command::ConnId;
 use crate::driver::{Op, Socket};
 use crate::mailbox::AdmissionError;
@@ -15,12 +15,12 @@ impl Shard {
         // Whom a proxy speaks for is known later. Who came in through a file has no address to be counted by.
         let ip = (!is_proxy && !ip.is_unspecified()).then_some(ip);
         let entered = if self.has_seat() { self.settings.admission.enter(ip) } else { Err(AdmissionError::Full) };
-        let flag = match entered {
-            Ok(()) => Flag::ADMITTED,
-            Err(AdmissionError::Full) => Flag::PAST_LIMIT,
-            Err(AdmissionError::AddressFull) => Flag::PAST_ADDRESS_LIMIT,
+        let standing = match entered {
+            Ok(()) => Standing::Counted,
+            Err(AdmissionError::Full) => Standing::PastLimit,
+            Err(AdmissionError::AddressFull) => Standing::PastAddressLimit,
         };
-        if flag == Flag::PAST_LIMIT && self.settings.admission.is_first_refusal() {
+        if standing == Standing::PastLimit && self.settings.admission.is_first_refusal() {
             let connections_max = self.settings.limits.connections_max;
             tracing::warn!(
                 connections_max,
@@ -28,9 +28,9 @@ impl Shard {
                  and the limit of open files allow, see `fanwire doctor` and fanwire_refused_total"
             );
         }
-        let is_admitted = flag == Flag::ADMITTED;
+        let is_admitted = standing.is_counted();
         let has_place = is_admitted || self.has_refusal_seat();
-        let Some(id) = (if has_place { self.conns.insert(self.now) } else { None }) else {
+        let Some(id) = (if has_place { self.links.conns.insert(self.now) } else { None }) else {
             if is_admitted {
                 self.settings.admission.leave(ip);
             }
@@ -47,11 +47,10 @@ impl Shard {
         if let Some(ip) = ip.filter(|_| is_admitted) {
             self.note_address(id, ip);
         }
-        let conn = &mut self.conns[id.index];
-        conn.set(flag, true);
-        conn.listener = listener;
+        let link = &mut self.links.conns[id.index].link;
+        (link.standing, link.listener) = (standing, listener);
         if self.settings.log_peers {
-            self.peers.insert(id.index, peer);
+            self.links.peers.insert(id.index, peer);
         }
         self.enter_edge(id, is_proxy, listener);
         self.ops.push(Op::Adopt { conn: id, socket });
@@ -60,41 +59,41 @@ impl Shard {
 
     fn note_address(&mut self, id: ConnId, ip: IpAddr) {
         if self.settings.admission.counts_addresses() {
-            self.addresses.insert(id.index, ip);
+            self.links.addresses.insert(id.index, ip);
         }
     }
 
     /// Counts a connection that came through a proxy for the client at its other end, the first that is named. Past the
     /// limit it gets no more than a refusal.
     pub(in crate::shard) fn note_client(&mut self, id: ConnId, ip: IpAddr) {
-        let conn = &mut self.conns[id.index];
-        if !conn.is(Flag::ADMITTED) || self.addresses.contains_key(&id.index) {
+        let conn = &mut self.links.conns[id.index];
+        if !conn.link.standing.is_counted() || self.links.addresses.contains_key(&id.index) {
             return;
         }
-        if let Some(peer) = self.peers.get_mut(&id.index) {
+        if let Some(peer) = self.links.peers.get_mut(&id.index) {
             // Its port is not known.
             *peer = SocketAddr::new(ip, 0);
         }
         match self.settings.admission.enter_address(ip) {
             Ok(()) => self.note_address(id, ip),
-            Err(_) => conn.set(Flag::PAST_ADDRESS_LIMIT, true),
+            Err(_) => conn.link.standing = Standing::CountedPastAddressLimit,
         }
     }
 
     /// Counts a client out whose request is answered, while its connection stays.
     pub(in crate::shard) fn forget_client(&mut self, id: ConnId) {
-        if let Some(ip) = self.addresses.remove(&id.index) {
+        if let Some(ip) = self.links.addresses.remove(&id.index) {
             self.settings.admission.leave_address(ip);
         }
     }
 
     /// Counts a connection out that is gone.
     pub(in crate::shard) fn count_out(&mut self, index: u32, is_admitted: bool) {
-        self.peers.remove(&index);
+        self.links.peers.remove(&index);
         if is_admitted {
-            self.settings.admission.leave(self.addresses.remove(&index));
+            self.settings.admission.leave(self.links.addresses.remove(&index));
         } else {
-            self.refusals -= 1;
+            self.links.refusals -= 1;
         }
     }
 }

@@ -4,8 +4,10 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::conn::Conn;
-use crate::command::ConnId;
+use super::conn::{Conn, Link};
+use crate::command::{ConnId, SessionId, SessionIndex};
+use crate::shard::session::session::Session;
+use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
 #[derive(Debug)]
@@ -38,16 +40,42 @@ impl Conns {
     }
 
     pub fn get(&self, id: ConnId) -> Option<&Conn> {
-        self.slots.get(id.index as usize).filter(|conn| conn.generation == id.generation)
+        self.slots.get(id.index as usize).filter(|conn| conn.link.generation == id.generation)
     }
 
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.slots.get_mut(id.index as usize).filter(|conn| conn.generation == id.generation)
+        self.slots.get_mut(id.index as usize).filter(|conn| conn.link.generation == id.generation)
     }
 
     /// The id of the connection at a place, if there is one.
     pub fn id_at(&self, index: u32) -> Option<ConnId> {
         self.slots.get(index as usize).map(|conn| conn.id(index))
+    }
+
+    /// A session, if it is still there.
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.get(id.conn()?).map(|conn| &conn.session)
+    }
+
+    /// The id of the session at a place, if there is one.
+    pub fn session_at(&self, index: SessionIndex) -> Option<SessionId> {
+        self.id_at(index.conn()?).map(SessionId::from)
+    }
+
+    /// The link that carries a session now.
+    pub fn link_of(&self, index: SessionIndex) -> Option<&Link> {
+        Some(&self[index.conn()?].link)
+    }
+
+    /// Whether what a session follows is for it.
+    pub fn is_reader(&self, index: SessionIndex) -> bool {
+        index.conn().is_none_or(|index| self[index].is_reader())
+    }
+
+    /// A session, and the place of what waits to be sent to it.
+    pub fn parts_mut(&mut self, index: SessionIndex) -> (&mut Session, &mut Slot) {
+        let conn = &mut self[index.bits()];
+        (&mut conn.session, &mut conn.link.outbox)
     }
 
     pub fn len(&self) -> usize {
@@ -71,6 +99,20 @@ impl Index<u32> for Conns {
 impl IndexMut<u32> for Conns {
     fn index_mut(&mut self, index: u32) -> &mut Conn {
         &mut self.slots[index as usize]
+    }
+}
+
+impl Index<SessionIndex> for Conns {
+    type Output = Session;
+
+    fn index(&self, index: SessionIndex) -> &Session {
+        &self[index.bits()].session
+    }
+}
+
+impl IndexMut<SessionIndex> for Conns {
+    fn index_mut(&mut self, index: SessionIndex) -> &mut Session {
+        &mut self[index.bits()].session
     }
 }
 

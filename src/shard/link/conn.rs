@@ -3,67 +3,84 @@
 
 use crate::close::CloseReason;
 use crate::command::ConnId;
-use crate::limits::TOPICS_PER_CONNECTION_BOUND;
+use crate::shard::session::session::Session;
+use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
-use crate::shard::delivery::compression::Agreed;
-use crate::shard::delivery::encoded::Encoding;
-use crate::shard::session::subscription::Subscription;
-
-/// A live connection. What it needs only while busy lives in pools, named by [`Slot`]s.
+/// A live connection: its link, and the session that is the link's own. What they need only while busy lives in pools,
+/// named by [`Slot`]s.
 #[derive(Debug)]
 pub(in crate::shard) struct Conn {
+    pub link: Link,
+    pub session: Session,
+}
+
+// An idle connection is this and nothing else; what is below it is the reason for every pool.
+const _: () = assert!(size_of::<Conn>() <= 64 && size_of::<Link>() <= 36 && size_of::<Session>() <= 32);
+
+/// One socket with what it speaks. Knows no topic.
+#[derive(Debug)]
+pub(in crate::shard) struct Link {
     /// How often connections were made before this one; tells a stale id apart.
     pub generation: u32,
-    pub session: Session,
-    /// How what it follows is said to it.
-    pub encoding: Encoding,
-    /// Which compressed messages it takes.
-    pub agreed: Agreed,
-    pub timer: Timer,
-    /// Why the connection ends, once it does.
-    pub end: Option<CloseReason>,
-    flags: u16,
-    /// The listener that it came in on.
-    pub listener: u8,
-    pub target_count: u16,
     /// The last sign of life, in ticks.
     pub active_tick: u32,
     /// When `timer` runs out, in ticks; for [`Timer::Ping`] it follows from `active_tick`.
     pub deadline_tick: u32,
-    /// A request under way.
-    pub exchange: Slot,
-    /// A frame or message under way.
-    pub decoder: Slot,
+    /// What came and is not complete: a request under way, a frame or a message, by `carrier`.
+    pub parser: Slot,
     /// Bytes on their way out.
     pub outbox: Slot,
-    /// Subscriptions that wait for their home shard.
-    pub pending: Slot,
-    /// What it would rather skip than wait for.
-    pub lag: Slot,
     /// What its bytes go through before they are requests or frames: a PROXY header, TLS.
     pub edge: Slot,
-    /// The first subscription stands here, so that a connection with one costs no more than its place in the topic.
-    pub first: Subscription,
-    /// The head of the list of further subscriptions.
-    pub more: Slot,
+    pub carrier: Carrier,
+    pub standing: Standing,
+    /// The listener that it came in on.
+    pub listener: u8,
+    pub timer: Timer,
+    /// Why the connection ends, once it does.
+    pub end: Option<CloseReason>,
+    flags: u16,
 }
 
-// An idle connection is this and nothing else; what is below it is the reason for every pool.
-const _: () = assert!(size_of::<Conn>() <= 64);
-// `target_count` counts all that the configuration allows.
-const _: () = assert!(TOPICS_PER_CONNECTION_BOUND <= u16::MAX as u32);
-
-/// How a connection moves messages now.
+/// What a connection speaks now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(in crate::shard) enum Session {
-    Http,
+pub(in crate::shard) enum Carrier {
+    Http1,
     WebSocket,
     /// A response that does not end.
     Stream,
     /// The driver was told to close it; what is left is to wait for `Closed`.
     Gone,
+}
+
+/// Whether a connection is counted as admitted, and whether it is past a limit: then it gets refusals and health checks
+/// only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(in crate::shard) enum Standing {
+    Counted,
+    /// Counted before the address that it is for was known, whose limit it is past.
+    CountedPastAddressLimit,
+    /// Past `connections_max`.
+    PastLimit,
+    /// Past `connections_per_ip_max`.
+    PastAddressLimit,
+}
+
+impl Standing {
+    pub fn is_counted(self) -> bool {
+        matches!(self, Self::Counted | Self::CountedPastAddressLimit)
+    }
+
+    pub fn is_past_address_limit(self) -> bool {
+        matches!(self, Self::CountedPastAddressLimit | Self::PastAddressLimit)
+    }
+
+    pub fn is_past_limit(self) -> bool {
+        self != Self::Counted
+    }
 }
 
 /// What the one deadline of a connection means.
@@ -88,41 +105,11 @@ pub(in crate::shard) enum Timer {
     Close,
 }
 
-/// A place in a pool, or nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Slot(u32);
-
-impl Slot {
-    pub const NONE: Self = Self(u32::MAX);
-
-    pub fn new(index: usize) -> Self {
-        Self(index as u32)
-    }
-
-    pub fn index(self) -> Option<usize> {
-        (self != Self::NONE).then_some(self.0 as usize)
-    }
-
-    pub fn is_none(self) -> bool {
-        self == Self::NONE
-    }
-}
-
-/// A yes or no of a connection.
+/// A yes or no of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Flag(u16);
 
 impl Flag {
-    /// Counted in the admission ledger.
-    pub const ADMITTED: Self = Self(1 << 0);
-    /// Past `connections_max`: only refusals and health checks.
-    pub const PAST_LIMIT: Self = Self(1 << 1);
-    /// Past `connections_per_ip_max`: likewise.
-    pub const PAST_ADDRESS_LIMIT: Self = Self(1 << 2);
-    /// Does not get its own messages.
-    pub const NO_ECHO: Self = Self(1 << 3);
-    /// Has subscriptions under way: what it is to get is held until they are made.
-    pub const HELD: Self = Self(1 << 4);
     /// Stands in the list of connections to send to at the end of the turn.
     pub const DIRTY: Self = Self(1 << 5);
     /// The end has begun: nothing more is said to it.
@@ -139,47 +126,51 @@ impl Flag {
     pub const PAUSED_BACKLOG: Self = Self(1 << 11);
     /// Not read from, because another shard is behind.
     pub const PAUSED_CONGESTION: Self = Self(1 << 12);
-    /// Was told in this turn where a topic stands: what the turn's run says up to there is not for it.
-    pub const JOINED_NOW: Self = Self(1 << 13);
-    /// Has subscriptions that would rather skip than wait.
-    pub const HAS_POLICIES: Self = Self(1 << 14);
-    /// Some of what it gets waits for the time to pass: a rate, or its bandwidth.
-    pub const PACED: Self = Self(1 << 15);
     /// Any reason for not reading.
     pub const PAUSED: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
     /// Any reason for which something happens when a send is out.
     pub const HOLDS_ON: Self = Self(1 << 6 | 1 << 9 | 1 << 10 | 1 << 11);
     /// Any reason why a publication cannot go straight to the socket.
-    pub const NOT_DIRECT: Self = Self(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 13 | 1 << 15);
+    pub const NOT_DIRECT: Self = Self(1 << 5 | 1 << 6);
 }
 
 impl Conn {
     pub fn new(generation: u32, now: MonoTime) -> Self {
-        Self {
-            generation,
-            session: Session::Http,
-            encoding: Encoding::Raw,
-            agreed: Agreed::NONE,
-            timer: Timer::Head,
-            end: None,
-            flags: 0,
-            listener: 0,
-            target_count: 0,
-            active_tick: tick(now),
-            deadline_tick: 0,
-            exchange: Slot::NONE,
-            decoder: Slot::NONE,
-            outbox: Slot::NONE,
-            pending: Slot::NONE,
-            lag: Slot::NONE,
-            edge: Slot::NONE,
-            first: Subscription::NONE,
-            more: Slot::NONE,
-        }
+        Self { link: Link::new(generation, now), session: Session::default() }
     }
 
     pub fn id(&self, index: u32) -> ConnId {
-        ConnId { index, generation: self.generation }
+        ConnId { index, generation: self.link.generation }
+    }
+
+    /// Whether what its session follows is for it: its end has not begun. A request to follow is a reader as soon as its
+    /// subscriptions are under way.
+    pub fn is_reader(&self) -> bool {
+        let reads = match self.link.carrier {
+            Carrier::WebSocket | Carrier::Stream => true,
+            Carrier::Http1 => !self.session.pending.is_none(),
+            Carrier::Gone => false,
+        };
+        reads && !self.link.is(Flag::CLOSING)
+    }
+}
+
+impl Link {
+    fn new(generation: u32, now: MonoTime) -> Self {
+        Self {
+            generation,
+            active_tick: tick(now),
+            deadline_tick: 0,
+            parser: Slot::NONE,
+            outbox: Slot::NONE,
+            edge: Slot::NONE,
+            carrier: Carrier::Http1,
+            standing: Standing::Counted,
+            listener: 0,
+            timer: Timer::Head,
+            end: None,
+            flags: 0,
+        }
     }
 
     /// Whether any of the bits is set.
@@ -195,20 +186,14 @@ impl Conn {
         }
     }
 
-    /// Whether what it follows is for it: its end has not begun. A request to follow is a reader as soon as its
-    /// subscriptions are under way.
-    pub fn is_reader(&self) -> bool {
-        let reads = match self.session {
-            Session::WebSocket | Session::Stream => true,
-            Session::Http => !self.pending.is_none(),
-            Session::Gone => false,
-        };
-        reads && !self.is(Flag::CLOSING)
+    /// The place of its request under way.
+    pub fn exchange(&self) -> Option<usize> {
+        self.parser.index().filter(|_| self.carrier == Carrier::Http1)
     }
 
     /// Whether it is a WebSocket whose end has not begun.
     pub fn is_open_websocket(&self) -> bool {
-        self.session == Session::WebSocket && !self.is(Flag::CLOSING)
+        self.carrier == Carrier::WebSocket && !self.is(Flag::CLOSING)
     }
 }
 

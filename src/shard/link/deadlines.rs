@@ -1,7 +1,8 @@
 //! The one deadline of each connection. Activity writes a tick and nothing else; the wheel asks, and the deadline is
 //! worked out when it does.
 
-use super::conn::{Flag, Session, Timer, tick, tick_time};
+use super::conn::{Carrier, Flag, Timer, tick, tick_time};
+use super::ending::Parting;
 use crate::close::CloseReason;
 use crate::command::ConnId;
 use crate::limits::POLL_TIMEOUT_MS;
@@ -13,17 +14,17 @@ impl Shard {
     /// Lets every deadline run out that is due, and the shutdown go on. Afterwards `poll_timeout() > now`.
     pub fn handle_timeout(&mut self, now: MonoTime) {
         self.now = now;
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.expire(now, &mut due);
+        let mut due = std::mem::take(&mut self.links.due);
+        self.links.wheel.expire(now, &mut due);
         // Most of them lie in no cache. A first look takes no step that depends on the one before, so that they are
         // fetched side by side; and many are not due at all, but have shown that they live.
         due.retain(|&index| self.is_due(index));
         for index in due.drain(..) {
-            if let Some(id) = self.conns.id_at(index) {
+            if let Some(id) = self.links.conns.id_at(index) {
                 self.on_due(id);
             }
         }
-        self.due = due;
+        self.links.due = due;
         self.sound_alarms();
         self.hub.sweep(now);
         self.step_snapshot();
@@ -58,32 +59,32 @@ impl Shard {
     }
 
     pub(in crate::shard) fn set_timer_in(&mut self, id: ConnId, timer: Timer, timeout_ms: u64) {
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.session != Session::Gone) else { return };
-        conn.timer = timer;
-        conn.deadline_tick = tick(self.now.plus_millis(timeout_ms)) + 1;
+        let Some(conn) = self.links.conns.get_mut(id).filter(|conn| conn.link.carrier != Carrier::Gone) else { return };
+        conn.link.timer = timer;
+        conn.link.deadline_tick = tick(self.now.plus_millis(timeout_ms)) + 1;
         let deadline = self.deadline(id);
-        self.wheel.schedule(id.index, deadline);
+        self.links.wheel.schedule(id.index, deadline);
     }
 
     fn deadline(&self, id: ConnId) -> MonoTime {
-        let conn = &self.conns[id.index];
-        if conn.timer != Timer::Ping {
-            return tick_time(conn.deadline_tick);
+        let conn = &self.links.conns[id.index];
+        if conn.link.timer != Timer::Ping {
+            return tick_time(conn.link.deadline_tick);
         }
         let interval_ms = self.settings.limits.ping_interval_ms;
         // Of its own for each connection, so that those who came together are not pinged together.
-        let spread = u64::from(conn.generation).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.settings.seed;
+        let spread = u64::from(conn.link.generation).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.settings.seed;
         let early_ms = spread % (interval_ms / 10 + 1);
-        tick_time(conn.active_tick).plus_millis(interval_ms - early_ms)
+        tick_time(conn.link.active_tick).plus_millis(interval_ms - early_ms)
     }
 
     /// Whether a connection's deadline has passed; if not, it is put back.
     fn is_due(&mut self, index: u32) -> bool {
-        let Some(id) = self.conns.id_at(index) else { return false };
+        let Some(id) = self.links.conns.id_at(index) else { return false };
         let deadline = self.deadline(id);
         let is_due = deadline <= self.now;
         if !is_due {
-            self.wheel.schedule(index, deadline);
+            self.links.wheel.schedule(index, deadline);
         }
         is_due
     }
@@ -93,9 +94,9 @@ impl Shard {
         if !self.is_due(id.index) {
             return;
         }
-        let conn = &self.conns[id.index];
-        match conn.timer {
-            Timer::Ping if conn.session == Session::Stream && conn.outbox.is_none() => self.beat(id),
+        let conn = &self.links.conns[id.index];
+        match conn.link.timer {
+            Timer::Ping if conn.link.carrier == Carrier::Stream && conn.link.outbox.is_none() => self.beat(id),
             Timer::Ping => {
                 self.control(id, websocket::ping);
                 self.set_timer(id, Timer::Pong);
@@ -103,27 +104,30 @@ impl Shard {
             Timer::Pong => {
                 // Rounded up, so that a pong in the tick of its ping counts whatever the time-out is.
                 let timeout_ticks = self.settings.limits.ping_timeout_ms.div_ceil(TICK_MS) as u32;
-                if conn.active_tick >= (conn.deadline_tick - 1).saturating_sub(timeout_ticks) {
+                if conn.link.active_tick >= (conn.link.deadline_tick - 1).saturating_sub(timeout_ticks) {
                     self.set_timer(id, Timer::Ping);
                 } else {
                     self.close(id, CloseReason::PingTimeout, "no sign of life after a ping");
                 }
             }
-            Timer::Head if conn.exchange.is_none() => self.terminate(id, CloseReason::HandshakeTimeout, false),
+            Timer::Head if conn.link.parser.is_none() => {
+                self.terminate(id, CloseReason::HandshakeTimeout, Parting::InOrder)
+            }
             Timer::Head => self.time_out_request(id, CloseReason::HandshakeTimeout, "the request head took too long"),
             Timer::Body => self.time_out_request(id, CloseReason::BodyTimeout, "the request body took too long"),
             Timer::Poll => {
                 self.answer_poll(id);
             }
-            Timer::Idle => self.terminate(id, CloseReason::IdleTimeout, false),
+            Timer::Idle => self.terminate(id, CloseReason::IdleTimeout, Parting::InOrder),
             Timer::Answer => {
-                let is_unread = conn.is(Flag::CLOSING) || conn.is(Flag::PAUSED_BACKLOG);
+                let is_unread = conn.link.is(Flag::CLOSING) || conn.link.is(Flag::PAUSED_BACKLOG);
                 let reason = if is_unread { CloseReason::CloseTimeout } else { CloseReason::Internal };
-                self.terminate(id, reason, true);
+                self.terminate(id, reason, Parting::Abort);
             }
             Timer::Close => {
-                let is_flushed = conn.outbox.is_none() && conn.is(Flag::FINISHED);
-                self.terminate(id, CloseReason::CloseTimeout, !is_flushed);
+                let is_flushed = conn.link.outbox.is_none() && conn.link.is(Flag::FINISHED);
+                let parting = if is_flushed { Parting::InOrder } else { Parting::Abort };
+                self.terminate(id, CloseReason::CloseTimeout, parting);
             }
         }
     }

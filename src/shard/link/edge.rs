@@ -10,12 +10,14 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::conn::{Flag, Session, Slot};
+use super::conn::{Carrier, Flag};
+use super::ending::Parting;
 use crate::buf::Segment;
 use crate::close::CloseReason;
-use crate::command::ConnId;
+use crate::command::{ConnId, ErrorCode};
 use crate::limits::TLS_HELLO_LEN_MAX;
 use crate::shard::Shard;
+use crate::shard::slot::Slot;
 use crate::transport::http::RouteError;
 use crate::transport::tls;
 use crate::wire::proxy::{Trusted, begins_header, forwarded_for, parse_header};
@@ -95,7 +97,7 @@ impl Shard {
             has_said_goodbye: false,
             is_peer_done: false,
         };
-        self.conns[id.index].edge = Slot::new(self.edges.insert(edge));
+        self.links.conns[id.index].link.edge = Slot::new(self.links.edges.insert(edge));
     }
 
     /// Whether a new connection speaks HTTP from its first byte.
@@ -106,8 +108,8 @@ impl Shard {
 
     /// The edge of a connection, if it has one.
     pub(in crate::shard) fn edge_mut(&mut self, id: ConnId) -> Option<&mut Edge> {
-        let slot = self.conns.get(id)?.edge.index()?;
-        self.edges.get_mut(slot)
+        let slot = self.links.conns.get(id)?.link.edge.index()?;
+        self.links.edges.get_mut(slot)
     }
 
     pub(in crate::shard) fn receive_at_edge(&mut self, id: ConnId, bytes: &mut [u8]) {
@@ -117,9 +119,12 @@ impl Shard {
             Stage::Failed => return,
             Stage::Proxy { .. } | Stage::Hello | Stage::Waiting => {}
         }
-        let Some(edge) = self.conns[id.index].edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return };
+        let Some(edge) = self.links.conns[id.index].link.edge.index().and_then(|slot| self.links.edges.get_mut(slot))
+        else {
+            return;
+        };
         if edge.held.capacity() == 0 {
-            edge.held = self.pool.take();
+            edge.held = self.links.pool.take();
         }
         edge.held.extend_from_slice(bytes);
         if let Stage::Proxy { then_tls } = edge.stage {
@@ -134,7 +139,7 @@ impl Shard {
         let header = match parse_header(&edge.held) {
             Ok(None) => return,
             Ok(Some(header)) => header,
-            Err(_) => return self.terminate(id, CloseReason::BadProxyHeader, false),
+            Err(_) => return self.terminate(id, CloseReason::BadProxyHeader, Parting::InOrder),
         };
         edge.held.drain(..header.len);
         if let Some(ip) = header.client {
@@ -161,7 +166,7 @@ impl Shard {
                     self.wait_for_handshake(id);
                 }
             }
-            _ if begins_header(&edge.held) => self.terminate(id, CloseReason::BadProxyHeader, false),
+            _ if begins_header(&edge.held) => self.terminate(id, CloseReason::BadProxyHeader, Parting::InOrder),
             _ if tls::looks_like_http(&edge.held) => self.refuse_plain(id),
             _ => self.fail_hello(id),
         }
@@ -169,7 +174,7 @@ impl Shard {
 
     fn fail_hello(&mut self, id: ConnId) {
         self.metrics.tls_failed += 1;
-        self.terminate(id, CloseReason::TlsFailed, false);
+        self.terminate(id, CloseReason::TlsFailed, Parting::InOrder);
     }
 
     /// From here on the connection's bytes are its own.
@@ -180,7 +185,7 @@ impl Shard {
             self.receive_plain(id, &mut held);
         }
         if held.capacity() > 0 {
-            self.pool.put(held);
+            self.links.pool.put(held);
         }
     }
 
@@ -188,7 +193,7 @@ impl Shard {
     pub(in crate::shard) fn take_held(&mut self, id: ConnId) -> Vec<u8> {
         let mut held = self.edge_mut(id).map(|edge| std::mem::take(&mut edge.held)).unwrap_or_default();
         if held.is_empty() && held.capacity() > 0 {
-            self.pool.put(std::mem::take(&mut held));
+            self.links.pool.put(std::mem::take(&mut held));
         }
         held
     }
@@ -201,12 +206,12 @@ impl Shard {
 
     /// Answers who begins with something that is no HTTP on a port for it; says whether it did.
     pub(in crate::shard) fn turn_away(&mut self, id: ConnId, bytes: &[u8]) -> bool {
-        let conn = &self.conns[id.index];
-        if !conn.exchange.is_none() || !conn.edge.is_none() {
+        let conn = &self.links.conns[id.index];
+        if !conn.link.parser.is_none() || !conn.link.edge.is_none() {
             return false;
         }
         if bytes.first() == Some(&tls::HANDSHAKE) {
-            self.reply(id, |_, out| out.extend_from_slice(&tls::NO_TLS_HERE));
+            self.reply(id, |out| out.extend_from_slice(&tls::NO_TLS_HERE));
             self.begin_end(id, CloseReason::WrongScheme);
             return true;
         }
@@ -219,14 +224,17 @@ impl Shard {
     }
 
     fn refuse_with(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
-        self.conns[id.index].end = Some(reason);
-        self.refuse_request(id, RouteError { status: 400, code: "bad_request", message, allow: None });
+        self.links.conns[id.index].link.end = Some(reason);
+        self.refuse_request(
+            id,
+            RouteError { status: reason.row().status, ..RouteError::new(ErrorCode::BadRequest, message) },
+        );
     }
 
     /// Takes the word of a trusted proxy on whom a connection, or a poll on it, is for. Those of whom it says what nobody can
     /// read count as one client. Says whether one was counted.
     pub(in crate::shard) fn note_forwarded_for(&mut self, id: ConnId, list: Option<&[u8]>) -> bool {
-        let is_own = self.addresses.contains_key(&id.index);
+        let is_own = self.links.addresses.contains_key(&id.index);
         let is_wanted = self.settings.admission.counts_addresses() || self.settings.log_peers;
         let Some(list) = list.filter(|_| is_wanted && !is_own) else { return false };
         // Without an address of its own it came from a trusted proxy, or through a file that nobody trusts.
@@ -235,37 +243,37 @@ impl Shard {
         }
         let ip = forwarded_for(list, &self.settings.edge.trusted).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         self.note_client(id, ip);
-        self.addresses.contains_key(&id.index)
+        self.links.addresses.contains_key(&id.index)
     }
 
     /// Gives back what a connection has of an edge. With `in_order` its peer is told before, as far as the socket takes it
     /// at once.
     pub(in crate::shard) fn release_edge(&mut self, id: ConnId, in_order: bool) {
-        let Some(slot) = self.conns[id.index].edge.index() else { return };
+        let Some(slot) = self.links.conns[id.index].link.edge.index() else { return };
         if in_order {
             self.say_last_goodbye(id);
         }
-        self.conns[id.index].edge = Slot::NONE;
-        let mut edge = self.edges.remove(slot);
+        self.links.conns[id.index].link.edge = Slot::NONE;
+        let mut edge = self.links.edges.remove(slot);
         if edge.held.capacity() > 0 {
-            self.pool.put(std::mem::take(&mut edge.held));
+            self.links.pool.put(std::mem::take(&mut edge.held));
         }
         if let Stage::Tls(session) = &mut edge.stage {
-            session.release(&mut self.pool);
+            session.release(&mut self.links.pool);
         }
     }
 
     /// The session failed: nothing more is said but what is sealed already, which ends with the alert.
     pub(in crate::shard) fn fail_edge(&mut self, id: ConnId) {
-        let Some(slot) = self.conns.get(id).and_then(|conn| conn.edge.index()) else { return };
-        if let Stage::Tls(mut session) = std::mem::replace(&mut self.edges[slot].stage, Stage::Failed) {
-            session.release(&mut self.pool);
+        let Some(slot) = self.links.conns.get(id).and_then(|conn| conn.link.edge.index()) else { return };
+        if let Stage::Tls(mut session) = std::mem::replace(&mut self.links.edges[slot].stage, Stage::Failed) {
+            session.release(&mut self.links.pool);
         }
-        let conn = &mut self.conns[id.index];
-        if conn.session != Session::Gone {
-            conn.end.get_or_insert(CloseReason::TlsFailed);
+        let conn = &mut self.links.conns[id.index];
+        if conn.link.carrier != Carrier::Gone {
+            conn.link.end.get_or_insert(CloseReason::TlsFailed);
             self.begin_end(id, CloseReason::TlsFailed);
-            self.conns[id.index].set(Flag::DEAF, true);
+            self.links.conns[id.index].link.set(Flag::DEAF, true);
         }
     }
 }

@@ -1,25 +1,21 @@
 //! Received bytes to messages to commands. Decode first, apply after: nothing closes a connection under its decoder.
 
-use super::conn::{Flag, Session, Slot, tick};
-use crate::close::CloseReason;
-use crate::command::{Command, ConnId, ErrorCode, OperationId, Outbound, Refusal, Subscribe};
-use crate::dialect::{Dialect, json, raw};
-use crate::limits::REPLY_BACKLOG_LEN_MAX;
+use super::conn::{Carrier, Flag, tick};
+use crate::command::ConnId;
 use crate::shard::Shard;
-use crate::shard::session::tickets::Ticket;
-use crate::transport::http::NO_READING;
+use crate::shard::slot::Slot;
 use crate::transport::websocket;
 use crate::wire::ws::{Decoder, Item};
 
 impl Shard {
     pub(in crate::shard) fn on_received(&mut self, id: ConnId, bytes: &mut [u8]) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(conn) = self.links.conns.get_mut(id) else { return };
         self.metrics.received_len += bytes.len() as u64;
-        if conn.is(Flag::DEAF) {
+        if conn.link.is(Flag::DEAF) {
             return;
         }
-        conn.active_tick = tick(self.now);
-        if !conn.edge.is_none() {
+        conn.link.active_tick = tick(self.now);
+        if !conn.link.edge.is_none() {
             return self.receive_at_edge(id, bytes);
         }
         self.receive_plain(id, bytes);
@@ -27,159 +23,85 @@ impl Shard {
 
     /// Takes in what a connection says, without what it came wrapped in.
     pub(in crate::shard) fn receive_plain(&mut self, id: ConnId, bytes: &mut [u8]) {
-        let Some(session) = self.conns.get(id).map(|conn| conn.session) else { return };
+        let Some(session) = self.links.conns.get(id).map(|conn| conn.link.carrier) else { return };
         let mails = self.outgoing.len();
         match session {
-            Session::Http if self.turn_away(id, bytes) => {}
-            Session::Http => self.receive_requests(id, bytes),
-            Session::WebSocket => self.receive_frames(id, bytes),
-            Session::Stream | Session::Gone => {}
+            Carrier::Http1 if self.turn_away(id, bytes) => {}
+            Carrier::Http1 => self.receive_requests(id, bytes),
+            Carrier::WebSocket => self.receive_frames(id, bytes),
+            Carrier::Stream | Carrier::Gone => {}
         }
-        if self.is_congested && self.outgoing.len() > mails {
+        if self.links.is_congested && self.outgoing.len() > mails {
             self.pause_for_congestion(id);
         }
     }
 
     /// Whoever makes mail, of whatever kind, while mail finds no room is not read from until it does.
     fn pause_for_congestion(&mut self, id: ConnId) {
-        if self.conns.get(id).is_some_and(|conn| !conn.is(Flag::CLOSING) && !conn.is(Flag::PAUSED_CONGESTION)) {
+        if self
+            .links
+            .conns
+            .get(id)
+            .is_some_and(|conn| !conn.link.is(Flag::CLOSING) && !conn.link.is(Flag::PAUSED_CONGESTION))
+        {
             self.pause(id, Flag::PAUSED_CONGESTION);
-            self.congested.push(id);
+            self.links.congested.push(id);
         }
     }
 
     pub(in crate::shard) fn receive_frames(&mut self, id: ConnId, bytes: &mut [u8]) {
-        let mut inbox = std::mem::take(&mut self.inbox);
+        let mut inbox = std::mem::take(&mut self.links.inbox);
         let message_len_max = self.settings.limits.message_len_max as usize;
-        let conn = &mut self.conns[id.index];
-        let outcome = if let Some(slot) = conn.decoder.index() {
-            let decoder = &mut self.decoders[slot];
-            let outcome = decoder.decode(bytes, message_len_max, &mut self.pool, &mut inbox);
+        let conn = &mut self.links.conns[id.index];
+        let outcome = if let Some(slot) = conn.link.parser.index() {
+            let decoder = &mut self.links.decoders[slot];
+            let outcome = decoder.decode(bytes, message_len_max, &mut self.links.pool, &mut inbox);
             if decoder.is_idle() {
-                self.decoders.remove(slot);
-                conn.decoder = Slot::NONE;
+                self.links.decoders.remove(slot);
+                conn.link.parser = Slot::NONE;
             }
             outcome
         } else {
-            let mut decoder = Decoder::default().with_deflate(!conn.agreed.is_none());
-            let outcome = decoder.decode(bytes, message_len_max, &mut self.pool, &mut inbox);
+            let mut decoder = Decoder::default().with_deflate(!conn.session.agreed.is_none());
+            let outcome = decoder.decode(bytes, message_len_max, &mut self.links.pool, &mut inbox);
             if !decoder.is_idle() {
-                conn.decoder = Slot::new(self.decoders.insert(decoder));
+                conn.link.parser = Slot::new(self.links.decoders.insert(decoder));
             }
             outcome
         };
-        self.compressor.begin_receive();
+        self.delivery.compressor.begin_receive();
         for item in inbox.items.drain(..) {
             self.on_item(id, &item, bytes);
-            item.into_payload().recycle(&mut self.pool);
+            item.into_payload().recycle(&mut self.links.pool);
         }
-        self.inbox = inbox;
+        self.links.inbox = inbox;
         if let Err(error) = outcome {
             self.fail(id, error.close_reason(), error.message());
         }
     }
 
     fn on_item(&mut self, id: ConnId, item: &Item, bytes: &[u8]) {
-        let Some(conn) = self.conns.get(id) else { return };
-        if conn.is(Flag::DEAF) || conn.session != Session::WebSocket {
+        let Some(conn) = self.links.conns.get(id) else { return };
+        if conn.link.is(Flag::DEAF) || conn.link.carrier != Carrier::WebSocket {
             return;
         }
         match item {
             Item::Close { code, .. } => self.on_close_frame(id, *code),
-            _ if conn.is(Flag::CLOSING) => {}
-            Item::Message { is_text, is_deflated: true, payload } => {
-                self.on_deflated(id, *is_text, payload.as_slice(bytes));
+            _ if conn.link.is(Flag::CLOSING) => {}
+            Item::Message { kind, is_deflated: true, payload } => {
+                self.on_deflated(id, *kind, payload.as_slice(bytes));
             }
-            Item::Message { is_text, payload, .. } => self.on_message(id, *is_text, payload.as_slice(bytes)),
+            Item::Message { kind, payload, .. } => self.on_message(id.into(), *kind, payload.as_slice(bytes)),
             Item::Ping(payload) => self.control(id, |out| websocket::pong(payload.as_slice(bytes), out)),
             Item::Pong(_) => {}
         }
     }
 
-    pub(in crate::shard) fn on_message(&mut self, id: ConnId, is_text: bool, message: &[u8]) {
-        self.metrics.messages_received += 1;
-        match self.conns[id.index].encoding.dialect() {
-            Dialect::Echo => self.echo(id, is_text, message),
-            Dialect::Raw => {
-                let Some(topic) = self.raw_topic(id) else { return };
-                self.publish_raw(id, &raw::decode(topic.as_str(), is_text, message));
-            }
-            Dialect::Json if is_text => {
-                let mut scratch = self.json.take().unwrap_or_default();
-                match json::decode(&mut scratch, message) {
-                    Ok(command) => self.apply(id, command),
-                    Err(refused) => self.refuse(id, refused.id.as_ref(), refused.refusal),
-                }
-                self.json = Some(scratch);
-            }
-            Dialect::Json => self.close(id, CloseReason::UnsupportedData, "operations are text"),
-        }
-    }
-
-    fn apply(&mut self, id: ConnId, command: Command<'_>) {
-        let may_read = self.role_of(self.conns[id.index].listener).may_read();
-        match command {
-            Command::Subscribe(Subscribe { id: operation, .. }) | Command::History { id: operation, .. }
-                if !may_read =>
-            {
-                self.refuse(id, operation.as_ref(), Refusal::new(ErrorCode::Forbidden, NO_READING));
-            }
-            Command::Subscribe(subscribe) => self.subscribe(id, subscribe),
-            Command::Unsubscribe { id: operation, targets } => {
-                self.unsubscribe(id, &targets);
-                self.reply_json(id, &Outbound::Done { id: operation.as_ref() });
-            }
-            Command::Publish(mut publish) => self.publish_json(id, &mut publish),
-            Command::History { id: operation, topic, query } => {
-                let ticket = self.issue(Ticket::History { conn: id, id: operation, topic: topic.clone() });
-                self.ask_history(topic, query, ticket);
-            }
-            Command::Ping { id: operation } => self.reply_json(id, &Outbound::Done { id: operation.as_ref() }),
-        }
-    }
-
-    /// Tells the peer that an operation was refused.
-    pub(in crate::shard) fn refuse(&mut self, id: ConnId, operation: Option<&OperationId>, refusal: Refusal) {
-        tracing::debug!(code = refusal.code.as_str(), message = refusal.message, "refused");
-        if self.conns.get(id).is_some_and(|conn| conn.session == Session::Http) {
-            return self.refuse_follow(id, refusal);
-        }
-        debug_assert!(refusal.code != ErrorCode::Internal, "our own mistakes are no answer");
-        self.reply_json(id, &Outbound::Refused { id: operation, refusal });
-    }
-
-    /// Sends one message of the JSON dialect.
-    pub(in crate::shard) fn reply_json(&mut self, id: ConnId, outbound: &Outbound<'_>) {
-        self.reply(id, |message, out| {
-            websocket::frame_with(message, out, |message| {
-                json::encode(outbound, message);
-                true
-            });
-        });
-    }
-
-    /// Appends to what this turn sends to a connection, in order with the publications. `write` gets a vector to build
-    /// messages in. Who does not read its replies is not read from.
-    pub(in crate::shard) fn reply(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>)) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.is(Flag::CLOSING) || conn.session == Session::Gone {
-            return;
-        }
-        let outbox = self.outboxes.ensure(&mut conn.outbox);
-        outbox.reply(|out| write(&mut self.message, out));
-        let has_backlog = outbox.len() > REPLY_BACKLOG_LEN_MAX;
-        let is_deaf = conn.is(Flag::DEAF);
-        self.mark_dirty(id);
-        if has_backlog && !is_deaf {
-            self.pause(id, Flag::PAUSED_BACKLOG);
-        }
-    }
-
     /// Sends a control frame, ahead of what waits.
     pub(in crate::shard) fn control(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.is_open_websocket() {
-            self.outboxes.ensure(&mut conn.outbox).control(write);
+        let Some(conn) = self.links.conns.get_mut(id) else { return };
+        if conn.link.is_open_websocket() {
+            self.links.outboxes.ensure(&mut conn.link.outbox).control(write);
             self.mark_dirty(id);
         }
     }

@@ -10,5 +10,73 @@ pub(in crate::shard) mod edge;
 pub(in crate::shard) mod ending;
 pub(in crate::shard) mod inbound;
 pub(in crate::shard) mod outbox;
+pub(in crate::shard) mod outflow;
 pub(in crate::shard) mod seats;
 pub(in crate::shard) mod tls;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use slab::Slab;
+
+use crate::buf::BlockPool;
+use crate::command::ConnId;
+use crate::time::Wheel;
+use crate::wire::ws::{Decoder, Inbox};
+use arena::Conns;
+use edge::Edge;
+use outbox::Outboxes;
+use seats::Refused;
+use tls::TlsTurn;
+
+/// All links of a shard, and what they have in pools.
+#[derive(Debug)]
+pub(in crate::shard) struct Links {
+    pub conns: Conns,
+    pub outboxes: Outboxes,
+    pub decoders: Slab<Decoder>,
+    pub edges: Slab<Edge>,
+    pub tls: TlsTurn,
+    pub wheel: Wheel,
+    pub pool: BlockPool,
+    /// Those to send to at the end of the turn.
+    pub dirty: Vec<ConnId>,
+    /// Those not read from until other shards have caught up.
+    pub congested: Vec<ConnId>,
+    pub is_congested: bool,
+    /// Those past a limit.
+    pub refusals: u32,
+    /// The same, oldest first; some of them are gone.
+    pub refused: Refused,
+    /// The other ends as the log names them, kept only if it does.
+    pub peers: HashMap<u32, SocketAddr>,
+    /// The other ends, kept only while addresses are counted.
+    pub addresses: HashMap<u32, IpAddr>,
+    /// Kept between calls so that they stop allocating.
+    pub due: Vec<u32>,
+    pub inbox: Inbox,
+}
+
+impl Links {
+    /// Room for so many links.
+    pub fn new(capacity: u32) -> Self {
+        Self {
+            conns: Conns::new(capacity as usize),
+            outboxes: Outboxes::default(),
+            decoders: Slab::new(),
+            edges: Slab::new(),
+            tls: TlsTurn::default(),
+            wheel: Wheel::new(capacity),
+            pool: BlockPool::default(),
+            dirty: Vec::new(),
+            congested: Vec::new(),
+            is_congested: false,
+            refusals: 0,
+            refused: Refused::default(),
+            peers: HashMap::new(),
+            addresses: HashMap::new(),
+            due: Vec::new(),
+            inbox: Inbox::default(),
+        }
+    }
+}

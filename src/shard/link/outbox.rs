@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use super::conn::Slot;
 use crate::buf::Segment;
 use crate::limits::{CONTROL_QUEUE_LEN_MAX, OUTBOX_SEGMENTS_MAX, SEGMENTS_PER_SEND_MAX};
+use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
 #[derive(Debug, Default)]

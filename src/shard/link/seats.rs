@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 
-use super::conn::{Flag, Session, tick, tick_time};
+use super::conn::{Carrier, Flag, tick, tick_time};
+use super::ending::Parting;
 use crate::close::CloseReason;
 use crate::command::ConnId;
 use crate::limits::{REFUSAL_KEPT_MS, REFUSALS_MAX};
@@ -30,26 +31,26 @@ pub(in crate::shard) type Refused = VecDeque<ConnId>;
 impl Shard {
     /// Whether the driver has room for one more connection that is let in.
     pub(super) fn has_seat(&self) -> bool {
-        (self.conns.len() as u32).saturating_sub(self.refusals) < self.settings.seats.connections
+        (self.links.conns.len() as u32).saturating_sub(self.links.refusals) < self.settings.seats.connections
     }
 
     /// Finds a seat for a connection past a limit. If there is none, the oldest that has one goes, if it has its answer
     /// or was silent for long: somebody who does not read or does not ask keeps nobody else from being answered.
     pub(super) fn has_refusal_seat(&mut self) -> bool {
-        if self.refusals < self.settings.seats.refusals {
+        if self.links.refusals < self.settings.seats.refusals {
             return true;
         }
-        while let Some(&oldest) = self.refused.front() {
-            let conn = self.conns.get(oldest).filter(|conn| conn.session != Session::Gone);
-            let since = conn.map(|conn| self.now.since(tick_time(conn.active_tick)).as_millis() as u64);
-            let is_done = conn.is_some_and(|conn| conn.is(Flag::FINISHED));
+        while let Some(&oldest) = self.links.refused.front() {
+            let conn = self.links.conns.get(oldest).filter(|conn| conn.link.carrier != Carrier::Gone);
+            let since = conn.map(|conn| self.now.since(tick_time(conn.link.active_tick)).as_millis() as u64);
+            let is_done = conn.is_some_and(|conn| conn.link.is(Flag::FINISHED));
             match since {
                 None => {
-                    self.refused.pop_front();
+                    self.links.refused.pop_front();
                 }
                 Some(since) if is_done || since >= REFUSAL_KEPT_MS => {
-                    self.refused.pop_front();
-                    self.terminate(oldest, CloseReason::Overloaded, false);
+                    self.links.refused.pop_front();
+                    self.terminate(oldest, CloseReason::Overloaded, Parting::InOrder);
                     return true;
                 }
                 Some(_) => return false,
@@ -60,13 +61,13 @@ impl Shard {
 
     /// Notes that a connection has a seat past the limit.
     pub(super) fn take_refusal_seat(&mut self, id: ConnId) {
-        self.refusals += 1;
+        self.links.refusals += 1;
         // Who is gone is forgotten here, so that the list stays as long as there are seats.
-        if self.refused.len() > 2 * self.settings.seats.refusals as usize {
-            let conns = &self.conns;
-            self.refused.retain(|id| conns.get(*id).is_some_and(|conn| conn.session != Session::Gone));
+        if self.links.refused.len() > 2 * self.settings.seats.refusals as usize {
+            let conns = &self.links.conns;
+            self.links.refused.retain(|id| conns.get(*id).is_some_and(|conn| conn.link.carrier != Carrier::Gone));
         }
-        self.refused.push_back(id);
-        debug_assert!(tick(self.now) >= self.conns[id.index].active_tick, "it came just now");
+        self.links.refused.push_back(id);
+        debug_assert!(tick(self.now) >= self.links.conns[id.index].link.active_tick, "it came just now");
     }
 }

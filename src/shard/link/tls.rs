@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use super::edge::Stage;
+use super::ending::Parting;
 use crate::buf::Segment;
 use crate::close::CloseReason;
 use crate::command::ConnId;
@@ -37,18 +38,18 @@ impl TlsTurn {
 impl Shard {
     /// Puts a connection behind those whose handshake has not begun.
     pub(in crate::shard) fn wait_for_handshake(&mut self, id: ConnId) {
-        self.tls.waiting.push_back(id);
+        self.links.tls.waiting.push_back(id);
     }
 
     /// Begins as many handshakes as a turn has time for, and lets those send that could not in the last one.
     pub(in crate::shard) fn shake_hands(&mut self) {
-        self.tls.encrypted_len = 0;
-        for id in std::mem::take(&mut self.tls.postponed) {
+        self.links.tls.encrypted_len = 0;
+        for id in std::mem::take(&mut self.links.tls.postponed) {
             self.mark_dirty(id);
         }
         let mut left = TLS_HANDSHAKES_PER_TURN;
         while left > 0
-            && let Some(id) = self.tls.waiting.pop_front()
+            && let Some(id) = self.links.tls.waiting.pop_front()
         {
             let is_there = self.edge_mut(id).is_some_and(|edge| matches!(edge.stage, Stage::Waiting));
             if is_there {
@@ -60,23 +61,23 @@ impl Shard {
 
     fn begin_handshake(&mut self, id: ConnId) {
         let session = self.settings.edge.tls.as_ref().and_then(|(config, _)| tls::Session::new(config).ok());
-        let Some(session) = session else { return self.terminate(id, CloseReason::Internal, true) };
+        let Some(session) = session else { return self.terminate(id, CloseReason::Internal, Parting::Abort) };
         let mut held = self.take_held(id);
         if let Some(edge) = self.edge_mut(id) {
             edge.stage = Stage::Tls(Box::new(session));
         }
         self.decrypt(id, &mut held);
-        self.pool.put(held);
+        self.links.pool.put(held);
     }
 
     /// Takes in what came from the socket of a connection under TLS.
     pub(in crate::shard) fn decrypt(&mut self, id: ConnId, bytes: &mut [u8]) {
-        let Some(slot) = self.conns[id.index].edge.index() else { return };
-        let edge = &mut self.edges[slot];
+        let Some(slot) = self.links.conns[id.index].link.edge.index() else { return };
+        let edge = &mut self.links.edges[slot];
         let Stage::Tls(session) = &mut edge.stage else { return };
-        let (mut plain, mut out) = (std::mem::take(&mut self.tls.plain), Vec::new());
+        let (mut plain, mut out) = (std::mem::take(&mut self.links.tls.plain), Vec::new());
         let was_handshaking = session.is_handshaking();
-        let outcome = session.receive(bytes, &mut self.pool, &mut plain, &mut out);
+        let outcome = session.receive(bytes, &mut self.links.pool, &mut plain, &mut out);
         if was_handshaking && !session.is_handshaking() {
             let count = if session.is_resumed() { &mut self.metrics.tls_resumed } else { &mut self.metrics.tls_full };
             *count += 1;
@@ -90,7 +91,7 @@ impl Shard {
             self.receive_plain(id, &mut plain);
         }
         plain.clear();
-        self.tls.plain = plain;
+        self.links.tls.plain = plain;
         if let Err(error) = outcome {
             self.metrics.tls_failed += 1;
             self.metrics.tls_alerts += u64::from(error.is_alert());
@@ -98,7 +99,7 @@ impl Shard {
             self.fail_edge(id);
         } else if is_flooding {
             // Each of its records is answered, and it reads no answer.
-            self.terminate(id, CloseReason::TlsFailed, true);
+            self.terminate(id, CloseReason::TlsFailed, Parting::Abort);
         } else if is_peer_done {
             self.on_receive_closed(id, None);
         }
@@ -108,8 +109,8 @@ impl Shard {
     /// Sends what is encrypted already; says whether there is something, or nothing more will be, so that what waits in the
     /// outbox has to wait on.
     pub(in crate::shard) fn flush_sealed(&mut self, id: ConnId) -> bool {
-        let conn = &mut self.conns[id.index];
-        let Some(edge) = conn.edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return false };
+        let conn = &mut self.links.conns[id.index];
+        let Some(edge) = conn.link.edge.index().and_then(|slot| self.links.edges.get_mut(slot)) else { return false };
         if edge.is_in_flight {
             return true;
         }
@@ -119,7 +120,7 @@ impl Shard {
         }
         let has_failed = matches!(edge.stage, Stage::Failed);
         if has_failed {
-            self.outboxes.release(&mut conn.outbox);
+            self.links.outboxes.release(&mut conn.link.outbox);
             self.settle(id);
         }
         has_failed
@@ -127,18 +128,18 @@ impl Shard {
 
     /// Encrypts and sends the next portion of what waits.
     pub(in crate::shard) fn encrypt(&mut self, id: ConnId, len_max: usize) {
-        let conn = &mut self.conns[id.index];
-        if self.tls.encrypted_len >= TLS_ENCRYPT_PER_TURN_LEN {
-            if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
+        let conn = &mut self.links.conns[id.index];
+        if self.links.tls.encrypted_len >= TLS_ENCRYPT_PER_TURN_LEN {
+            if let Some(outbox) = self.links.outboxes.get_mut(conn.link.outbox) {
                 outbox.hold_back();
             }
-            return self.tls.postponed.push(id);
+            return self.links.tls.postponed.push(id);
         }
-        let Some(edge) = conn.edge.index().and_then(|slot| self.edges.get_mut(slot)) else { return };
+        let Some(edge) = conn.link.edge.index().and_then(|slot| self.links.edges.get_mut(slot)) else { return };
         let Stage::Tls(session) = &mut edge.stage else { return };
         let portion_len = if edge.is_fast { TLS_PORTION_LEN_MAX } else { TLS_RECORD_LEN };
-        let vector = self.outboxes.vector();
-        let outbox = self.outboxes.get_mut(conn.outbox);
+        let vector = self.links.outboxes.vector();
+        let outbox = self.links.outboxes.get_mut(conn.link.outbox);
         let portion = outbox.and_then(|outbox| outbox.next_send(vector, len_max.min(portion_len)));
         debug_assert!(portion.is_some(), "what waits can be sent");
         let Some(mut segments) = portion else { return };
@@ -146,26 +147,26 @@ impl Shard {
         let outcome = match &*segments {
             [segment] => session.encrypt(segment, &mut out),
             _ => {
-                self.tls.gathered.clear();
-                segments.iter().for_each(|segment| self.tls.gathered.extend_from_slice(segment));
-                session.encrypt(&self.tls.gathered, &mut out)
+                self.links.tls.gathered.clear();
+                segments.iter().for_each(|segment| self.links.tls.gathered.extend_from_slice(segment));
+                session.encrypt(&self.links.tls.gathered, &mut out)
             }
         };
         segments.clear();
-        self.outboxes.recycle(segments);
+        self.links.outboxes.recycle(segments);
         if let Err(error) = outcome {
             tracing::debug!(conn = id.index, %error, "TLS failed");
             self.metrics.tls_failed += 1;
-            return self.terminate(id, CloseReason::TlsFailed, true);
+            return self.terminate(id, CloseReason::TlsFailed, Parting::Abort);
         }
-        self.tls.encrypted_len += out.len();
+        self.links.tls.encrypted_len += out.len();
         edge.sealed.push(Segment::from(out));
         self.send_sealed(id);
     }
 
     fn send_sealed(&mut self, id: ConnId) {
-        let Some(slot) = self.conns[id.index].edge.index() else { return };
-        let edge = &mut self.edges[slot];
+        let Some(slot) = self.links.conns[id.index].link.edge.index() else { return };
+        let edge = &mut self.links.edges[slot];
         if !edge.sealed.is_empty() {
             edge.is_in_flight = true;
             let segments = std::mem::take(&mut edge.sealed);
@@ -181,10 +182,10 @@ impl Shard {
         rest: &mut Vec<Segment>,
     ) -> Option<usize> {
         // Who gets its bytes slowly because it asked for that is behind with whatever is left.
-        let is_limited = self.bandwidth(id) > 0;
+        let is_limited = self.bandwidth(id.into()) > 0;
         let len_max = if is_limited { 0 } else { self.settings.limits.outbox_len_max as usize };
-        let conn = &mut self.conns[id.index];
-        let edge = conn.edge.index().and_then(|slot| self.edges.get_mut(slot))?;
+        let conn = &mut self.links.conns[id.index];
+        let edge = conn.link.edge.index().and_then(|slot| self.links.edges.get_mut(slot))?;
         edge.is_in_flight = false;
         // The rest of a portion that was not taken at once does not make it fast again.
         let is_fast = rest.is_empty() && !edge.is_rest;
@@ -193,7 +194,7 @@ impl Shard {
             rest.append(&mut edge.sealed);
             std::mem::swap(rest, &mut edge.sealed);
         }
-        let outbox = self.outboxes.get_mut(conn.outbox).filter(|outbox| outbox.is_in_flight());
+        let outbox = self.links.outboxes.get_mut(conn.link.outbox).filter(|outbox| outbox.is_in_flight());
         if edge.sealed.is_empty() {
             let begun_len = std::mem::take(&mut edge.begun_len);
             return Some(begun_len + outbox.map_or(0, |outbox| outbox.sent_all(if is_fast { len_max } else { 0 })));

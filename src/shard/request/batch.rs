@@ -1,29 +1,21 @@
 //! Publishing over HTTP: one message a request, or one a line.
 
-use super::exchanges::{JSON, Waiting};
+use super::waiting::{JSON, Line, Waiting};
 use crate::command::{ConnId, ErrorCode, Message, Publish, Refusal, Taken, TopicName};
 use crate::dialect::json;
 use crate::limits::BATCH_LINES_MAX;
 use crate::shard::Shard;
+use crate::shard::session::gate::Act;
 use crate::shard::session::tickets::Ticket;
-use crate::transport::http::error_body;
-use crate::wire::json::escape_into;
-
-/// What came of one line of a batch.
-#[derive(Debug)]
-pub(in crate::shard) enum Line {
-    Waits(TopicName),
-    Taken(TopicName, Taken),
-    Refused(Refusal),
-}
 
 impl Shard {
     pub(in crate::shard) fn serve_publish(&mut self, id: ConnId, topic: TopicName, message: Message) {
         self.wait_for(id, Waiting::PublishOne(topic.clone()));
-        let ticket = |shard: &mut Self| Some(shard.issue(Ticket::Http { conn: id, part: 0 }));
-        if let Some(result) = self.publish(&topic, message, ticket) {
-            self.on_published_for_request(id, 0, result);
+        if let Err(refusal) = self.may(id.into(), &Act::Publish(&topic)) {
+            return self.on_published_for_request(id, 0, Err(refusal));
         }
+        let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
+        self.publish(topic, message, Some(ticket));
     }
 
     /// Publishes each line as it is read; the answer waits for those whose home is elsewhere.
@@ -31,36 +23,48 @@ impl Shard {
         let is_blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
         let lines = || body.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
         if memchr::memchr_iter(b'\n', body).count() >= BATCH_LINES_MAX && lines().count() > BATCH_LINES_MAX {
-            let body = error_body("too_large", "a batch has at most 16384 lines");
-            return self.respond(id, 413, JSON, &[], &body);
+            return self.respond_refused(id, Refusal::new(ErrorCode::TooLarge, "a batch has at most 16384 lines"));
         }
-        let mut scratch = self.json.take().unwrap_or_default();
-        let (mut results, mut waits) = (Vec::new(), 0);
-        for (part, line) in lines().enumerate() {
-            let line = match json::decode_line(&mut scratch, line) {
-                Ok(publish) => self.publish_line(id, part as u32, &publish),
-                Err(refusal) => Line::Refused(refusal),
-            };
-            waits += usize::from(matches!(line, Line::Waits(_)));
-            results.push(line);
+        let mut scratch = std::mem::take(&mut self.requests.scratch);
+        // One answer more than there are lines ends the batch, however early the others come.
+        self.wait_for(id, Waiting::PublishMany { results: Vec::new(), waits: 1 });
+        for line in lines() {
+            match json::decode_line(scratch.json(), line) {
+                Ok(publish) => self.publish_line(id, &publish),
+                Err(refusal) => {
+                    self.note_line(id, Line::Refused(refusal));
+                }
+            }
         }
-        self.json = Some(scratch);
-        // No answer comes within the turn, so that all of them find the results; one more ends what does not wait.
-        self.wait_for(id, Waiting::PublishMany { results, waits: waits + 1 });
+        self.requests.scratch = scratch;
         self.finish_part(id);
     }
 
-    fn publish_line(&mut self, id: ConnId, part: u32, publish: &Publish<'_>) -> Line {
+    fn publish_line(&mut self, id: ConnId, publish: &Publish<'_>) {
         if publish.payload.len() > self.settings.limits.message_len_max as usize {
-            return Line::Refused(Refusal::new(ErrorCode::TooLarge, "the message is longer than message_len_max"));
+            let refusal = Refusal::new(ErrorCode::TooLarge, "the message is longer than message_len_max");
+            self.note_line(id, Line::Refused(refusal));
+            return;
         }
-        let Some(topic) = self.topic_name(&publish.topic) else { return Line::Refused(BAD_TOPIC) };
-        let ticket = |shard: &mut Self| Some(shard.issue(Ticket::Http { conn: id, part }));
-        match self.publish(&topic, publish.message(self.origin(id)), ticket) {
-            Some(Ok(taken)) => Line::Taken(topic, taken),
-            Some(Err(refusal)) => Line::Refused(refusal),
-            None => Line::Waits(topic),
+        let Some(topic) = self.topic_name(&publish.topic) else {
+            self.note_line(id, Line::Refused(BAD_TOPIC));
+            return;
+        };
+        if let Err(refusal) = self.may(id.into(), &Act::Publish(&topic)) {
+            self.note_line(id, Line::Refused(refusal));
+            return;
         }
+        let part = self.note_line(id, Line::Waits(topic.clone()));
+        let ticket = self.issue(Ticket::Http { conn: id, part });
+        self.publish(topic, publish.message(self.origin(id)), Some(ticket));
+    }
+
+    /// Adds a line to a batch; returns its number.
+    fn note_line(&mut self, id: ConnId, line: Line) -> u32 {
+        let Some(Waiting::PublishMany { results, waits }) = self.waiting_mut(id) else { return 0 };
+        *waits += usize::from(matches!(line, Line::Waits(_)));
+        results.push(line);
+        results.len() as u32 - 1
     }
 
     pub(in crate::shard) fn on_published_for_request(&mut self, id: ConnId, part: u32, result: Result<Taken, Refusal>) {
@@ -82,22 +86,6 @@ impl Shard {
                 self.finish_part(id);
             }
             _ => {}
-        }
-    }
-}
-
-impl Line {
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Taken(topic, taken) => {
-                out.extend_from_slice(b"{\"topic\":");
-                escape_into(out, topic.as_str());
-                out.push(b',');
-                json::encode_taken(taken, out);
-                out.extend_from_slice(b"}\n");
-            }
-            Self::Refused(refusal) => json::encode_refusal(refusal, out),
-            Self::Waits(_) => unreachable!("a batch is answered when every line is"),
         }
     }
 }

@@ -27,19 +27,19 @@ impl Dates {
 
 impl Shard {
     /// As [`Shard::reply`], for what tells its date.
-    pub(in crate::shard) fn reply_dated(&mut self, id: ConnId, write: impl FnOnce(&str, &mut Vec<u8>, &mut Vec<u8>)) {
-        let date = self.dates.at(self.now);
-        self.reply(id, |message, out| write(date.as_str(), message, out));
+    pub(in crate::shard) fn reply_dated(&mut self, id: ConnId, write: impl FnOnce(&str, &mut Vec<u8>)) {
+        let date = self.requests.dates.at(self.now);
+        self.reply(id, |out| write(date.as_str(), out));
     }
 
     /// Whether the shard has to be told what the wall clock says.
     #[must_use]
     pub fn wants_wall_time(&self, now: MonoTime) -> bool {
-        self.dates.wall.is_old(now)
+        self.requests.dates.wall.is_old(now)
     }
 
     /// Takes note of what the wall clock says, in milliseconds since 1970.
     pub fn note_wall_time(&mut self, now: MonoTime, wall_millis: u64) {
-        self.dates.wall.note(now, wall_millis);
+        self.requests.dates.wall.note(now, wall_millis);
     }
 }

@@ -1,62 +1,40 @@
 //! HTTP requests and their answers, and the upgrade to WebSocket.
 
-use super::batch::Line;
-use super::follow::Opening;
-use super::poll::Poll;
+use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, Waiting};
 use crate::close::CloseReason;
-use crate::command::{ConnId, HistoryAnswer, Message, Origin, Subscribe, Target, Terms, TopicName, TopicState};
-use crate::dialect::json;
+use crate::command::{
+    ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms, TopicName,
+    TopicState,
+};
+use crate::dialect::{Dialect, json};
 use crate::limits::RETRY_AFTER_S;
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
 use crate::shard::Shard;
-use crate::shard::delivery::compression::Agreed;
-use crate::shard::delivery::encoded::Encoding;
-use crate::shard::link::conn::{Flag, Session, Slot, Timer};
+use crate::shard::link::conn::{Carrier, Flag, Standing, Timer};
+use crate::shard::link::ending::Parting;
+use crate::shard::session::agreed::Agreed;
+use crate::shard::session::encoding::EncodingId;
+use crate::shard::session::gate::Act;
+use crate::shard::session::session::Mark;
 use crate::shard::session::tickets::Ticket;
+use crate::shard::slot::Slot;
+use crate::transport::Framing;
 use crate::transport::http::{
-    Access, Asker, CONTINUE, Exchange, Next, PAGE_REQUEST_FIELDS, Request, Response, Route, RouteError, Site, Upgrade,
+    Access, Asker, CONTINUE, Next, PAGE_REQUEST_FIELDS, Request, Response, Route, RouteError, Site, Upgrade,
     UpgradeRoute, encode_switching_protocols, error_body,
 };
 use crate::wire::json::escape_into;
 
-/// A connection's requests while any is under way.
-#[derive(Debug, Default)]
-pub(in crate::shard) struct HttpSession {
-    pub exchange: Exchange,
-    pub waiting: Option<Waiting>,
-    /// A trusted proxy named the client of the request under way, which was counted for it.
-    is_client_counted: bool,
-}
-
-/// What the request under way waits for.
-#[derive(Debug)]
-pub(in crate::shard) enum Waiting {
-    PublishOne(TopicName),
-    PublishMany { results: Vec<Line>, waits: usize },
-    Topic(TopicName),
-    History,
-    Follow(Opening),
-    Poll(Poll),
-    Metrics { shards: Vec<ShardMetrics>, waits: usize },
-}
-
-impl HttpSession {
-    /// Bytes of an unfinished request.
-    pub fn held_len(&self) -> usize {
-        self.exchange.held_len()
-    }
-}
-
 impl Shard {
     pub(in crate::shard) fn receive_requests(&mut self, id: ConnId, bytes: &[u8]) {
-        let conn = &mut self.conns[id.index];
-        let slot = conn.exchange.index().unwrap_or_else(|| {
-            let slot = self.exchanges.insert(HttpSession::default());
-            conn.exchange = Slot::new(slot);
+        let conn = &mut self.links.conns[id.index];
+        let slot = conn.link.exchange().unwrap_or_else(|| {
+            let slot = self.requests.exchanges.insert(HttpSession::default());
+            conn.link.parser = Slot::new(slot);
             slot
         });
-        self.exchanges[slot].exchange.receive(bytes);
+        self.requests.exchanges[slot].exchange.receive(bytes);
         self.advance_requests(id);
         self.bound_poll(id);
     }
@@ -64,52 +42,52 @@ impl Shard {
     /// Serves requests for as long as they are complete and answered at once.
     fn advance_requests(&mut self, id: ConnId) {
         loop {
-            let Some(conn) = self.conns.get(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
-            let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
+            let Some(conn) = self.links.conns.get(id).filter(|conn| !conn.link.is(Flag::CLOSING)) else { return };
+            let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
             // Who does not read its answers gets no further ones; what it asked for stays where it is.
-            if conn.is(Flag::PAUSED_BACKLOG) {
+            if conn.link.is(Flag::PAUSED_BACKLOG) {
                 break;
             }
             let message_len_max = self.settings.limits.message_len_max as usize;
-            let access = self.settings.access.get(usize::from(conn.listener)).unwrap_or(OPEN);
+            let access = self.settings.access.get(usize::from(conn.link.listener)).unwrap_or(OPEN);
             let site = Site { pages: &self.settings.pages, access };
             match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
-                Next::Continue => self.reply(id, |_, out| out.extend_from_slice(CONTINUE)),
+                Next::Continue => self.reply(id, |out| out.extend_from_slice(CONTINUE)),
                 Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
                 Next::Refused(error) => return self.refuse_request(id, error),
                 Next::Request(request) => self.serve(id, request),
             }
         }
         self.rearm_request(id);
-        if self.conns[id.index].is(Flag::PEER_DONE) {
+        if self.links.conns[id.index].link.is(Flag::PEER_DONE) {
             self.end_after_answers(id);
         }
     }
 
     /// Sets what the deadline of an HTTP connection means now, and forgets an exchange with nothing in it.
     fn rearm_request(&mut self, id: ConnId) {
-        let conn = &mut self.conns[id.index];
-        let Some(slot) = conn.exchange.index() else { return };
-        let HttpSession { exchange, waiting, .. } = &self.exchanges[slot];
+        let conn = &mut self.links.conns[id.index];
+        let Some(slot) = conn.link.exchange() else { return };
+        let HttpSession { exchange, waiting, .. } = &self.requests.exchanges[slot];
         // A poll that waits has its own deadline, and is read from so that its peer is seen to go.
         if matches!(waiting, Some(Waiting::Poll(poll)) if poll.is_open()) {
             return;
         }
         let is_waiting = exchange.is_waiting();
-        let timer = if is_waiting || !exchange.is_idle() && conn.is(Flag::PAUSED_BACKLOG) {
+        let timer = if is_waiting || !exchange.is_idle() && conn.link.is(Flag::PAUSED_BACKLOG) {
             Timer::Answer
         } else if exchange.is_in_body() {
             Timer::Body
         } else if exchange.is_idle() {
-            self.exchanges.remove(slot);
-            conn.exchange = Slot::NONE;
+            self.requests.exchanges.remove(slot);
+            conn.link.parser = Slot::NONE;
             Timer::Idle
         } else {
             Timer::Head
         };
         // Each answer has its time; a head or a body that comes in pieces has one for all of them.
-        if timer != conn.timer || timer == Timer::Answer {
+        if timer != conn.link.timer || timer == Timer::Answer {
             self.set_timer(id, timer);
         }
         if is_waiting {
@@ -120,7 +98,8 @@ impl Shard {
     fn serve(&mut self, id: ConnId, request: Request) {
         // Readers, however many, keep nobody from publishing.
         let publishes = matches!(request.route, Route::PublishOne { .. } | Route::PublishMany);
-        let is_kept_out = self.is_past_limit(id) && !(publishes && self.conns[id.index].is(Flag::PAST_LIMIT));
+        let is_kept_out =
+            self.is_past_limit(id) && !(publishes && self.links.conns[id.index].link.standing == Standing::PastLimit);
         match request.route {
             Route::Options(methods) => self.serve_options(id, methods),
             Route::Health => self.respond(id, 200, TEXT, &[], b"ok\n"),
@@ -134,19 +113,25 @@ impl Shard {
             }
             Route::PublishOne { .. } | Route::PublishMany => self.serve_publication(id, request.route, request.body),
             Route::Topic(topic) => {
+                if let Err(refusal) = self.may(id.into(), &Act::State(&topic)) {
+                    return self.respond_refused(id, refusal);
+                }
                 self.wait_for(id, Waiting::Topic(topic.clone()));
                 let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
                 self.ask_state(topic, ticket);
             }
             Route::History { topic, query } => {
+                if let Err(refusal) = self.may(id.into(), &Act::History(&topic)) {
+                    return self.respond_refused(id, refusal);
+                }
                 self.wait_for(id, Waiting::History);
                 let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
                 self.ask_history(topic, query, ticket);
             }
             Route::Follow(follow) => {
                 let is_counted = self.note_forwarded_for(id, request.forwarded_for.as_deref());
-                if let Some(slot) = self.conns[id.index].exchange.index() {
-                    self.exchanges[slot].is_client_counted = is_counted;
+                if let Some(slot) = self.links.conns[id.index].link.exchange() {
+                    self.requests.exchanges[slot].is_client_counted = is_counted;
                 }
                 if self.is_past_limit(id) {
                     return self.refuse_past_limit(id);
@@ -165,12 +150,12 @@ impl Shard {
         match route {
             Route::PublishOne { kind, .. } if !kind.allows(&body) => {
                 let error = "the body is not UTF-8: send binary as application/octet-stream";
-                self.respond(id, 400, JSON, &[], &error_body("bad_request", error));
+                self.respond_refused(id, Refusal::new(ErrorCode::BadRequest, error));
             }
             Route::PublishOne { topic, kind, key, terms } => {
                 let terms = (*terms != Terms::default()).then_some(terms);
                 let (payload, origin) = (body.into_boxed_slice(), Some(self.origin(id)));
-                self.serve_publish(id, topic, Message { kind, payload, key, origin, terms });
+                self.serve_publish(id, topic, Message { kind, payload, key, origin, terms, extras: None });
             }
             _ => self.serve_batch(id, &body),
         }
@@ -179,8 +164,8 @@ impl Shard {
     /// What works here, and, to a browser that asks for a page of another origin, what it may send. [Fetch 4.8]
     fn serve_options(&mut self, id: ConnId, methods: &str) {
         let methods = format!("{methods}, OPTIONS");
-        let slot = self.conns[id.index].exchange.index();
-        let is_page = slot.is_some_and(|slot| self.exchanges[slot].exchange.asker().origin.is_some());
+        let slot = self.links.conns[id.index].link.exchange();
+        let is_page = slot.is_some_and(|slot| self.requests.exchanges[slot].exchange.asker().origin.is_some());
         let mut headers = vec![("Allow", methods.as_str())];
         if is_page {
             headers.extend([
@@ -193,18 +178,16 @@ impl Shard {
     }
 
     fn serve_metrics(&mut self, id: ConnId) {
-        let mut shards = vec![ShardMetrics::default(); self.settings.shards];
-        shards[self.settings.shard.index()] = self.measure();
+        let shards = vec![ShardMetrics::default(); self.settings.shards];
         self.wait_for(id, Waiting::Metrics { shards, waits: self.settings.shards });
-        for shard in self.other_shards() {
+        for shard in ShardSet::all(self.settings.shards).iter() {
             let ticket = self.issue(Ticket::Http { conn: id, part: u32::from(shard.0) });
-            self.outgoing.requests.push((shard, Ask::AskMetrics { ticket }));
+            self.ask(shard, Ask::AskMetrics { ticket });
         }
-        self.finish_part(id);
     }
 
     pub(in crate::shard) fn on_metrics(&mut self, ticket: u32, metrics: ShardMetrics) {
-        let Ticket::Http { conn: id, part } = self.tickets.remove(ticket as usize) else {
+        let Ticket::Http { conn: id, part } = self.sessions.tickets.remove(ticket as usize) else {
             unreachable!("the ticket of a request comes back with its answer");
         };
         if let Some(Waiting::Metrics { shards, .. }) = self.waiting_mut(id) {
@@ -235,15 +218,15 @@ impl Shard {
     }
 
     pub(in crate::shard) fn on_state_for_request(&mut self, ticket: u32, state: Option<TopicState>) {
-        let Ticket::Http { conn: id, .. } = self.tickets.remove(ticket as usize) else {
+        let Ticket::Http { conn: id, .. } = self.sessions.tickets.remove(ticket as usize) else {
             unreachable!("the ticket of a request comes back with its answer");
         };
         let mut body = Vec::new();
         match (self.take_waiting(id), state) {
             (Some(Waiting::Topic(topic)), Some(state)) => encode_state(&topic, &state, &mut body),
             (Some(_), None) => {
-                let body = error_body("not_found", "nobody reads or published this topic");
-                return self.respond(id, 404, JSON, &[], &body);
+                let refusal = Refusal::new(ErrorCode::NotFound, "nobody reads or published this topic");
+                return self.respond_refused(id, refusal);
             }
             _ => return,
         }
@@ -266,32 +249,36 @@ impl Shard {
         let protocol = (is_json && upgrade.offers_protocol).then_some(json::SUBPROTOCOL);
         let agreement = upgrade.deflate.and_then(|offer| self.agree(&upgrade.route, offer));
         let (agreed, answer) = agreement.unzip();
-        self.reply(id, |_, out| encode_switching_protocols(out, &upgrade.accept, protocol, answer.as_ref()));
-        let conn = &mut self.conns[id.index];
-        if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
+        self.reply(id, |out| encode_switching_protocols(out, &upgrade.accept, protocol, answer.as_ref()));
+        let conn = &mut self.links.conns[id.index];
+        if let Some(outbox) = self.links.outboxes.get_mut(conn.link.outbox) {
             outbox.guard();
         }
-        if let Some(slot) = std::mem::replace(&mut conn.exchange, Slot::NONE).index() {
-            self.exchanges.remove(slot);
+        if let Some(slot) = std::mem::replace(&mut conn.link.parser, Slot::NONE).index() {
+            self.requests.exchanges.remove(slot);
         }
-        conn.session = Session::WebSocket;
-        conn.agreed = agreed.unwrap_or(Agreed::NONE);
+        conn.link.carrier = Carrier::WebSocket;
+        conn.session.agreed = agreed.unwrap_or(Agreed::NONE);
         self.metrics.requests += 1;
         self.metrics.handshakes += 1;
         self.metrics.http_connections -= 1;
         self.metrics.websocket_connections += 1;
         self.set_timer(id, Timer::Ping);
-        self.note_bandwidth(id, upgrade.bandwidth);
+        self.note_bandwidth(id.into(), upgrade.bandwidth);
+        let dialect = match upgrade.route {
+            UpgradeRoute::Json => Dialect::Json,
+            UpgradeRoute::Echo => Dialect::Echo,
+            UpgradeRoute::Raw { .. } => Dialect::Raw,
+        };
+        self.speak(id.into(), EncodingId::of(Framing::WebSocket, dialect, false));
         match upgrade.route {
-            UpgradeRoute::Json => self.conns[id.index].encoding = Encoding::Json,
-            UpgradeRoute::Echo => self.conns[id.index].encoding = Encoding::Echo,
+            UpgradeRoute::Json | UpgradeRoute::Echo => {}
             UpgradeRoute::Raw { topic, options } => {
-                self.conns[id.index].encoding = Encoding::Raw;
-                self.conns[id.index].set(Flag::NO_ECHO, !options.echo);
+                self.links.conns[id.index].session.set(Mark::NO_ECHO, !options.echo);
                 let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
                 let (targets, policy) = (vec![Target::Topic(topic)], options.policy);
                 let last = options.last;
-                self.subscribe(id, Subscribe { id: None, targets, since, last, policy, presence: false });
+                self.subscribe(id.into(), Subscribe { id: None, targets, since, last, policy, presence: false });
             }
         }
         let mut rest = upgrade.rest;
@@ -310,11 +297,12 @@ impl Shard {
     ) {
         self.take_waiting(id);
         let is_draining = self.is_draining();
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
+        let conn = self.links.conns.get_mut(id).filter(|conn| !conn.link.is(Flag::CLOSING));
+        let Some(conn) = conn else { return };
         // A seat past the limit is for one request.
-        let is_past_limit = conn.is(Flag::PAST_LIMIT) || conn.is(Flag::PAST_ADDRESS_LIMIT);
-        let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
-        let mut asker = session.exchange.take_asker();
+        let is_past_limit = conn.link.standing.is_past_limit();
+        let Some(slot) = conn.link.exchange() else { return };
+        let mut asker = self.requests.exchanges[slot].exchange.take_asker();
         asker.keep_alive &= !is_draining && !is_past_limit;
         self.respond_with(id, asker.keep_alive, |date, out| {
             Response { status, content_type, headers, body, asker: &asker, date }.encode(out);
@@ -328,20 +316,20 @@ impl Shard {
         keep_alive: bool,
         write: impl FnOnce(&str, &mut Vec<u8>),
     ) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
+        let Some(conn) = self.links.conns.get_mut(id) else { return };
+        let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
         session.exchange.answered();
         let is_counted = std::mem::take(&mut session.is_client_counted);
-        conn.timer = Timer::Answer;
+        conn.link.timer = Timer::Answer;
         // The next request on the connection may be another client's.
         if is_counted {
             self.forget_client(id);
         }
         self.metrics.requests += 1;
-        self.reply_dated(id, |date, _, out| write(date, out));
+        self.reply_dated(id, write);
         self.unpause(id, Flag::PAUSED_REQUEST);
         if keep_alive {
-            self.answered.push(id);
+            self.requests.answered.push(id);
         } else {
             self.begin_end(id, CloseReason::Normal);
         }
@@ -350,44 +338,47 @@ impl Shard {
     /// Goes on with the connections whose request was answered in this turn: the next one may be there already. Not
     /// where the answer is made, so that many pipelined requests are a loop and not a recursion.
     pub(in crate::shard) fn resume_answered(&mut self) {
-        let mut answered = std::mem::take(&mut self.answered);
+        let mut answered = std::mem::take(&mut self.requests.answered);
         for id in answered.drain(..) {
             self.advance_requests(id);
         }
         // Whatever was answered in there was gone on with in there.
-        answered.append(&mut self.answered);
+        answered.append(&mut self.requests.answered);
         answered.clear();
-        self.answered = answered;
+        self.requests.answered = answered;
     }
 
     /// Answers a request that cannot be served. Where the next one begins is not known, so the connection ends.
     pub(in crate::shard) fn refuse_request(&mut self, id: ConnId, error: RouteError) {
         let body = error_body(error.code, error.message);
         let (status, headers) = (error.status, &*headers_of(error));
-        let slot = self.conns.get(id).and_then(|conn| conn.exchange.index());
-        let asker = slot.map(|slot| self.exchanges[slot].exchange.take_asker()).unwrap_or_default();
+        let slot = self.links.conns.get(id).and_then(|conn| conn.link.exchange());
+        let asker = slot.map(|slot| self.requests.exchanges[slot].exchange.take_asker()).unwrap_or_default();
         let asker = Asker { keep_alive: false, ..asker };
         self.metrics.requests += 1;
-        self.reply_dated(id, |date, _, out| {
+        self.reply_dated(id, |date, out| {
             Response { status, content_type: JSON, headers, body: &body, asker: &asker, date }.encode(out);
         });
         self.begin_end(id, CloseReason::BadRequest);
     }
 
     pub(in crate::shard) fn time_out_request(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
-        self.conns[id.index].end = Some(reason);
-        self.refuse_request(id, RouteError { status: 408, code: "bad_request", message, allow: None });
+        self.links.conns[id.index].link.end = Some(reason);
+        self.refuse_request(
+            id,
+            RouteError { status: reason.row().status, ..RouteError::new(ErrorCode::BadRequest, message) },
+        );
     }
 
     pub(in crate::shard) fn refuse_past_limit(&mut self, id: ConnId) {
-        let is_address = self.conns[id.index].is(Flag::PAST_ADDRESS_LIMIT);
+        let is_address = self.links.conns[id.index].link.standing.is_past_address_limit();
         let error = if is_address {
             let message = "too many connections from this address";
-            RouteError { status: 429, code: "rate_limited", message, allow: None }
+            RouteError::new(ErrorCode::RateLimited, message)
         } else {
-            self.metrics.refused += u64::from(self.conns[id.index].is(Flag::PAST_LIMIT));
+            self.metrics.refused += u64::from(self.links.conns[id.index].link.standing == Standing::PastLimit);
             let message = "the gateway is at its limit of connections, or shuts down";
-            RouteError { status: 503, code: "overloaded", message, allow: None }
+            RouteError::new(ErrorCode::Overloaded, message)
         };
         self.refuse_request(id, error);
     }
@@ -395,43 +386,42 @@ impl Shard {
     /// The peer has ended its side, which it may as soon as it has asked: it gets every answer that it is owed before
     /// the connection ends. [RFC 9112 9.6]
     pub(in crate::shard) fn end_after_answers(&mut self, id: ConnId) {
-        let conn = &self.conns[id.index];
-        let exchange = conn.exchange.index().map(|slot| &self.exchanges[slot].exchange);
-        let has_requests = exchange.is_some_and(|exchange| exchange.is_waiting() || conn.is(Flag::PAUSED_BACKLOG));
+        let conn = &self.links.conns[id.index];
+        let exchange = conn.link.exchange().map(|slot| &self.requests.exchanges[slot].exchange);
+        let has_requests = exchange.is_some_and(|exchange| exchange.is_waiting() || conn.link.is(Flag::PAUSED_BACKLOG));
         if has_requests {
             return;
         }
-        if !conn.outbox.is_none() {
+        if !conn.link.outbox.is_none() {
             self.begin_end(id, CloseReason::Normal);
         } else {
             let reason = if exchange.is_none() { CloseReason::Normal } else { CloseReason::PeerGone };
-            self.terminate(id, reason, false);
+            self.terminate(id, reason, Parting::InOrder);
         }
     }
 
     fn is_past_limit(&self, id: ConnId) -> bool {
-        let conn = &self.conns[id.index];
-        conn.is(Flag::PAST_LIMIT) || conn.is(Flag::PAST_ADDRESS_LIMIT)
+        self.links.conns[id.index].link.standing.is_past_limit()
     }
 
     pub(in crate::shard) fn origin(&self, conn: ConnId) -> Origin {
-        Origin { shard: self.settings.shard, conn }
+        Origin { shard: self.settings.shard, session: conn.into() }
     }
 
     pub(in crate::shard) fn wait_for(&mut self, id: ConnId, waiting: Waiting) {
-        if let Some(slot) = self.conns[id.index].exchange.index() {
-            self.exchanges[slot].waiting = Some(waiting);
+        if let Some(slot) = self.links.conns[id.index].link.exchange() {
+            self.requests.exchanges[slot].waiting = Some(waiting);
         }
     }
 
     pub(in crate::shard) fn waiting_mut(&mut self, id: ConnId) -> Option<&mut Waiting> {
-        let slot = self.conns.get(id)?.exchange.index()?;
-        self.exchanges[slot].waiting.as_mut()
+        let slot = self.links.conns.get(id)?.link.exchange()?;
+        self.requests.exchanges[slot].waiting.as_mut()
     }
 
     pub(in crate::shard) fn take_waiting(&mut self, id: ConnId) -> Option<Waiting> {
-        let slot = self.conns.get(id)?.exchange.index()?;
-        self.exchanges[slot].waiting.take()
+        let slot = self.links.conns.get(id)?.link.exchange()?;
+        self.requests.exchanges[slot].waiting.take()
     }
 }
 
@@ -468,7 +458,3 @@ fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
 
 /// Of a listener that the settings do not name.
 const OPEN: &Access = &Access::OPEN;
-const TEXT: &str = "text/plain; charset=utf-8";
-pub(in crate::shard) const JSON: &str = "application/json";
-const NDJSON: &str = "application/x-ndjson";
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

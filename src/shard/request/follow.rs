@@ -2,64 +2,25 @@
 //!
 //! ```text
 //! request -> Waiting::Follow, the connection is held -> refused: a response with its status
-//!                                                    -> joined:  head, what was joined, what was missed, Session::Stream
+//!                                                    -> joined:  head, what was joined, what was missed, Carrier::Stream
 //! ```
 //! From there on it is a reader like any other: runs of one encoding are shared, modes and bounds hold, and the shutdown
 //! says goodbye. What the peer still sends is not looked at.
 
-use std::collections::HashMap;
-
-use super::exchanges::{JSON, Waiting};
+use super::waiting::{JSON, Opening, Waiting, names};
 use crate::close::CloseReason;
-use crate::command::{ConnId, Joined, Outbound, Position, Publication, Refusal, Subscribe, Target, TopicName};
+use crate::command::{ConnId, Joined, Outbound, Position, Refusal, Subscribe, Target, TopicName};
+use crate::dialect::{Dialect, DialectState};
 use crate::limits::{RETRY_AFTER_S, RETRY_MS_MIN};
 use crate::shard::Shard;
-use crate::shard::delivery::encoded::Encoding;
-use crate::shard::link::conn::{Flag, Session, Slot, Timer, tick};
-use crate::shard::session::join::pending_mut;
-use crate::transport::http::{Follow, HttpTransport, RouteError, encode_stream_head, error_body};
-use crate::transport::{sse, stream};
-
-/// A response that is about to begin.
-#[derive(Debug)]
-pub(in crate::shard) struct Opening {
-    /// The topics that are named, in the order of the request.
-    names: Box<[TopicName]>,
-    /// Where the reader says it was.
-    since: Vec<(TopicName, Position)>,
-}
-
-/// Where readers are that get events of several topics: the position behind the last event, of each topic that they
-/// named, by arena place. It is said with every event, so that a reader may come back to all of its topics.
-#[derive(Debug, Default)]
-pub(in crate::shard) struct Vectors(HashMap<u32, Box<[(TopicName, Position)]>>);
-
-impl Vectors {
-    /// Moves a reader behind a publication, and appends the id of its event; nothing if it has no positions.
-    pub fn advance(&mut self, index: u32, publication: &Publication, out: &mut Vec<u8>) {
-        if self.0.is_empty() {
-            return;
-        }
-        let Some(vector) = self.0.get_mut(&index) else { return };
-        if let Some((_, position)) = vector.iter_mut().find(|(topic, _)| *topic == publication.topic) {
-            // The last value that a pattern brings may be one that the reader is behind already.
-            let is_behind =
-                position.epoch == publication.position.epoch && publication.position.offset < position.offset;
-            *position = if is_behind { *position } else { publication.position };
-        }
-        sse::id(vector.iter().map(|(_, position)| *position), out);
-    }
-
-    pub fn forget(&mut self, index: u32) {
-        if !self.0.is_empty() {
-            self.0.remove(&index);
-        }
-    }
-
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-}
+use crate::shard::link::conn::{Carrier, Flag, Timer, tick};
+use crate::shard::link::ending::Parting;
+use crate::shard::session::encoding::{Encoding, EncodingId};
+use crate::shard::session::pending::pending_mut;
+use crate::shard::session::rest;
+use crate::shard::slot::Slot;
+use crate::transport::Framing;
+use crate::transport::http::{Follow, HttpTransport, encode_stream_head, error_body};
 
 impl Shard {
     /// Begins to follow what a request asks for; the response begins when that is done.
@@ -67,24 +28,25 @@ impl Shard {
         if self.is_draining() {
             return self.refuse_past_limit(id);
         }
-        let encoding = match (follow.transport, &*follow.targets) {
-            (HttpTransport::Events, [Target::Topic(_)]) => Encoding::Events,
-            (HttpTransport::Events, _) => Encoding::BareEvents,
-            (HttpTransport::Lines, _) if is_chunked => Encoding::Chunks,
-            (HttpTransport::Lines, _) => Encoding::Lines,
+        let (framing, dialect, has_prefix) = match (follow.transport, &*follow.targets) {
+            (HttpTransport::Events, [Target::Topic(_)]) => (Framing::Events, Dialect::Feed, false),
+            (HttpTransport::Events, _) => (Framing::Events, Dialect::Feed, true),
+            (HttpTransport::Lines, _) if is_chunked => (Framing::Chunks, Dialect::Json, false),
+            (HttpTransport::Lines, _) => (Framing::Lines, Dialect::Json, false),
             (HttpTransport::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
         };
-        self.conns[id.index].encoding = encoding;
-        if let Some(slot) = self.conns[id.index].exchange.index()
-            && self.exchanges[slot].exchange.asker().is_head
+        let encoding = EncodingId::of(framing, dialect, has_prefix);
+        self.speak(id.into(), encoding);
+        if let Some(slot) = self.links.conns[id.index].link.exchange()
+            && self.requests.exchanges[slot].exchange.asker().is_head
         {
-            let asker = self.exchanges[slot].exchange.take_asker();
-            return self.respond_with(id, false, |date, out| head(encoding, asker.origin.as_deref(), date, out));
+            let asker = self.requests.exchanges[slot].exchange.take_asker();
+            return self.respond_with(id, false, |date, out| head(encoding.row(), asker.origin.as_deref(), date, out));
         }
         self.wait_for(id, Waiting::Follow(Opening { names: names(&follow), since: follow.since.clone() }));
-        self.note_bandwidth(id, follow.bandwidth);
+        self.note_bandwidth(id.into(), follow.bandwidth);
         let Follow { targets, since, last, policy, .. } = follow;
-        self.subscribe(id, Subscribe { id: None, targets, since, last, policy, presence: false });
+        self.subscribe(id.into(), Subscribe { id: None, targets, since, last, policy, presence: false });
     }
 
     /// The subscriptions are made.
@@ -94,44 +56,42 @@ impl Shard {
 
     fn begin_stream(&mut self, id: ConnId, joined: &[Joined]) {
         let Some(Waiting::Follow(opening)) = self.take_waiting(id) else { return };
-        if self.conns[id.index].is(Flag::PEER_DONE) {
-            return self.terminate(id, CloseReason::PeerGone, false);
+        if self.links.conns[id.index].link.is(Flag::PEER_DONE) {
+            return self.terminate(id, CloseReason::PeerGone, Parting::InOrder);
         }
         if self.is_draining() {
-            self.leave_all(id);
+            self.leave_all(id.into());
             return self.refuse_past_limit(id);
         }
         let start = self.start(id, &opening.names, &opening.since, joined);
-        let conn = &mut self.conns[id.index];
-        let exchange = std::mem::replace(&mut conn.exchange, Slot::NONE).index();
-        let origin = exchange.and_then(|slot| self.exchanges.remove(slot).exchange.take_asker().origin);
-        conn.session = Session::Stream;
-        conn.set(Flag::DEAF, true);
-        conn.active_tick = tick(self.now);
-        let encoding = conn.encoding;
+        let conn = &mut self.links.conns[id.index];
+        let exchange = std::mem::replace(&mut conn.link.parser, Slot::NONE).index();
+        let origin = exchange.and_then(|slot| self.requests.exchanges.remove(slot).exchange.take_asker().origin);
+        conn.link.carrier = Carrier::Stream;
+        conn.link.set(Flag::DEAF, true);
+        conn.link.active_tick = tick(self.now);
+        let encoding = conn.session.encoding;
         self.metrics.requests += 1;
         self.metrics.http_connections -= 1;
-        if encoding.is_events() {
+        if encoding.row().framing == Framing::Events {
             self.metrics.event_connections += 1;
         } else {
             self.metrics.line_connections += 1;
         }
         self.unpause(id, Flag::PAUSED_REQUEST);
         self.set_timer(id, Timer::Ping);
-        self.reply_dated(id, |date, _, out| head(encoding, origin.as_deref(), date, out));
-        if let Some(outbox) = self.outboxes.get_mut(self.conns[id.index].outbox) {
+        self.reply_dated(id, |date, out| head(encoding.row(), origin.as_deref(), date, out));
+        if let Some(outbox) = self.links.outboxes.get_mut(self.links.conns[id.index].link.outbox) {
             outbox.guard();
         }
-        let retry_ms = RETRY_MS_MIN + self.rng.u64(0..=RETRY_MS_MIN);
-        self.reply(id, |message, out| {
-            if encoding.is_events() {
-                sse::retry(retry_ms, out);
-                sse::id(start.iter().map(|(_, position)| *position), out);
-            }
-            encoding.say(&Outbound::Subscribed { id: None, joined }, message, out);
+        let retry_ms = RETRY_MS_MIN + self.upkeep.rng.u64(0..=RETRY_MS_MIN);
+        self.reply_with(id.into(), |_, message, out| {
+            encoding.row().framing.begin(retry_ms, start.iter().map(|(_, position)| *position), out);
+            encoding.row().say(&DialectState::None, &Outbound::Subscribed { id: None, joined }, message, out);
         });
-        if encoding == Encoding::BareEvents && !start.is_empty() {
-            self.vectors.0.insert(id.index, start);
+        if encoding.row().has_prefix && !start.is_empty() {
+            let slot = &mut self.links.conns[id.index].session.rest;
+            rest::ensure(&mut self.sessions.rests, slot).positions = start;
         }
     }
 
@@ -144,7 +104,7 @@ impl Shard {
         since: &[(TopicName, Position)],
         joined: &[Joined],
     ) -> Box<[(TopicName, Position)]> {
-        let pending = pending_mut(&self.conns, &mut self.pendings, id);
+        let pending = pending_mut(&self.links.conns, &mut self.sessions.pendings, id.into());
         let start = |name: &TopicName| {
             let joined = joined.iter().find(|joined| joined.target.as_str() == name.as_str())?;
             let stands = joined.position?;
@@ -160,7 +120,12 @@ impl Shard {
 
     /// A request to follow cannot be served now.
     pub(in crate::shard) fn refuse_follow(&mut self, id: ConnId, refusal: Refusal) {
-        self.leave_all(id);
+        self.leave_all(id.into());
+        self.respond_refused(id, refusal);
+    }
+
+    /// Answers the request under way with a refusal.
+    pub(in crate::shard) fn respond_refused(&mut self, id: ConnId, refusal: Refusal) {
         let status = refusal.code.row().1;
         let retry = [("Retry-After", RETRY_AFTER_S)];
         let headers = if matches!(status, 429 | 503) { &retry[..] } else { &[] };
@@ -169,33 +134,14 @@ impl Shard {
 
     /// Sends a stream something that says nothing, so that nobody in between takes it for dead.
     pub(in crate::shard) fn beat(&mut self, id: ConnId) {
-        let conn = &mut self.conns[id.index];
-        conn.active_tick = tick(self.now);
-        let encoding = conn.encoding;
-        self.reply(id, |_, out| encoding.beat(out));
+        let conn = &mut self.links.conns[id.index];
+        conn.link.active_tick = tick(self.now);
+        let encoding = conn.session.encoding;
+        self.reply(id, |out| encoding.row().framing.heartbeat(out));
         self.set_timer(id, Timer::Ping);
     }
 }
 
-/// The topics that a request names, in its order.
-pub(in crate::shard) fn names(follow: &Follow) -> Box<[TopicName]> {
-    let name = |target: &Target| match target {
-        Target::Topic(name) => Some(name.clone()),
-        Target::Pattern(_) => None,
-    };
-    follow.targets.iter().filter_map(name).collect()
+fn head(encoding: &Encoding, origin: Option<&str>, date: &str, out: &mut Vec<u8>) {
+    encode_stream_head(out, encoding.framing.content_type(), encoding.framing == Framing::Chunks, origin, date);
 }
-
-fn head(encoding: Encoding, origin: Option<&str>, date: &str, out: &mut Vec<u8>) {
-    let content_type = if encoding.is_events() { sse::CONTENT_TYPE } else { stream::CONTENT_TYPE };
-    encode_stream_head(out, content_type, encoding == Encoding::Chunks, origin, date);
-}
-
-/// What a request to follow is told for which more was said than may wait. Its subscriptions are still under way, so
-/// that no further request may follow on the connection.
-pub(in crate::shard) const TOO_SLOW: RouteError = RouteError {
-    status: 503,
-    code: "overloaded",
-    message: "more was said than may wait while the subscriptions are made",
-    allow: None,
-};

@@ -7,3 +7,25 @@ pub(in crate::shard) mod date;
 pub(in crate::shard) mod exchanges;
 pub(in crate::shard) mod follow;
 pub(in crate::shard) mod poll;
+pub(in crate::shard) mod waiting;
+
+use slab::Slab;
+
+use crate::command::ConnId;
+use crate::dialect::Scratch;
+use date::Dates;
+use waiting::HttpSession;
+
+/// Requests under way.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Requests {
+    pub exchanges: Slab<HttpSession>,
+    /// Polls that have something to be answered with.
+    pub polls_ready: Vec<ConnId>,
+    /// Links whose request was answered in this turn.
+    pub answered: Vec<ConnId>,
+    /// Kept between messages so that it stops allocating.
+    pub scratch: Scratch,
+    /// When responses are made.
+    pub dates: Dates,
+}

@@ -7,61 +7,36 @@
 //! under way, and the response of the end of the turn takes it. Between two polls nobody is there; each says with `since`
 //! where it is, and the home keeps what was said meanwhile.
 
-use super::exchanges::{JSON, Waiting};
-use super::follow::names;
-use crate::command::{ConnId, Joined, Position, Subscribe, TopicName};
+use super::waiting::{JSON, Open, Poll, Waiting, names};
+use crate::command::{ConnId, Joined, Subscribe, TopicName};
 use crate::dialect::json;
 use crate::limits::{HEAD_LEN_MAX, POLL_ANSWER_LEN_MAX};
 use crate::shard::Shard;
-use crate::shard::link::conn::{Flag, Session, Timer};
-use crate::shard::session::join::pending_mut;
+use crate::shard::link::conn::{Carrier, Flag, Timer};
+use crate::shard::session::pending::pending_mut;
 use crate::transport::http::Follow;
 use crate::wire::json::escape_into;
-
-/// A poll under way.
-#[derive(Debug)]
-pub(in crate::shard) struct Poll {
-    /// In the order of the request.
-    names: Box<[TopicName]>,
-    timeout_ms: u64,
-    /// What its subscriptions came to, once they are made.
-    open: Option<Open>,
-}
-
-#[derive(Debug)]
-struct Open {
-    /// Where the peer is when it has had the answer.
-    positions: Box<[(TopicName, Position)]>,
-    /// Whether anything is missing, by topic, where the peer gave a position.
-    recovered: Vec<(TopicName, bool)>,
-    /// Whether it is answered at the end of the turn, whatever is held.
-    is_due: bool,
-}
-
-impl Poll {
-    pub fn is_open(&self) -> bool {
-        self.open.is_some()
-    }
-}
 
 impl Shard {
     pub(in crate::shard) fn poll(&mut self, id: ConnId, follow: Follow, timeout_ms: u64) {
         self.wait_for(id, Waiting::Poll(Poll { names: names(&follow), timeout_ms, open: None }));
         let Follow { targets, since, last, .. } = follow;
-        self.subscribe(id, Subscribe { id: None, targets, since, last, policy: None, presence: false });
+        self.subscribe(id.into(), Subscribe { id: None, targets, since, last, policy: None, presence: false });
     }
 
     /// Whether the request under way is a poll.
     pub(in crate::shard) fn is_poll(&self, id: ConnId) -> bool {
-        let Some(conn) = self.conns.get(id).filter(|conn| conn.session == Session::Http) else { return false };
-        let waiting = conn.exchange.index().and_then(|slot| self.exchanges[slot].waiting.as_ref());
+        let Some(conn) = self.links.conns.get(id).filter(|conn| conn.link.carrier == Carrier::Http1) else {
+            return false;
+        };
+        let waiting = conn.link.exchange().and_then(|slot| self.requests.exchanges[slot].waiting.as_ref());
         matches!(waiting, Some(Waiting::Poll(_)))
     }
 
     /// Polls that wait.
     pub(in crate::shard) fn polls(&self) -> usize {
         let is_poll = |waiting: &Option<Waiting>| matches!(waiting, Some(Waiting::Poll(_)));
-        self.exchanges.iter().filter(|(_, session)| is_poll(&session.waiting)).count()
+        self.requests.exchanges.iter().filter(|(_, session)| is_poll(&session.waiting)).count()
     }
 
     /// The subscriptions are made: from here on the poll waits for what is said.
@@ -75,11 +50,11 @@ impl Shard {
         };
         let recovered: Vec<_> = names.iter().filter_map(recovered).collect();
         let is_lost = recovered.iter().any(|(_, recovered)| !recovered);
-        let is_over = timeout_ms == 0 || self.is_draining() || self.conns[id.index].is(Flag::PEER_DONE);
+        let is_over = timeout_ms == 0 || self.is_draining() || self.links.conns[id.index].link.is(Flag::PEER_DONE);
         if let Some(Waiting::Poll(poll)) = self.waiting_mut(id) {
             poll.open = Some(Open { positions, recovered, is_due: is_lost || is_over });
         }
-        self.polls_ready.push(id);
+        self.requests.polls_ready.push(id);
         self.unpause(id, Flag::PAUSED_REQUEST);
         self.set_timer_in(id, Timer::Poll, timeout_ms);
     }
@@ -87,8 +62,8 @@ impl Shard {
     /// Stops reading from a peer that says more than one request behind its poll.
     pub(in crate::shard) fn bound_poll(&mut self, id: ConnId) {
         if self.is_poll(id)
-            && let Some(slot) = self.conns[id.index].exchange.index()
-            && self.exchanges[slot].exchange.buffered() > HEAD_LEN_MAX
+            && let Some(slot) = self.links.conns[id.index].link.exchange()
+            && self.requests.exchanges[slot].exchange.buffered() > HEAD_LEN_MAX
         {
             self.pause(id, Flag::PAUSED_REQUEST);
         }
@@ -96,9 +71,10 @@ impl Shard {
 
     /// Answers the polls for which something was said in this turn.
     pub(in crate::shard) fn answer_polls(&mut self) {
-        let mut ready = std::mem::take(&mut self.polls_ready);
+        let mut ready = std::mem::take(&mut self.requests.polls_ready);
         for id in ready.drain(..) {
-            let has_news = pending_mut(&self.conns, &mut self.pendings, id).is_some_and(|p| !p.catch_up.is_empty());
+            let has_news = pending_mut(&self.links.conns, &mut self.sessions.pendings, id.into())
+                .is_some_and(|p| !p.catch_up.is_empty());
             let is_due = |waiting: &mut Waiting| match waiting {
                 Waiting::Poll(poll) => poll.open.as_ref().is_some_and(|open| open.is_due),
                 _ => false,
@@ -107,7 +83,7 @@ impl Shard {
                 self.answer_poll(id);
             }
         }
-        self.polls_ready = ready;
+        self.requests.polls_ready = ready;
     }
 
     /// Answers an open poll with what is kept for it, or with 204 if that is nothing; `false` for any other request.
@@ -119,7 +95,7 @@ impl Shard {
         let Some(Waiting::Poll(Poll { open: Some(mut open), .. })) = self.take_waiting(id) else { return false };
         let mut body = b"{\"messages\":[".to_vec();
         let (mut count, mut len) = (0, 0);
-        while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
+        while let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id.into())
             && let Some((publication, _)) = pending.catch_up.pop(false)
         {
             len += publication.payload.len();
@@ -136,7 +112,7 @@ impl Shard {
                 *position = publication.position;
             }
         }
-        self.leave_all(id);
+        self.leave_all(id.into());
         // The next request is looked at in the next turn: until then the deadline of the poll must not stand.
         self.set_timer(id, Timer::Answer);
         self.metrics.deliveries += count;

@@ -149,11 +149,13 @@ mod tests {
         Arc::new(Publication {
             topic: TopicName::parse(topic).expect("a valid name"),
             position: Position { epoch: Epoch(1), offset },
+            prev: offset.saturating_sub(1),
             kind: PayloadKind::Text,
             payload: Box::from([b'x'; 36]),
             key: None,
             origin: None,
             time: MonoTime::ZERO,
+            extras: None,
         })
     }
 

@@ -4,60 +4,40 @@
 //! gets first) and what follows travel the same lane, so that nothing is lost or doubled between them. While an
 //! operation is under way its connection is held: what it is to get is kept as publications, behind the answer.
 
-use slab::Slab;
-
 use super::catch_up::CatchUp;
-use super::join_pattern::Page;
+use super::gate::Act;
+use super::pending::{Operation, ensure_pending, pending_mut};
+use super::rest::{self, Rest};
+use super::session::Mark;
 use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Pattern, Position, Publication, Refusal,
-    ShardId, Subscribe, Target, TopicName,
+    ErrorCode, JoinAnswer, Joined, Origin, Outbound, Position, Publication, Refusal, SessionId, SessionIndex,
+    Subscribe, Target, TopicName,
 };
-use crate::hub::{PatternId, SnapshotPage, SubscriberKey};
+use crate::hub::{LastValues, PatternId, SubscriberKey};
 use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
 use crate::mailbox::Request;
 use crate::shard::Shard;
-use crate::shard::delivery::encoded::Encoding;
-use crate::shard::link::arena::Conns;
-use crate::shard::link::conn::{Flag, Session, Slot};
-
-/// What a connection has under way.
-#[derive(Debug, Default)]
-pub(in crate::shard) struct Pending {
-    pub operations: Slab<Operation>,
-    /// What it gets once the operations are done.
-    pub catch_up: CatchUp,
-    /// Last values of patterns that are still to be asked for.
-    pub pages: Vec<Page>,
-    /// The ticket of those that are asked for, one at a time, and their pattern.
-    pub page_asked: Option<(u32, Pattern)>,
-}
-
-#[derive(Debug)]
-pub(in crate::shard) struct Operation {
-    id: Option<OperationId>,
-    joined: Vec<Joined>,
-    /// Targets that are still to be answered.
-    waits: usize,
-    /// Targets that the connection did not follow before.
-    made: Vec<Target>,
-    /// Whether the reader is told how many others there are.
-    presence: bool,
-    refusal: Option<Refusal>,
-}
+use crate::shard::link::conn::Carrier;
+use crate::shard::slot::Slot;
 
 impl Shard {
-    pub(in crate::shard) fn subscribe(&mut self, id: ConnId, subscribe: Subscribe) {
+    pub(in crate::shard) fn subscribe(&mut self, id: SessionId, subscribe: Subscribe) {
+        for target in &subscribe.targets {
+            if let Err(refusal) = self.may(id, &Act::Subscribe(target)) {
+                return self.refuse(id, subscribe.id.as_ref(), refusal);
+            }
+        }
         let limits = &self.settings.limits;
         let is_new = |target: &&Target| self.find_subscription(id, target).is_none();
         let made: Vec<Target> = subscribe.targets.iter().filter(is_new).cloned().collect();
-        if self.conns[id.index].target_count as usize + made.len() > limits.topics_per_connection_max as usize {
+        if self.links.conns[id.index].target_count as usize + made.len() > limits.topics_per_connection_max as usize {
             let refusal = Refusal::new(ErrorCode::TooManyTopics, "the connection is at its limit of topics");
             return self.refuse(id, subscribe.id.as_ref(), refusal);
         }
-        let pending = ensure_pending(&mut self.conns, &mut self.pendings, id);
+        let pending = ensure_pending(&mut self.links.conns, &mut self.sessions.pendings, id);
         if pending.operations.len() >= PENDING_OPERATIONS_MAX {
             let refusal = Refusal::new(ErrorCode::RateLimited, "too many subscriptions are under way");
             return self.refuse(id, subscribe.id.as_ref(), refusal);
@@ -77,7 +57,7 @@ impl Shard {
             let since = since.map(|(_, position)| *position);
             let is_new = self.find_subscription(id, &target).is_none();
             let ticket = Ticket::Join {
-                conn: id,
+                session: id,
                 operation: operation as u32,
                 index: index as u32,
                 target: target.clone(),
@@ -90,7 +70,7 @@ impl Shard {
                 Target::Topic(topic) if is_new => self.join_topic(id, topic, since, subscribe.last, ticket),
                 Target::Topic(topic) => self.ask_state(topic, ticket),
                 Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
-                Target::Pattern(_) => self.on_pattern_page(self.settings.shard, ticket, SnapshotPage::default()),
+                Target::Pattern(_) => self.on_pattern_page(self.settings.shard, ticket, LastValues::default()),
             }
             if is_new || subscribe.policy.is_some() {
                 self.note_policy(id, &wanted, subscribe.policy.unwrap_or_default());
@@ -98,47 +78,28 @@ impl Shard {
         }
     }
 
-    fn join_topic(&mut self, id: ConnId, topic: TopicName, since: Option<Position>, last: bool, ticket: u32) {
+    fn join_topic(&mut self, id: SessionId, topic: TopicName, since: Option<Position>, last: bool, ticket: u32) {
         let topic_id = self.hub.ensure(&topic);
         self.hub.hold(topic_id, 1);
         let (target, place) = (TargetId::topic(topic_id), Place::Waiting { ticket });
         if self.brings_a_stream(id.index, &topic) {
-            let moved = self.subscriptions.add_first(&mut self.conns, id.index, target, place);
+            let moved = self.sessions.subscriptions.add_first(&mut self.links.conns, id.index, target, place);
             self.attach_again(moved);
         } else {
-            self.subscriptions.add(&mut self.conns, id.index, target, place);
+            self.sessions.subscriptions.add(&mut self.links.conns, id.index, target, place);
         }
         let home = self.hub.home_of(topic.as_str());
-        let polls = self.is_poll(id);
-        if home == self.settings.shard {
-            let answer = self.hub.join(self.now, &topic, home, since, last);
-            if polls {
-                self.hub.note_poll(self.now, topic.as_str());
-            }
-            self.on_joined(ticket, answer);
-        } else {
-            self.outgoing.requests.push((home, Request::Join { topic, since, last, polls, ticket }));
-        }
-    }
-
-    pub(in crate::shard) fn ask_others(&mut self, request: impl Fn() -> Request) {
-        for shard in self.other_shards() {
-            self.outgoing.requests.push((shard, request()));
-        }
-    }
-
-    /// Every shard but this one.
-    pub(in crate::shard) fn other_shards(&self) -> impl Iterator<Item = ShardId> + use<> {
-        let me = self.settings.shard;
-        (0..self.settings.shards as u8).map(ShardId).filter(move |shard| *shard != me)
+        let polls = id.conn().is_some_and(|conn| self.is_poll(conn));
+        self.ask(home, Request::Join { topic, since, last, polls, ticket });
     }
 
     /// The home shard has answered a subscription to a topic.
     pub(in crate::shard) fn on_joined(&mut self, ticket: u32, result: Result<JoinAnswer, Refusal>) {
-        let Ticket::Join { conn: id, operation, index, target, .. } = self.tickets.remove(ticket as usize) else {
+        let Ticket::Join { session: id, operation, index, target, .. } = self.sessions.tickets.remove(ticket as usize)
+        else {
             unreachable!("the ticket of a join comes back with its answer");
         };
-        if self.conns.get(id).is_none() {
+        if self.links.conns.session(id).is_none() {
             return;
         }
         // A connection that has left meanwhile has told the home so; only one that still waits is attached, and gets
@@ -152,7 +113,7 @@ impl Shard {
                 self.note_joined(id.index, topic, answer.position.offset);
             }
         }
-        let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
+        let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         let Some(open) = pending.operations.get_mut(operation as usize) else { return };
         match result {
             Ok(answer) => {
@@ -169,47 +130,50 @@ impl Shard {
     }
 
     /// Notes a target of an operation as answered; ends the operation with its last one.
-    pub(in crate::shard) fn advance_operation(&mut self, id: ConnId, operation: u32) {
-        let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
+    pub(in crate::shard) fn advance_operation(&mut self, id: SessionId, operation: u32) {
+        let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         let Some(open) = pending.operations.get_mut(operation as usize) else { return };
         open.waits -= 1;
         if open.waits > 0 {
             return;
         }
         let done = pending.operations.remove(operation as usize);
-        let is_http = self.conns[id.index].session == Session::Http;
-        let is_json = self.conns[id.index].encoding == Encoding::Json;
+        let is_http = self.is_request(id);
+        let has_replies = self.links.conns[id.index].encoding.row().dialect.has_replies();
         match done.refusal {
             Some(refusal) => {
                 self.unsubscribe(id, &done.made);
-                if is_json || is_http {
+                if has_replies || is_http {
                     self.refuse(id, done.id.as_ref(), refusal);
                 } else {
-                    self.close(id, CloseReason::Overloaded, refusal.message);
+                    self.end_session(id, CloseReason::Overloaded, refusal.message);
                 }
             }
-            None if is_http => self.begin_follow(id, &done.joined),
-            None if is_json => {
-                self.reply_json(id, &Outbound::Subscribed { id: done.id.as_ref(), joined: &done.joined });
+            None if is_http => {
+                if let Some(conn) = id.conn() {
+                    self.begin_follow(conn, &done.joined);
+                }
+            }
+            None => {
+                self.say(id, &Outbound::Subscribed { id: done.id.as_ref(), joined: &done.joined });
                 for joined in done.joined.iter().filter(|_| done.presence) {
                     if let Target::Topic(topic) = &joined.target {
                         self.join_presence(id, topic);
                     }
                 }
             }
-            None => {}
         }
         self.catch_up(id);
     }
 
     /// Sends what the connection is to get before anything else, as much as fits; lets it go when that is all.
-    pub(in crate::shard) fn catch_up(&mut self, id: ConnId) {
-        let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
-        if !pending.operations.is_empty() || self.conns[id.index].session == Session::Http {
+    pub(in crate::shard) fn catch_up(&mut self, id: SessionId) {
+        let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
+        if !pending.operations.is_empty() || self.is_request(id) {
             return;
         }
-        while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
-            && self.outboxes.ensure(&mut self.conns[id.index].outbox).len() < CATCH_UP_LEN_MAX
+        while let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id)
+            && self.links.outboxes.ensure(self.links.conns.parts_mut(id.index).1).len() < CATCH_UP_LEN_MAX
         {
             let waits_for_more = pending.page_asked.is_some() || !pending.pages.is_empty();
             let Some((publication, is_held)) = pending.catch_up.pop(waits_for_more) else {
@@ -224,50 +188,52 @@ impl Shard {
             }
         }
         self.ask_pages(id);
-        self.mark_dirty(id);
+        self.mark_news(id);
     }
 
     /// Sends one publication to one reader, encoded for it alone.
-    fn send_alone(&mut self, id: ConnId, publication: &Publication) {
-        let conn = &self.conns[id.index];
-        let me = Origin { shard: self.settings.shard, conn: id };
-        if conn.is(Flag::NO_ECHO) && publication.origin == Some(me) {
+    fn send_alone(&mut self, id: SessionId, publication: &Publication) {
+        let session = &self.links.conns[id.index];
+        let me = Origin { shard: self.settings.shard, session: id };
+        if publication.is_hidden_from(me, session.is(Mark::NO_ECHO)) {
             return;
         }
-        let encoding = conn.encoding;
+        let encoding = session.encoding;
         self.metrics.deliveries += 1;
-        let mut own_id = Vec::new();
-        self.vectors.advance(id.index, publication, &mut own_id);
-        self.reply(id, |message, out| {
-            out.append(&mut own_id);
-            encoding.push(publication, message, out);
-        });
+        self.reply_with(id, |rest, message, out| encoding.row().push_alone(rest, publication, message, out));
+    }
+
+    /// Whether a session is that of an HTTP request under way.
+    pub(in crate::shard) fn is_request(&self, id: SessionId) -> bool {
+        self.links.conns.link_of(id.index).is_some_and(|link| link.carrier == Carrier::Http1)
     }
 
     /// Whether a pattern that the connection follows covers a topic.
-    fn follows_by_pattern(&self, id: ConnId, topic: &TopicName) -> bool {
+    fn follows_by_pattern(&self, id: SessionId, topic: &TopicName) -> bool {
         let patterns = self.hub.matching_name(topic.as_str());
-        let key = |&pattern: &PatternId| self.subscriptions.find(&self.conns, id.index, TargetId::pattern(pattern));
+        let key = |&pattern: &PatternId| {
+            self.sessions.subscriptions.find(&self.links.conns, id.index, TargetId::pattern(pattern))
+        };
         patterns.iter().filter_map(key).any(|key| self.is_attached(key))
     }
 
     /// Whether the connection follows a topic, by name or by pattern; what it has only asked for does not count.
-    fn follows(&self, id: ConnId, topic: &TopicName) -> bool {
+    fn follows(&self, id: SessionId, topic: &TopicName) -> bool {
         let by_name = self.find_subscription(id, &Target::Topic(topic.clone()));
         by_name.is_some_and(|key| self.is_attached(key)) || self.follows_by_pattern(id, topic)
     }
 
     fn is_attached(&self, key: SubscriberKey) -> bool {
-        matches!(self.subscriptions.place(&self.conns, key), Place::Attached(_))
+        matches!(self.sessions.subscriptions.place(&self.links.conns, key), Place::Attached(_))
     }
 
-    pub(in crate::shard) fn find_waiting(&self, id: ConnId, target: &Target, ticket: u32) -> Option<SubscriberKey> {
-        self.conns.get(id)?;
+    pub(in crate::shard) fn find_waiting(&self, id: SessionId, target: &Target, ticket: u32) -> Option<SubscriberKey> {
+        self.links.conns.session(id)?;
         let key = self.find_subscription(id, target)?;
-        (self.subscriptions.place(&self.conns, key) == Place::Waiting { ticket }).then_some(key)
+        (self.sessions.subscriptions.place(&self.links.conns, key) == Place::Waiting { ticket }).then_some(key)
     }
 
-    pub(in crate::shard) fn unsubscribe(&mut self, id: ConnId, targets: &[Target]) {
+    pub(in crate::shard) fn unsubscribe(&mut self, id: SessionId, targets: &[Target]) {
         let mut left = Vec::new();
         for target in targets {
             if let Some(key) = self.find_subscription(id, target) {
@@ -276,9 +242,10 @@ impl Shard {
             }
         }
         // What is kept for the connection is only what it still follows.
-        let (pending, lag) = (self.conns[id.index].pending.index(), self.conns[id.index].lag.index());
-        let mut catch_up = pending.map(|slot| std::mem::take(&mut self.pendings[slot].catch_up)).unwrap_or_default();
-        let mut skipping = lag.map(|slot| std::mem::take(&mut self.lags[slot])).unwrap_or_default();
+        let (pending, lag) = (self.links.conns[id.index].pending.index(), self.links.conns[id.index].lag.index());
+        let mut catch_up =
+            pending.map(|slot| std::mem::take(&mut self.sessions.pendings[slot].catch_up)).unwrap_or_default();
+        let mut skipping = lag.map(|slot| std::mem::take(&mut self.sessions.lags[slot])).unwrap_or_default();
         let mut has_pattern = false;
         for target in left {
             match target {
@@ -298,11 +265,11 @@ impl Shard {
             skipping.retain(|topic| self.follows(id, topic));
         }
         if let Some(slot) = pending {
-            self.pendings[slot].catch_up = catch_up;
+            self.sessions.pendings[slot].catch_up = catch_up;
         }
         if let Some(slot) = lag {
-            self.lags[slot] = skipping;
-            self.mark_dirty(id);
+            self.sessions.lags[slot] = skipping;
+            self.mark_news(id);
         }
         if has_pattern {
             // It may have waited for last values that are not wanted any more.
@@ -312,9 +279,9 @@ impl Shard {
 
     /// What is held for a connection whose subscriptions are made, which is then held no longer; `None` while any is
     /// under way.
-    pub(in crate::shard) fn take_catch_up(&mut self, id: ConnId) -> Option<CatchUp> {
-        let pending = pending_mut(&self.conns, &mut self.pendings, id)?;
-        if !pending.operations.is_empty() || !self.conns[id.index].is(Flag::HAS_POLICIES) {
+    pub(in crate::shard) fn take_catch_up(&mut self, id: SessionId) -> Option<CatchUp> {
+        let pending = pending_mut(&self.links.conns, &mut self.sessions.pendings, id)?;
+        if !pending.operations.is_empty() || !self.links.conns[id.index].is(Mark::HAS_POLICIES) {
             return None;
         }
         let catch_up = std::mem::take(&mut pending.catch_up);
@@ -322,55 +289,51 @@ impl Shard {
         Some(catch_up)
     }
 
-    fn release_pending(&mut self, id: ConnId) {
-        let conn = &mut self.conns[id.index];
-        if let Some(slot) = std::mem::replace(&mut conn.pending, Slot::NONE).index() {
-            self.pendings.remove(slot);
-            conn.set(Flag::HELD, false);
+    fn release_pending(&mut self, id: SessionId) {
+        let session = &mut self.links.conns[id.index];
+        if let Some(slot) = std::mem::replace(&mut session.pending, Slot::NONE).index() {
+            self.sessions.pendings.remove(slot);
+            session.set(Mark::HELD, false);
         }
     }
 
     /// Ends every subscription of a connection, made or under way.
-    pub(in crate::shard) fn leave_all(&mut self, id: ConnId) {
-        while let Some(key) = self.subscriptions.any(&self.conns[id.index], id.index) {
+    pub(in crate::shard) fn leave_all(&mut self, id: SessionId) {
+        while let Some(key) = self.sessions.subscriptions.any(&self.links.conns[id.index], id.index) {
             self.leave(key);
         }
         self.release_pending(id);
-        if let Some(slot) = std::mem::replace(&mut self.conns[id.index].lag, Slot::NONE).index() {
-            self.lags.remove(slot);
+        if let Some(slot) = std::mem::replace(&mut self.links.conns[id.index].lag, Slot::NONE).index() {
+            self.sessions.lags.remove(slot);
         }
-        self.vectors.forget(id.index);
-        self.alarms.clear(id.index);
-        self.bandwidths.remove(&id.index);
+        self.sessions.alarms.clear(id.index.bits());
+        let slot = &mut self.links.conns[id.index].rest;
+        rest::change(&mut self.sessions.rests, slot, Rest::leave_all);
     }
 
     fn leave(&mut self, key: SubscriberKey) {
-        let conn = self.subscriptions.conn(key);
-        let target = self.subscriptions.target(&self.conns, key);
+        let session = self.sessions.subscriptions.session(key);
+        let target = self.sessions.subscriptions.target(&self.links.conns, key);
         if let TargetKind::Topic(topic_id) = target.kind() {
-            self.conns[conn].leave_stream(topic_id);
+            self.links.conns[session].leave_stream(topic_id);
         }
-        let (target, place) = self.subscriptions.remove(&mut self.conns, key);
-        self.policies.remove(&(conn, target));
+        let (target, place) = self.sessions.subscriptions.remove(&mut self.links.conns, key);
+        self.forget_policy(session, target);
         match target.kind() {
             TargetKind::Topic(topic_id) => {
-                self.leave_presence(conn, topic_id);
+                self.leave_presence(session, topic_id);
                 if let Place::Attached(place) = place {
                     let moved = self.hub.detach(topic_id, place);
                     self.note_move(moved, place);
                 }
                 let is_last = self.hub.hold(topic_id, -1) == 0;
                 if is_last {
-                    self.compressor.forget(topic_id);
+                    self.delivery.compressor.forget(topic_id);
                 }
                 let topic = self.hub.name(topic_id);
                 let home = self.hub.home_of(topic.as_str());
-                if home == self.settings.shard {
-                    self.hub.leave(topic.as_str(), home, is_last);
-                } else {
-                    self.hub.release(topic_id);
-                    self.outgoing.requests.push((home, Request::Leave { topic, is_last }));
-                }
+                self.ask(home, Request::Leave { topic, is_last });
+                self.hub.release(topic_id);
             }
             TargetKind::Pattern(pattern_id) => {
                 if let Place::Attached(place) = place {
@@ -384,16 +347,22 @@ impl Shard {
         }
     }
 
+    fn forget_policy(&mut self, index: SessionIndex, target: TargetId) {
+        rest::change(&mut self.sessions.rests, &mut self.links.conns[index].rest, |rest| {
+            rest.policies.remove(&target);
+        });
+    }
+
     fn attach_or_forget(&mut self, key: SubscriberKey, target: &Target, is_joined: bool) {
         let Target::Topic(topic) = target else { return };
         let Some(topic_id) = self.hub.find(topic.as_str()) else { return };
         if is_joined {
             let place = self.hub.attach(topic_id, key);
-            self.subscriptions.set_place(&mut self.conns, key, Place::Attached(place));
+            self.sessions.subscriptions.set_place(&mut self.links.conns, key, Place::Attached(place));
         } else {
-            let conn = self.subscriptions.conn(key);
-            let (target, _) = self.subscriptions.remove(&mut self.conns, key);
-            self.policies.remove(&(conn, target));
+            let session = self.sessions.subscriptions.session(key);
+            let (target, _) = self.sessions.subscriptions.remove(&mut self.links.conns, key);
+            self.forget_policy(session, target);
             self.hub.hold(topic_id, -1);
             self.hub.release(topic_id);
         }
@@ -401,54 +370,35 @@ impl Shard {
 
     /// Puts a reader under its new key into the list of its target, if it is in it.
     fn attach_again(&mut self, key: SubscriberKey) {
-        let Place::Attached(place) = self.subscriptions.place(&self.conns, key) else { return };
-        let (moved, new_place) = match self.subscriptions.target(&self.conns, key).kind() {
+        let Place::Attached(place) = self.sessions.subscriptions.place(&self.links.conns, key) else { return };
+        let (moved, new_place) = match self.sessions.subscriptions.target(&self.links.conns, key).kind() {
             TargetKind::Topic(id) => (self.hub.detach(id, place), self.hub.attach(id, key)),
             TargetKind::Pattern(id) => (self.hub.detach_pattern(id, place), self.hub.attach_pattern(id, key)),
         };
         self.note_move(moved, place);
-        self.subscriptions.set_place(&mut self.conns, key, Place::Attached(new_place));
+        self.sessions.subscriptions.set_place(&mut self.links.conns, key, Place::Attached(new_place));
     }
 
     fn note_move(&mut self, moved: Option<SubscriberKey>, place: u32) {
         if let Some(moved) = moved {
-            self.subscriptions.set_place(&mut self.conns, moved, Place::Attached(place));
+            self.sessions.subscriptions.set_place(&mut self.links.conns, moved, Place::Attached(place));
         }
     }
 
-    pub(in crate::shard) fn find_subscription(&self, id: ConnId, target: &Target) -> Option<SubscriberKey> {
+    pub(in crate::shard) fn find_subscription(&self, id: SessionId, target: &Target) -> Option<SubscriberKey> {
         let target = match target {
             Target::Topic(topic) => TargetId::topic(self.hub.find(topic.as_str())?),
             Target::Pattern(pattern) => TargetId::pattern(self.hub.find_pattern(pattern)?),
         };
-        self.subscriptions.find(&self.conns, id.index, target)
+        self.sessions.subscriptions.find(&self.links.conns, id.index, target)
     }
 
-    /// The one topic of a raw connection.
-    pub(in crate::shard) fn raw_topic(&self, id: ConnId) -> Option<TopicName> {
-        let key = self.subscriptions.any(&self.conns[id.index], id.index)?;
-        match self.subscriptions.target(&self.conns, key).kind() {
+    /// The one topic of a session that is about one.
+    pub(in crate::shard) fn only_topic(&self, id: SessionId) -> Option<TopicName> {
+        let key = self.sessions.subscriptions.any(&self.links.conns[id.index], id.index)?;
+        match self.sessions.subscriptions.target(&self.links.conns, key).kind() {
             TargetKind::Topic(topic_id) => Some(self.hub.name(topic_id)),
             TargetKind::Pattern(_) => None,
         }
     }
-}
-
-fn ensure_pending<'a>(conns: &mut Conns, pendings: &'a mut Slab<Pending>, id: ConnId) -> &'a mut Pending {
-    let conn = &mut conns[id.index];
-    let slot = conn.pending.index().unwrap_or_else(|| {
-        let slot = pendings.insert(Pending::default());
-        conn.pending = Slot::new(slot);
-        conn.set(Flag::HELD, true);
-        slot
-    });
-    &mut pendings[slot]
-}
-
-pub(in crate::shard) fn pending_mut<'a>(
-    conns: &Conns,
-    pendings: &'a mut Slab<Pending>,
-    id: ConnId,
-) -> Option<&'a mut Pending> {
-    pendings.get_mut(conns.get(id)?.pending.index()?)
 }

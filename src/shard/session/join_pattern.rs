@@ -11,12 +11,12 @@
 
 use std::collections::VecDeque;
 
-use super::join::pending_mut;
+use super::pending::{Page, pending_mut};
 use super::subscription::{Place, TargetId};
 use super::tickets::Ticket;
-use crate::command::{ConnId, Pattern, ShardId, Target};
-use crate::hub::SnapshotPage;
-use crate::limits::{PATTERN_PAGE_MAX, SNAPSHOTS_PER_TURN_MAX};
+use crate::command::{Pattern, SessionId, ShardId, Target};
+use crate::hub::LastValues;
+use crate::limits::{PATTERN_PAGE_MAX, SEARCHES_PER_TURN_MAX};
 use crate::mailbox::{Answer, Request};
 use crate::shard::Shard;
 
@@ -30,103 +30,90 @@ pub(in crate::shard) struct Search {
     place: u32,
 }
 
-/// Last values that are still to be asked for.
-#[derive(Debug)]
-pub(in crate::shard) struct Page {
-    shard: ShardId,
-    pattern: Pattern,
-    place: u32,
-}
-
 impl Shard {
-    pub(in crate::shard) fn join_pattern(&mut self, id: ConnId, pattern: &Pattern, ticket: u32) {
+    pub(in crate::shard) fn join_pattern(&mut self, id: SessionId, pattern: &Pattern, ticket: u32) {
         let pattern_id = match self.hub.ensure_pattern(pattern) {
             Ok(pattern_id) => pattern_id,
             Err(refusal) => return self.on_joined(ticket, Err(refusal)),
         };
         let target = TargetId::pattern(pattern_id);
-        self.subscriptions.add(&mut self.conns, id.index, target, Place::Waiting { ticket });
+        self.sessions.subscriptions.add(&mut self.links.conns, id.index, target, Place::Waiting { ticket });
         let readers = self.hub.hold_pattern(pattern_id, 1);
         self.set_waits(ticket, self.settings.shards);
         self.tell_interest(pattern, readers, Some(ticket));
-        self.on_pattern_noted(ticket);
     }
 
     /// Tells every shard, this one included, how many readers of a pattern there are here now.
     pub(in crate::shard) fn tell_interest(&mut self, pattern: &Pattern, readers: u32, ticket: Option<u32>) {
-        self.hub.set_pattern_interest(pattern, self.settings.shard, readers);
-        self.ask_others(|| Request::PatternInterest { pattern: pattern.clone(), readers, ticket });
+        self.ask_all(|| Request::PatternInterest { pattern: pattern.clone(), readers, ticket });
     }
 
     /// A shard has noted the interest in a pattern.
     pub(in crate::shard) fn on_pattern_noted(&mut self, ticket: u32) {
         if self.count_answer(ticket) {
-            self.noted.push(ticket);
+            self.sessions.noted.push(ticket);
         }
     }
 
     /// Attaches the readers whose interest every shard has noted. This turn's runs are out.
     pub(in crate::shard) fn attach_noted(&mut self) {
-        for ticket in std::mem::take(&mut self.noted) {
-            let Some(Ticket::Join { conn, target, last, .. }) = self.tickets.get(ticket as usize) else { continue };
-            let (id, target, last) = (*conn, target.clone(), *last);
+        for ticket in std::mem::take(&mut self.sessions.noted) {
+            let Some(Ticket::Join { session, target, last, .. }) = self.sessions.tickets.get(ticket as usize) else {
+                continue;
+            };
+            let (id, target, last) = (*session, target.clone(), *last);
             let Target::Pattern(pattern) = &target else { continue };
             let waiting = self.find_waiting(id, &target, ticket);
             if let (Some(key), Some(pattern_id)) = (waiting, self.hub.find_pattern(pattern)) {
                 let place = self.hub.attach_pattern(pattern_id, key);
-                self.subscriptions.set_place(&mut self.conns, key, Place::Attached(place));
+                self.sessions.subscriptions.set_place(&mut self.links.conns, key, Place::Attached(place));
             }
             if last && waiting.is_some() {
                 self.set_waits(ticket, self.settings.shards);
-                self.ask_others(|| Request::AskPattern { pattern: pattern.clone(), place: 0, ticket });
-                self.search(self.settings.shard, pattern.clone(), 0, ticket);
+                self.ask_all(|| Request::AskPattern { pattern: pattern.clone(), place: 0, ticket });
             } else {
                 self.set_waits(ticket, 1);
-                self.on_pattern_page(self.settings.shard, ticket, SnapshotPage::default());
+                self.on_pattern_page(self.settings.shard, ticket, LastValues::default());
             }
         }
     }
 
     /// Notes that a shard wants the last values of a pattern's topics, from a place in the table on.
     pub(in crate::shard) fn search(&mut self, from: ShardId, pattern: Pattern, place: u32, ticket: u32) {
-        self.searches.push_back(Search { from, ticket, pattern, place });
+        self.sessions.searches.push_back(Search { from, ticket, pattern, place });
     }
 
     /// Looks for last values, for as many as one turn serves: those who begin at the same place go together.
-    pub(in crate::shard) fn take_snapshots(&mut self) {
-        let Some(place) = self.searches.front().map(|search| search.place) else { return };
+    pub(in crate::shard) fn find_last_values(&mut self) {
+        let Some(place) = self.sessions.searches.front().map(|search| search.place) else { return };
         let (mut searches, mut others) = (Vec::new(), VecDeque::new());
-        for search in self.searches.drain(..) {
-            if search.place == place && searches.len() < SNAPSHOTS_PER_TURN_MAX {
+        for search in self.sessions.searches.drain(..) {
+            if search.place == place && searches.len() < SEARCHES_PER_TURN_MAX {
                 searches.push(search);
             } else {
                 others.push_back(search);
             }
         }
-        self.searches = others;
-        let pages = self.hub.snapshots(searches.iter().map(|search| &search.pattern), place);
+        self.sessions.searches = others;
+        let pages = self.hub.last_values(searches.iter().map(|search| &search.pattern), place);
         for (Search { from, ticket, .. }, page) in searches.into_iter().zip(pages) {
-            if from == self.settings.shard {
-                self.on_pattern_page(from, ticket, page);
-            } else {
-                let SnapshotPage { publications, next } = page;
-                self.outgoing.answers.push((from, Answer::PatternSnapshot { ticket, publications, next }));
-            }
+            let LastValues { publications, next } = page;
+            self.answer(from, Answer::PatternLastValues { ticket, publications, next });
         }
     }
 
     /// A shard has sent some of its last values of a pattern's topics.
-    pub(in crate::shard) fn on_pattern_page(&mut self, from: ShardId, ticket: u32, page: SnapshotPage) {
-        let (id, target, operation) = match self.tickets.get(ticket as usize) {
-            Some(Ticket::Join { conn, operation, target, .. }) => (*conn, target.clone(), Some(*operation)),
-            Some(Ticket::Page { conn, pattern }) => (*conn, Target::Pattern(pattern.clone()), None),
+    pub(in crate::shard) fn on_pattern_page(&mut self, from: ShardId, ticket: u32, page: LastValues) {
+        let (id, target, operation) = match self.sessions.tickets.get(ticket as usize) {
+            Some(Ticket::Join { session, operation, target, .. }) => (*session, target.clone(), Some(*operation)),
+            Some(Ticket::Page { session, pattern }) => (*session, Target::Pattern(pattern.clone()), None),
             _ => unreachable!("the ticket of a join comes back with its answer"),
         };
         if operation.is_none() {
-            self.tickets.remove(ticket as usize);
+            self.sessions.tickets.remove(ticket as usize);
         }
-        let is_followed = self.conns.get(id).is_some() && self.follows_target(id, &target, ticket);
-        if let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) {
+        let is_followed = self.links.conns.session(id).is_some() && self.follows_target(id, &target, ticket);
+        if let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) {
             let is_asked = pending.page_asked.as_ref().is_some_and(|(asked, _)| *asked == ticket);
             if operation.is_some() && is_followed || is_asked {
                 pending.catch_up.keep(page.publications);
@@ -140,56 +127,53 @@ impl Shard {
         }
         match operation {
             Some(operation) if self.count_answer(ticket) => {
-                self.tickets.remove(ticket as usize);
+                self.sessions.tickets.remove(ticket as usize);
                 self.advance_operation(id, operation);
             }
             Some(_) => {}
-            None if self.conns.get(id).is_some() => self.catch_up(id),
+            None if self.links.conns.session(id).is_some() => self.catch_up(id),
             None => {}
         }
     }
 
-    /// Whether the connection still follows what it asked for with a ticket: it may have left meanwhile.
-    fn follows_target(&self, id: ConnId, target: &Target, ticket: u32) -> bool {
-        let place = self.find_subscription(id, target).map(|key| self.subscriptions.place(&self.conns, key));
+    /// Whether the session still follows what it asked for with a ticket: it may have left meanwhile.
+    fn follows_target(&self, id: SessionId, target: &Target, ticket: u32) -> bool {
+        let place =
+            self.find_subscription(id, target).map(|key| self.sessions.subscriptions.place(&self.links.conns, key));
         place.is_some_and(|place| matches!(place, Place::Attached(_)) || place == Place::Waiting { ticket })
     }
 
     /// Asks for the next last values, once the reader has taken most of those before.
-    pub(in crate::shard) fn ask_pages(&mut self, id: ConnId) {
-        let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
+    pub(in crate::shard) fn ask_pages(&mut self, id: SessionId) {
+        let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         if pending.catch_up.kept_count() >= PATTERN_PAGE_MAX || pending.page_asked.is_some() {
             return;
         }
         let Some(Page { shard, pattern, place }) = pending.pages.pop() else { return };
-        let ticket = self.issue(Ticket::Page { conn: id, pattern: pattern.clone() });
-        if let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) {
+        let ticket = self.issue(Ticket::Page { session: id, pattern: pattern.clone() });
+        if let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) {
             pending.page_asked = Some((ticket, pattern.clone()));
         }
-        if shard == self.settings.shard {
-            self.search(shard, pattern, place, ticket);
-        } else {
-            self.outgoing.requests.push((shard, Request::AskPattern { pattern, place, ticket }));
-        }
+        self.ask(shard, Request::AskPattern { pattern, place, ticket });
     }
 
     /// What is left of a pattern's last values is not wanted any more.
-    pub(in crate::shard) fn forget_pages(&mut self, id: ConnId, pattern: &Pattern) {
-        if let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) {
+    pub(in crate::shard) fn forget_pages(&mut self, id: SessionId, pattern: &Pattern) {
+        if let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) {
             pending.pages.retain(|page| page.pattern != *pattern);
             pending.page_asked.take_if(|(_, asked)| asked == pattern);
         }
     }
 
     fn set_waits(&mut self, ticket: u32, count: usize) {
-        if let Some(Ticket::Join { waits, .. }) = self.tickets.get_mut(ticket as usize) {
+        if let Some(Ticket::Join { waits, .. }) = self.sessions.tickets.get_mut(ticket as usize) {
             *waits = count;
         }
     }
 
     /// Counts one answer to a pattern's ticket; `true` with the last one.
     fn count_answer(&mut self, ticket: u32) -> bool {
-        let Some(Ticket::Join { waits, .. }) = self.tickets.get_mut(ticket as usize) else {
+        let Some(Ticket::Join { waits, .. }) = self.sessions.tickets.get_mut(ticket as usize) else {
             unreachable!("the ticket of a join comes back with its answer");
         };
         *waits -= 1;

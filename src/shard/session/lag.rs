@@ -16,7 +16,7 @@ use slab::Slab;
 use super::subscription::TargetId;
 use crate::command::{Mode, Publication, Rate, TopicName};
 use crate::limits::LATEST_KEYS_MAX;
-use crate::shard::link::conn::Slot;
+use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
 /// One reader's lag. It exists only while the reader is behind, or has just got what its rate allows.
@@ -79,8 +79,8 @@ struct Lane {
 
 #[derive(Debug)]
 struct TopicLag {
-    /// The offset that follows what the reader was sent.
-    next_offset: u64,
+    /// The offset of what the reader was sent last.
+    sent: u64,
     /// Oldest first; never empty, and the newest is never dropped but for its age.
     items: VecDeque<Arc<Publication>>,
     /// What they cost.
@@ -155,9 +155,9 @@ impl Lag {
                 is_in_line
             }
             None => {
-                let next_offset = publication.position.offset;
+                let sent = publication.prev;
                 let (lane, max_age_ms) = (key.cloned(), terms.max_age_ms);
-                let lag = TopicLag { next_offset, items: VecDeque::new(), len: 0, lane, max_age_ms, waits: false };
+                let lag = TopicLag { sent, items: VecDeque::new(), len: 0, lane, max_age_ms, waits: false };
                 self.topics.insert(topic.clone(), lag);
                 false
             }
@@ -216,8 +216,10 @@ impl Lag {
             let (expired, end) = lag.expire(now);
             let publication = lag.take(0);
             let offset = publication.as_ref().map_or(end, |next| next.position.offset);
-            let skipped = offset.saturating_sub(lag.next_offset);
-            lag.next_offset = offset + 1;
+            // Nothing is left out before one that names what the reader has, whatever the numbers are.
+            let follows = publication.as_ref().is_some_and(|next| next.prev == lag.sent);
+            let skipped = if follows { 0 } else { offset.saturating_sub(lag.sent + 1) };
+            lag.sent = publication.as_ref().map_or(offset.saturating_sub(1), |next| next.position.offset);
             item = Some(Item { topic: topic.clone(), publication, skipped, offset, expired });
         });
         if self.topics.contains_key(&topic) {
@@ -417,11 +419,13 @@ mod tests {
         Publication {
             topic: TopicName::parse(topic).expect("a valid name"),
             position: Position { epoch: Epoch(1), offset },
+            prev: offset.saturating_sub(1),
             kind: PayloadKind::Text,
             payload: [b'x'; 84].into(),
             key: None,
             origin: None,
             time: MonoTime::ZERO,
+            extras: None,
         }
     }
 

@@ -2,27 +2,33 @@
 
 use std::sync::Arc;
 
+use super::encoding::EncodingId;
 use super::lag::{self, Full, LaneKey, Terms};
+use super::rest::{self, Rest};
+use super::session::Mark;
 use super::subscription::TargetId;
 use crate::buf::Segment;
-use crate::command::{ConnId, Mode, Origin, Outbound, Policy, Publication, Target, TopicName};
+use crate::command::{Mode, Origin, Outbound, Policy, Publication, SessionId, SessionIndex, Target, TopicName};
+use crate::dialect::DialectState;
 use crate::hub::{TopicId, TopicSettings};
-use crate::limits::{BANDWIDTH_SLICES, LAG_DRAIN_LEN};
+use crate::limits::LAG_DRAIN_LEN;
 use crate::shard::Shard;
-use crate::shard::delivery::encoded::Encoding;
-use crate::shard::link::conn::{Flag, Slot};
+use crate::shard::link::outflow::slice_len;
+use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
 impl Shard {
     /// Notes what a subscription asked for; one that leaves everything to rules that say nothing needs no note.
-    pub(in crate::shard) fn note_policy(&mut self, id: ConnId, target: &Target, policy: Policy) {
+    pub(in crate::shard) fn note_policy(&mut self, id: SessionId, target: &Target, policy: Policy) {
         let rules = &self.settings.rules;
         let is_plain = policy.max_rate.is_none() && policy.max_age_ms.is_none();
         let is_plain = is_plain && (policy.mode == Some(Mode::Queue) || policy.mode.is_none());
         let Some(key) = self.find_subscription(id, target) else { return };
-        let followed = self.subscriptions.target(&self.conns, key);
+        let followed = self.sessions.subscriptions.target(&self.links.conns, key);
         if is_plain && !rules.has_policies() {
-            self.policies.remove(&(id.index, followed));
+            rest::change(&mut self.sessions.rests, &mut self.links.conns[id.index].rest, |rest| {
+                rest.policies.remove(&followed);
+            });
             return;
         }
         let is_paced = policy.max_rate.is_some()
@@ -30,24 +36,25 @@ impl Shard {
                 Target::Topic(topic) => rules.has_rates() && rules.find(topic.as_str()).max_rate.is_some(),
                 Target::Pattern(_) => rules.has_rates(),
             };
-        self.policies.insert((id.index, followed), policy);
-        let conn = &mut self.conns[id.index];
-        conn.set(Flag::HAS_POLICIES, true);
+        let session = &mut self.links.conns[id.index];
+        rest::ensure(&mut self.sessions.rests, &mut session.rest).policies.insert(followed, policy);
+        session.set(Mark::HAS_POLICIES, true);
         if is_paced {
-            conn.set(Flag::PACED, true);
+            session.set(Mark::PACED, true);
         }
     }
 
     /// What holds for what a reader gets of a topic: what its subscription by name asked for, else that by pattern, and
     /// the topic's rule.
-    pub(in crate::shard) fn terms(&mut self, index: u32, topic: TopicId) -> Terms {
+    pub(in crate::shard) fn terms(&mut self, index: SessionIndex, topic: TopicId) -> Terms {
         let by_name = TargetId::topic(topic);
-        let asked = if self.subscriptions.find(&self.conns, index, by_name).is_some() {
-            self.policies.get(&(index, by_name)).map(|policy| (by_name, *policy))
+        let rest = rest::get(&self.sessions.rests, self.links.conns[index].rest);
+        let asked_by = |target| rest.and_then(|rest| rest.policies.get(&target)).map(|policy| (target, *policy));
+        let asked = if self.sessions.subscriptions.find(&self.links.conns, index, by_name).is_some() {
+            asked_by(by_name)
         } else {
             let patterns = self.hub.matching(topic).iter().map(|&pattern| TargetId::pattern(pattern));
-            let asked = |target| self.policies.get(&(index, target)).map(|policy| (target, *policy));
-            patterns.filter_map(asked).next()
+            patterns.filter_map(asked_by).next()
         };
         let Some((target, policy)) = asked else { return Terms::default() };
         let rule = self.rule(topic);
@@ -69,7 +76,7 @@ impl Shard {
     }
 
     /// The same for a topic that this shard may not know any more, since only readers of patterns had it.
-    fn terms_by_name(&mut self, index: u32, publication: &Publication) -> Terms {
+    fn terms_by_name(&mut self, index: SessionIndex, publication: &Publication) -> Terms {
         let topic = self.hub.ensure(&publication.topic);
         let terms = self.terms(index, topic);
         self.hub.release(topic);
@@ -80,7 +87,7 @@ impl Shard {
     /// its readers.
     fn rule(&mut self, topic: TopicId) -> TopicSettings {
         let name = self.hub.text(topic);
-        match &self.last_rule {
+        match &self.sessions.last_rule {
             Some((last, settings)) if last.as_str() == name => *settings,
             _ => self.rule_of(&self.hub.name(topic)),
         }
@@ -88,11 +95,11 @@ impl Shard {
 
     /// The same by its name.
     pub(in crate::shard) fn rule_of(&mut self, topic: &TopicName) -> TopicSettings {
-        match &self.last_rule {
+        match &self.sessions.last_rule {
             Some((last, settings)) if last == topic => *settings,
             _ => {
                 let settings = self.settings.rules.find(topic.as_str());
-                self.last_rule = Some((topic.clone(), settings));
+                self.sessions.last_rule = Some((topic.clone(), settings));
                 settings
             }
         }
@@ -101,31 +108,31 @@ impl Shard {
     /// Keeps references for a reader, as many as its terms ask for.
     pub(in crate::shard) fn fall_behind(
         &mut self,
-        index: u32,
+        index: SessionIndex,
         terms: &Terms,
         publications: &[Arc<Publication>],
     ) -> Result<(), Full> {
-        let conn = &mut self.conns[index];
-        let me = Origin { shard: self.settings.shard, conn: conn.id(index) };
-        let hides_own = conn.is(Flag::NO_ECHO);
-        let lag = lag::ensure(&mut self.lags, &mut conn.lag);
-        for publication in publications.iter().filter(|publication| !hides_own || publication.origin != Some(me)) {
+        let Some(id) = self.links.conns.session_at(index) else { return Ok(()) };
+        let me = Origin { shard: self.settings.shard, session: id };
+        let session = &mut self.links.conns[index];
+        let hides_own = session.is(Mark::NO_ECHO);
+        let lag = lag::ensure(&mut self.sessions.lags, &mut session.lag);
+        for publication in publications.iter().filter(|publication| !publication.is_hidden_from(me, hides_own)) {
             self.metrics.skipped += lag.push(publication, terms, self.settings.limits.outbox_len_max as usize)?;
         }
-        let id = conn.id(index);
-        self.mark_dirty(id);
+        self.mark_news(id);
         Ok(())
     }
 
     /// Whether publications of a topic must wait behind others of it, or for their time.
     pub(in crate::shard) fn must_wait(
         &self,
-        index: u32,
+        index: SessionIndex,
         terms: &Terms,
         publication: &Publication,
         is_behind: bool,
     ) -> bool {
-        let lag = self.conns[index].lag.index().map(|slot| &self.lags[slot]);
+        let lag = self.links.conns[index].lag.index().map(|slot| &self.sessions.lags[slot]);
         is_behind && terms.skips()
             || terms.rate.is_some()
             || lag.is_some_and(|lag| lag.newest(&publication.topic).is_some())
@@ -133,8 +140,8 @@ impl Shard {
 
     /// Too much is held for a reader that is slow to take what it missed. If it would rather skip, it does; `false` if
     /// it would not, or if its subscriptions are still under way.
-    pub(in crate::shard) fn stop_holding(&mut self, index: u32) -> bool {
-        let id = self.conns[index].id(index);
+    pub(in crate::shard) fn stop_holding(&mut self, index: SessionIndex) -> bool {
+        let Some(id) = self.links.conns.session_at(index) else { return false };
         let Some(mut held) = self.take_catch_up(id) else { return false };
         while let Some((publication, _)) = held.pop(false) {
             let terms = self.terms_by_name(index, &publication);
@@ -147,10 +154,15 @@ impl Shard {
 
     /// Whether a reader gets a publication with others of its topic that it is behind with, or when its rate allows. A
     /// rate is for what is said from now on: what a reader gets on joining comes at once.
-    pub(in crate::shard) fn comes_by_lag(&mut self, id: ConnId, publication: &Arc<Publication>, is_held: bool) -> bool {
-        let conn = &self.conns[id.index];
-        let newest = conn.lag.index().and_then(|slot| self.lags[slot].newest(&publication.topic));
-        if newest.is_none() && !(is_held && conn.is(Flag::PACED)) {
+    pub(in crate::shard) fn comes_by_lag(
+        &mut self,
+        id: SessionId,
+        publication: &Arc<Publication>,
+        is_held: bool,
+    ) -> bool {
+        let session = &self.links.conns[id.index];
+        let newest = session.lag.index().and_then(|slot| self.sessions.lags[slot].newest(&publication.topic));
+        if newest.is_none() && !(is_held && session.is(Mark::PACED)) {
             return false;
         }
         let terms = self.terms_by_name(id.index, publication);
@@ -165,106 +177,98 @@ impl Shard {
     }
 
     /// The reader has taken what it was sent: chooses what it gets next of what it is behind with.
-    pub(in crate::shard) fn catch_up_lag(&mut self, id: ConnId) {
+    pub(in crate::shard) fn catch_up_lag(&mut self, id: SessionId) {
         let now = self.now;
         let drain_len = match self.bandwidth(id) {
             0 => LAG_DRAIN_LEN,
             bandwidth => slice_len(bandwidth),
         };
         let until = if self.is_draining() { MonoTime::from_nanos(u64::MAX) } else { now };
-        let conn = &mut self.conns[id.index];
-        let (encoding, is_paced, Some(slot)) = (conn.encoding, conn.is(Flag::PACED), conn.lag.index()) else { return };
-        if self.outboxes.get(conn.outbox).is_some_and(|outbox| !outbox.has_room(now)) {
+        let (session, outbox_slot) = self.links.conns.parts_mut(id.index);
+        let (encoding, is_paced, Some(slot)) = (session.encoding, session.is(Mark::PACED), session.lag.index()) else {
+            return;
+        };
+        if self.links.outboxes.get(*outbox_slot).is_some_and(|outbox| !outbox.has_room(now)) {
             return;
         }
-        let outbox = self.outboxes.ensure(&mut conn.outbox);
+        let outbox = self.links.outboxes.ensure(outbox_slot);
         while outbox.len() < drain_len
-            && let Some(item) = self.lags[slot].pop(now, until)
+            && let Some(item) = self.sessions.lags[slot].pop(now, until)
         {
             self.metrics.skipped += item.expired;
             self.metrics.deliveries += u64::from(item.publication.is_some());
-            // A reader of several topics has ids of its own.
-            let mut own_id = Vec::new();
-            if let Some(publication) = &item.publication {
-                self.vectors.advance(id.index, publication, &mut own_id);
-            }
-            if is_paced && own_id.is_empty() {
+            let mut rest = rest::get_mut(&mut self.sessions.rests, session.rest);
+            if is_paced && !session.is(Mark::PREFIXED) {
                 // Readers of one rate get the same at the same time.
                 let publication = item.publication.as_ref().map_or(std::ptr::null(), Arc::as_ptr);
                 let key = (publication as usize, encoding, item.skipped);
                 let mut encode = || {
                     let mut bytes = Vec::new();
-                    encode(&item, encoding, &[], &mut self.message, &mut bytes);
+                    encode(&item, encoding, None, &mut self.delivery.message, &mut bytes);
                     Segment::from(bytes)
                 };
                 let segment = match item.publication {
-                    Some(_) => self.runs.alone.entry(key).or_insert_with(encode).clone(),
+                    Some(_) => self.delivery.runs.alone.entry(key).or_insert_with(encode).clone(),
                     None => encode(),
                 };
                 outbox.append(segment);
             } else {
-                outbox.reply(|out| encode(&item, encoding, &own_id, &mut self.message, out));
+                outbox.reply(|out| encode(&item, encoding, rest.take(), &mut self.delivery.message, out));
             }
         }
-        let lag = &self.lags[slot];
+        let lag = &self.sessions.lags[slot];
         if lag.is_empty() {
-            self.lags.remove(slot);
-            conn.lag = Slot::NONE;
+            self.sessions.lags.remove(slot);
+            session.lag = Slot::NONE;
         } else if let Some(due) = lag.next_due()
             && due > now
         {
-            self.alarms.set(id.index, due);
+            self.sessions.alarms.set(id.index.bits(), due);
         }
     }
 
     /// Bytes a second that a reader may be sent; 0 for no limit.
-    pub(in crate::shard) fn bandwidth(&self, id: ConnId) -> u32 {
-        let conn = &self.conns[id.index];
-        if !conn.is(Flag::PACED) || !conn.is_reader() {
+    pub(in crate::shard) fn bandwidth(&self, id: SessionId) -> u32 {
+        let session = &self.links.conns[id.index];
+        if !session.is(Mark::PACED) || !self.links.conns.is_reader(id.index) {
             return 0;
         }
-        let bounds = [self.settings.limits.reader_bandwidth_max, self.bandwidths.get(&id.index).copied().unwrap_or(0)];
+        let bounds = [
+            self.settings.limits.reader_bandwidth_max,
+            rest::get(&self.sessions.rests, session.rest).map_or(0, |rest| rest.bandwidth),
+        ];
         bounds.into_iter().filter(|bound| *bound > 0).min().unwrap_or(0)
     }
 
     /// Limits a reader's bandwidth, as it asked and as the configuration says.
-    pub(in crate::shard) fn note_bandwidth(&mut self, id: ConnId, asked: Option<u32>) {
+    pub(in crate::shard) fn note_bandwidth(&mut self, id: SessionId, asked: Option<u32>) {
         if let Some(asked) = asked {
-            self.bandwidths.insert(id.index, asked);
+            let slot = &mut self.links.conns[id.index].rest;
+            rest::ensure(&mut self.sessions.rests, slot).bandwidth = asked;
         }
         if asked.is_some() || self.settings.limits.reader_bandwidth_max > 0 {
-            self.conns[id.index].set(Flag::PACED, true);
+            self.links.conns[id.index].set(Mark::PACED, true);
         }
     }
 
     /// What was paced goes on.
     pub(in crate::shard) fn sound_alarms(&mut self) {
-        while let Some(index) = self.alarms.pop(self.now) {
-            if let Some(id) = self.conns.id_at(index) {
-                self.mark_dirty(id);
+        while let Some(index) = self.sessions.alarms.pop(self.now) {
+            if let Some(id) = self.links.conns.session_at(SessionIndex::from_bits(index)) {
+                self.mark_news(id);
             }
         }
     }
 }
 
-/// The share of a second that one send may have.
-pub(in crate::shard) fn slice_len(bandwidth: u32) -> usize {
-    (bandwidth / BANDWIDTH_SLICES).max(1) as usize
-}
-
-/// How long a send of so many bytes takes.
-pub(in crate::shard) fn duration_ms(len: usize, bandwidth: u32) -> u64 {
-    (len as u64 * 1_000).div_ceil(u64::from(bandwidth.max(1)))
-}
-
-fn encode(item: &lag::Item, encoding: Encoding, own_id: &[u8], message: &mut Vec<u8>, out: &mut Vec<u8>) {
+fn encode(item: &lag::Item, encoding: EncodingId, rest: Option<&mut Rest>, message: &mut Vec<u8>, out: &mut Vec<u8>) {
     if item.skipped > 0 {
         // The raw feed has no room for it: there a gap is silent.
         let gap = Outbound::Gap { topic: item.topic.as_str(), skipped: item.skipped, offset: item.offset };
-        encoding.say(&gap, message, out);
+        let state = rest.as_ref().map_or(&DialectState::None, |rest| &rest.state);
+        encoding.row().say(state, &gap, message, out);
     }
     if let Some(publication) = &item.publication {
-        out.extend_from_slice(own_id);
-        encoding.push(publication, message, out);
+        encoding.row().push_alone(rest, publication, message, out);
     }
 }

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 
+use super::encoding::EncodingId;
 use crate::buf::Segment;
-use crate::command::{ConnId, Outbound, Presence, Target, TopicName};
+use crate::command::{Outbound, Presence, SessionId, SessionIndex, Target, TopicName};
+use crate::dialect::DialectState;
 use crate::hub::TopicId;
 use crate::limits::PRESENCE_INTERVAL_MS;
 use crate::mailbox::{Answer, Request};
 use crate::shard::Shard;
-use crate::shard::delivery::encoded::Encoding;
 use crate::shard::link::outbox::Outbox;
 use crate::time::MonoTime;
 
@@ -20,16 +21,16 @@ use crate::time::MonoTime;
 #[derive(Debug, Default)]
 pub(in crate::shard) struct PresenceReaders {
     topics: HashMap<TopicId, Watched>,
-    /// By arena place and topic. A reader follows the topic by name, so that the topic stays while it is here.
-    places: HashMap<(u32, TopicId), Place>,
+    /// By session and topic. A reader follows the topic by name, so that the topic stays while it is here.
+    places: HashMap<(SessionIndex, TopicId), Place>,
     /// Who was behind when there was news, and is looked at again.
-    late: Vec<(u32, TopicId)>,
+    late: Vec<(SessionIndex, TopicId)>,
     retry: MonoTime,
 }
 
 #[derive(Debug, Default)]
 struct Watched {
-    readers: Vec<u32>,
+    readers: Vec<SessionIndex>,
     /// What the home said last; `None` until it has.
     presence: Option<Presence>,
 }
@@ -45,7 +46,7 @@ impl PresenceReaders {
         self.places.len() + self.topics.len()
     }
 
-    fn note_late(&mut self, now: MonoTime, index: u32, topic_id: TopicId) {
+    fn note_late(&mut self, now: MonoTime, index: SessionIndex, topic_id: TopicId) {
         let Some(place) = self.places.get_mut(&(index, topic_id)).filter(|place| !place.is_late) else { return };
         place.is_late = true;
         if self.late.is_empty() {
@@ -61,59 +62,51 @@ impl PresenceReaders {
 
 impl Shard {
     /// The subscription to a topic is made: from now on its reader is told how many there are.
-    pub(in crate::shard) fn join_presence(&mut self, id: ConnId, topic: &TopicName) {
+    pub(in crate::shard) fn join_presence(&mut self, id: SessionId, topic: &TopicName) {
         let is_followed = self.find_subscription(id, &Target::Topic(topic.clone())).is_some();
         let Some(topic_id) = self.hub.find(topic.as_str()).filter(|_| is_followed) else { return };
-        let watched = self.presence.topics.entry(topic_id).or_default();
+        let watched = self.sessions.presence.topics.entry(topic_id).or_default();
         let place = watched.readers.len() as u32;
         let known = watched.presence;
-        if self.presence.places.contains_key(&(id.index, topic_id)) {
+        if self.sessions.presence.places.contains_key(&(id.index, topic_id)) {
             return;
         }
         watched.readers.push(id.index);
-        self.presence.places.insert((id.index, topic_id), Place { place, is_late: false });
+        self.sessions.presence.places.insert((id.index, topic_id), Place { place, is_late: false });
         if place == 0 {
             let home = self.hub.home_of(topic.as_str());
-            if home != self.settings.shard {
-                self.outgoing.requests.push((home, Request::Watch { topic: topic.clone() }));
-            } else if let Some(presence) = self.hub.watch(self.now, topic.as_str(), home) {
-                self.on_presence(topic, presence);
-            }
+            self.ask(home, Request::Watch { topic: topic.clone() });
         } else if let Some(presence) = known {
             self.say_presence(topic_id, presence, &[id.index]);
         }
     }
 
     /// The subscription to a topic ends, before the topic's home is told.
-    pub(in crate::shard) fn leave_presence(&mut self, index: u32, topic_id: TopicId) {
-        let Some(Place { place, .. }) = self.presence.places.remove(&(index, topic_id)) else { return };
-        let Some(watched) = self.presence.topics.get_mut(&topic_id) else { return };
+    pub(in crate::shard) fn leave_presence(&mut self, index: SessionIndex, topic_id: TopicId) {
+        let Some(Place { place, .. }) = self.sessions.presence.places.remove(&(index, topic_id)) else { return };
+        let Some(watched) = self.sessions.presence.topics.get_mut(&topic_id) else { return };
         watched.readers.swap_remove(place as usize);
         if let Some(&moved) = watched.readers.get(place as usize)
-            && let Some(entry) = self.presence.places.get_mut(&(moved, topic_id))
+            && let Some(entry) = self.sessions.presence.places.get_mut(&(moved, topic_id))
         {
             entry.place = place;
         }
         if watched.readers.is_empty() {
-            self.presence.topics.remove(&topic_id);
+            self.sessions.presence.topics.remove(&topic_id);
             let topic = self.hub.name(topic_id);
             let home = self.hub.home_of(topic.as_str());
-            if home == self.settings.shard {
-                self.hub.unwatch(topic.as_str(), home);
-            } else {
-                self.outgoing.requests.push((home, Request::Unwatch { topic }));
-            }
+            self.ask(home, Request::Unwatch { topic });
         }
     }
 
     /// The home of a topic says how many read it.
     pub(in crate::shard) fn on_presence(&mut self, topic: &TopicName, presence: Presence) {
         let Some(topic_id) = self.hub.find(topic.as_str()) else { return };
-        let Some(watched) = self.presence.topics.get_mut(&topic_id) else { return };
+        let Some(watched) = self.sessions.presence.topics.get_mut(&topic_id) else { return };
         watched.presence = Some(presence);
         let readers = std::mem::take(&mut watched.readers);
         self.say_presence(topic_id, presence, &readers);
-        if let Some(watched) = self.presence.topics.get_mut(&topic_id) {
+        if let Some(watched) = self.sessions.presence.topics.get_mut(&topic_id) {
             watched.readers = readers;
         }
     }
@@ -121,22 +114,15 @@ impl Shard {
     /// Looks whose counts changed at home here, and who was behind with one.
     pub(in crate::shard) fn step_presence(&mut self) {
         for change in self.hub.presence_changes(self.now) {
-            let mut shards = change.shards;
-            while shards != 0 {
-                let shard = crate::command::ShardId(shards.trailing_zeros() as u8);
-                shards &= shards - 1;
-                if shard == self.settings.shard {
-                    self.on_presence(&change.topic, change.presence);
-                } else {
-                    let (topic, presence) = (change.topic.clone(), change.presence);
-                    self.outgoing.answers.push((shard, Answer::Presence { topic, presence }));
-                }
+            for shard in change.shards.iter() {
+                let (topic, presence) = (change.topic.clone(), change.presence);
+                self.answer(shard, Answer::Presence { topic, presence });
             }
         }
-        if self.presence.next_look().is_some_and(|retry| retry <= self.now) {
-            for (index, topic_id) in std::mem::take(&mut self.presence.late) {
-                let Some(place) = self.presence.places.get_mut(&(index, topic_id)) else { continue };
-                let presence = self.presence.topics.get(&topic_id).and_then(|watched| watched.presence);
+        if self.sessions.presence.next_look().is_some_and(|retry| retry <= self.now) {
+            for (index, topic_id) in std::mem::take(&mut self.sessions.presence.late) {
+                let Some(place) = self.sessions.presence.places.get_mut(&(index, topic_id)) else { continue };
+                let presence = self.sessions.presence.topics.get(&topic_id).and_then(|watched| watched.presence);
                 if std::mem::take(&mut place.is_late)
                     && let Some(presence) = presence
                 {
@@ -147,37 +133,38 @@ impl Shard {
     }
 
     /// Tells readers a count, encoded once. Who is behind is told later, and then what holds by then.
-    fn say_presence(&mut self, topic_id: TopicId, presence: Presence, readers: &[u32]) {
+    fn say_presence(&mut self, topic_id: TopicId, presence: Presence, readers: &[SessionIndex]) {
         let len_max = self.settings.limits.outbox_len_max as usize;
         let topic = self.hub.name(topic_id);
         let outbound = Outbound::Presence { topic: topic.as_str(), presence };
-        let mut encoded: Vec<(Encoding, Segment)> = Vec::new();
+        let mut encoded: Vec<(EncodingId, Segment)> = Vec::new();
         for &index in readers {
-            let conn = &mut self.conns[index];
-            if !conn.is_open_websocket() {
+            let link = self.links.conns.link_of(index);
+            let Some(id) = self.links.conns.session_at(index) else { continue };
+            if link.is_some_and(|link| !link.is_open_websocket()) {
                 continue;
             }
-            let id = conn.id(index);
-            if self.outboxes.get(conn.outbox).is_some_and(Outbox::is_behind) {
-                self.presence.note_late(self.now, index, topic_id);
+            let (session, outbox_slot) = self.links.conns.parts_mut(index);
+            if self.links.outboxes.get(*outbox_slot).is_some_and(Outbox::is_behind) {
+                self.sessions.presence.note_late(self.now, index, topic_id);
                 continue;
             }
-            let encoding = conn.encoding;
+            let encoding = session.encoding;
             let segment = match encoded.iter().find(|(other, _)| *other == encoding) {
                 Some((_, segment)) => segment.clone(),
                 None => {
                     let mut bytes = Vec::new();
-                    encoding.say(&outbound, &mut self.message, &mut bytes);
+                    encoding.row().say(&DialectState::None, &outbound, &mut self.delivery.message, &mut bytes);
                     let segment = Segment::from(bytes);
                     encoded.push((encoding, segment.clone()));
                     segment
                 }
             };
             // It is not behind, so that only a queue full of short pieces could refuse it.
-            if self.outboxes.ensure(&mut conn.outbox).push(segment, len_max).is_ok() {
-                self.mark_dirty(id);
+            if self.links.outboxes.ensure(outbox_slot).push(segment, len_max).is_ok() {
+                self.mark_news(id);
             } else {
-                self.presence.note_late(self.now, index, topic_id);
+                self.sessions.presence.note_late(self.now, index, topic_id);
             }
         }
     }

@@ -1,24 +1,27 @@
-//! What each connection follows: its first subscription stands in the connection, further ones in a slab, as a list
+//! What each session follows: its first subscription stands in the session, further ones in a slab, as a list
 //! in both directions; an index finds them by target.
+
+use std::hash::Hasher as _;
 
 use hashbrown::HashTable;
 use slab::Slab;
-use std::hash::Hasher as _;
 
+use super::session::Session;
 use super::subscription::{Place, Subscription, TargetId};
+use crate::command::SessionIndex;
 use crate::hub::SubscriberKey;
 use crate::shard::link::arena::Conns;
-use crate::shard::link::conn::{Conn, Slot};
+use crate::shard::slot::Slot;
 
 #[derive(Debug)]
 struct Entry {
-    conn: u32,
+    session: SessionIndex,
     subscription: Subscription,
     next: Slot,
     prev: Slot,
 }
 
-/// The further subscriptions of a shard's connections.
+/// The further subscriptions of a shard's sessions.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Subscriptions {
     entries: Slab<Entry>,
@@ -28,67 +31,74 @@ pub(in crate::shard) struct Subscriptions {
 
 impl Subscriptions {
     /// Adds a subscription that the connection does not have yet.
-    pub fn add(&mut self, conns: &mut Conns, conn: u32, target: TargetId, place: Place) -> SubscriberKey {
+    pub fn add(&mut self, conns: &mut Conns, session: SessionIndex, target: TargetId, place: Place) -> SubscriberKey {
         let subscription = Subscription::new(target, place);
-        let owner = &mut conns[conn];
+        let owner = &mut conns[session];
         owner.target_count += 1;
         self.count += 1;
         if owner.first.is_none() {
             owner.first = subscription;
-            return SubscriberKey(conn);
+            return SubscriberKey(session.bits());
         }
         let next = owner.more;
-        let id = self.entries.insert(Entry { conn, subscription, next, prev: Slot::NONE });
+        let id = self.entries.insert(Entry { session, subscription, next, prev: Slot::NONE });
         if let Some(next) = next.index() {
             self.entries[next].prev = Slot::new(id);
         }
         owner.more = Slot::new(id);
         let entries = &self.entries;
-        self.index.insert_unique(hash(conn, target), id as u32, |&id| {
+        self.index.insert_unique(hash(session, target), id as u32, |&id| {
             let entry = &entries[id as usize];
-            hash(entry.conn, entry.subscription.target)
+            hash(entry.session, entry.subscription.target)
         });
         SubscriberKey(id as u32 | FURTHER)
     }
 
     /// The same in the place of the connection's first one, which it has and which becomes a further one: returns what
     /// stands for that one now.
-    pub fn add_first(&mut self, conns: &mut Conns, conn: u32, target: TargetId, place: Place) -> SubscriberKey {
-        let first = std::mem::replace(&mut conns[conn].first, Subscription::new(target, place));
+    pub fn add_first(
+        &mut self,
+        conns: &mut Conns,
+        session: SessionIndex,
+        target: TargetId,
+        place: Place,
+    ) -> SubscriberKey {
+        let first = std::mem::replace(&mut conns[session].first, Subscription::new(target, place));
         // It is counted already, and the new one is not.
-        self.add(conns, conn, first.target, first.place())
+        self.add(conns, session, first.target, first.place())
     }
 
     /// The connection's subscription to a target.
-    pub fn find(&self, conns: &Conns, conn: u32, target: TargetId) -> Option<SubscriberKey> {
-        if conns[conn].first.target == target {
-            return Some(SubscriberKey(conn));
+    pub fn find(&self, conns: &Conns, session: SessionIndex, target: TargetId) -> Option<SubscriberKey> {
+        if conns[session].first.target == target {
+            return Some(SubscriberKey(session.bits()));
         }
         let is_it = |&id: &u32| {
             let entry = &self.entries[id as usize];
-            entry.conn == conn && entry.subscription.target == target
+            entry.session == session && entry.subscription.target == target
         };
-        self.index.find(hash(conn, target), is_it).map(|id| SubscriberKey(id | FURTHER))
+        self.index.find(hash(session, target), is_it).map(|id| SubscriberKey(id | FURTHER))
     }
 
     /// Takes a subscription away; returns where it stood.
     pub fn remove(&mut self, conns: &mut Conns, key: SubscriberKey) -> (TargetId, Place) {
         self.count -= 1;
         let subscription = if key.0 & FURTHER == 0 {
-            let owner = &mut conns[key.0];
+            let owner = &mut conns[SessionIndex::from_bits(key.0)];
             owner.target_count -= 1;
             std::mem::replace(&mut owner.first, Subscription::NONE)
         } else {
             let id = key.0 & !FURTHER;
             let entry = self.entries.remove(id as usize);
-            if let Ok(found) = self.index.find_entry(hash(entry.conn, entry.subscription.target), |&other| other == id)
+            if let Ok(found) =
+                self.index.find_entry(hash(entry.session, entry.subscription.target), |&other| other == id)
             {
                 found.remove();
             }
-            conns[entry.conn].target_count -= 1;
+            conns[entry.session].target_count -= 1;
             match entry.prev.index() {
                 Some(prev) => self.entries[prev].next = entry.next,
-                None => conns[entry.conn].more = entry.next,
+                None => conns[entry.session].more = entry.next,
             }
             if let Some(next) = entry.next.index() {
                 self.entries[next].prev = entry.prev;
@@ -99,17 +109,17 @@ impl Subscriptions {
     }
 
     /// Any subscription of the connection, to take them away one by one.
-    pub fn any(&self, conn: &Conn, index: u32) -> Option<SubscriberKey> {
-        match conn.more.index() {
+    pub fn any(&self, session: &Session, index: SessionIndex) -> Option<SubscriberKey> {
+        match session.more.index() {
             Some(id) => Some(SubscriberKey(id as u32 | FURTHER)),
-            None => (!conn.first.is_none()).then_some(SubscriberKey(index)),
+            None => (!session.first.is_none()).then_some(SubscriberKey(index.bits())),
         }
     }
 
     /// Notes where a subscription stands now.
     pub fn set_place(&mut self, conns: &mut Conns, key: SubscriberKey, place: Place) {
         let subscription = if key.0 & FURTHER == 0 {
-            &mut conns[key.0].first
+            &mut conns[SessionIndex::from_bits(key.0)].first
         } else {
             &mut self.entries[(key.0 & !FURTHER) as usize].subscription
         };
@@ -119,7 +129,7 @@ impl Subscriptions {
     /// Where a subscription stands.
     pub fn place(&self, conns: &Conns, key: SubscriberKey) -> Place {
         let subscription = if key.0 & FURTHER == 0 {
-            conns[key.0].first
+            conns[SessionIndex::from_bits(key.0)].first
         } else {
             self.entries[(key.0 & !FURTHER) as usize].subscription
         };
@@ -129,15 +139,19 @@ impl Subscriptions {
     /// What a subscription follows.
     pub fn target(&self, conns: &Conns, key: SubscriberKey) -> TargetId {
         if key.0 & FURTHER == 0 {
-            conns[key.0].first.target
+            conns[SessionIndex::from_bits(key.0)].first.target
         } else {
             self.entries[(key.0 & !FURTHER) as usize].subscription.target
         }
     }
 
-    /// The connection that a key stands for.
-    pub fn conn(&self, key: SubscriberKey) -> u32 {
-        if key.0 & FURTHER == 0 { key.0 } else { self.entries[(key.0 & !FURTHER) as usize].conn }
+    /// The session that a key stands for.
+    pub fn session(&self, key: SubscriberKey) -> SessionIndex {
+        if key.0 & FURTHER == 0 {
+            SessionIndex::from_bits(key.0)
+        } else {
+            self.entries[(key.0 & !FURTHER) as usize].session
+        }
     }
 
     /// Subscriptions of all connections.
@@ -146,15 +160,15 @@ impl Subscriptions {
     }
 }
 
-/// The connection's place if the key stands for its first subscription, which most connections have alone.
+/// The connection's place if the key stands for the first subscription of its own session, which most have alone.
 pub(in crate::shard) fn direct(key: SubscriberKey) -> Option<u32> {
-    (key.0 & FURTHER == 0).then_some(key.0)
+    (key.0 & (FURTHER | SessionIndex::DETACHED) == 0).then_some(key.0)
 }
 
 /// Both parts are numbers of ours that no peer chooses; the hash needs to spread, not to hide.
-fn hash(conn: u32, target: TargetId) -> u64 {
+fn hash(session: SessionIndex, target: TargetId) -> u64 {
     let mut hasher = siphasher::sip::SipHasher13::new();
-    hasher.write_u64(u64::from(conn) << 32 | u64::from(target.to_bits()));
+    hasher.write_u64(u64::from(session.bits()) << 32 | u64::from(target.to_bits()));
     hasher.finish()
 }
 
@@ -173,9 +187,9 @@ mod tests {
         println!("seed {seed}");
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut conns = Conns::new(3);
-        let ids = [(); 3].map(|()| conns.insert(MonoTime::ZERO).expect("there is room").index);
+        let ids = [(); 3].map(|()| conns.insert(MonoTime::ZERO).expect("there is room").index).map(SessionIndex::own);
         let mut subscriptions = Subscriptions::default();
-        let mut model: HashMap<(u32, TargetId), Place> = HashMap::new();
+        let mut model: HashMap<(SessionIndex, TargetId), Place> = HashMap::new();
         for _ in 0..5_000 {
             let conn = ids[rng.usize(0..3)];
             let target = if rng.bool() {
@@ -185,7 +199,7 @@ mod tests {
             };
             match subscriptions.find(&conns, conn, target) {
                 Some(key) => {
-                    assert_eq!(subscriptions.conn(key), conn);
+                    assert_eq!(subscriptions.session(key), conn);
                     assert_eq!(model.remove(&(conn, target)), Some(subscriptions.place(&conns, key)));
                     if rng.bool() {
                         let place = Place::Waiting { ticket: rng.u32(0..99) };
@@ -203,7 +217,7 @@ mod tests {
                         let first = conns[conn].first.target;
                         let moved = subscriptions.add_first(&mut conns, conn, target, place);
                         assert_eq!(subscriptions.target(&conns, moved), first);
-                        assert_eq!(direct(subscriptions.find(&conns, conn, target).expect("it is there")), Some(conn));
+                        assert_eq!(direct(subscriptions.find(&conns, conn, target).expect("it is there")), conn.conn());
                     }
                     assert_eq!(model.insert((conn, target), place), None);
                 }

@@ -1,14 +1,14 @@
 //! Questions that this shard asked, of others or of itself, and who waits for the answers. Every ticket is answered
 //! exactly once by each shard it was sent to, whether or not the connection is still there.
 
-use crate::command::{ConnId, OperationId, Pattern, Target, TopicName};
+use crate::command::{ConnId, OperationId, Pattern, SessionId, Target, TopicName};
 use crate::shard::Shard;
 
 #[derive(Debug)]
 pub(in crate::shard) enum Ticket {
     /// A target of a subscription.
     Join {
-        conn: ConnId,
+        session: SessionId,
         /// The operation within the connection's pending ones.
         operation: u32,
         /// The target within the operation.
@@ -20,17 +20,17 @@ pub(in crate::shard) enum Ticket {
         waits: usize,
     },
     /// More of the last values of a pattern's topics.
-    Page { conn: ConnId, pattern: Pattern },
+    Page { session: SessionId, pattern: Pattern },
     /// A publication of the JSON dialect.
-    Publish { conn: ConnId, id: Option<OperationId>, topic: TopicName },
+    Publish { session: SessionId, id: Option<OperationId>, topic: TopicName },
     /// What was said in a topic, for the JSON dialect.
-    History { conn: ConnId, id: Option<OperationId>, topic: TopicName },
+    History { session: SessionId, id: Option<OperationId>, topic: TopicName },
     /// A part of what an HTTP request waits for.
     Http { conn: ConnId, part: u32 },
 }
 
 impl Shard {
     pub(in crate::shard) fn issue(&mut self, ticket: Ticket) -> u32 {
-        self.tickets.insert(ticket) as u32
+        self.sessions.tickets.insert(ticket) as u32
     }
 }

@@ -1,12 +1,13 @@
 //! Shutting down: no more connections, a farewell to those there are, and an end within a bound.
 
 use crate::close::CloseReason;
-use crate::command::{ConnId, Outbound, ShardBits, ShardId, all_shards};
+use crate::command::{ConnId, Outbound, ShardId, ShardSet};
 use crate::driver::Op;
 use crate::limits::{DRAIN_PER_TURN_MAX, RECONNECTS_PER_SECOND, RETRY_MS_MIN};
 use crate::mailbox::Request;
 use crate::shard::Shard;
-use crate::shard::link::conn::{Session, Timer};
+use crate::shard::link::conn::{Carrier, Timer};
+use crate::shard::link::ending::Parting;
 use crate::time::MonoTime;
 
 #[derive(Debug)]
@@ -20,8 +21,8 @@ pub(in crate::shard) struct Drain {
     deadline: MonoTime,
     /// The retry delays are spread over so many milliseconds.
     spread_ms: u64,
-    /// One bit a shard that has no connection left.
-    drained: ShardBits,
+    /// The shards that have no connection left.
+    drained: ShardSet,
 }
 
 impl Drain {
@@ -33,24 +34,24 @@ impl Drain {
 impl Shard {
     /// Starts the shutdown: closes the listeners, and says good-bye to some connections a turn.
     pub fn begin_drain(&mut self) {
-        if self.drain.is_some() {
+        if self.upkeep.drain.is_some() {
             return;
         }
         let connections = u64::from(self.settings.admission.connections());
-        self.drain = Some(Drain {
-            fences: self.settings.shards - 1,
+        self.upkeep.drain = Some(Drain {
+            fences: self.settings.shards,
             cursor: 0,
             next_step: self.now,
             deadline: self.now.plus_millis(self.settings.limits.drain_timeout_ms),
             spread_ms: RETRY_MS_MIN.max(connections * 1_000 / RECONNECTS_PER_SECOND),
-            drained: 0,
+            drained: ShardSet::EMPTY,
         });
         self.ops.push(Op::StopAccepting);
-        self.ask_others(|| Request::Fence);
+        self.ask_all(|| Request::Fence);
     }
 
     pub(in crate::shard) fn note_fenced(&mut self) {
-        if let Some(drain) = &mut self.drain {
+        if let Some(drain) = &mut self.upkeep.drain {
             drain.fences -= 1;
         }
     }
@@ -58,25 +59,25 @@ impl Shard {
     /// Whether the shutdown is done, here and in every other shard.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let all = all_shards(self.settings.shards);
-        self.drain.as_ref().is_some_and(|drain| drain.drained == all)
+        let all = ShardSet::all(self.settings.shards);
+        self.upkeep.drain.as_ref().is_some_and(|drain| drain.drained == all)
     }
 
     /// Whether the shutdown has begun.
     pub(in crate::shard) fn is_draining(&self) -> bool {
-        self.drain.is_some()
+        self.upkeep.drain.is_some()
     }
 
     pub(in crate::shard) fn note_drained(&mut self, shard: ShardId) {
-        if let Some(drain) = &mut self.drain {
-            drain.drained |= 1 << shard.0;
+        if let Some(drain) = &mut self.upkeep.drain {
+            drain.drained.insert(shard);
         }
     }
 
     pub(in crate::shard) fn step_drain(&mut self) {
         let me = self.settings.shard;
-        let end = self.conns.end();
-        let Some(drain) = &mut self.drain else { return };
+        let end = self.links.conns.end();
+        let Some(drain) = &mut self.upkeep.drain else { return };
         if self.now < drain.next_step {
             return;
         }
@@ -88,36 +89,37 @@ impl Shard {
         let from = if is_late { 0 } else { drain.cursor };
         let to = if is_late { end } else { end.min(from.saturating_add(DRAIN_PER_TURN_MAX as u32)) };
         drain.cursor = to;
-        let (spread_ms, was_drained) = (drain.spread_ms, drain.drained & 1 << me.0 != 0);
+        let (spread_ms, was_drained) = (drain.spread_ms, drain.drained.has(me));
         for index in from..to {
-            let Some(id) = self.conns.id_at(index) else { continue };
+            let Some(id) = self.links.conns.id_at(index) else { continue };
             if is_late {
-                self.terminate(id, CloseReason::Shutdown, true);
+                self.terminate(id, CloseReason::Shutdown, Parting::Abort);
             } else {
                 self.say_goodbye(id, spread_ms);
             }
         }
-        let is_empty = to == end && self.conns.len() == 0;
+        let is_empty = to == end && self.links.conns.len() == 0;
         if !was_drained && (is_empty || is_late) {
-            self.note_drained(me);
-            self.ask_others(|| Request::Drained);
+            self.ask_all(|| Request::Drained);
         }
-        if is_late && let Some(drain) = &mut self.drain {
-            drain.drained = all_shards(self.settings.shards);
+        if is_late && let Some(drain) = &mut self.upkeep.drain {
+            drain.drained = ShardSet::all(self.settings.shards);
         }
     }
 
     fn say_goodbye(&mut self, id: ConnId, spread_ms: u64) {
-        match self.conns[id.index].session {
-            Session::Gone => {}
-            Session::Http if self.conns[id.index].exchange.is_none() && self.conns[id.index].outbox.is_none() => {
-                self.terminate(id, CloseReason::Shutdown, false);
+        match self.links.conns[id.index].link.carrier {
+            Carrier::Gone => {}
+            Carrier::Http1
+                if self.links.conns[id.index].link.parser.is_none()
+                    && self.links.conns[id.index].link.outbox.is_none() =>
+            {
+                self.terminate(id, CloseReason::Shutdown, Parting::InOrder);
             }
-            Session::Http => self.end_request(id),
-            Session::WebSocket | Session::Stream => {
-                let retry_ms = RETRY_MS_MIN + self.rng.u64(0..=spread_ms);
-                let encoding = self.conns[id.index].encoding;
-                self.reply(id, |message, out| encoding.say(&Outbound::Bye { retry_ms }, message, out));
+            Carrier::Http1 => self.end_request(id),
+            Carrier::WebSocket | Carrier::Stream => {
+                let retry_ms = RETRY_MS_MIN + self.upkeep.rng.u64(0..=spread_ms);
+                self.say(id.into(), &Outbound::Bye { retry_ms });
                 self.close(id, CloseReason::Shutdown, &format!("retry_ms={retry_ms}"));
             }
         }
@@ -129,9 +131,9 @@ impl Shard {
         if self.answer_poll(id) {
             return;
         }
-        match self.conns[id.index].timer {
+        match self.links.conns[id.index].link.timer {
             Timer::Head => {
-                self.conns[id.index].end = Some(CloseReason::Shutdown);
+                self.links.conns[id.index].link.end = Some(CloseReason::Shutdown);
                 self.refuse_past_limit(id);
             }
             Timer::Body => self.set_timer(id, Timer::Body),

@@ -13,10 +13,13 @@ use crate::command::ConnId;
 use crate::limits::{HOLDINGS_MAX, MEMORY_INTERVAL_MS, SHED_PER_STEP_MAX, SURVEY_PLACES_MAX, SURVEY_STEP_MS};
 use crate::metrics::MemoryClass;
 use crate::shard::Shard;
-use crate::shard::link::conn::{Conn, Flag, Session, Slot};
+use crate::shard::link::conn::{Carrier, Conn, Flag};
 use crate::shard::link::edge::Edge;
-use crate::shard::request::exchanges::HttpSession;
+use crate::shard::link::ending::Parting;
+use crate::shard::request::waiting::HttpSession;
 use crate::shard::session::lag::Lag;
+use crate::shard::session::session::Mark;
+use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 use crate::wire::ws::Decoder;
 
@@ -69,57 +72,57 @@ impl Shard {
         let mut memory = [0; MemoryClass::ALL.len()];
         memory[MemoryClass::LastValues as usize] = hub.kept.last;
         memory[MemoryClass::History as usize] = hub.kept.history;
-        memory[MemoryClass::Outboxes as usize] = self.outboxes.len_of_all() as u64;
-        let held = sum(&self.pendings, |pending| pending.catch_up.len());
-        memory[MemoryClass::Lag as usize] = sum(&self.lags, Lag::len) + held;
-        let requests = sum(&self.exchanges, HttpSession::held_len);
-        let messages = sum(&self.decoders, Decoder::held_len);
-        memory[MemoryClass::Reassembly as usize] = requests + messages + sum(&self.edges, Edge::held_len);
+        memory[MemoryClass::Outboxes as usize] = self.links.outboxes.len_of_all() as u64;
+        let held = sum(&self.sessions.pendings, |pending| pending.catch_up.len());
+        memory[MemoryClass::Lag as usize] = sum(&self.sessions.lags, Lag::len) + held;
+        let requests = sum(&self.requests.exchanges, HttpSession::held_len);
+        let messages = sum(&self.links.decoders, Decoder::held_len);
+        memory[MemoryClass::Reassembly as usize] = requests + messages + sum(&self.links.edges, Edge::held_len);
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
-        memory[MemoryClass::Streams as usize] = self.compressor.streams_len() as u64;
-        memory[MemoryClass::Windows as usize] = self.compressor.windows_len() as u64;
+        memory[MemoryClass::Streams as usize] = self.delivery.compressor.streams_len() as u64;
+        memory[MemoryClass::Windows as usize] = self.delivery.compressor.windows_len() as u64;
         memory
     }
 
     /// When [`Shard::step_memory`] is to look again; never without a limit.
     pub(in crate::shard) fn next_memory_look(&self) -> Option<MonoTime> {
-        (self.settings.limits.memory_len_max > 0).then_some(self.memory_look)
+        (self.settings.limits.memory_len_max > 0).then_some(self.upkeep.memory_look)
     }
 
     /// Looks whether too much is held, and lets the largest go. Where much is busy, one look is many steps.
     pub(in crate::shard) fn step_memory(&mut self) {
         let len_max = self.settings.limits.memory_len_max.div_ceil(self.settings.shards as u64);
-        if len_max == 0 || self.now < self.memory_look {
+        if len_max == 0 || self.now < self.upkeep.memory_look {
             return;
         }
-        let mut survey = match self.survey.take() {
+        let mut survey = match self.upkeep.survey.take() {
             Some(survey) => survey,
             None if self.busy_places() <= SURVEY_PLACES_MAX as usize && self.excess(self.busy_len(), len_max) == 0 => {
-                self.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
+                self.upkeep.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
                 return;
             }
             None => Survey::default(),
         };
         if survey.excess.is_none() {
             self.walk(&mut survey);
-            if survey.next == self.conns.end() {
+            if survey.next == self.links.conns.end() {
                 let excess = self.excess(survey.len, len_max);
                 survey.excess = Some(excess.saturating_sub(survey.ending_len));
                 survey.holdings.sort_unstable_by_key(|holding| Reverse(holding.rank()));
             }
         }
         if survey.excess.is_some() && self.shed_largest(&mut survey) {
-            self.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
+            self.upkeep.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
         } else {
-            self.memory_look = self.now.plus_millis(SURVEY_STEP_MS);
-            self.survey = Some(survey);
+            self.upkeep.memory_look = self.now.plus_millis(SURVEY_STEP_MS);
+            self.upkeep.survey = Some(survey);
         }
     }
 
     /// Places that [`Shard::busy_len`] looks at: a pool keeps those that were needed once.
     fn busy_places(&self) -> usize {
-        let messages = places(&self.exchanges) + places(&self.decoders) + places(&self.edges);
-        self.outboxes.places() + places(&self.lags) + places(&self.pendings) + messages
+        let messages = places(&self.requests.exchanges) + places(&self.links.decoders) + places(&self.links.edges);
+        self.links.outboxes.places() + places(&self.sessions.lags) + places(&self.sessions.pendings) + messages
     }
 
     /// Bytes of outboxes, lags, unfinished messages and requests.
@@ -139,12 +142,12 @@ impl Shard {
 
     /// Looks at the next connections.
     fn walk(&mut self, survey: &mut Survey) {
-        let end = self.conns.end().min(survey.next.saturating_add(SURVEY_PLACES_MAX));
+        let end = self.links.conns.end().min(survey.next.saturating_add(SURVEY_PLACES_MAX));
         for index in survey.next..end {
-            let Some(id) = self.conns.id_at(index) else { continue };
-            let conn = &self.conns[index];
+            let Some(id) = self.links.conns.id_at(index) else { continue };
+            let conn = &self.links.conns[index];
             // What is about to end needs no second end.
-            if conn.is(Flag::CLOSING) || conn.session == Session::Gone {
+            if conn.link.is(Flag::CLOSING) || conn.link.carrier == Carrier::Gone {
                 let len = self.len_of(conn, MemoryClass::Outboxes) as u64;
                 survey.ending_len += len;
                 survey.len += len;
@@ -154,7 +157,7 @@ impl Shard {
                 let len = self.len_of(conn, class);
                 if len > 0 {
                     survey.len += len as u64;
-                    let is_last_resort = class == MemoryClass::Outboxes && conn.is(Flag::HAS_POLICIES);
+                    let is_last_resort = class == MemoryClass::Outboxes && conn.session.is(Mark::HAS_POLICIES);
                     survey.add(Holding { len, class, id, is_last_resort });
                 }
             }
@@ -178,15 +181,18 @@ impl Shard {
 
     fn len_of(&self, conn: &Conn, class: MemoryClass) -> usize {
         match class {
-            MemoryClass::Outboxes => self.outboxes.get(conn.outbox).map_or(0, |outbox| outbox.len()),
+            MemoryClass::Outboxes => self.links.outboxes.get(conn.link.outbox).map_or(0, |outbox| outbox.len()),
             MemoryClass::Lag => {
-                let lag = conn.lag.index().map_or(0, |slot| self.lags[slot].len());
+                let lag = conn.session.lag.index().map_or(0, |slot| self.sessions.lags[slot].len());
                 lag + self.held_len(conn)
             }
             MemoryClass::Reassembly => {
-                let message = conn.decoder.index().map_or(0, |slot| self.decoders[slot].held_len());
-                let records = conn.edge.index().map_or(0, |slot| self.edges[slot].held_len());
-                message + records + conn.exchange.index().map_or(0, |slot| self.exchanges[slot].held_len())
+                let parsed = conn.link.parser.index().map_or(0, |slot| match conn.link.carrier {
+                    Carrier::Http1 => self.requests.exchanges[slot].held_len(),
+                    _ => self.links.decoders[slot].held_len(),
+                });
+                let records = conn.link.edge.index().map_or(0, |slot| self.links.edges[slot].held_len());
+                parsed + records
             }
             _ => 0,
         }
@@ -194,28 +200,28 @@ impl Shard {
 
     /// What waits for subscriptions under way.
     fn held_len(&self, conn: &Conn) -> usize {
-        conn.pending.index().map_or(0, |slot| self.pendings[slot].catch_up.len())
+        conn.session.pending.index().map_or(0, |slot| self.sessions.pendings[slot].catch_up.len())
     }
 
     /// Lets go what a connection holds; `false` if there is nothing to let go any more.
     fn shed(&mut self, id: ConnId, class: MemoryClass) -> bool {
-        let Some(conn) = self.conns.get(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return false };
+        let Some(conn) = self.links.conns.get(id).filter(|conn| !conn.link.is(Flag::CLOSING)) else { return false };
         if class == MemoryClass::Lag
-            && let Some(slot) = conn.lag.index()
+            && let Some(slot) = conn.session.lag.index()
         {
-            let skipped = self.lags[slot].keep_newest();
+            let skipped = self.sessions.lags[slot].keep_newest();
             self.metrics.skipped += skipped;
             // Nothing is left to skip: what the reader waits for goes with the reader.
-            let waits = self.lags[slot].waits() || self.held_len(conn) > 0;
+            let waits = self.sessions.lags[slot].waits() || self.held_len(conn) > 0;
             if skipped > 0 || !waits {
                 return skipped > 0;
             }
         }
-        if conn.session == Session::Http {
-            self.terminate(id, CloseReason::Overloaded, true);
+        if conn.link.carrier == Carrier::Http1 {
+            self.terminate(id, CloseReason::Overloaded, Parting::Abort);
         } else {
-            let is_stream = conn.session == Session::Stream;
-            if let Some(outbox) = self.outboxes.get_mut(conn.outbox) {
+            let is_stream = conn.link.carrier == Carrier::Stream;
+            if let Some(outbox) = self.links.outboxes.get_mut(conn.link.outbox) {
                 outbox.drop_queued();
             }
             if is_stream {
@@ -225,8 +231,8 @@ impl Shard {
                 self.fail(id, CloseReason::Overloaded, "overloaded");
             }
             // It is not listened to any more: what it began to say has no end.
-            if let Some(slot) = std::mem::replace(&mut self.conns[id.index].decoder, Slot::NONE).index() {
-                self.decoders.remove(slot).release(&mut self.pool);
+            if let Some(slot) = std::mem::replace(&mut self.links.conns[id.index].link.parser, Slot::NONE).index() {
+                self.links.decoders.remove(slot).release(&mut self.links.pool);
             }
         }
         true

@@ -5,3 +5,37 @@
 pub(in crate::shard) mod drain;
 pub(in crate::shard) mod memory;
 pub(in crate::shard) mod snapshot;
+
+use crate::time::MonoTime;
+use drain::Drain;
+use memory::Survey;
+use snapshot::Taking;
+
+/// What a shard does for itself, and when.
+#[derive(Debug)]
+pub(in crate::shard) struct Upkeep {
+    pub drain: Option<Drain>,
+    pub taking: Option<Taking>,
+    /// When the last snapshot was written, or the shard began.
+    pub snapshot_time: MonoTime,
+    /// When it is next looked at how much is held.
+    pub memory_look: MonoTime,
+    /// That look, while it is under way.
+    pub survey: Option<Survey>,
+    /// Jitter.
+    pub rng: fastrand::Rng,
+}
+
+impl Upkeep {
+    /// Nothing under way.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            drain: None,
+            taking: None,
+            snapshot_time: MonoTime::ZERO,
+            memory_look: MonoTime::ZERO,
+            survey: None,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+}

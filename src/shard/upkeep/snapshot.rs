@@ -27,12 +27,12 @@ impl Shard {
     /// Begins a snapshot. One that is still under way is given up: whoever asks has done so too.
     pub(in crate::shard) fn begin_snapshot(&mut self, number: u64) {
         let number = SnapshotNumber::Running(number);
-        self.taking = Some(Taking { number, next: Some(0), waiting: None, next_step: self.now });
+        self.upkeep.taking = Some(Taking { number, next: Some(0), waiting: None, next_step: self.now });
     }
 
     /// Hands over the next portion, if it is time for one and there is room.
     pub(in crate::shard) fn step_snapshot(&mut self) {
-        let Some(mut taking) = self.taking.take() else { return };
+        let Some(mut taking) = self.upkeep.taking.take() else { return };
         if self.now >= taking.next_step
             && let Some(lane) = &self.settings.snapshots
         {
@@ -43,7 +43,7 @@ impl Shard {
                 return;
             }
         }
-        self.taking = Some(taking);
+        self.upkeep.taking = Some(taking);
     }
 
     /// Hands over all topics, for the snapshot at the end of an orderly shutdown; waits for whoever writes it.
@@ -72,7 +72,7 @@ impl Shard {
         is_clean: bool,
         epoch_seed: Option<u64>,
     ) -> usize {
-        (self.now, self.snapshot_time) = (now, now);
+        (self.now, self.upkeep.snapshot_time) = (now, now);
         epoch_seed.into_iter().filter(|_| is_clean).for_each(|epoch_seed| self.hub.keep_epochs(epoch_seed));
         topics.into_iter().filter_map(|image| (!self.hub.restore(now, image, is_clean)).then_some(())).count()
     }
@@ -80,7 +80,7 @@ impl Shard {
     /// Seconds since the last snapshot, or since the start.
     pub(in crate::shard) fn snapshot_age_s(&self) -> u64 {
         let tells = self.settings.snapshots.is_some() && self.settings.shard.0 == 0;
-        if tells { self.now.since(self.snapshot_time).as_secs() } else { 0 }
+        if tells { self.now.since(self.upkeep.snapshot_time).as_secs() } else { 0 }
     }
 
     /// Notes what came of a snapshot. Only the first shard counts them.
@@ -88,7 +88,7 @@ impl Shard {
         if self.settings.shard.0 == 0 {
             if is_written {
                 self.metrics.snapshots += 1;
-                self.snapshot_time = self.now;
+                self.upkeep.snapshot_time = self.now;
             } else {
                 self.metrics.snapshot_errors += 1;
             }

@@ -2,8 +2,8 @@
 
 use super::follow::{self, Follow, HttpTransport};
 use crate::command::{
-    Condition, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName, is_message_id, parse_age,
-    parse_rate,
+    Condition, ErrorCode, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName, is_message_id,
+    parse_age, parse_rate,
 };
 use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX};
 use crate::wire::http1::{HttpError, NotOneValue, RequestHead, percent_decode, query_pairs};
@@ -102,6 +102,15 @@ pub struct RouteError {
     pub message: &'static str,
     /// With 405: the methods that work.
     pub allow: Option<&'static str>,
+}
+
+impl RouteError {
+    /// A refusal with the status and the name that go with its code.
+    #[must_use]
+    pub const fn new(code: ErrorCode, message: &'static str) -> Self {
+        let (code, status) = code.row();
+        Self { status, code, message, allow: None }
+    }
 }
 
 impl Route {

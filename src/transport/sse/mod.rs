@@ -20,25 +20,19 @@ pub const CONTENT_TYPE: &str = "text/event-stream";
 /// A comment: something to send where there is nothing to say.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
-/// Appends a publication with its own position as the id: for readers of one topic.
-pub fn push_with_id(publication: &Publication, out: &mut Vec<u8>) {
-    id(std::iter::once(publication.position), out);
-    push(publication, out);
-}
-
-/// Appends a publication without an id.
-pub fn push(publication: &Publication, out: &mut Vec<u8>) {
+/// Appends a publication whose message is `message`, without an id.
+pub fn event(publication: &Publication, message: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(publication.topic.as_str().as_bytes());
     out.push(b'\n');
     if publication.kind == PayloadKind::Binary {
         out.extend_from_slice(BINARY_PREFIX);
         let start = out.len();
-        out.resize(start + publication.payload.len().div_ceil(3) * 4, 0);
-        BASE64.encode_slice(&*publication.payload, &mut out[start..]).expect("base64 is four bytes for each three");
+        out.resize(start + message.len().div_ceil(3) * 4, 0);
+        BASE64.encode_slice(message, &mut out[start..]).expect("base64 is four bytes for each three");
         out.push(b'\n');
     } else {
-        data(&publication.payload, out);
+        data(message, out);
     }
     out.push(b'\n');
 }
@@ -106,11 +100,13 @@ mod tests {
         Publication {
             topic: TopicName::parse("px.A").expect("a valid name"),
             position: Position { epoch: Epoch(0x1f), offset: 12 },
+            prev: 11,
             kind,
             payload: payload.into(),
             key: None,
             origin: None,
             time: crate::time::MonoTime::ZERO,
+            extras: None,
         }
     }
 
@@ -136,7 +132,9 @@ mod tests {
 
     fn pushed(kind: PayloadKind, payload: &[u8]) -> String {
         let mut out = Vec::new();
-        push_with_id(&publication(kind, payload), &mut out);
+        let publication = publication(kind, payload);
+        id(std::iter::once(publication.position), &mut out);
+        event(&publication, payload, &mut out);
         String::from_utf8(out).expect("events are text")
     }
 

@@ -7,6 +7,9 @@ pub const CONTENT_TYPE: &str = "application/x-ndjson";
 /// The empty chunk that ends the body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
+/// What stands behind the bytes of a chunk.
+pub const CHUNK_END: &[u8] = b"\r\n";
+
 /// Appends a JSON text as a line. Its own line ends, which can only stand between its tokens, become spaces: what is one
 /// message to its publisher must not be several to a reader. What some readers take for line ends, too, can only stand in
 /// its strings, and is escaped there: U+0085, U+2028 and U+2029.
@@ -39,18 +42,22 @@ fn next_line_end(text: &[u8]) -> Option<(usize, usize, &'static [u8])> {
 
 /// Appends a line as a chunk of its own.
 pub fn chunk(message: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut grown = 0;
     let mut rest = message;
     while let Some((at, len, escape)) = next_line_end(rest) {
         grown += escape.len() - len;
         rest = &rest[at + len..];
     }
-    let len = message.len() + grown + 1;
+    chunk_len(message.len() + grown + 1, out);
+    line(message, out);
+    out.extend_from_slice(CHUNK_END);
+}
+
+/// Appends what begins a chunk of so many bytes, at least one.
+pub fn chunk_len(len: usize, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let first = len.ilog2() / 4;
     out.extend((0..=first).rev().map(|digit| DIGITS[len >> (4 * digit) & 0xf]));
-    out.extend_from_slice(b"\r\n");
-    line(message, out);
     out.extend_from_slice(b"\r\n");
 }
 

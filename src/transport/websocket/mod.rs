@@ -1,35 +1,26 @@
 //! WebSocket: messages as frames. [RFC 6455]
 
 use crate::close::CloseReason;
+use crate::command::MessageKind;
 use crate::wire::ws::Opcode;
 use crate::wire::ws::encode::{encode_close, encode_deflated_frame, encode_frame, encode_header};
 
-/// Appends a message as one frame; `write` writes it and says whether it is text.
-pub fn frame_with(scratch: &mut Vec<u8>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+/// Appends a message as one frame; `write` writes it and returns its kind.
+pub fn frame_with(scratch: &mut Vec<u8>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> MessageKind) {
     scratch.clear();
-    let is_text = write(scratch);
-    frame(is_text, scratch, out);
-}
-
-/// Appends a text message as one frame, or nothing if `write` writes nothing.
-pub fn frame_unless_empty(scratch: &mut Vec<u8>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    scratch.clear();
-    write(scratch);
-    if !scratch.is_empty() {
-        frame(true, scratch, out);
-    }
+    let kind = write(scratch);
+    frame(kind, scratch, out);
 }
 
 /// Appends a message as one frame.
-pub fn frame(is_text: bool, message: &[u8], out: &mut Vec<u8>) {
-    let opcode = if is_text { Opcode::Text } else { Opcode::Binary };
-    encode_header(out, opcode, true, message.len());
+pub fn frame(kind: MessageKind, message: &[u8], out: &mut Vec<u8>) {
+    encode_header(out, opcode(kind), true, message.len());
     out.extend_from_slice(message);
 }
 
 /// Appends a message that is compressed as one frame.
-pub fn frame_deflated(is_text: bool, deflated: &[u8], out: &mut Vec<u8>) {
-    encode_deflated_frame(out, if is_text { Opcode::Text } else { Opcode::Binary }, deflated);
+pub fn frame_deflated(kind: MessageKind, deflated: &[u8], out: &mut Vec<u8>) {
+    encode_deflated_frame(out, opcode(kind), deflated);
 }
 
 /// Appends a ping without a payload.
@@ -54,5 +45,12 @@ pub fn answer_close(code: Option<u16>, out: &mut Vec<u8>) {
     match code {
         Some(code) => encode_close(out, code, ""),
         None => encode_frame(out, Opcode::Close, &[]),
+    }
+}
+
+fn opcode(kind: MessageKind) -> Opcode {
+    match kind {
+        MessageKind::Text => Opcode::Text,
+        MessageKind::Binary => Opcode::Binary,
     }
 }

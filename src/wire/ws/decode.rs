@@ -1,5 +1,6 @@
 //! Bytes to messages and control frames.
 
+use crate::command::MessageKind;
 use std::ops::Range;
 
 use super::close_code;
@@ -296,7 +297,9 @@ impl Decoder {
         if is_deflated {
             self.deflate = Deflate::Agreed;
         }
-        inbox.items.push(Item::Message { is_text: self.message == Message::Text, is_deflated, payload });
+        let is_text = self.message == Message::Text;
+        let kind = if is_text { MessageKind::Text } else { MessageKind::Binary };
+        inbox.items.push(Item::Message { kind, is_deflated, payload });
         self.message = Message::None;
     }
 

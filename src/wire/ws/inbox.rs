@@ -1,5 +1,6 @@
 //! What the decoder hands out.
 
+use crate::command::MessageKind;
 use std::ops::Range;
 
 use crate::buf::BlockPool;
@@ -26,7 +27,7 @@ pub enum Item {
     /// A whole message, reassembled where it was fragmented.
     Message {
         /// Text, checked to be UTF-8 unless it is compressed; binary otherwise.
-        is_text: bool,
+        kind: MessageKind,
         /// To be inflated; whether text is UTF-8 shows only then.
         is_deflated: bool,
         /// What it says.

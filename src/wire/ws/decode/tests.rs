@@ -10,7 +10,7 @@ use proptest::prelude::*;
 enum Heard {
     Text(String),
     Binary(Vec<u8>),
-    Deflated(bool, Vec<u8>),
+    Deflated(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
@@ -21,10 +21,10 @@ impl Heard {
         let text =
             |payload: &Payload| String::from_utf8(payload.as_slice(bytes).to_vec()).expect("checked to be UTF-8");
         match item {
-            Item::Message { is_deflated: true, is_text, payload } => {
-                Self::Deflated(*is_text, payload.as_slice(bytes).to_vec())
+            Item::Message { is_deflated: true, kind, payload } => {
+                Self::Deflated(*kind, payload.as_slice(bytes).to_vec())
             }
-            Item::Message { is_text: true, payload, .. } => Self::Text(text(payload)),
+            Item::Message { kind: MessageKind::Text, payload, .. } => Self::Text(text(payload)),
             Item::Message { payload, .. } => Self::Binary(payload.as_slice(bytes).to_vec()),
             Item::Ping(payload) => Self::Ping(payload.as_slice(bytes).to_vec()),
             Item::Pong(payload) => Self::Pong(payload.as_slice(bytes).to_vec()),
@@ -121,9 +121,9 @@ fn whole_frames_are_handed_out_in_place_and_nothing_is_kept() {
     assert_eq!(
         inbox.items,
         [
-            Item::Message { is_text: true, is_deflated: false, payload: Payload::InPlace(6..9) },
+            Item::Message { kind: MessageKind::Text, is_deflated: false, payload: Payload::InPlace(6..9) },
             Item::Ping(Payload::InPlace(15..18)),
-            Item::Message { is_text: false, is_deflated: false, payload: Payload::InPlace(24..24) },
+            Item::Message { kind: MessageKind::Binary, is_deflated: false, payload: Payload::InPlace(24..24) },
             Item::Close { code: Some(1000), reason: Payload::InPlace(8..11) },
         ]
     );
@@ -209,7 +209,7 @@ fn compressed_messages_are_told_apart_where_they_were_agreed_on() {
         let outcomes: Vec<_> = pieces(bytes, lens).map(|piece| peer.receive(piece)).collect();
         (peer.end(), outcomes.into_iter().find_map(Result::err))
     };
-    let deflated = |is_text, payload: &[u8]| Heard::Deflated(is_text, payload.to_vec());
+    let deflated = |kind, payload: &[u8]| Heard::Deflated(kind, payload.to_vec());
     let bytes = [
         frame(0xc1, b"\xff\xfe"),
         frame(0x81, b"plain"),
@@ -223,18 +223,18 @@ fn compressed_messages_are_told_apart_where_they_were_agreed_on() {
     ];
     let bytes = bytes.concat();
     let heard = [
-        deflated(true, b"\xff\xfe"),
+        deflated(MessageKind::Text, b"\xff\xfe"),
         text("plain"),
         Heard::Ping(b"ping".into()),
-        deflated(false, b"in three \xff"),
+        deflated(MessageKind::Binary, b"in three \xff"),
         text("plain"),
-        deflated(true, b""),
+        deflated(MessageKind::Text, b""),
     ];
     for lens in [&[1][..], &[2], &[3, 7], &[bytes.len()]] {
         assert_eq!(agreed(&bytes, 100, lens), (heard.to_vec(), None), "{lens:?}");
     }
     let again = [frame(0xc1, b"one"), frame(0x81, b"\xff")].concat();
-    assert_eq!(agreed(&again, 100, &[4]), (vec![deflated(true, b"one")], Some(WsError::InvalidUtf8)));
+    assert_eq!(agreed(&again, 100, &[4]), (vec![deflated(MessageKind::Text, b"one")], Some(WsError::InvalidUtf8)));
     for broken in [
         frame(0xc9, b""),
         frame(0xca, b""),

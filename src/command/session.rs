@@ -1,0 +1,82 @@
+//! Names of connections and sessions. A session is a subscriber; nearly every connection has exactly one of its own.
+
+/// A connection of one shard: its arena index, and how often that place was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    /// Its place in the arena.
+    pub index: u32,
+    /// How often the place was used before; a stale id is told apart by it.
+    pub generation: u32,
+}
+
+/// The place of a session: that of the connection whose own it is, or one among the detached, which are no connection's
+/// own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionIndex(u32);
+
+impl SessionIndex {
+    /// Set in the bits of a detached session.
+    pub const DETACHED: u32 = 1 << 30;
+
+    /// The own session of the connection at a place of the arena.
+    #[must_use]
+    pub const fn own(conn: u32) -> Self {
+        Self(conn)
+    }
+
+    /// A detached session, by its place in the pool of them.
+    #[must_use]
+    pub const fn detached(place: usize) -> Self {
+        Self(place as u32 | Self::DETACHED)
+    }
+
+    /// The session of such bits.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// As a number of 31 bits.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The connection's place in the arena, if the session is a connection's own.
+    #[must_use]
+    pub const fn conn(self) -> Option<u32> {
+        if self.0 & Self::DETACHED == 0 { Some(self.0) } else { None }
+    }
+
+    /// Its place in its pool: the arena, or that of the detached.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        (self.0 & !Self::DETACHED) as usize
+    }
+}
+
+/// A session of one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId {
+    /// Its place.
+    pub index: SessionIndex,
+    /// How often the place was used before; of a connection's own session that of the connection.
+    pub generation: u32,
+}
+
+impl SessionId {
+    /// The connection whose own it is.
+    #[must_use]
+    pub const fn conn(self) -> Option<ConnId> {
+        match self.index.conn() {
+            Some(index) => Some(ConnId { index, generation: self.generation }),
+            None => None,
+        }
+    }
+}
+
+impl From<ConnId> for SessionId {
+    fn from(conn: ConnId) -> Self {
+        Self { index: SessionIndex::own(conn.index), generation: conn.generation }
+    }
+}

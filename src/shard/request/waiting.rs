@@ -1,0 +1,108 @@
+//! What an HTTP request waits for, as values: each kind of answer brings its own.
+
+use crate::command::{Position, Refusal, Taken, Target, TopicName};
+use crate::dialect::json;
+use crate::metrics::ShardMetrics;
+use crate::transport::http::{Exchange, Follow};
+use crate::wire::json::escape_into;
+
+/// A connection's requests while any is under way.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct HttpSession {
+    pub exchange: Exchange,
+    pub waiting: Option<Waiting>,
+    /// A trusted proxy named the client of the request under way, which was counted for it.
+    pub is_client_counted: bool,
+}
+
+/// What the request under way waits for.
+#[derive(Debug)]
+pub(in crate::shard) enum Waiting {
+    PublishOne(TopicName),
+    PublishMany { results: Vec<Line>, waits: usize },
+    Topic(TopicName),
+    History,
+    Follow(Opening),
+    Poll(Poll),
+    Metrics { shards: Vec<ShardMetrics>, waits: usize },
+}
+
+impl HttpSession {
+    /// Bytes of an unfinished request.
+    pub fn held_len(&self) -> usize {
+        self.exchange.held_len()
+    }
+}
+
+/// What came of one line of a batch.
+#[derive(Debug)]
+pub(in crate::shard) enum Line {
+    Waits(TopicName),
+    Taken(TopicName, Taken),
+    Refused(Refusal),
+}
+
+/// A response that is about to begin.
+#[derive(Debug)]
+pub(in crate::shard) struct Opening {
+    /// The topics that are named, in the order of the request.
+    pub names: Box<[TopicName]>,
+    /// Where the reader says it was.
+    pub since: Vec<(TopicName, Position)>,
+}
+
+/// A poll under way.
+#[derive(Debug)]
+pub(in crate::shard) struct Poll {
+    /// In the order of the request.
+    pub names: Box<[TopicName]>,
+    pub timeout_ms: u64,
+    /// What its subscriptions came to, once they are made.
+    pub open: Option<Open>,
+}
+
+#[derive(Debug)]
+pub(in crate::shard) struct Open {
+    /// Where the peer is when it has had the answer.
+    pub positions: Box<[(TopicName, Position)]>,
+    /// Whether anything is missing, by topic, where the peer gave a position.
+    pub recovered: Vec<(TopicName, bool)>,
+    /// Whether it is answered at the end of the turn, whatever is held.
+    pub is_due: bool,
+}
+
+impl Poll {
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
+impl Line {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Taken(topic, taken) => {
+                out.extend_from_slice(b"{\"topic\":");
+                escape_into(out, topic.as_str());
+                out.push(b',');
+                json::encode_taken(taken, out);
+                out.extend_from_slice(b"}\n");
+            }
+            Self::Refused(refusal) => json::encode_refusal(refusal, out),
+            Self::Waits(_) => unreachable!("a batch is answered when every line is"),
+        }
+    }
+}
+
+/// The topics that a request names, in its order.
+pub(in crate::shard) fn names(follow: &Follow) -> Box<[TopicName]> {
+    let name = |target: &Target| match target {
+        Target::Topic(name) => Some(name.clone()),
+        Target::Pattern(_) => None,
+    };
+    follow.targets.iter().filter_map(name).collect()
+}
+
+pub(in crate::shard) const TEXT: &str = "text/plain; charset=utf-8";
+pub(in crate::shard) const JSON: &str = "application/json";
+pub(in crate::shard) const NDJSON: &str = "application/x-ndjson";
+pub(in crate::shard) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

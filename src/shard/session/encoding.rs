@@ -1,0 +1,119 @@
+//! How a reader is told things: a framing and a dialect. All readers of one encoding and one form of compression get the
+//! same bytes, but for a prefix of their own where the encoding has one.
+
+use super::rest::Rest;
+use crate::command::{MessageKind, Outbound, Publication};
+use crate::dialect::{Dialect, DialectState};
+use crate::transport::Framing;
+
+/// A framing and a dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Encoding {
+    pub framing: Framing,
+    pub dialect: Dialect,
+    /// Each reader's bytes begin with its own, and end with what all share.
+    pub has_prefix: bool,
+}
+
+/// An [`Encoding`] by its place in [`ENCODINGS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::shard) struct EncodingId(u8);
+
+/// Every encoding that an endpoint speaks, one row each.
+const ENCODINGS: &[Encoding] = &[
+    row(Framing::WebSocket, Dialect::Raw),
+    row(Framing::WebSocket, Dialect::Json),
+    row(Framing::WebSocket, Dialect::Echo),
+    row(Framing::Events, Dialect::Feed),
+    // Readers of several topics: the position is the reader's own, or there is none.
+    Encoding { has_prefix: true, ..row(Framing::Events, Dialect::Feed) },
+    row(Framing::Lines, Dialect::Json),
+    row(Framing::Chunks, Dialect::Json),
+    #[cfg(test)]
+    Encoding { has_prefix: true, ..row(Framing::WebSocket, Dialect::Tagged) },
+];
+
+const fn row(framing: Framing, dialect: Dialect) -> Encoding {
+    Encoding { framing, dialect, has_prefix: false }
+}
+
+impl EncodingId {
+    /// What a connection speaks before it says otherwise.
+    pub const RAW: Self = Self(0);
+    /// The one encoding with patterns over WebSocket, and that of most operations.
+    pub const JSON: Self = Self(1);
+
+    /// The row of a framing and a dialect. There is one for all that the routes lead to.
+    pub fn of(framing: Framing, dialect: Dialect, has_prefix: bool) -> Self {
+        let wanted = Encoding { framing, dialect, has_prefix };
+        let place = ENCODINGS.iter().position(|row| *row == wanted);
+        Self(place.expect("each encoding that a route leads to has its row") as u8)
+    }
+
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..ENCODINGS.len() as u8).map(Self)
+    }
+
+    pub fn row(self) -> &'static Encoding {
+        &ENCODINGS[usize::from(self.0)]
+    }
+}
+
+impl Encoding {
+    /// Appends what all readers share of one publication: the whole, or what stands behind the prefix of each.
+    pub fn push(&self, publication: &Publication, message: &mut Vec<u8>, out: &mut Vec<u8>) {
+        message.clear();
+        let kind = self.dialect.encode_push(publication, message);
+        if self.has_prefix {
+            self.framing.push_shared(publication, message, out);
+        } else {
+            self.framing.push(publication, kind, message, out);
+        }
+    }
+
+    /// Moves one reader behind a publication, and appends its prefix to what is shared; nothing where there is none.
+    pub fn prefix(
+        &self,
+        rest: Option<&mut Rest>,
+        publication: &Publication,
+        shared_len: usize,
+        message: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        if !self.has_prefix {
+            return;
+        }
+        message.clear();
+        let Some(rest) = rest else {
+            return self.framing.prefix(MessageKind::Text, message, std::iter::empty(), shared_len, out);
+        };
+        self.dialect.encode_prefix(&rest.state, publication, message);
+        rest.advance(publication);
+        let positions = rest.positions.iter().map(|(_, position)| *position);
+        self.framing.prefix(MessageKind::Text, message, positions, shared_len, out);
+    }
+
+    /// Appends one publication for one reader alone, its prefix included.
+    pub fn push_alone(
+        &self,
+        rest: Option<&mut Rest>,
+        publication: &Publication,
+        message: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        if !self.has_prefix {
+            return self.push(publication, message, out);
+        }
+        let mut shared = Vec::new();
+        self.push(publication, message, &mut shared);
+        self.prefix(rest, publication, shared.len(), message, out);
+        out.append(&mut shared);
+    }
+
+    /// Appends what is not a publication; nothing where there is no way to say it.
+    pub fn say(&self, state: &DialectState, outbound: &Outbound<'_>, message: &mut Vec<u8>, out: &mut Vec<u8>) {
+        message.clear();
+        self.dialect.encode_outbound(state, outbound, message);
+        self.framing.say(outbound, message, out);
+    }
+}

@@ -1,0 +1,65 @@
+//! What a session has under way: subscriptions, and what it is to get behind them.
+
+use slab::Slab;
+
+use super::catch_up::CatchUp;
+use super::session::Mark;
+use crate::command::{Joined, OperationId, Pattern, Refusal, SessionId, ShardId, Target};
+use crate::shard::link::arena::Conns;
+use crate::shard::slot::Slot;
+
+/// What a connection has under way.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Pending {
+    pub operations: Slab<Operation>,
+    /// What it gets once the operations are done.
+    pub catch_up: CatchUp,
+    /// Last values of patterns that are still to be asked for.
+    pub pages: Vec<Page>,
+    /// The ticket of those that are asked for, one at a time, and their pattern.
+    pub page_asked: Option<(u32, Pattern)>,
+}
+
+#[derive(Debug)]
+pub(in crate::shard) struct Operation {
+    pub id: Option<OperationId>,
+    pub joined: Vec<Joined>,
+    /// Targets that are still to be answered.
+    pub waits: usize,
+    /// Targets that the connection did not follow before.
+    pub made: Vec<Target>,
+    /// Whether the reader is told how many others there are.
+    pub presence: bool,
+    pub refusal: Option<Refusal>,
+}
+
+/// Last values that are still to be asked for.
+#[derive(Debug)]
+pub(in crate::shard) struct Page {
+    pub shard: ShardId,
+    pub pattern: Pattern,
+    pub place: u32,
+}
+
+pub(in crate::shard) fn ensure_pending<'a>(
+    conns: &mut Conns,
+    pendings: &'a mut Slab<Pending>,
+    id: SessionId,
+) -> &'a mut Pending {
+    let session = &mut conns[id.index];
+    let slot = session.pending.index().unwrap_or_else(|| {
+        let slot = pendings.insert(Pending::default());
+        session.pending = Slot::new(slot);
+        session.set(Mark::HELD, true);
+        slot
+    });
+    &mut pendings[slot]
+}
+
+pub(in crate::shard) fn pending_mut<'a>(
+    conns: &Conns,
+    pendings: &'a mut Slab<Pending>,
+    id: SessionId,
+) -> Option<&'a mut Pending> {
+    pendings.get_mut(conns.session(id)?.pending.index()?)
+}

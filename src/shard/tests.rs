@@ -1,0 +1,163 @@
+//! The seams of the shard, held by what nobody ships: a dialect with state, and a prefix for each reader.
+
+use std::sync::Arc;
+
+use super::session::encoding::EncodingId;
+use super::{CompressionSettings, EdgeSettings, Seats, Settings, Shard};
+use crate::command::{ConnId, Extras, Message, Origin, ShardId, TopicName};
+use crate::dialect::Dialect;
+use crate::driver::null::Null;
+use crate::driver::{Driver as _, Op};
+use crate::limits::Limits;
+use crate::mailbox::Admission;
+use crate::transport::Framing;
+use crate::wire::ws::{Opcode, encode_client_frame};
+
+/// A shard and its peers: what they are sent is kept, by connection.
+struct World {
+    driver: Null,
+    shard: Shard,
+    heard: Vec<(ConnId, Vec<u8>)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let limits = Limits::default();
+        let settings = Settings {
+            shard: ShardId(0),
+            shards: 1,
+            rules: Arc::default(),
+            edge: EdgeSettings::default(),
+            compression: CompressionSettings::default(),
+            pages: Arc::default(),
+            access: Arc::default(),
+            hash_key: (1, 2),
+            seed: 3,
+            admission: Admission::new(8, 0),
+            seats: Seats::default(),
+            process: Arc::default(),
+            log_peers: false,
+            snapshots: None,
+            limits: Limits { connections_max: 8, ..limits },
+        };
+        Self { driver: Null::default(), shard: Shard::new(settings), heard: Vec::new() }
+    }
+
+    fn turn(&mut self) {
+        let shard = &mut self.shard;
+        self.driver.wait(None, |now, completion| shard.handle(now, completion)).expect("nothing goes wrong");
+        shard.flush();
+        for op in &shard.ops {
+            match op {
+                Op::Send { conn, segments } => {
+                    let bytes = segments.iter().flat_map(|segment| segment.iter().copied()).collect();
+                    self.heard.push((*conn, bytes));
+                }
+                Op::SendMany { segment, conns } => {
+                    self.heard.extend(conns.iter().map(|conn| (*conn, segment.to_vec())));
+                }
+                _ => {}
+            }
+        }
+        self.driver.submit(&mut shard.ops).expect("nothing goes wrong");
+    }
+
+    /// A WebSocket whose session speaks the dialect of these tests.
+    fn open(&mut self) -> ConnId {
+        let conn = self.upgrade("/ws");
+        self.shard.speak(conn.into(), EncodingId::of(Framing::WebSocket, Dialect::Tagged, true));
+        conn
+    }
+
+    fn upgrade(&mut self, path: &str) -> ConnId {
+        self.driver.arrive(1);
+        self.turn();
+        let conn = *self.driver.adopted().last().expect("it was adopted");
+        let handshake = format!(
+            "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        self.driver.receive(conn, handshake.as_bytes());
+        self.turn();
+        self.heard.clear();
+        conn
+    }
+
+    fn say(&mut self, conn: ConnId, text: &str) {
+        let mut frame = Vec::new();
+        encode_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], text.as_bytes());
+        self.driver.receive(conn, &frame);
+        self.turn();
+    }
+
+    /// The payloads of the frames that a connection was sent since the last time.
+    fn take(&mut self, conn: ConnId) -> Vec<String> {
+        let bytes: Vec<u8> =
+            self.heard.iter().filter(|(to, _)| *to == conn).flat_map(|(_, bytes)| bytes.clone()).collect();
+        self.heard.retain(|(to, _)| *to != conn);
+        let (mut rest, mut payloads) = (&bytes[..], Vec::new());
+        while let [_, len, behind @ ..] = rest {
+            let (len, behind) = match *len {
+                126 => (usize::from(u16::from_be_bytes([behind[0], behind[1]])), &behind[2..]),
+                len => (usize::from(len), behind),
+            };
+            payloads.push(String::from_utf8_lossy(&behind[..len]).into_owned());
+            rest = &behind[len..];
+        }
+        payloads
+    }
+}
+
+#[test]
+fn each_reader_gets_its_own_bytes_and_then_those_of_all() {
+    let mut world = World::new();
+    let (a, b) = (world.open(), world.open());
+    world.say(a, "follow one px.A");
+    world.say(b, "follow another px.A");
+    assert_eq!((world.take(a), world.take(b)), (vec!["joined".to_owned()], vec!["joined".to_owned()]));
+    let long = "x".repeat(300);
+    for text in ["", "hello", &long] {
+        world.say(a, &format!("say px.A {text}"));
+        assert_eq!((world.take(a), world.take(b)), (vec![format!("one {text}")], vec![format!("another {text}")]));
+    }
+}
+
+#[test]
+fn what_was_said_before_is_caught_up_with_behind_the_readers_own_bytes() {
+    let mut world = World::new();
+    let (a, b) = (world.open(), world.open());
+    world.say(a, "say px.A before");
+    world.say(b, "follow tag px.A");
+    assert_eq!(world.take(b), ["joined", "tag before"]);
+    world.say(b, "nonsense");
+    assert_eq!(world.take(b), ["refused bad_request"]);
+}
+
+#[test]
+fn the_exception_of_a_publication_does_not_get_it_and_all_others_do() {
+    let mut world = World::new();
+    let (a, b, c) = (world.upgrade("/raw/px.A"), world.upgrade("/raw/px.A"), world.open());
+    world.say(c, "follow tag px.A");
+    world.take(c);
+    for (except, heard) in [(a, [0, 1, 1]), (b, [1, 0, 1]), (c, [1, 1, 0])] {
+        let except = Some(Origin { shard: ShardId(0), session: except.into() });
+        let extras = Some(Box::new(Extras { except, ..Extras::default() }));
+        let topic = TopicName::parse("px.A").expect("a valid name");
+        world.shard.publish(topic, Message { extras, ..Message::text(b"news") }, None);
+        world.turn();
+        assert_eq!([a, b, c].map(|conn| world.take(conn).len()), heard);
+    }
+}
+
+#[test]
+fn what_a_session_keeps_goes_with_its_connection() {
+    let mut world = World::new();
+    let a = world.open();
+    world.say(a, "follow one px.A");
+    assert_eq!(world.shard.sessions.rests.len(), 1);
+    let mut close = Vec::new();
+    encode_client_frame(&mut close, Opcode::Close, true, [1, 2, 3, 4], &[3, 232]);
+    world.driver.receive(a, &close);
+    (0..3).for_each(|_| world.turn());
+    assert_eq!((world.shard.sessions.rests.len(), world.shard.census().connections), (0, 0));
+}
