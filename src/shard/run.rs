@@ -40,7 +40,10 @@ pub fn turn<D: Driver>(
         shard.note_wall_time(now, driver.wall_millis());
     }
     let until = next_look(now, shard, mailbox);
-    driver.wait(until, |now, completion| shard.handle(now, completion))?;
+    driver.wait(until, |now, completion| {
+        shard.handle(now, completion);
+        if shard.is_turn_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
     mailbox.unpark();
     let now = driver.now();
     mailbox.drain(MAIL_PER_TURN_MAX, |from, mail| {

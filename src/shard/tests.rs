@@ -1,5 +1,6 @@
 //! The seams of the shard, held by what nobody ships: a dialect with state, and a prefix for each reader.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::session::encoding::EncodingId;
@@ -7,7 +8,7 @@ use super::{CompressionSettings, EdgeSettings, Seats, Settings, Shard};
 use crate::command::{ConnId, Extras, Message, Origin, ShardId, TopicName};
 use crate::dialect::Dialect;
 use crate::driver::null::Null;
-use crate::driver::{Driver as _, Op};
+use crate::driver::{Completion, Driver as _, Op};
 use crate::limits::Limits;
 use crate::mailbox::Admission;
 use crate::transport::Framing;
@@ -45,7 +46,11 @@ impl World {
 
     fn turn(&mut self) {
         let shard = &mut self.shard;
-        self.driver.wait(None, |now, completion| shard.handle(now, completion)).expect("nothing goes wrong");
+        let sink = |now, completion: Completion<'_>| {
+            shard.handle(now, completion);
+            ControlFlow::Continue(())
+        };
+        self.driver.wait(None, sink).expect("nothing goes wrong");
         shard.flush();
         for op in &shard.ops {
             match op {

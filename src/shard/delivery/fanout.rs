@@ -69,7 +69,7 @@ impl Shard {
             && self.delivery.runs.runs.iter().any(has)
     }
 
-    /// Whether this turn has taken enough mail.
+    /// Whether this turn has taken in enough, from the kernel or by mail.
     pub(in crate::shard) fn is_turn_full(&self) -> bool {
         self.delivery.runs.len >= TURN_LEN_MAX
     }
