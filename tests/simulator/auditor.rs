@@ -226,6 +226,14 @@ impl Auditor {
         );
         // Some change their mind before they have an answer.
         if rng.u8(0..5) == 0 {
+            // What it leaves it does not wait for, although the answer to `sub` is still to come.
+            for (_, asked) in &mut self.notes.entry(peer.id).or_default().asked {
+                if let Asked::Subscribe(other, _, waits) = asked
+                    && *other == target
+                {
+                    *waits = false;
+                }
+            }
             let id = self.ask(peer, Asked::Unsubscribe(target.clone()));
             peer.say(&format!("{{\"op\":\"unsub\",\"topics\":[\"{target}\"],\"id\":{id}}}"), rng, 1);
         }
