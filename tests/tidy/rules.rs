@@ -102,7 +102,7 @@ pub fn folders(source: &Source, room: &str, folders: &[Room]) -> Vec<Violation> 
     wrong.map(|(at, other)| violation(source.place(at), format!("`{own}` may not name `{other}`"))).collect()
 }
 
-/// A file of ours that a comment or a page names, as `room/file.rs` or `tests/folder/`, is there.
+/// A file of ours that a comment or a page names, as `room/file.rs`, is there.
 pub fn named_paths(path: &str, text: &str, is_there: impl Fn(&str) -> bool) -> Vec<Violation> {
     let lines = text.lines().zip(1..).filter(|(line, _)| path.ends_with(".md") || line.trim_start().starts_with("//"));
     let quoted = lines.flat_map(|(line, at)| line.split('`').skip(1).step_by(2).map(move |word| (word, at)));
