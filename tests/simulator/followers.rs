@@ -99,6 +99,11 @@ impl Auditor {
             return;
         }
         let since = peer.position.clone().or(since);
+        // One that comes back has heard what is before its position.
+        let heard = &mut self.notes.entry(peer.id).or_default().heard;
+        for (topic, offset) in topics.iter().zip(since.iter().flat_map(|since| offsets(since))) {
+            heard.entry((*topic).to_owned()).or_insert(offset);
+        }
         let topics: String = topics.iter().map(|topic| format!("topic={topic}&")).collect();
         let query = since.as_ref().map(|since| format!("since={since}")).unwrap_or_default();
         peer.say_bytes(format!("GET /poll?{topics}{query} HTTP/1.1\r\nHost: sim\r\n\r\n").as_bytes());

@@ -30,7 +30,8 @@ fn number(name: &str) -> Option<u64> {
 fn check(name: &str, plan: impl Fn(u64) -> Run) {
     let seeds = match number("FANWIRE_SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("FANWIRE_SIM_SEEDS").unwrap_or(SEEDS),
+        // A flood takes as long as ten other runs.
+        None => 0..number("FANWIRE_SIM_SEEDS").unwrap_or(SEEDS).div_ceil(if plan(0).floods { 10 } else { 1 }),
     };
     let mut totals = world::Totals::default();
     for seed in seeds.clone() {
@@ -45,7 +46,9 @@ fn check(name: &str, plan: impl Fn(u64) -> Run) {
         }
     }
     println!("{name}: seeds {seeds:?}, {totals:?}");
-    if seeds.end - seeds.start >= 100 {
+    if plan(0).floods {
+        assert_eq!(totals.floods, seeds.end - seeds.start);
+    } else if seeds.end - seeds.start >= 100 {
         totals.assert_that_enough_happened(plan(0).faults != Faults::NONE);
     }
 }
@@ -56,6 +59,7 @@ fn readers_get_everything_in_order_while_nothing_goes_wrong() {
         seed,
         faults: Faults::NONE,
         hostile: false,
+        floods: false,
         ending: Ending::PeersLeave,
     });
 }
@@ -66,6 +70,7 @@ fn readers_get_a_gapless_run_or_a_reason_under_faults_and_hostile_peers() {
         seed,
         faults: Faults::draw(seed),
         hostile: true,
+        floods: false,
         ending: Ending::PeersLeave,
     });
 }
@@ -76,6 +81,19 @@ fn a_shutdown_says_goodbye_and_ends_within_its_bound() {
         seed,
         faults: Faults::draw(seed),
         hostile: true,
+        floods: false,
         ending: Ending::Shutdown,
+    });
+}
+
+#[test]
+fn readers_of_everything_that_read_nothing_stop_no_shard_while_much_is_said() {
+    check("readers_of_everything_that_read_nothing_stop_no_shard_while_much_is_said", |seed| Run {
+        seed,
+        // Much fits through the kernel.
+        faults: Faults { inbound_len_max: 1 << 17, ..Faults::draw(seed) },
+        hostile: true,
+        floods: true,
+        ending: Ending::PeersLeave,
     });
 }

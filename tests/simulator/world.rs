@@ -20,6 +20,8 @@ pub struct Run {
     pub seed: u64,
     pub faults: Faults,
     pub hostile: bool,
+    /// Much is said to readers that read nothing, in a short run over several shards.
+    pub floods: bool,
     pub ending: Ending,
 }
 
@@ -110,7 +112,7 @@ impl Run {
     /// If the auditor finds something.
     pub fn play(self) -> Totals {
         let mut world = World::new(self);
-        let acts = world.rng.usize(100..400);
+        let acts = if self.floods { world.rng.usize(10..30) } else { world.rng.usize(100..400) };
         let flood_at = world.floods().then(|| world.rng.usize(0..acts));
         for act in 0..acts {
             if flood_at == Some(act) {
@@ -133,13 +135,13 @@ impl Run {
 impl World {
     fn new(run: Run) -> Self {
         let mut rng = fastrand::Rng::with_seed(run.seed);
-        let shards = rng.usize(1..=3);
+        let shards = rng.usize(if run.floods { 2 } else { 1 }..=3);
         let net = SimNet::new(run.seed, shards, run.faults);
         let (mailboxes, control) = Mailbox::mesh(shards);
         // Small enough to be passed by who stalls, but only where faults permit that somebody is disconnected.
         let outbox_len_max = if run.faults == Faults::NONE { 1 << 18 } else { 1 << rng.u32(9..14) };
         let memory_len_max = match (run.faults == Faults::NONE, rng.u8(0..3)) {
-            (false, 0 | 1) => (shards as u64) << rng.u32(9..14),
+            (false, 0 | 1) if !run.floods => (shards as u64) << rng.u32(9..14),
             _ => 0,
         };
         let limits = Limits { connections_max: 64, outbox_len_max, memory_len_max, ..Limits::default() };
@@ -265,7 +267,11 @@ impl World {
 
     /// Whether much is to be said in the run: where it fits through the kernel, and nobody is closed for it.
     fn floods(&mut self) -> bool {
-        self.run.hostile && self.run.faults.inbound_len_max >= 1 << 16 && !self.auditor.is_bounded && self.rng.bool()
+        self.run.floods
+            || self.run.hostile
+                && self.run.faults.inbound_len_max >= 1 << 16
+                && !self.auditor.is_bounded
+                && self.rng.bool()
     }
 
     /// Much is said in topics that nobody follows by name, while readers of everything read nothing: some wait for last
@@ -485,6 +491,6 @@ impl World {
 }
 
 /// Readers in a flood.
-const SLEEPERS: usize = 6;
+const SLEEPERS: usize = 12;
 /// Bytes of each of its messages: with half of the topics, more than the kernel takes and a shard catches up with or holds.
 const FLOOD_LEN: usize = 40_000;
