@@ -141,7 +141,7 @@ impl CloseReason {
             Self::SlowReader => row(Some(1013), 503, "slow_reader", Info, PeerTooSlow),
             Self::Overloaded => row(Some(1013), 503, "overloaded", Info, Limit),
             Self::HandshakeTimeout => row(None, 408, "handshake_timeout", Debug, PeerTooSlow),
-            Self::BodyTimeout => row(None, 408, "body_timeout", Debug, PeerTooSlow),
+            Self::BodyTimeout => row(Some(1008), 408, "body_timeout", Debug, PeerTooSlow),
             Self::IdleTimeout => row(None, 408, "idle_timeout", Debug, Nobody),
             Self::PingTimeout => row(Some(1001), 408, "ping_timeout", Debug, Network),
             Self::CloseTimeout => row(None, 408, "close_timeout", Debug, PeerTooSlow),

@@ -39,6 +39,8 @@ macro_rules! contract {
                 a_half_closed_peer_can_still_be_sent_to
                 an_end_behind_bytes_is_not_lost
                 ids_that_are_not_held_are_ignored
+                a_shard_that_has_enough_gets_no_more_and_the_rest_comes_first
+                what_a_shard_had_enough_of_is_received_in_order_to_its_end
                 an_echo_survives_backpressure
             }
             contract! { @cases random_case, $harness, $seeds;

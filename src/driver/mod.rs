@@ -25,6 +25,8 @@
 //!    [`ACCEPT_BACKOFF_MS`](crate::limits::ACCEPT_BACKOFF_MS) and then accepting goes on; never an exit, never a spin.
 //! 9. After [`Op::Finish`] the peer sees the end of the stream behind everything that was sent; receiving goes on.
 //! 10. An id that the driver does not hold is ignored: an op that crosses a `Closed` does nothing.
+//! 11. After the sink has returned `Break` there is no `Received` in this wait. The next wait does not wait for the kernel
+//!     and begins with the connections that had no turn, in their order; one that was stopped in its turn comes behind them.
 
 mod clock;
 mod descriptors;
@@ -53,6 +55,7 @@ pub use uring::{Uring, UringSetup, UringWaker};
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 
 use crate::buf::Segment;
 use crate::command::ConnId;
@@ -217,11 +220,16 @@ pub trait Driver {
     fn submit(&mut self, ops: &mut Vec<Op>) -> io::Result<()>;
 
     /// Hands every completion to `sink`, waiting for the first one at most until `until` (`None`: for ever). It may
-    /// return earlier with none, as after a signal; never again and again, which would be a spin.
+    /// return earlier with none, as after a signal; never again and again, which would be a spin. The sink returns `Break`
+    /// when the shard can take in no more bytes for now; everything else is still handed out.
     ///
     /// # Errors
     /// Only what no connection is to blame for and what ends the shard.
-    fn wait(&mut self, until: Option<MonoTime>, sink: impl FnMut(MonoTime, Completion<'_>)) -> io::Result<()>;
+    fn wait(
+        &mut self,
+        until: Option<MonoTime>,
+        sink: impl FnMut(MonoTime, Completion<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()>;
 }
 
 /// Drops the first `count` bytes, which were sent, from the front of `segments`.

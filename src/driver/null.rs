@@ -3,7 +3,10 @@
 //! For benches. It keeps the promises that nothing can go wrong with; there is no peer, so bytes sent are counted and
 //! dropped.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
+use std::ops::ControlFlow;
 
 use super::{Completion, Driver, Op, Socket, Wake};
 use crate::buf::Segment;
@@ -16,7 +19,7 @@ pub struct Null {
     now: MonoTime,
     arriving: u32,
     adopted: Vec<ConnId>,
-    received: Vec<(ConnId, Vec<u8>)>,
+    received: VecDeque<(ConnId, Vec<u8>)>,
     sent: Vec<(ConnId, u32, Vec<Segment>)>,
     /// Who was sent something alone without being told that it is out.
     told: Vec<ConnId>,
@@ -39,7 +42,7 @@ impl Null {
 
     /// Lets bytes come in from a connection with the next wait.
     pub fn receive(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.received.push((conn, bytes.to_vec()));
+        self.received.push_back((conn, bytes.to_vec()));
     }
 
     /// Who was sent something by itself, and not as one of many, since the last wait.
@@ -100,14 +103,23 @@ impl Driver for Null {
                         self.told.push(conn);
                     }
                 }
-                Op::Close { conn, .. } => self.closed.push(conn),
+                Op::Close { conn, .. } => {
+                    self.received.retain(|(other, _)| *other != conn);
+                    self.closed.push(conn);
+                }
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn wait(&mut self, _: Option<MonoTime>, mut sink: impl FnMut(MonoTime, Completion<'_>)) -> io::Result<()> {
+    fn wait(
+        &mut self,
+        _: Option<MonoTime>,
+        mut sink: impl FnMut(MonoTime, Completion<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        let full = Cell::new(false);
+        let mut sink = |now, completion: Completion<'_>| full.set(sink(now, completion).is_break() || full.get());
         let peer = (std::net::Ipv4Addr::LOCALHOST, 1).into();
         for _ in 0..std::mem::take(&mut self.arriving) {
             sink(self.now, Completion::Accepted { socket: Socket(0), peer, listener: 0 });
@@ -116,11 +128,13 @@ impl Driver for Null {
         for (conn, len, rest) in self.sent.drain(..) {
             sink(self.now, Completion::Sent { conn, result: Ok(len), rest });
         }
-        for (conn, mut bytes) in self.received.drain(..) {
-            sink(self.now, Completion::Received { conn, bytes: &mut bytes });
-        }
         for conn in self.closed.drain(..) {
             sink(self.now, Completion::Closed { conn });
+        }
+        while !full.get()
+            && let Some((conn, mut bytes)) = self.received.pop_front()
+        {
+            sink(self.now, Completion::Received { conn, bytes: &mut bytes });
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The table of adopted sockets, and the list of those to read from: what the drivers over a real kernel share. Each has
 //! its own place of a socket, in 16 bytes, and more flags than these.
 
+use std::collections::VecDeque;
 use std::ops::{BitAnd, BitOr, Not};
 
 use super::NetError;
@@ -152,9 +153,9 @@ impl<S: Slot> Table<S> {
         }
     }
 
-    /// Moves the list of connections to read from into `turn`, which is empty.
-    pub fn take_ready(&mut self, turn: &mut Vec<ConnId>) {
-        std::mem::swap(&mut self.ready, turn);
+    /// Moves the list of connections to read from behind those that are left in `turn`.
+    pub fn take_ready(&mut self, turn: &mut VecDeque<ConnId>) {
+        turn.extend(self.ready.drain(..));
     }
 
     /// Whether there are connections to read from.

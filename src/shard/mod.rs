@@ -29,26 +29,29 @@ pub use run::{run, turn};
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use slab::Slab;
 
+use crate::budget::{Budget, Part, TurnCharge};
 use crate::buf::BlockPool;
 use crate::command::{ConnId, Policy, ShardId, TopicName};
 use crate::driver::{Completion, Op};
 use crate::hub::{Hub, HubSettings, TopicRules, TopicSettings, epoch_seed};
-use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
+use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX, TURN_SLOW_LOG_MS, TURN_SLOW_MS};
 use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::{ProcessMetrics, ShardMetrics};
 use crate::time::{MonoTime, Wheel};
 use crate::transport::http::{Access, Page};
 use crate::wire::json::Scratch;
-use crate::wire::ws::{Decoder, Inbox};
+use crate::wire::ws::Inbox;
 use delivery::compression::Compressor;
 use delivery::fanout::Runs;
 use link::arena::Conns;
 use link::edge::Edge;
 use link::outbox::Outboxes;
+use link::put_off::{PutOff, Unfinished};
 use link::seats::Refused;
 use link::tls::TlsTurn;
 use request::date::Dates;
@@ -108,7 +111,10 @@ pub struct Shard {
     conns: Conns,
     subscriptions: Subscriptions,
     outboxes: Outboxes,
-    decoders: Slab<Decoder>,
+    decoders: Slab<Unfinished>,
+    /// When unfinished messages are looked at next, and from which place on.
+    unfinished_look: MonoTime,
+    unfinished_next: usize,
     exchanges: Slab<HttpSession>,
     pendings: Slab<Pending>,
     lags: Slab<Lag>,
@@ -131,6 +137,14 @@ pub struct Shard {
     compressor: Compressor,
     wheel: Wheel,
     pool: BlockPool,
+    /// What this turn has cost so far.
+    budget: Budget,
+    /// What waits for a part in a turn.
+    put_off: PutOff,
+    /// When the first completion of this turn came.
+    woken_at: Option<MonoTime>,
+    /// When a turn that took long was last told of.
+    slow_told: Option<MonoTime>,
     rng: fastrand::Rng,
     dates: Dates,
     metrics: ShardMetrics,
@@ -195,6 +209,8 @@ impl Shard {
             subscriptions: Subscriptions::default(),
             outboxes: Outboxes::default(),
             decoders: Slab::new(),
+            unfinished_look: MonoTime::ZERO,
+            unfinished_next: 0,
             exchanges: Slab::new(),
             pendings: Slab::new(),
             lags: Slab::new(),
@@ -212,6 +228,10 @@ impl Shard {
             compressor: Compressor::new(settings.compression),
             wheel: Wheel::new(capacity),
             pool: BlockPool::default(),
+            budget: Budget::default(),
+            put_off: PutOff::default(),
+            woken_at: None,
+            slow_told: None,
             rng: fastrand::Rng::with_seed(settings.seed),
             dates: Dates::default(),
             metrics: ShardMetrics::default(),
@@ -242,9 +262,11 @@ impl Shard {
         }
     }
 
-    /// Takes in what the kernel did.
-    pub fn handle(&mut self, now: MonoTime, completion: Completion<'_>) {
+    /// Takes in what the kernel did; `Break` when this turn has received enough.
+    pub fn handle(&mut self, now: MonoTime, completion: Completion<'_>) -> ControlFlow<()> {
         self.now = now;
+        self.woken_at.get_or_insert(now);
+        self.budget.begin_item();
         match completion {
             Completion::Accepted { socket, peer, listener } => self.on_accepted(socket, peer, listener),
             Completion::Received { conn, bytes } => self.on_received(conn, bytes),
@@ -253,6 +275,27 @@ impl Shard {
             Completion::Closed { conn } => self.on_closed(conn),
             Completion::Connected { .. } | Completion::Woken => {}
         }
+        if self.is_turn_full() || self.is_put_off_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Gives each turn another budget than [`TURN_BUDGET`](crate::limits::TURN_BUDGET); for tests.
+    pub fn set_turn_budget(&mut self, units: u64) {
+        self.budget = Budget::new(units);
+    }
+
+    /// Begins a turn.
+    pub fn begin_turn(&mut self) {
+        self.woken_at = None;
+    }
+
+    /// Begins the next part of the turn.
+    pub(super) fn begin_part(&mut self, part: Part) {
+        self.budget.begin_part(part);
+    }
+
+    /// When this turn began to cost time: with the first completion, or `now` if there was none.
+    pub(super) fn woken_at(&self, now: MonoTime) -> MonoTime {
+        self.woken_at.unwrap_or(now)
     }
 
     /// When this shard next has something to do by itself.
@@ -261,13 +304,15 @@ impl Shard {
         let drain = self.drain.as_ref().map(Drain::next_step);
         let snapshot = self.taking.as_ref().map(Taking::next_step);
         let presence = [self.hub.next_presence(), self.presence.next_look()].into_iter().flatten().min();
-        let others = [drain, snapshot, presence, self.next_memory_look(), self.hub.next_sweep()];
+        let looks = [self.next_memory_look(), self.hub.next_sweep(), self.next_unfinished_look()];
+        let others = [drain, snapshot, presence].into_iter().chain(looks);
         [self.wheel.next_deadline(), self.alarms.next()].into_iter().chain(others).flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
     pub(super) fn has_work(&self) -> bool {
-        !self.searches.is_empty() || !self.answered.is_empty() || self.tls.has_work()
+        let has_put_off = self.put_off.has_work() && !self.is_congested;
+        has_put_off || !self.searches.is_empty() || !self.answered.is_empty() || self.tls.has_work()
     }
 
     /// What this shard counts, with its gauges filled in.
@@ -294,10 +339,21 @@ impl Shard {
         }
     }
 
-    /// Notes what the loop knows and the shard does not: how long the turn took, and how much mail waits.
+    /// Ends a turn: its budget is whole again. Notes what the loop knows and the shard does not: how long the turn took,
+    /// and how much mail waits.
     pub fn note_turn(&mut self, turn_nanos: u64, mailbox_depth: usize) {
+        let TurnCharge { charged, largest_item, was_spent } = self.budget.begin_turn();
+        self.metrics.turn_charge_max = self.metrics.turn_charge_max.max(charged);
+        self.metrics.item_charge_max = self.metrics.item_charge_max.max(largest_item);
+        self.metrics.turns_spent += u64::from(was_spent);
         self.metrics.turns.record(turn_nanos);
+        self.metrics.turn_longest_us = self.metrics.turn_longest_us.max(turn_nanos / 1_000);
         self.metrics.mailbox_depth = mailbox_depth as u64;
+        let is_told = self.slow_told.is_some_and(|told| self.now < told.plus_millis(TURN_SLOW_LOG_MS));
+        if turn_nanos > TURN_SLOW_MS * 1_000_000 && !is_told {
+            self.slow_told = Some(self.now);
+            tracing::warn!(shard = self.settings.shard.0, ms = turn_nanos / 1_000_000, "a turn took long");
+        }
     }
 
     /// What is still held, for tests that count everything back to zero.
@@ -317,6 +373,7 @@ impl Shard {
             edges: self.edges.len(),
             streams: self.compressor.streams() + self.compressor.windows(),
             deadlines: self.wheel.len(),
+            put_off: self.put_off.connections(),
             blocks: self.pool.in_use(),
         }
     }
@@ -351,6 +408,8 @@ pub struct Census {
     pub streams: usize,
     /// Deadlines.
     pub deadlines: usize,
+    /// Connections with frames that wait for a part in a turn.
+    pub put_off: usize,
     /// Pooled blocks.
     pub blocks: usize,
 }

@@ -392,6 +392,67 @@ pub fn ids_that_are_not_held_are_ignored<H: Harness>(world: &mut World<H>) {
 
 // All of it together.
 
+// Promise 11: a shard that has enough.
+
+pub fn a_shard_that_has_enough_gets_no_more_and_the_rest_comes_first<H: Harness>(world: &mut World<H>) {
+    let pairs: Vec<_> = (0..6).map(|_| world.pair()).collect();
+    world.settle();
+    for round in 0..8_usize {
+        for (peer, _) in &pairs {
+            world.write_all_at_once(*peer, b"left");
+        }
+        // Each wait takes in one or two; whoever was heard speaks again, and comes behind those who were not.
+        world.audit.enough = Some(1 + round % 2);
+        let mut silent: Vec<_> = pairs.iter().map(|(_, conn)| *conn).collect();
+        for wait in 0..pairs.len() {
+            if silent.is_empty() {
+                break;
+            }
+            let what = "those that had no turn";
+            world.expect_within_one_wait(what, |world| !world.audit.heard.is_empty());
+            let heard = world.audit.heard.clone();
+            if !H::IS_LATE && wait > 0 {
+                assert!(
+                    heard.iter().all(|conn| silent.contains(conn)),
+                    "those that had no turn come first: {heard:?} in {round}.{wait}, of {silent:?}"
+                );
+            }
+            silent.retain(|conn| !heard.contains(conn));
+            for (peer, _) in pairs.iter().filter(|(_, conn)| heard.contains(conn)) {
+                world.write_all_at_once(*peer, b"again");
+            }
+        }
+        assert!(silent.is_empty() || H::IS_LATE, "everybody has a turn");
+        world.audit.enough = None;
+        world.settle();
+    }
+    world.finish();
+}
+
+pub fn what_a_shard_had_enough_of_is_received_in_order_to_its_end<H: Harness>(world: &mut World<H>) {
+    let pairs: Vec<_> = (0..4).map(|_| world.pair()).collect();
+    let bytes = pattern(H::STREAM_LEN / 8);
+    let mut written = [0; 4];
+    world.audit.enough = Some(1);
+    world.run_until("everything is received", |world| {
+        for (at, &(peer, _)) in pairs.iter().enumerate() {
+            if written[at] == bytes.len() {
+                continue;
+            }
+            written[at] += world.harness.write(peer, &bytes[written[at]..]);
+            if written[at] == bytes.len() {
+                world.harness.half_close(peer);
+            }
+        }
+        pairs.iter().all(|&(_, conn)| world.conn(conn).receive_closed.is_some())
+    });
+    for (_, conn) in pairs {
+        assert!(world.conn(conn).received == bytes, "every byte, in order");
+        assert_eq!(world.conn(conn).receive_closed, Some(None));
+    }
+    world.finish();
+}
+
 pub fn an_echo_survives_backpressure<H: Harness>(world: &mut World<H>) {
     let (peer, conn) = world.pair();
     let bytes = pattern(H::STREAM_LEN / 8);

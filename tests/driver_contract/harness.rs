@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::process::Command;
 use std::time::Duration;
 
@@ -138,7 +139,11 @@ impl Driver for EagerUring {
         self.0.submit(ops)
     }
 
-    fn wait(&mut self, until: Option<MonoTime>, sink: impl FnMut(MonoTime, Completion<'_>)) -> std::io::Result<()> {
+    fn wait(
+        &mut self,
+        until: Option<MonoTime>,
+        sink: impl FnMut(MonoTime, Completion<'_>) -> ControlFlow<()>,
+    ) -> std::io::Result<()> {
         self.0.wait(until, sink)
     }
 }

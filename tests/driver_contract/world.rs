@@ -1,6 +1,7 @@
 //! One driver, its peers, and an auditor that holds every completion to the promises.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 
 use fanwire::buf::Segment;
 use fanwire::command::ConnId;
@@ -33,6 +34,10 @@ pub struct Audit {
     pub woken: usize,
     /// Completions of the last wait.
     pub told: usize,
+    /// After so many `Received` in one wait the shard has enough, if there is such a bound.
+    pub enough: Option<usize>,
+    /// Connections of the `Received`s of the last wait.
+    pub heard: Vec<ConnId>,
 }
 
 /// What is known of one connection.
@@ -100,7 +105,7 @@ impl<H: Harness> World<H> {
         driver
             .wait(Some(until), |now, completion| {
                 assert!(now >= before, "time does not run backwards");
-                audit.take(completion);
+                audit.take(completion)
             })
             .expect("no connection ends the shard");
         audit.end();
@@ -317,6 +322,7 @@ impl Audit {
 
     fn begin(&mut self) {
         self.told = 0;
+        self.heard.clear();
         for conn in self.conns.values_mut() {
             conn.received_in_wait = 0;
         }
@@ -337,7 +343,7 @@ impl Audit {
         conn
     }
 
-    fn take(&mut self, completion: Completion<'_>) {
+    fn take(&mut self, completion: Completion<'_>) -> ControlFlow<()> {
         self.told += 1;
         match completion {
             Completion::Accepted { socket, peer, listener } => {
@@ -352,6 +358,8 @@ impl Audit {
                 conn.is_closed = result.is_err();
             }
             Completion::Received { conn, bytes } => {
+                assert!(!self.has_enough(), "no bytes after the shard had enough");
+                self.heard.push(conn);
                 let conn = self.live(conn);
                 assert!(!bytes.is_empty(), "received bytes are never empty");
                 assert!(!conn.is_paused, "no bytes while receiving is paused");
@@ -376,6 +384,11 @@ impl Audit {
             }
             Completion::Woken => self.woken += 1,
         }
+        if self.has_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn has_enough(&self) -> bool {
+        self.enough.is_some_and(|enough| self.heard.len() >= enough)
     }
 
     fn take_sent(&mut self, conn: ConnId, result: Result<u32, NetError>, rest: Vec<Segment>) {

@@ -57,6 +57,7 @@ fn readers_get_everything_in_order_while_nothing_goes_wrong() {
         faults: Faults::NONE,
         hostile: false,
         ending: Ending::PeersLeave,
+        is_budget_blind: false,
     });
 }
 
@@ -67,6 +68,7 @@ fn readers_get_a_gapless_run_or_a_reason_under_faults_and_hostile_peers() {
         faults: Faults::draw(seed),
         hostile: true,
         ending: Ending::PeersLeave,
+        is_budget_blind: false,
     });
 }
 
@@ -77,5 +79,21 @@ fn a_shutdown_says_goodbye_and_ends_within_its_bound() {
         faults: Faults::draw(seed),
         hostile: true,
         ending: Ending::Shutdown,
+        is_budget_blind: false,
     });
+}
+
+/// Seeds within which the auditor must find a budget that does not charge.
+const BLIND_SEEDS: u64 = 40;
+
+#[test]
+fn a_budget_that_does_not_charge_is_found() {
+    let is_found = |seed| {
+        let run = Run { seed, faults: Faults::NONE, hostile: false, ending: Ending::PeersLeave, is_budget_blind: true };
+        let panic = std::panic::catch_unwind(|| run.play()).err();
+        panic.is_some_and(|panic| panic.downcast_ref::<String>().is_some_and(|text| text.starts_with("a turn c")))
+    };
+    let found = (0..BLIND_SEEDS).find(|seed| is_found(*seed));
+    println!("found with seed {found:?}");
+    assert!(found.is_some(), "no run of {BLIND_SEEDS} noticed");
 }

@@ -13,8 +13,10 @@ mod receive;
 mod send;
 mod sockets;
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,7 +201,8 @@ impl Epoll {
     }
 
     fn timeout(&self, until: Option<MonoTime>) -> Option<Duration> {
-        if !self.queued.is_empty() || self.sockets.has_ready() || self.acceptor.has_ready() {
+        let has_bytes = self.sockets.has_ready() || self.receiver.has_left();
+        if !self.queued.is_empty() || has_bytes || self.acceptor.has_ready() {
             return Some(Duration::ZERO);
         }
         let first = match (until, self.acceptor.rests_until()) {
@@ -260,7 +263,11 @@ impl Driver for Epoll {
         Ok(())
     }
 
-    fn wait(&mut self, until: Option<MonoTime>, mut sink: impl FnMut(MonoTime, Completion<'_>)) -> io::Result<()> {
+    fn wait(
+        &mut self,
+        until: Option<MonoTime>,
+        mut sink: impl FnMut(MonoTime, Completion<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
         let timeout = self.timeout(until);
         if let Err(error) = self.poll.poll(&mut self.events, timeout) {
             // After a signal the wait ends early and without events, so that whoever waits for it can look.
@@ -269,10 +276,11 @@ impl Driver for Epoll {
             }
         }
         let now = self.clock.now();
-        let mut sink = |completion: Completion<'_>| sink(now, completion);
+        let full = Cell::new(false);
+        let mut sink = |completion: Completion<'_>| full.set(sink(now, completion).is_break() || full.get());
         self.hand_out_queued(&mut sink);
         self.handle_events(&mut sink);
-        self.receiver.receive(&mut self.sockets, &mut sink);
+        self.receiver.receive(&mut self.sockets, &full, &mut sink);
         self.acceptor.accept(now, &mut sink);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Receiving: one buffer for all connections, a list of those that may have bytes, a budget for each.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use super::super::Completion;
@@ -12,37 +14,53 @@ use crate::limits::{RECEIVE_BUFFER_LEN, RECEIVE_PER_WAIT_MAX};
 #[derive(Debug)]
 pub(super) struct Receiver {
     buffer: Box<[u8]>,
-    /// The connections of this wait; empty between waits, kept for its memory.
-    turn: Vec<ConnId>,
+    /// The connections of this wait; between waits those that had no turn in the last one.
+    turn: VecDeque<ConnId>,
 }
 
 impl Receiver {
     pub(super) fn new() -> Self {
-        Self { buffer: vec![0; RECEIVE_BUFFER_LEN].into_boxed_slice(), turn: Vec::new() }
+        Self { buffer: vec![0; RECEIVE_BUFFER_LEN].into_boxed_slice(), turn: VecDeque::new() }
     }
 
-    /// Reads once around all connections that are listed as ready. Those that used up their budget are listed again.
-    pub(super) fn receive(&mut self, sockets: &mut Sockets, sink: &mut impl FnMut(Completion<'_>)) {
+    /// Whether there are connections that had no turn.
+    pub(super) fn has_left(&self) -> bool {
+        !self.turn.is_empty()
+    }
+
+    /// Reads once around all connections that are listed as ready, until the shard is `full`. Those that used up their
+    /// budget are listed again.
+    pub(super) fn receive(&mut self, sockets: &mut Sockets, full: &Cell<bool>, sink: &mut impl FnMut(Completion<'_>)) {
         sockets.take_ready(&mut self.turn);
-        for conn in self.turn.drain(..) {
+        for _ in 0..self.turn.len() {
+            if full.get() {
+                return;
+            }
+            let Some(conn) = self.turn.pop_front() else { return };
             let Some(slot) = sockets.find(conn) else { continue };
             slot.flags.clear(Flags::LISTED);
             if slot.flags.has(Flags::PAUSED) {
                 report_reset_while_paused(slot, conn, sink);
             } else if !slot.flags.has(Flags::RECEIVE_CLOSED) {
-                receive_from(slot, conn, &mut self.buffer, sink);
+                receive_from(slot, conn, &mut self.buffer, full, sink);
                 sockets.list_if_ready(conn);
             }
         }
     }
 }
 
-/// Reads until the kernel has nothing more, the stream ends, or the budget is used up; `READY` stays set in the
-/// last case only.
-fn receive_from(slot: &mut Slot, conn: ConnId, buffer: &mut [u8], sink: &mut impl FnMut(Completion<'_>)) {
+/// Reads until the kernel has nothing more, the stream ends, the budget is used up or the shard is `full`; `READY` stays
+/// set in the last two cases only.
+fn receive_from(
+    slot: &mut Slot,
+    conn: ConnId,
+    buffer: &mut [u8],
+    full: &Cell<bool>,
+    sink: &mut impl FnMut(Completion<'_>),
+) {
     let Slot { stream: Some(stream), flags, failure, .. } = slot else { return };
     let mut budget = RECEIVE_PER_WAIT_MAX;
-    while budget > 0 {
+    while budget > 0 && !full.get() {
         let want = buffer.len().min(budget);
         match stream.read(&mut buffer[..want]) {
             // After a send took the socket's error away, the kernel calls this an orderly end.

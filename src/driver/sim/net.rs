@@ -47,6 +47,8 @@ pub(super) struct Shard {
     pub(super) rests_until: Option<MonoTime>,
     /// What `submit` brought about.
     pub(super) queued: Vec<Queued>,
+    /// Connections that had no turn in the last wait, and behind them those that were stopped in theirs.
+    pub(super) left: VecDeque<ConnId>,
 }
 
 /// A completion that waits for the next wait, or for a later one.
@@ -217,28 +219,25 @@ impl Net {
         link
     }
 
-    /// Everything that one wait hands out, in order.
-    pub(super) fn turn(&mut self, shard: usize, until: Option<MonoTime>) -> Vec<Happened> {
+    /// What one wait hands out first, and the links that it then visits, in order.
+    pub(super) fn begin_turn(
+        &mut self,
+        shard: usize,
+        until: Option<MonoTime>,
+    ) -> (Vec<Happened>, Vec<(ConnId, usize)>) {
         self.shards[shard].until = until;
         let mut turn = Vec::new();
         self.take_queued(shard, &mut turn);
         if self.shards[shard].woken.swap(false, Ordering::AcqRel) {
             turn.push(Happened::Woken);
         }
-        let mut links: Vec<_> = self.shards[shard].conns.values().copied().collect();
-        self.rng.shuffle(&mut links);
-        for (conn, link) in links {
-            let is_sent_first = self.rng.bool();
-            if is_sent_first {
-                self.resume_send(conn, link, &mut turn);
-            }
-            self.receive(conn, link, &mut turn);
-            if !is_sent_first {
-                self.resume_send(conn, link, &mut turn);
-            }
-        }
-        self.accept(shard, &mut turn);
-        turn
+        let mut others: Vec<_> = self.shards[shard].conns.values().copied().collect();
+        self.rng.shuffle(&mut others);
+        let left = std::mem::take(&mut self.shards[shard].left);
+        let mut links: Vec<_> = left.into_iter().filter_map(|conn| Some((conn, self.find(shard, conn)?))).collect();
+        others.retain(|link| !links.contains(link));
+        links.append(&mut others);
+        (turn, links)
     }
 
     fn take_queued(&mut self, shard: usize, turn: &mut Vec<Happened>) {
@@ -264,56 +263,61 @@ impl Net {
         }
     }
 
-    fn resume_send(&mut self, conn: ConnId, link: usize, turn: &mut Vec<Happened>) {
+    pub(super) fn resume_send(&mut self, conn: ConnId, link: usize) -> Option<Happened> {
         let link = &mut self.links[link];
-        let Some(mut segments) = link.held.take() else { return };
+        let mut segments = link.held.take()?;
         if chance(&mut self.rng, self.faults.late) {
             link.held = Some(segments);
-            return;
+            return None;
         }
         match link.transmit(&segments, &self.faults, &mut self.rng) {
-            Ok(0) => link.held = Some(segments),
+            Ok(0) => {
+                link.held = Some(segments);
+                None
+            }
             result => {
                 link.is_sending = false;
                 drop_sent(&mut segments, result.unwrap_or(0));
-                turn.push(Happened::Sent { conn, result, rest: segments });
+                Some(Happened::Sent { conn, result, rest: segments })
             }
         }
     }
 
-    fn receive(&mut self, conn: ConnId, link: usize, turn: &mut Vec<Happened>) {
-        let link = &mut self.links[link];
+    /// The budget of a link in one wait; 0 if nothing is received from it, be it for having come late.
+    pub(super) fn receive_budget(&mut self, link: usize) -> usize {
+        let link = &self.links[link];
         let is_held = matches!(link.server, ServerEnd::Held(_));
-        if !is_held || link.is_receive_closed || chance(&mut self.rng, self.faults.late) {
-            return;
+        let is_silent = !is_held || link.is_receive_closed || chance(&mut self.rng, self.faults.late);
+        if is_silent { 0 } else { RECEIVE_PER_WAIT_MAX }
+    }
+
+    /// The next thing that is received from a link, while something is left of its budget.
+    pub(super) fn receive(&mut self, conn: ConnId, link: usize, budget: &mut usize) -> Option<Happened> {
+        let link = &mut self.links[link];
+        if *budget == 0 || link.is_receive_closed || (link.is_paused && !link.is_reset_for_server) {
+            return None;
         }
         if link.is_paused {
-            if link.is_reset_for_server {
-                link.is_receive_closed = true;
-                link.inbound.bytes.clear();
-                turn.push(Happened::ReceiveClosed { conn, cause: Some(NetError::Reset) });
-            }
-            return;
+            link.is_receive_closed = true;
+            link.inbound.bytes.clear();
+            return Some(Happened::ReceiveClosed { conn, cause: Some(NetError::Reset) });
         }
-        let mut budget = RECEIVE_PER_WAIT_MAX;
-        while budget > 0 && !link.inbound.bytes.is_empty() {
-            let whole = link.inbound.bytes.len().min(RECEIVE_BUFFER_LEN).min(budget);
+        if !link.inbound.bytes.is_empty() {
+            let whole = link.inbound.bytes.len().min(RECEIVE_BUFFER_LEN).min(*budget);
             let is_split = chance(&mut self.rng, self.faults.split_read);
             let count = if is_split { self.rng.usize(1..=whole) } else { whole };
-            budget -= count;
-            turn.push(Happened::Received { conn, bytes: link.inbound.take(count) });
-            if is_split && self.rng.bool() {
-                return;
-            }
+            *budget = if is_split && self.rng.bool() { 0 } else { *budget - count };
+            return Some(Happened::Received { conn, bytes: link.inbound.take(count) });
         }
-        if link.inbound.bytes.is_empty() && (link.is_reset_for_server || link.inbound.is_finished) {
+        if link.is_reset_for_server || link.inbound.is_finished {
             link.is_receive_closed = true;
             let cause = link.is_reset_for_server.then_some(NetError::Reset);
-            turn.push(Happened::ReceiveClosed { conn, cause });
+            return Some(Happened::ReceiveClosed { conn, cause });
         }
+        None
     }
 
-    fn accept(&mut self, shard: usize, turn: &mut Vec<Happened>) {
+    pub(super) fn accept(&mut self, shard: usize, turn: &mut Vec<Happened>) {
         if self.shards[shard].rests_until.is_some_and(|until| self.now < until) {
             return;
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::ops::ControlFlow;
 
 use super::*;
 use crate::buf::Segment;
@@ -64,7 +65,10 @@ fn a_wake_reaches_one_shard_and_is_told_once() {
     let mut told = Vec::new();
     for (shard, driver) in drivers.iter_mut().enumerate() {
         for _ in 0..2 {
-            let sink = |_, completion: Completion<'_>| told.push((shard, matches!(completion, Completion::Woken)));
+            let sink = |_, completion: Completion<'_>| {
+                told.push((shard, matches!(completion, Completion::Woken)));
+                ControlFlow::Continue(())
+            };
             driver.wait(None, sink).expect("a wait cannot fail");
         }
     }
@@ -123,6 +127,7 @@ fn pair(net: &SimNet, driver: &mut SimDriver) -> (PeerId, ConnId) {
             assert_eq!(addr, net.addr_of(peer));
             ops.push(Op::Adopt { conn, socket });
         }
+        ControlFlow::Continue(())
     };
     driver.wait(None, sink).expect("a wait cannot fail");
     driver.submit(&mut ops).expect("a submit cannot fail");
@@ -140,6 +145,7 @@ fn turn(driver: &mut SimDriver, mut ops: Vec<Op>) -> Vec<String> {
             Completion::Closed { .. } => "Closed".to_owned(),
             other => format!("{other:?}"),
         });
+        ControlFlow::Continue(())
     };
     driver.wait(None, sink).expect("a wait cannot fail");
     told
@@ -255,6 +261,7 @@ impl Echo {
                 Completion::Closed { conn } => assert!(!open.contains(&conn)),
                 Completion::Connected { .. } | Completion::Woken => panic!("nobody asked for that"),
             }
+            ControlFlow::Continue(())
         };
         driver.wait(Some(until), sink).expect("a wait cannot fail");
         // Whoever is about to be closed gets no more of this turn's operations.

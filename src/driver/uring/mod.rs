@@ -21,9 +21,11 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -226,7 +228,8 @@ impl Uring {
 
     fn timeout(&self, until: Option<MonoTime>) -> Option<Duration> {
         let has_own = !self.queued.is_empty() || self.ring.has_events();
-        if has_own || self.sockets.has_ready() || self.acceptor.has_ready() {
+        let has_bytes = self.sockets.has_ready() || self.receiver.has_left();
+        if has_own || has_bytes || self.acceptor.has_ready() {
             return Some(Duration::ZERO);
         }
         let first = match (until, self.acceptor.rests_until()) {
@@ -237,20 +240,20 @@ impl Uring {
     }
 
     /// Takes in all events; how many there were.
-    fn handle_events(&mut self, sink: &mut impl FnMut(Completion<'_>)) -> io::Result<usize> {
+    fn handle_events(&mut self, full: &Cell<bool>, sink: &mut impl FnMut(Completion<'_>)) -> io::Result<usize> {
         let mut count = 0;
         while self.ring.has_events() {
             let mut events = self.ring.take_events(std::mem::take(&mut self.events));
             count += events.len();
             for event in events.drain(..) {
-                self.handle(event, sink)?;
+                self.handle(event, full, sink)?;
             }
             self.events = events;
         }
         Ok(count)
     }
 
-    fn handle(&mut self, event: Event, sink: &mut impl FnMut(Completion<'_>)) -> io::Result<()> {
+    fn handle(&mut self, event: Event, full: &Cell<bool>, sink: &mut impl FnMut(Completion<'_>)) -> io::Result<()> {
         let Self { ring, sockets, sender, receiver, acceptor, .. } = self;
         let conn = match event {
             Event::Polled { conn, outcome, is_over } => {
@@ -258,7 +261,7 @@ impl Uring {
                 conn
             }
             Event::Received { conn, outcome, piece, is_over } => {
-                receiver.handle_received(sockets, ring, (conn, outcome, piece, is_over), sink)?;
+                receiver.handle_received(sockets, ring, (conn, outcome, piece, is_over), full, sink)?;
                 conn
             }
             Event::Room { conn, outcome } => {
@@ -362,10 +365,15 @@ impl Uring {
     }
 
     /// One look at the kernel: waits as long as `until` and what is at hand allow. `false` if it was interrupted.
-    fn look(&mut self, until: Option<MonoTime>, sink: &mut impl FnMut(MonoTime, Completion<'_>)) -> io::Result<bool> {
+    fn look(
+        &mut self,
+        until: Option<MonoTime>,
+        sink: &mut impl FnMut(MonoTime, Completion<'_>) -> ControlFlow<()>,
+    ) -> io::Result<bool> {
         let is_whole = self.ring.wait(self.timeout(until))?;
         let now = self.clock.now();
-        let mut sink = |completion: Completion<'_>| sink(now, completion);
+        let full = Cell::new(false);
+        let mut sink = |completion: Completion<'_>| full.set(sink(now, completion).is_break() || full.get());
         for queued in self.queued.drain(..) {
             match queued {
                 Queued::Connected { conn, result } => sink(Completion::Connected { conn, result }),
@@ -373,16 +381,17 @@ impl Uring {
             }
         }
         self.receiver.begin(&mut self.sockets, &mut self.ring, now)?;
-        let mut count = self.handle_events(&mut sink)?;
-        // One call does only so much of what the kernel has deferred.
+        let mut count = self.handle_events(&full, &mut sink)?;
+        // One call does only so much of what the kernel has deferred. A shard that has enough has to know all the same who
+        // is next.
         while count < EVENTS_PER_WAIT_MAX && self.ring.has_deferred() && self.receiver.has_budget() {
             self.ring.wait(Some(Duration::ZERO))?;
-            count += self.handle_events(&mut sink)?.max(1);
+            count += self.handle_events(&full, &mut sink)?.max(1);
         }
         // A send that was tried again may take a socket's error with it, which the reads then have to know.
         self.ring.flush()?;
-        self.handle_events(&mut sink)?;
-        self.receiver.receive(&mut self.sockets, &mut self.ring, &mut sink)?;
+        self.handle_events(&full, &mut sink)?;
+        self.receiver.receive(&mut self.sockets, &mut self.ring, &full, &mut sink)?;
         self.acceptor.accept(&mut self.ring, now, &mut sink)?;
         Ok(is_whole)
     }
@@ -408,12 +417,16 @@ impl Driver for Uring {
         ops.drain(..).try_for_each(|op| self.apply(op))
     }
 
-    fn wait(&mut self, until: Option<MonoTime>, mut sink: impl FnMut(MonoTime, Completion<'_>)) -> io::Result<()> {
+    fn wait(
+        &mut self,
+        until: Option<MonoTime>,
+        mut sink: impl FnMut(MonoTime, Completion<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
         loop {
             let mut is_told = false;
             let is_whole = self.look(until, &mut |now, completion| {
                 is_told = true;
-                sink(now, completion);
+                sink(now, completion)
             })?;
             // After a signal the wait ends early, so that whoever waits for it can look. What concerns the driver alone
             // does not end it.

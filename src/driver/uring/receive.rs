@@ -9,7 +9,8 @@
 //!            a silent period, a pause, no buffer, or the end
 //! ```
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use super::super::Completion;
@@ -28,12 +29,13 @@ use crate::time::MonoTime;
 /// The receiving side of one shard.
 #[derive(Debug)]
 pub(super) struct Receiver {
-    /// Connections to read from in this wait; empty between waits, like the next two kept for its memory.
-    conns: Vec<ConnId>,
+    /// Connections to read from in this wait; between waits those that had no turn in the last one.
+    conns: VecDeque<ConnId>,
+    /// Empty between waits, like the next kept for its memory.
     turn: Vec<Turn>,
     done: Vec<ReadDone>,
-    /// What came in for a connection while it was paused, by arena index. Each is shorter than the budget of a wait:
-    /// all that one call of the kernel can bring.
+    /// What came in for a connection while it was paused or the shard had enough, by arena index: what one call of the
+    /// kernel can bring, or two where an armed receive had to be ended first.
     kept: HashMap<u32, Vec<u8>>,
     /// Those that a multishot receive is armed for; may name some that it ended for.
     armed: Vec<ConnId>,
@@ -53,12 +55,14 @@ struct Turn {
     /// Bytes left of its budget.
     left: usize,
     is_done: bool,
+    /// The shard got something of it in this wait.
+    is_heard: bool,
 }
 
 impl Receiver {
     pub(super) fn new() -> Self {
         Self {
-            conns: Vec::new(),
+            conns: VecDeque::new(),
             turn: Vec::new(),
             done: Vec::new(),
             kept: HashMap::new(),
@@ -89,6 +93,11 @@ impl Receiver {
         });
         self.armed = armed;
         failure
+    }
+
+    /// Whether there are connections that had no turn.
+    pub(super) fn has_left(&self) -> bool {
+        !self.conns.is_empty()
     }
 
     /// Whether one more call of the kernel keeps every armed connection inside its budget.
@@ -136,12 +145,13 @@ impl Receiver {
         }
     }
 
-    /// Hands out what an armed receive brought.
+    /// Hands out what an armed receive brought; keeps it where others come first.
     pub(super) fn handle_received(
         &mut self,
         sockets: &mut Sockets,
         ring: &mut Ring,
         (conn, outcome, piece, is_over): (ConnId, Outcome, Option<Piece>, bool),
+        full: &Cell<bool>,
         sink: &mut impl FnMut(Completion<'_>),
     ) -> io::Result<()> {
         let slot = sockets.find(conn);
@@ -151,10 +161,12 @@ impl Receiver {
             if is_wanted && piece.len() > 0 {
                 let slot = slot.expect("it is wanted");
                 slot.flags.set(Flags::HEARD);
-                if slot.flags.has(Flags::PAUSED) || slot.flags.has(Flags::HAS_KEPT) {
-                    slot.flags.set(Flags::HAS_KEPT);
-                    slot.flags.set(Flags::READY);
-                    self.kept.entry(conn.index).or_default().extend_from_slice(ring.bytes(&mut piece));
+                let has_to_wait = full.get() || !self.conns.is_empty();
+                if has_to_wait || slot.flags.has(Flags::PAUSED) || slot.flags.has(Flags::HAS_KEPT) {
+                    keep(&mut self.kept, slot, conn, ring.bytes(&mut piece));
+                    if full.get() {
+                        disarm(slot, conn, ring)?;
+                    }
                     sockets.list_if_ready(conn);
                 } else {
                     sink(Completion::Received { conn, bytes: ring.bytes(&mut piece) });
@@ -165,22 +177,29 @@ impl Receiver {
         if is_over { end_armed(sockets, ring, conn, outcome, sink) } else { Ok(()) }
     }
 
-    /// Reads from all connections that are listed as ready, in rounds. Those that used up their budget are listed again.
+    /// Reads from all connections that are listed as ready, in rounds, until the shard is `full`. Those that used up
+    /// their budget are listed again.
     pub(super) fn receive(
         &mut self,
         sockets: &mut Sockets,
         ring: &mut Ring,
+        full: &Cell<bool>,
         sink: &mut impl FnMut(Completion<'_>),
     ) -> io::Result<()> {
         sockets.take_ready(&mut self.conns);
-        let mut conns = std::mem::take(&mut self.conns);
-        for conn in conns.drain(..) {
-            self.begin_turn(sockets, conn, sink);
+        for _ in 0..self.conns.len() {
+            // Those before one with kept bytes, which are handed out at once, are read from first.
+            if self.conns.front().is_some_and(|&conn| has_kept(sockets, conn)) {
+                self.read_rounds(sockets, ring, full, sink)?;
+            }
+            if full.get() {
+                break;
+            }
+            let Some(conn) = self.conns.pop_front() else { break };
+            self.begin_turn(sockets, conn, full, sink);
         }
-        self.conns = conns;
-        while !self.turn.is_empty() {
-            self.read_round(sockets, ring, sink)?;
-        }
+        self.read_rounds(sockets, ring, full, sink)?;
+        self.leave(sockets, ring)?;
         for conn in self.busy.drain(..) {
             if let Some(slot) = sockets.find_open(conn) {
                 self.armed.push(conn);
@@ -193,7 +212,46 @@ impl Receiver {
         Ok(())
     }
 
-    fn begin_turn(&mut self, sockets: &mut Sockets, conn: ConnId, sink: &mut impl FnMut(Completion<'_>)) {
+    fn read_rounds(
+        &mut self,
+        sockets: &mut Sockets,
+        ring: &mut Ring,
+        full: &Cell<bool>,
+        sink: &mut impl FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        while !self.turn.is_empty() && !full.get() {
+            self.read_round(sockets, ring, full, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the connections that had no turn back to the front, and those that were stopped in theirs to the end. Nothing
+    /// more comes in unasked for any of them.
+    fn leave(&mut self, sockets: &mut Sockets, ring: &mut Ring) -> io::Result<()> {
+        for Turn { conn, is_heard, .. } in self.turn.drain(..).rev() {
+            match sockets.find_open(conn) {
+                Some(slot) if !is_heard => {
+                    slot.flags.set(Flags::LISTED);
+                    self.conns.push_front(conn);
+                }
+                _ => sockets.list_if_ready(conn),
+            }
+        }
+        for &conn in &self.conns {
+            if let Some(slot) = sockets.find_open(conn) {
+                disarm(slot, conn, ring)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_turn(
+        &mut self,
+        sockets: &mut Sockets,
+        conn: ConnId,
+        full: &Cell<bool>,
+        sink: &mut impl FnMut(Completion<'_>),
+    ) {
         let Some(slot) = sockets.find_open(conn) else { return };
         slot.flags.clear(Flags::LISTED);
         let is_paused = slot.flags.has(Flags::PAUSED);
@@ -208,17 +266,26 @@ impl Receiver {
         }
         // What an armed receive brought in this wait may have been for this one.
         let mut left = RECEIVE_PER_WAIT_MAX.saturating_sub(self.armed_len);
+        let mut is_heard = false;
         if slot.flags.take(Flags::HAS_KEPT) {
             let mut bytes = self.kept.remove(&conn.index).unwrap_or_default();
-            left = left.saturating_sub(bytes.len());
-            for bytes in bytes.chunks_mut(RECEIVE_BUFFER_LEN) {
-                sink(Completion::Received { conn, bytes });
+            let mut at = 0;
+            is_heard = true;
+            while at < bytes.len() && left > 0 && !full.get() {
+                let end = bytes.len().min(at + left.min(RECEIVE_BUFFER_LEN));
+                left -= end - at;
+                sink(Completion::Received { conn, bytes: &mut bytes[at..end] });
+                at = end;
+            }
+            if at < bytes.len() {
+                keep(&mut self.kept, slot, conn, &bytes[at..]);
+                return sockets.list_if_ready(conn);
             }
         }
         if slot.flags.has(Flags::ARMED) {
             slot.flags.clear(Flags::READY);
         } else if left > 0 {
-            self.turn.push(Turn { conn, left, is_done: false });
+            self.turn.push(Turn { conn, left, is_done: false, is_heard });
         } else {
             sockets.list_if_ready(conn);
         }
@@ -229,6 +296,7 @@ impl Receiver {
         &mut self,
         sockets: &mut Sockets,
         ring: &mut Ring,
+        full: &Cell<bool>,
         sink: &mut impl FnMut(Completion<'_>),
     ) -> io::Result<()> {
         for (place, turn) in (0..).zip(self.turn.iter().take(READS_PER_ROUND_MAX)) {
@@ -242,7 +310,22 @@ impl Receiver {
             has_progress |= read.outcome != Err(libc::ENOBUFS);
             let turn = &mut self.turn[read.place as usize];
             let slot = sockets.find(turn.conn).expect("nothing closes a connection inside a wait");
-            let is_drained = handle_read(slot, turn, ring, read, sink);
+            let (mut heard, mut unheard) = (0, Vec::new());
+            let is_full = full.get();
+            let is_drained = handle_read(slot, turn, ring, read, &mut |completion: Completion<'_>| match completion {
+                Completion::Received { bytes, .. } if is_full => unheard.extend_from_slice(bytes),
+                Completion::Received { conn, bytes } => {
+                    heard = bytes.len();
+                    sink(Completion::Received { conn, bytes });
+                }
+                completion => sink(completion),
+            });
+            turn.is_heard |= heard > 0;
+            if !unheard.is_empty() {
+                keep(&mut self.kept, slot, turn.conn, &unheard);
+                turn.is_done = false;
+                continue;
+            }
             let may_arm = is_drained && self.armed.len() + self.busy.len() < ARMED_MAX;
             if is_drained && slot.count_wait(self.period as u8) >= self.arm_after && may_arm {
                 self.busy.push(turn.conn);
@@ -278,6 +361,17 @@ impl Receiver {
     pub(super) fn len(&self) -> usize {
         self.kept.len()
     }
+}
+
+fn has_kept(sockets: &mut Sockets, conn: ConnId) -> bool {
+    sockets.find_open(conn).is_some_and(|slot| slot.flags.has(Flags::HAS_KEPT))
+}
+
+/// Keeps bytes of a connection until it has its turn.
+fn keep(kept: &mut HashMap<u32, Vec<u8>>, slot: &mut Slot, conn: ConnId, bytes: &[u8]) {
+    slot.flags.set(Flags::HAS_KEPT);
+    slot.flags.set(Flags::READY);
+    kept.entry(conn.index).or_default().extend_from_slice(bytes);
 }
 
 /// Takes in one read; `true` if the connection has no more and is well.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -363,7 +364,10 @@ impl Shop {
         let mut accepted = None;
         driver
             .wait(None, |_, completion| match completion {
-                Completion::Accepted { socket, .. } => accepted = Some(socket),
+                Completion::Accepted { socket, .. } => {
+                    accepted = Some(socket);
+                    ControlFlow::Continue(())
+                }
                 completion => panic!("{completion:?}"),
             })
             .expect("there is memory");
@@ -381,7 +385,10 @@ impl Shop {
         let until = self.driver.now().plus_millis(millis);
         let received = &mut self.received;
         let wait = self.driver.wait(Some(until), |_, completion| match completion {
-            Completion::Received { bytes, .. } => received.extend_from_slice(bytes),
+            Completion::Received { bytes, .. } => {
+                received.extend_from_slice(bytes);
+                ControlFlow::Continue(())
+            }
             completion => panic!("{completion:?}"),
         });
         wait.expect("there is memory");
@@ -424,6 +431,7 @@ fn a_socket_file_is_accepted_from_and_read_to_its_end() {
                 }
                 completion => panic!("{completion:?}"),
             }
+            ControlFlow::Continue(())
         });
         wait.expect("there is memory");
         driver.submit(&mut ops).expect("there is memory");

@@ -49,11 +49,11 @@ impl Shard {
         }
         let conn = &mut self.conns[id.index];
         conn.set(flag, true);
-        conn.listener = listener;
+        conn.set_listener(listener);
         if self.settings.log_peers {
             self.peers.insert(id.index, peer);
         }
-        self.enter_edge(id, is_proxy, listener);
+        self.enter_edge(id, is_proxy, listener, ip);
         self.ops.push(Op::Adopt { conn: id, socket });
         self.set_timer(id, Timer::Head);
     }

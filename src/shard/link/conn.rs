@@ -23,9 +23,8 @@ pub(in crate::shard) struct Conn {
     pub timer: Timer,
     /// Why the connection ends, once it does.
     pub end: Option<CloseReason>,
-    flags: u16,
-    /// The listener that it came in on.
-    pub listener: u8,
+    /// Above the flags stands the listener that it came in on.
+    flags: u32,
     pub target_count: u16,
     /// The last sign of life, in ticks.
     pub active_tick: u32,
@@ -53,6 +52,9 @@ pub(in crate::shard) struct Conn {
 const _: () = assert!(size_of::<Conn>() <= 64);
 // `target_count` counts all that the configuration allows.
 const _: () = assert!(TOPICS_PER_CONNECTION_BOUND <= u16::MAX as u32);
+
+/// Where the listener stands among the flags.
+const LISTENER_SHIFT: u32 = 24;
 
 /// How a connection moves messages now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +112,7 @@ impl Slot {
 
 /// A yes or no of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Flag(u16);
+pub(in crate::shard) struct Flag(u32);
 
 impl Flag {
     /// Counted in the admission ledger.
@@ -145,8 +147,12 @@ impl Flag {
     pub const HAS_POLICIES: Self = Self(1 << 14);
     /// Some of what it gets waits for the time to pass: a rate, or its bandwidth.
     pub const PACED: Self = Self(1 << 15);
+    /// Not read from, because something that it said is put off.
+    pub const PAUSED_TURN: Self = Self(1 << 16);
     /// Any reason for not reading.
-    pub const PAUSED: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
+    pub const PAUSED: Self = Self(1 << 10 | 1 << 11 | 1 << 12 | 1 << 16);
+    /// Those of them that are over when the connection is about to end.
+    pub const PAUSED_WHILE_OPEN: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
     /// Any reason for which something happens when a send is out.
     pub const HOLDS_ON: Self = Self(1 << 6 | 1 << 9 | 1 << 10 | 1 << 11);
     /// Any reason why a publication cannot go straight to the socket.
@@ -163,7 +169,6 @@ impl Conn {
             timer: Timer::Head,
             end: None,
             flags: 0,
-            listener: 0,
             target_count: 0,
             active_tick: tick(now),
             deadline_tick: 0,
@@ -180,6 +185,15 @@ impl Conn {
 
     pub fn id(&self, index: u32) -> ConnId {
         ConnId { index, generation: self.generation }
+    }
+
+    /// The listener that it came in on.
+    pub fn listener(&self) -> u8 {
+        (self.flags >> LISTENER_SHIFT) as u8
+    }
+
+    pub fn set_listener(&mut self, listener: u8) {
+        self.flags |= u32::from(listener) << LISTENER_SHIFT;
     }
 
     /// Whether any of the bits is set.

@@ -4,7 +4,7 @@
 use super::conn::{Flag, Session, Timer, tick, tick_time};
 use crate::close::CloseReason;
 use crate::command::ConnId;
-use crate::limits::POLL_TIMEOUT_MS;
+use crate::limits::{POLL_TIMEOUT_MS, SURVEY_PLACES_MAX, SURVEY_STEP_MS, UNFINISHED_INTERVAL_MS};
 use crate::shard::Shard;
 use crate::time::{MonoTime, TICK_MS};
 use crate::transport::websocket;
@@ -29,7 +29,36 @@ impl Shard {
         self.step_snapshot();
         self.step_presence();
         self.step_memory();
+        self.step_unfinished();
         self.step_drain();
+    }
+
+    /// When [`Shard::step_unfinished`] is to look again; never while no message is under way.
+    pub(in crate::shard) fn next_unfinished_look(&self) -> Option<MonoTime> {
+        (!self.decoders.is_empty()).then_some(self.unfinished_look)
+    }
+
+    /// Ends connections whose message has been under way for as long as a body may be. What is not read from for our own
+    /// sake has its time from anew.
+    fn step_unfinished(&mut self) {
+        if self.decoders.is_empty() || self.now < self.unfinished_look {
+            return;
+        }
+        let timeout_ms = self.settings.limits.body_timeout_ms;
+        let end = self.unfinished_next + SURVEY_PLACES_MAX as usize;
+        for place in self.unfinished_next..end.min(self.decoders.capacity()) {
+            let Some(unfinished) = self.decoders.get_mut(place) else { continue };
+            let id = unfinished.conn;
+            if self.conns.get(id).is_some_and(|conn| conn.is(Flag::PAUSED)) {
+                unfinished.since = tick(self.now);
+            } else if tick_time(unfinished.since).plus_millis(timeout_ms) <= self.now {
+                self.fail(id, CloseReason::BodyTimeout, "the message took too long");
+            }
+        }
+        let is_over = end >= self.decoders.capacity();
+        self.unfinished_next = if is_over { 0 } else { end };
+        let pause_ms = if is_over { UNFINISHED_INTERVAL_MS } else { SURVEY_STEP_MS };
+        self.unfinished_look = self.now.plus_millis(pause_ms);
     }
 
     /// Sets what the connection's deadline means, and when it is.
@@ -94,6 +123,10 @@ impl Shard {
             return;
         }
         let conn = &self.conns[id.index];
+        if conn.is(Flag::PAUSED_TURN) && !matches!(conn.timer, Timer::Close | Timer::Poll) {
+            // It waits for us, and what it said may be the very thing that is waited for.
+            return self.set_timer(id, conn.timer);
+        }
         match conn.timer {
             Timer::Ping if conn.session == Session::Stream && conn.outbox.is_none() => self.beat(id),
             Timer::Ping => {
@@ -117,7 +150,7 @@ impl Shard {
             }
             Timer::Idle => self.terminate(id, CloseReason::IdleTimeout, false),
             Timer::Answer => {
-                let is_unread = conn.is(Flag::CLOSING) || conn.is(Flag::PAUSED_BACKLOG);
+                let is_unread = conn.is(Flag::CLOSING) || !conn.outbox.is_none();
                 let reason = if is_unread { CloseReason::CloseTimeout } else { CloseReason::Internal };
                 self.terminate(id, reason, true);
             }

@@ -72,7 +72,7 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.end.get_or_insert(reason);
         conn.set(Flag::CLOSING, true);
-        self.unpause(id, Flag::PAUSED);
+        self.unpause(id, Flag::PAUSED_WHILE_OPEN);
         self.leave_all(id);
         self.mark_dirty(id);
         // Whoever asked for a response gets the time to read it; the socket is ended in order behind it.
@@ -88,6 +88,8 @@ impl Shard {
             // It had an answer under way when the others were told to leave.
             if is_draining && conn.session == Session::Http && conn.exchange.is_none() {
                 self.terminate(id, CloseReason::Shutdown, false);
+            } else if conn.session == Session::Http && conn.timer == Timer::Answer && conn.exchange.is_none() {
+                self.set_timer(id, Timer::Idle);
             }
             return;
         }
@@ -113,6 +115,10 @@ impl Shard {
         if cause.is_some() {
             return self.terminate(id, CloseReason::Reset, true);
         }
+        if self.puts_off_end(id) {
+            return;
+        }
+        let Some(conn) = self.conns.get_mut(id) else { return };
         conn.set(Flag::PEER_DONE, true);
         if conn.is(Flag::CLOSING) {
             self.mark_dirty(id);
@@ -166,6 +172,10 @@ impl Shard {
             outbox.free_at = self.now.plus_millis(duration_ms(sent_len, bandwidth));
         }
         self.outboxes.recycle(rest);
+        if sent_len > 0 && self.conns[id.index].timer == Timer::Answer && self.conns[id.index].exchange.is_none() {
+            // An answer has its time for as long as some of it is taken.
+            self.set_timer(id, Timer::Answer);
+        }
         if result.is_err() {
             return self.terminate(id, CloseReason::Reset, true);
         }
@@ -194,12 +204,13 @@ impl Shard {
         }
         self.outboxes.release(&mut conn.outbox);
         if let Some(slot) = std::mem::replace(&mut conn.decoder, Slot::NONE).index() {
-            self.decoders.remove(slot).release(&mut self.pool);
+            self.decoders.remove(slot).decoder.release(&mut self.pool);
         }
         if let Some(slot) = std::mem::replace(&mut conn.exchange, Slot::NONE).index() {
             self.exchanges.remove(slot);
         }
         self.compressor.forget_window(id.index);
+        self.put_off.forget(id.index, &mut self.pool);
         self.wheel.cancel(id.index);
         self.metrics.count_close(reason);
         let peer = self.peers.get(&id.index).map(tracing::field::display);

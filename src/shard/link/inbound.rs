@@ -1,20 +1,23 @@
 //! Received bytes to messages to commands. Decode first, apply after: nothing closes a connection under its decoder.
 
-use super::conn::{Flag, Session, Slot, tick};
+use super::conn::{Flag, Session, tick};
 use crate::close::CloseReason;
 use crate::command::{Command, ConnId, ErrorCode, OperationId, Outbound, Refusal, Subscribe};
 use crate::dialect::{Dialect, json, raw};
-use crate::limits::REPLY_BACKLOG_LEN_MAX;
+use crate::limits::{
+    PRICE_EIGHT_BYTES, PRICE_FOUR_BYTES, PRICE_JSON_BYTE, PRICE_MESSAGE, PRICE_RECEIVE, REPLY_BACKLOG_LEN_MAX,
+};
 use crate::shard::Shard;
 use crate::shard::session::tickets::Ticket;
 use crate::transport::http::NO_READING;
 use crate::transport::websocket;
-use crate::wire::ws::{Decoder, Item};
+use crate::wire::ws::Item;
 
 impl Shard {
     pub(in crate::shard) fn on_received(&mut self, id: ConnId, bytes: &mut [u8]) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         self.metrics.received_len += bytes.len() as u64;
+        self.budget.charge(PRICE_RECEIVE + bytes.len() as u64 / 4 * PRICE_FOUR_BYTES);
         if conn.is(Flag::DEAF) {
             return;
         }
@@ -35,7 +38,12 @@ impl Shard {
             Session::WebSocket => self.receive_frames(id, bytes),
             Session::Stream | Session::Gone => {}
         }
-        if self.is_congested && self.outgoing.len() > mails {
+        self.note_mail(id, mails);
+    }
+
+    /// Stops reading from a connection that made mail while mail finds no room; there were `before` mails.
+    pub(in crate::shard) fn note_mail(&mut self, id: ConnId, before: usize) {
+        if self.is_congested && self.outgoing.len() > before {
             self.pause_for_congestion(id);
         }
     }
@@ -48,57 +56,44 @@ impl Shard {
         }
     }
 
-    pub(in crate::shard) fn receive_frames(&mut self, id: ConnId, bytes: &mut [u8]) {
-        let mut inbox = std::mem::take(&mut self.inbox);
-        let message_len_max = self.settings.limits.message_len_max as usize;
-        let conn = &mut self.conns[id.index];
-        let outcome = if let Some(slot) = conn.decoder.index() {
-            let decoder = &mut self.decoders[slot];
-            let outcome = decoder.decode(bytes, message_len_max, &mut self.pool, &mut inbox);
-            if decoder.is_idle() {
-                self.decoders.remove(slot);
-                conn.decoder = Slot::NONE;
+    /// What an item costs as far as that can be told before.
+    pub(in crate::shard) fn price(&self, id: ConnId, item: &Item) -> u64 {
+        match item {
+            Item::Message { payload, is_deflated, .. } => {
+                let is_json = self.conns.get(id).is_some_and(|conn| conn.encoding.dialect() == Dialect::Json);
+                price_of_message(is_json && !is_deflated, payload.len())
             }
-            outcome
-        } else {
-            let mut decoder = Decoder::default().with_deflate(!conn.agreed.is_none());
-            let outcome = decoder.decode(bytes, message_len_max, &mut self.pool, &mut inbox);
-            if !decoder.is_idle() {
-                conn.decoder = Slot::new(self.decoders.insert(decoder));
-            }
-            outcome
-        };
-        self.compressor.begin_receive();
-        for item in inbox.items.drain(..) {
-            self.on_item(id, &item, bytes);
-            item.into_payload().recycle(&mut self.pool);
-        }
-        self.inbox = inbox;
-        if let Err(error) = outcome {
-            self.fail(id, error.close_reason(), error.message());
+            _ => PRICE_MESSAGE,
         }
     }
 
-    fn on_item(&mut self, id: ConnId, item: &Item, bytes: &[u8]) {
-        let Some(conn) = self.conns.get(id) else { return };
+    /// Takes in an item; `false` if it has to wait, which only one that `may_wait` has.
+    pub(in crate::shard) fn on_item(&mut self, id: ConnId, item: &Item, bytes: &[u8], may_wait: bool) -> bool {
+        let Some(conn) = self.conns.get(id) else { return true };
         if conn.is(Flag::DEAF) || conn.session != Session::WebSocket {
-            return;
+            return true;
         }
         match item {
             Item::Close { code, .. } => self.on_close_frame(id, *code),
             _ if conn.is(Flag::CLOSING) => {}
             Item::Message { is_text, is_deflated: true, payload } => {
-                self.on_deflated(id, *is_text, payload.as_slice(bytes));
+                return self.on_deflated(id, *is_text, payload.as_slice(bytes), may_wait);
             }
             Item::Message { is_text, payload, .. } => self.on_message(id, *is_text, payload.as_slice(bytes)),
-            Item::Ping(payload) => self.control(id, |out| websocket::pong(payload.as_slice(bytes), out)),
-            Item::Pong(_) => {}
+            Item::Ping(payload) => {
+                self.budget.charge(PRICE_MESSAGE);
+                self.control(id, |out| websocket::pong(payload.as_slice(bytes), out));
+            }
+            Item::Pong(_) => self.budget.charge(PRICE_MESSAGE),
         }
+        true
     }
 
     pub(in crate::shard) fn on_message(&mut self, id: ConnId, is_text: bool, message: &[u8]) {
         self.metrics.messages_received += 1;
-        match self.conns[id.index].encoding.dialect() {
+        let dialect = self.conns[id.index].encoding.dialect();
+        self.budget.charge(price_of_message(dialect == Dialect::Json, message.len()));
+        match dialect {
             Dialect::Echo => self.echo(id, is_text, message),
             Dialect::Raw => {
                 let Some(topic) = self.raw_topic(id) else { return };
@@ -117,7 +112,7 @@ impl Shard {
     }
 
     fn apply(&mut self, id: ConnId, command: Command<'_>) {
-        let may_read = self.role_of(self.conns[id.index].listener).may_read();
+        let may_read = self.role_of(self.conns[id.index].listener()).may_read();
         match command {
             Command::Subscribe(Subscribe { id: operation, .. }) | Command::History { id: operation, .. }
                 if !may_read =>
@@ -166,7 +161,9 @@ impl Shard {
             return;
         }
         let outbox = self.outboxes.ensure(&mut conn.outbox);
+        let len_before = outbox.len();
         outbox.reply(|out| write(&mut self.message, out));
+        self.budget.charge(PRICE_MESSAGE + (outbox.len() - len_before) as u64 / 8 * PRICE_EIGHT_BYTES);
         let has_backlog = outbox.len() > REPLY_BACKLOG_LEN_MAX;
         let is_deaf = conn.is(Flag::DEAF);
         self.mark_dirty(id);
@@ -183,4 +180,8 @@ impl Shard {
             self.mark_dirty(id);
         }
     }
+}
+
+fn price_of_message(is_json: bool, len: usize) -> u64 {
+    PRICE_MESSAGE + if is_json { len as u64 * PRICE_JSON_BYTE } else { len as u64 / 4 * PRICE_FOUR_BYTES }
 }

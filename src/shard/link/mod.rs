@@ -10,5 +10,6 @@ pub(in crate::shard) mod edge;
 pub(in crate::shard) mod ending;
 pub(in crate::shard) mod inbound;
 pub(in crate::shard) mod outbox;
+pub(in crate::shard) mod put_off;
 pub(in crate::shard) mod seats;
 pub(in crate::shard) mod tls;

@@ -1,12 +1,12 @@
 //! HTTP requests and their answers, and the upgrade to WebSocket.
 
-use super::batch::Line;
+use super::batch::Batch;
 use super::follow::Opening;
 use super::poll::Poll;
 use crate::close::CloseReason;
 use crate::command::{ConnId, HistoryAnswer, Message, Origin, Subscribe, Target, Terms, TopicName, TopicState};
 use crate::dialect::json;
-use crate::limits::RETRY_AFTER_S;
+use crate::limits::{PRICE_REQUEST, RETRY_AFTER_S};
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
 use crate::shard::Shard;
@@ -33,7 +33,7 @@ pub(in crate::shard) struct HttpSession {
 #[derive(Debug)]
 pub(in crate::shard) enum Waiting {
     PublishOne(TopicName),
-    PublishMany { results: Vec<Line>, waits: usize },
+    PublishMany { batch: Batch, waits: usize },
     Topic(TopicName),
     History,
     Follow(Opening),
@@ -44,7 +44,8 @@ pub(in crate::shard) enum Waiting {
 impl HttpSession {
     /// Bytes of an unfinished request.
     pub fn held_len(&self) -> usize {
-        self.exchange.held_len()
+        let batch = if let Some(Waiting::PublishMany { batch, .. }) = &self.waiting { batch.len() } else { 0 };
+        self.exchange.held_len() + batch
     }
 }
 
@@ -62,23 +63,32 @@ impl Shard {
     }
 
     /// Serves requests for as long as they are complete and answered at once.
-    fn advance_requests(&mut self, id: ConnId) {
+    pub(in crate::shard) fn advance_requests(&mut self, id: ConnId) {
+        let mut served = 0_u32;
         loop {
             let Some(conn) = self.conns.get(id).filter(|conn| !conn.is(Flag::CLOSING)) else { return };
-            let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
             // Who does not read its answers gets no further ones; what it asked for stays where it is.
             if conn.is(Flag::PAUSED_BACKLOG) {
                 break;
             }
+            // What is behind the first waits for a part in the turn.
+            if conn.is(Flag::PAUSED_TURN) || served > 0 && !self.budget.fits(PRICE_REQUEST) {
+                return self.put_off(id);
+            }
+            let Some(session) = conn.exchange.index().map(|slot| &mut self.exchanges[slot]) else { return };
             let message_len_max = self.settings.limits.message_len_max as usize;
-            let access = self.settings.access.get(usize::from(conn.listener)).unwrap_or(OPEN);
+            let access = self.settings.access.get(usize::from(conn.listener())).unwrap_or(OPEN);
             let site = Site { pages: &self.settings.pages, access };
             match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
                 Next::Continue => self.reply(id, |_, out| out.extend_from_slice(CONTINUE)),
                 Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
                 Next::Refused(error) => return self.refuse_request(id, error),
-                Next::Request(request) => self.serve(id, request),
+                Next::Request(request) => {
+                    served += 1;
+                    self.budget.charge(PRICE_REQUEST);
+                    self.serve(id, request);
+                }
             }
         }
         self.rearm_request(id);
@@ -104,7 +114,8 @@ impl Shard {
         } else if exchange.is_idle() {
             self.exchanges.remove(slot);
             conn.exchange = Slot::NONE;
-            Timer::Idle
+            // The next request has its time from when the last answer was taken.
+            if conn.outbox.is_none() { Timer::Idle } else { Timer::Answer }
         } else {
             Timer::Head
         };
@@ -172,7 +183,7 @@ impl Shard {
                 let (payload, origin) = (body.into_boxed_slice(), Some(self.origin(id)));
                 self.serve_publish(id, topic, Message { kind, payload, key, origin, terms });
             }
-            _ => self.serve_batch(id, &body),
+            _ => self.serve_batch(id, body),
         }
     }
 
@@ -222,9 +233,9 @@ impl Shard {
             return;
         }
         match self.take_waiting(id) {
-            Some(Waiting::PublishMany { results, .. }) => {
+            Some(Waiting::PublishMany { batch, .. }) => {
                 let mut body = Vec::new();
-                results.iter().for_each(|line| line.encode(&mut body));
+                batch.results.iter().for_each(|line| line.encode(&mut body));
                 self.respond(id, 200, NDJSON, &[], &body);
             }
             Some(Waiting::Metrics { shards, .. }) => {
@@ -352,7 +363,11 @@ impl Shard {
     pub(in crate::shard) fn resume_answered(&mut self) {
         let mut answered = std::mem::take(&mut self.answered);
         for id in answered.drain(..) {
-            self.advance_requests(id);
+            if self.budget.begin_item() {
+                self.advance_requests(id);
+            } else {
+                self.put_off(id);
+            }
         }
         // Whatever was answered in there was gone on with in there.
         answered.append(&mut self.answered);

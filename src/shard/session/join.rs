@@ -4,6 +4,8 @@
 //! gets first) and what follows travel the same lane, so that nothing is lost or doubled between them. While an
 //! operation is under way its connection is held: what it is to get is kept as publications, behind the answer.
 
+use std::collections::VecDeque;
+
 use slab::Slab;
 
 use super::catch_up::CatchUp;
@@ -12,11 +14,11 @@ use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Pattern, Position, Publication, Refusal,
-    ShardId, Subscribe, Target, TopicName,
+    ConnId, ErrorCode, JoinAnswer, Joined, OperationId, Origin, Outbound, Pattern, Policy, Position, Publication,
+    Refusal, ShardId, Subscribe, Target, TopicName,
 };
 use crate::hub::{PatternId, SnapshotPage, SubscriberKey};
-use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
+use crate::limits::{CATCH_UP_LEN_MAX, JOINS_AT_ONCE_MAX, PENDING_OPERATIONS_MAX, PRICE_JOIN, PRICE_KEPT};
 use crate::mailbox::Request;
 use crate::shard::Shard;
 use crate::shard::delivery::encoded::Encoding;
@@ -46,10 +48,39 @@ pub(in crate::shard) struct Operation {
     /// Whether the reader is told how many others there are.
     presence: bool,
     refusal: Option<Refusal>,
+    rest: Rest,
+}
+
+/// Targets of an operation that no home was asked for yet, in order. They go with their connection.
+#[derive(Debug)]
+struct Rest {
+    targets: VecDeque<Target>,
+    /// Where the reader was, by topic.
+    since: Vec<(TopicName, Position)>,
+    last: bool,
+    policy: Option<Policy>,
+    /// The place of the first target within the operation.
+    index: u32,
+    /// Those that were asked for and are not answered.
+    asked: usize,
+}
+
+impl Rest {
+    fn new(subscribe: &mut Subscribe) -> Self {
+        let mut since = std::mem::take(&mut subscribe.since);
+        since.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let (last, policy) = (subscribe.last, subscribe.policy);
+        Self { targets: std::mem::take(&mut subscribe.targets).into(), since, last, policy, index: 0, asked: 0 }
+    }
+
+    fn since(&self, target: &Target) -> Option<Position> {
+        let at = self.since.partition_point(|(topic, _)| topic.as_str() < target.as_str());
+        self.since.get(at).filter(|(topic, _)| topic.as_str() == target.as_str()).map(|(_, position)| *position)
+    }
 }
 
 impl Shard {
-    pub(in crate::shard) fn subscribe(&mut self, id: ConnId, subscribe: Subscribe) {
+    pub(in crate::shard) fn subscribe(&mut self, id: ConnId, mut subscribe: Subscribe) {
         let limits = &self.settings.limits;
         let is_new = |target: &&Target| self.find_subscription(id, target).is_none();
         let made: Vec<Target> = subscribe.targets.iter().filter(is_new).cloned().collect();
@@ -64,37 +95,71 @@ impl Shard {
         }
         let joined =
             subscribe.targets.iter().map(|target| Joined { target: target.clone(), position: None, recovered: None });
+        let joined = joined.collect::<Vec<_>>();
         let operation = pending.operations.insert(Operation {
-            id: subscribe.id,
-            joined: joined.collect(),
-            waits: subscribe.targets.len(),
+            id: subscribe.id.take(),
+            waits: joined.len(),
+            joined,
             made,
             presence: subscribe.presence,
             refusal: None,
+            rest: Rest::new(&mut subscribe),
         });
-        for (index, target) in subscribe.targets.into_iter().enumerate() {
-            let since = subscribe.since.iter().find(|(topic, _)| topic.as_str() == target.as_str());
-            let since = since.map(|(_, position)| *position);
-            let is_new = self.find_subscription(id, &target).is_none();
-            let ticket = Ticket::Join {
-                conn: id,
-                operation: operation as u32,
-                index: index as u32,
-                target: target.clone(),
-                last: subscribe.last,
-                waits: 1,
-            };
-            let ticket = self.issue(ticket);
-            let wanted = target.clone();
-            match target {
-                Target::Topic(topic) if is_new => self.join_topic(id, topic, since, subscribe.last, ticket),
-                Target::Topic(topic) => self.ask_state(topic, ticket),
-                Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
-                Target::Pattern(_) => self.on_pattern_page(self.settings.shard, ticket, SnapshotPage::default()),
+        self.step_subscribe(id, operation as u32);
+    }
+
+    /// Goes on with the operations of a connection whose targets were not all asked for.
+    pub(in crate::shard) fn resume_subscribe(&mut self, id: ConnId) {
+        let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
+        let has_rest = |(_, operation): &(usize, &Operation)| !operation.rest.targets.is_empty();
+        if let Some(operation) = pending.operations.iter().find(has_rest).map(|(operation, _)| operation as u32) {
+            self.step_subscribe(id, operation);
+        }
+    }
+
+    /// Asks the homes of an operation's next targets, as many as may be under way and as the turn has a share for. What
+    /// else the connection says waits behind the last of them.
+    fn step_subscribe(&mut self, id: ConnId, operation: u32) {
+        let mut is_first = true;
+        while let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id)
+            && let Some(open) = pending.operations.get_mut(operation as usize)
+            && !open.rest.targets.is_empty()
+        {
+            if open.rest.asked >= JOINS_AT_ONCE_MAX {
+                return self.hold_turn(id);
             }
-            if is_new || subscribe.policy.is_some() {
-                self.note_policy(id, &wanted, subscribe.policy.unwrap_or_default());
+            if !is_first && !self.budget.fits(PRICE_JOIN) {
+                return self.put_off(id);
             }
+            is_first = false;
+            let rest = &mut open.rest;
+            let Some(target) = rest.targets.pop_front() else { return };
+            let (since, index, last, policy) = (rest.since(&target), rest.index, rest.last, rest.policy);
+            rest.index += 1;
+            rest.asked += 1;
+            self.ask_home(id, target, since, policy, (operation, index, last));
+        }
+    }
+
+    fn ask_home(
+        &mut self,
+        id: ConnId,
+        target: Target,
+        since: Option<Position>,
+        policy: Option<Policy>,
+        (operation, index, last): (u32, u32, bool),
+    ) {
+        let is_new = self.find_subscription(id, &target).is_none();
+        let ticket = self.issue(Ticket::Join { conn: id, operation, index, target: target.clone(), last, waits: 1 });
+        let wanted = target.clone();
+        match target {
+            Target::Topic(topic) if is_new => self.join_topic(id, topic, since, last, ticket),
+            Target::Topic(topic) => self.ask_state(topic, ticket),
+            Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
+            Target::Pattern(_) => self.on_pattern_page(self.settings.shard, ticket, SnapshotPage::default()),
+        }
+        if is_new || policy.is_some() {
+            self.note_policy(id, &wanted, policy.unwrap_or_default());
         }
     }
 
@@ -112,6 +177,7 @@ impl Shard {
         let polls = self.is_poll(id);
         if home == self.settings.shard {
             let answer = self.hub.join(self.now, &topic, home, since, last);
+            self.charge_join(&answer);
             if polls {
                 self.hub.note_poll(self.now, topic.as_str());
             }
@@ -119,6 +185,12 @@ impl Shard {
         } else {
             self.outgoing.requests.push((home, Request::Join { topic, since, last, polls, ticket }));
         }
+    }
+
+    /// Charges what a subscription cost its home, and will cost its reader.
+    pub(in crate::shard) fn charge_join(&mut self, result: &Result<JoinAnswer, Refusal>) {
+        let count = result.as_ref().map_or(0, |answer| answer.publications.len());
+        self.budget.charge(PRICE_JOIN + count as u64 * PRICE_KEPT);
     }
 
     pub(in crate::shard) fn ask_others(&mut self, request: impl Fn() -> Request) {
@@ -173,7 +245,12 @@ impl Shard {
         let Some(pending) = pending_mut(&self.conns, &mut self.pendings, id) else { return };
         let Some(open) = pending.operations.get_mut(operation as usize) else { return };
         open.waits -= 1;
+        open.rest.asked -= 1;
         if open.waits > 0 {
+            let goes_on = open.rest.asked < JOINS_AT_ONCE_MAX / 2 && !open.rest.targets.is_empty();
+            if goes_on {
+                self.release_turn(id);
+            }
             return;
         }
         let done = pending.operations.remove(operation as usize);
@@ -327,6 +404,7 @@ impl Shard {
         if let Some(slot) = std::mem::replace(&mut conn.pending, Slot::NONE).index() {
             self.pendings.remove(slot);
             conn.set(Flag::HELD, false);
+            self.release_turn(id);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::command::{
     Position, Publish, Refusal, Taken, TopicName, TopicState,
 };
 use crate::hub::Outcome;
+use crate::limits::{PRICE_FOUR_BYTES, PRICE_KEPT, PRICE_PUBLICATION, PRICE_VISIT};
 use crate::mailbox::{Answer, Request};
 use crate::shard::Shard;
 use crate::shard::link::conn::Flag;
@@ -45,7 +46,7 @@ impl Shard {
     /// endpoint that publishes asks here.
     fn may_publish(&mut self, topic: &TopicName, origin: Option<Origin>) -> Result<(), Refusal> {
         let Some(conn) = origin.and_then(|origin| self.conns.get(origin.conn)) else { return Ok(()) };
-        match self.role_of(conn.listener) {
+        match self.role_of(conn.listener()) {
             Role::Readers => Err(Refusal::new(ErrorCode::Forbidden, NO_PUBLISHING)),
             Role::All if self.settings.rules.has_reserved() && !self.rule_of(topic).publish => {
                 Err(Refusal::new(ErrorCode::Forbidden, "this topic is not published to from here: publish = false"))
@@ -61,7 +62,10 @@ impl Shard {
 
     /// Numbers a publication whose home is here, and sends it to every shard with readers.
     pub(in crate::shard) fn publish_here(&mut self, topic: &TopicName, message: Message) -> Result<Taken, Refusal> {
-        let published = match self.hub.publish(self.now, topic, message)? {
+        self.budget.charge(PRICE_PUBLICATION + message.payload.len() as u64 / 4 * PRICE_FOUR_BYTES);
+        let published = self.hub.publish(self.now, topic, message);
+        self.budget.charge(self.hub.take_visits() as u64 * PRICE_VISIT);
+        let published = match published? {
             Outcome::Said(published) => published,
             Outcome::Repeated(position) => {
                 self.metrics.duplicates += 1;
@@ -143,6 +147,7 @@ impl Shard {
     pub(in crate::shard) fn on_history(&mut self, ticket: u32, history: Option<HistoryAnswer>) {
         let history = history
             .unwrap_or(HistoryAnswer { position: Position { epoch: Epoch(0), offset: 0 }, publications: Vec::new() });
+        self.budget.charge(history.publications.len() as u64 * PRICE_KEPT);
         match self.tickets.remove(ticket as usize) {
             // A question is short and its answer may be long: who asks without reading is not answered.
             Ticket::History { conn, id, .. } if self.conns.get(conn).is_some_and(|c| c.is(Flag::PAUSED_BACKLOG)) => {

@@ -18,7 +18,6 @@ use crate::shard::link::edge::Edge;
 use crate::shard::request::exchanges::HttpSession;
 use crate::shard::session::lag::Lag;
 use crate::time::MonoTime;
-use crate::wire::ws::Decoder;
 
 /// A look at every connection, in portions that no turn takes long for, and then what is let go, likewise.
 #[derive(Debug, Default)]
@@ -73,8 +72,9 @@ impl Shard {
         let held = sum(&self.pendings, |pending| pending.catch_up.len());
         memory[MemoryClass::Lag as usize] = sum(&self.lags, Lag::len) + held;
         let requests = sum(&self.exchanges, HttpSession::held_len);
-        let messages = sum(&self.decoders, Decoder::held_len);
-        memory[MemoryClass::Reassembly as usize] = requests + messages + sum(&self.edges, Edge::held_len);
+        let messages = sum(&self.decoders, |unfinished| unfinished.decoder.held_len());
+        let put_off = self.put_off.len() as u64;
+        memory[MemoryClass::Reassembly as usize] = requests + messages + sum(&self.edges, Edge::held_len) + put_off;
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
         memory[MemoryClass::Streams as usize] = self.compressor.streams_len() as u64;
         memory[MemoryClass::Windows as usize] = self.compressor.windows_len() as u64;
@@ -145,13 +145,13 @@ impl Shard {
             let conn = &self.conns[index];
             // What is about to end needs no second end.
             if conn.is(Flag::CLOSING) || conn.session == Session::Gone {
-                let len = self.len_of(conn, MemoryClass::Outboxes) as u64;
+                let len = self.len_of(index, conn, MemoryClass::Outboxes) as u64;
                 survey.ending_len += len;
                 survey.len += len;
                 continue;
             }
             for class in [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly] {
-                let len = self.len_of(conn, class);
+                let len = self.len_of(index, conn, class);
                 if len > 0 {
                     survey.len += len as u64;
                     let is_last_resort = class == MemoryClass::Outboxes && conn.is(Flag::HAS_POLICIES);
@@ -176,7 +176,7 @@ impl Shard {
         excess == 0 || survey.holdings.is_empty()
     }
 
-    fn len_of(&self, conn: &Conn, class: MemoryClass) -> usize {
+    fn len_of(&self, index: u32, conn: &Conn, class: MemoryClass) -> usize {
         match class {
             MemoryClass::Outboxes => self.outboxes.get(conn.outbox).map_or(0, |outbox| outbox.len()),
             MemoryClass::Lag => {
@@ -184,9 +184,12 @@ impl Shard {
                 lag + self.held_len(conn)
             }
             MemoryClass::Reassembly => {
-                let message = conn.decoder.index().map_or(0, |slot| self.decoders[slot].held_len());
+                let message = conn.decoder.index().map_or(0, |slot| self.decoders[slot].decoder.held_len());
                 let records = conn.edge.index().map_or(0, |slot| self.edges[slot].held_len());
-                message + records + conn.exchange.index().map_or(0, |slot| self.exchanges[slot].held_len())
+                message
+                    + records
+                    + self.put_off.len_of(index)
+                    + conn.exchange.index().map_or(0, |slot| self.exchanges[slot].held_len())
             }
             _ => 0,
         }
@@ -226,8 +229,9 @@ impl Shard {
             }
             // It is not listened to any more: what it began to say has no end.
             if let Some(slot) = std::mem::replace(&mut self.conns[id.index].decoder, Slot::NONE).index() {
-                self.decoders.remove(slot).release(&mut self.pool);
+                self.decoders.remove(slot).decoder.release(&mut self.pool);
             }
+            self.put_off.forget(id.index, &mut self.pool);
         }
         true
     }
