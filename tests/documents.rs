@@ -116,3 +116,13 @@ fn no_public_repository_is_named_while_there_is_none() {
         assert!(!text.contains("github.com/fanwire") && !text.contains("\nrepository"), "{place}");
     }
 }
+
+#[test]
+fn no_text_holds_the_marks_of_an_unfinished_merge() {
+    let marks = ["<", "=", ">"].map(|mark| mark.repeat(7));
+    let is_marked =
+        |text: &str| text.lines().filter(|line| marks.iter().any(|mark| line.starts_with(mark))).count() > 1;
+    let marked: Vec<_> = texts().into_iter().filter(|(_, text)| is_marked(text)).map(|(place, _)| place).collect();
+    assert!(marked.is_empty(), "unfinished merges: {marked:?}");
+    assert!(is_marked(&format!("{0} ours\n{1}\n{0} theirs", marks[0], marks[1])), "the check finds one");
+}
