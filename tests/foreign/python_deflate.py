@@ -10,7 +10,8 @@ import websockets
 from websockets.asyncio.client import connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-HANG_S = 20
+from judge import HANG_S, Judge
+
 ORIGIN, KIND = sys.argv[1:]
 MEBIBYTE = 1024 * 1024
 OFFERS = [
@@ -20,12 +21,7 @@ OFFERS = [
     {"server_max_window_bits": 12, "client_max_window_bits": 9},
     {"client_no_context_takeover": True, "client_max_window_bits": True},
 ]
-CHECKS = []
-
-
-def check(name):
-    """One check, in the order in which they are written."""
-    return lambda act: CHECKS.append((name, act))
+judge = Judge(f"python websockets, {KIND}")
 
 
 def talk(target, **offer):
@@ -53,7 +49,7 @@ def tick(number):
     return json.dumps({"ticker": "IBM", "price": 100 + number * 7 % 90 / 4, "volume": number * 31, "number": number})
 
 
-@check("/echo takes compressed messages and sends them back compressed")
+@judge.check("/echo takes compressed messages and sends them back compressed")
 async def _():
     for offer in OFFERS:
         async with talk("/echo", **offer) as socket:
@@ -68,7 +64,7 @@ async def _():
             await expect(socket, text)
 
 
-@check("a bomb closes with 1009")
+@judge.check("a bomb closes with 1009")
 async def _():
     async with talk("/echo") as socket:
         await socket.send(bytes(64 * MEBIBYTE))
@@ -80,7 +76,7 @@ async def _():
             raise AssertionError("it came back")
 
 
-@check("/raw: whoever comes when, and with what offer, hears every tick in order")
+@judge.check("/raw: whoever comes when, and with what offer, hears every tick in order")
 async def _():
     topic, readers = f"python.deflate.{KIND}", []
     await publish(topic, tick(0).encode())
@@ -96,7 +92,7 @@ async def _():
         await socket.close()
 
 
-@check("/ws: operations in, pushes out, by name and pattern")
+@judge.check("/ws: operations in, pushes out, by name and pattern")
 async def _():
     async with talk("/ws") as one, talk("/ws", server_max_window_bits=10) as other:
         for socket, topics in [(one, [f"python.j.{KIND}", "python.other"]), (other, ["python.j.*"])]:
@@ -113,18 +109,4 @@ async def _():
                 assert json.loads(await one.recv())["t"] == "python.other"
 
 
-async def main():
-    passed = failed = 0
-    for name, act in CHECKS:
-        try:
-            await asyncio.wait_for(act(), HANG_S)
-            passed += 1
-            print(f"ok      python websockets, {KIND}: {name}", flush=True)
-        except Exception as error:  # a judge goes on
-            failed += 1
-            print(f"FAILED  python websockets, {KIND}: {name}: {type(error).__name__}: {error}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return 0 if failed == 0 and passed > 0 else 1
-
-
-sys.exit(asyncio.run(main()))
+judge.run()

@@ -8,15 +8,11 @@ import urllib.request
 
 import sseclient
 
-HANG_S = 20
+from judge import HANG_S, Judge
+
 ORIGIN = sys.argv[1]
 HOST = urllib.parse.urlsplit(ORIGIN).netloc
-CHECKS = []
-
-
-def check(name):
-    """One check, in the order in which they are written."""
-    return lambda act: CHECKS.append((name, act))
+judge = Judge("python sseclient-py")
 
 
 def publish(topic, body):
@@ -45,7 +41,7 @@ def events(target, **headers):
     return sseclient.SSEClient(pieces(response)).events()
 
 
-@check("/sse is read, and resumed from an id")
+@judge.check("/sse is read, and resumed from an id")
 def _():
     publish("py.sse", "one")
     source = events("/sse?topic=py.sse")
@@ -60,7 +56,7 @@ def _():
     assert (missed.data, missed.id) == (two.data, two.id), missed
 
 
-@check("/stream is read line by line, over HTTP/1.1 and 1.0")
+@judge.check("/stream is read line by line, over HTTP/1.1 and 1.0")
 def _():
     for version in [11, 10]:
         topic = f"py.stream.{version}"
@@ -71,7 +67,7 @@ def _():
         assert json.loads(response.readline()) == {"t": topic, "o": 1, "d": {"price": 1.5}}
 
 
-@check("/poll gets each message once")
+@judge.check("/poll gets each message once")
 def _():
     since = ""
     heard = []
@@ -89,17 +85,4 @@ def _():
     assert heard == wanted, heard
 
 
-def main():
-    failed = 0
-    for name, act in CHECKS:
-        try:
-            act()
-            print(f"ok      python sseclient-py: {name}")
-        except Exception as error:
-            failed += 1
-            print(f"FAILED  python sseclient-py: {name}: {error!r}")
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
-    sys.exit(failed > 0)
-
-
-main()
+judge.run()

@@ -1,27 +1,22 @@
 """Tornado as a client whose compressed messages lean on its earlier ones, whatever it is asked for:
 python python_tornado.py http://127.0.0.1:PORT"""
 
-import asyncio
 import json
 import sys
 
 from tornado.websocket import websocket_connect
 
-HANG_S = 20
+from judge import Judge
+
 ORIGIN = sys.argv[1].replace("http", "ws")
-CHECKS = []
-
-
-def check(name):
-    """One check, in the order in which they are written."""
-    return lambda act: CHECKS.append((name, act))
+judge = Judge("tornado")
 
 
 def connect(path):
     return websocket_connect(ORIGIN + path, compression_options={"compression_level": 6, "mem_level": 8})
 
 
-@check("/echo sends back many messages that are much alike, and empty ones")
+@judge.check("/echo sends back many messages that are much alike, and empty ones")
 async def _():
     socket = await connect("/echo")
     for number in range(300):
@@ -34,7 +29,7 @@ async def _():
     socket.close()
 
 
-@check("/ws takes its operations and tells it what it follows")
+@judge.check("/ws takes its operations and tells it what it follows")
 async def _():
     socket = await connect("/ws")
     await socket.write_message(json.dumps({"op": "sub", "topics": ["tornado.a"], "id": 0}))
@@ -48,18 +43,4 @@ async def _():
     socket.close()
 
 
-async def main():
-    passed = failed = 0
-    for name, act in CHECKS:
-        try:
-            await asyncio.wait_for(act(), HANG_S)
-            passed += 1
-            print(f"ok      tornado: {name}", flush=True)
-        except Exception as error:  # a judge goes on
-            failed += 1
-            print(f"FAILED  tornado: {name}: {type(error).__name__}: {error}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return 0 if failed == 0 and passed > 0 else 1
-
-
-sys.exit(asyncio.run(main()))
+judge.run()

@@ -9,15 +9,11 @@ import urllib.request
 import websockets
 from websockets.asyncio.client import connect
 
-HANG_S = 20
+from judge import HANG_S, Judge
+
 ORIGIN = sys.argv[1]
 MEBIBYTE = 1024 * 1024
-CHECKS = []
-
-
-def check(name):
-    """One check, in the order in which they are written."""
-    return lambda act: CHECKS.append((name, act))
+judge = Judge("python websockets")
 
 
 def talk(target, **options):
@@ -52,7 +48,7 @@ async def expect_close(socket, code):
         raise AssertionError(f"wanted the close code {code}, got {got!r:.100}")
 
 
-@check("/echo returns text, empty and many-byted too")
+@judge.check("/echo returns text, empty and many-byted too")
 async def _():
     async with talk("/echo") as socket:
         for message in ["hello", "", "κόσμε 🦀", "\0"]:
@@ -60,7 +56,7 @@ async def _():
             await expect(socket, message)
 
 
-@check("/echo returns binary as binary")
+@judge.check("/echo returns binary as binary")
 async def _():
     async with talk("/echo") as socket:
         for message in [bytes(range(256)), b""]:
@@ -68,7 +64,7 @@ async def _():
             await expect(socket, message)
 
 
-@check("/echo returns 1 MiB of text and of octets")
+@judge.check("/echo returns 1 MiB of text and of octets")
 async def _():
     async with talk("/echo") as socket:
         for message in ["ä" * (MEBIBYTE // 2), os.urandom(MEBIBYTE)]:
@@ -76,7 +72,7 @@ async def _():
             await expect(socket, message)
 
 
-@check("/echo puts fragments together")
+@judge.check("/echo puts fragments together")
 async def _():
     async with talk("/echo") as socket:
         await socket.send(["one ", "", "two ", "three"])
@@ -86,7 +82,7 @@ async def _():
         await expect(socket, octets)
 
 
-@check("/echo answers pings while fragments are on their way")
+@judge.check("/echo answers pings while fragments are on their way")
 async def _():
     async with talk("/echo") as socket:
 
@@ -99,7 +95,7 @@ async def _():
         await expect(socket, "one two")
 
 
-@check("close codes come back")
+@judge.check("close codes come back")
 async def _():
     for code in [1000, 1001, 1011, 3000, 4321]:
         async with talk("/echo") as socket:
@@ -108,7 +104,7 @@ async def _():
             assert socket.protocol.close_rcvd is not None, "a close frame was answered by one"
 
 
-@check("one octet past 1 MiB closes with 1009, in fragments too")
+@judge.check("one octet past 1 MiB closes with 1009, in fragments too")
 async def _():
     for message in ["*" * (MEBIBYTE + 1), ["*" * MEBIBYTE, "*"]]:
         async with talk("/echo") as socket:
@@ -116,14 +112,14 @@ async def _():
             await expect_close(socket, 1009)
 
 
-@check("text that is no UTF-8 closes with 1007")
+@judge.check("text that is no UTF-8 closes with 1007")
 async def _():
     async with talk("/echo") as socket:
         await socket.send(b"\xff", text=True)
         await expect_close(socket, 1007)
 
 
-@check("a refused handshake is an HTTP answer")
+@judge.check("a refused handshake is an HTTP answer")
 async def _():
     for target, status in [("/nothing", 404), ("/raw/a..b", 400)]:
         try:
@@ -133,14 +129,14 @@ async def _():
             assert refused.response.status_code == status, f"{target}: {refused.response.status_code}"
 
 
-@check("compression that is offered is taken or left, and messages arrive")
+@judge.check("compression that is offered is taken or left, and messages arrive")
 async def _():
     async with talk("/echo", compression="deflate") as socket:
         await socket.send("compressible " * 1000)
         await expect(socket, "compressible " * 1000)
 
 
-@check("/raw carries text, octets, large and fragmented messages to every reader")
+@judge.check("/raw carries text, octets, large and fragmented messages to every reader")
 async def _():
     target, octets = "/raw/python.raw?last=0", os.urandom(MEBIBYTE)
     async with talk(target) as one, talk(target) as two, talk(target + "&echo=0") as writer:
@@ -151,7 +147,7 @@ async def _():
                 await expect(reader, message)
 
 
-@check("/raw sends the last value on joining, unless it is asked not to")
+@judge.check("/raw sends the last value on joining, unless it is asked not to")
 async def _():
     await publish("python.last", b"last")
     async with talk("/raw/python.last") as with_last, talk("/raw/python.last?last=0") as without:
@@ -161,7 +157,7 @@ async def _():
         await expect(without, "new")
 
 
-@check("/ws subscribes, publishes and pushes JSON")
+@judge.check("/ws subscribes, publishes and pushes JSON")
 async def _():
     async with talk("/ws", subprotocols=["fanwire.json.v1"]) as socket:
         assert socket.subprotocol == "fanwire.json.v1", socket.subprotocol
@@ -180,7 +176,7 @@ async def _():
         assert any(message.get("d") == ["own"] for message in messages), messages
 
 
-@check("/ws takes an operation in fragments, and refuses what it does not understand")
+@judge.check("/ws takes an operation in fragments, and refuses what it does not understand")
 async def _():
     async with talk("/ws") as socket:
         await socket.send(['{"op":"ping"', ',"id":', "7}"])
@@ -190,18 +186,4 @@ async def _():
         assert (reply["op"], reply["id"], reply["code"]) == ("err", 8, "bad_topic"), reply
 
 
-async def main():
-    passed = failed = 0
-    for name, act in CHECKS:
-        try:
-            await asyncio.wait_for(act(), HANG_S)
-            passed += 1
-            print(f"ok      python websockets: {name}", flush=True)
-        except Exception as error:  # a judge goes on
-            failed += 1
-            print(f"FAILED  python websockets: {name}: {type(error).__name__}: {error}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return 0 if failed == 0 and passed > 0 else 1
-
-
-sys.exit(asyncio.run(main()))
+judge.run()
