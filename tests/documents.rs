@@ -49,6 +49,20 @@ fn paths(line: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.contains(['*', '{', '$', '<', '>', '@', '~']))
 }
 
+/// The files of rooms that a line names in quotes, as `room/file.rs`: from `src/`, from the root, or from where it stands.
+fn room_files(line: &str) -> impl Iterator<Item = &str> {
+    let is_path = |word: &&str| {
+        let is_plain = word.bytes().all(|it| it.is_ascii_alphanumeric() || b"/_.-".contains(&it));
+        is_plain && word.contains('/') && word.ends_with(".rs")
+    };
+    line.split('`').skip(1).step_by(2).filter(is_path)
+}
+
+fn is_room_file(from: &str, word: &str) -> bool {
+    let beside = Path::new(from).parent().unwrap_or(Path::new(""));
+    [Path::new(""), Path::new("src"), beside].iter().any(|base| Path::new(ROOT).join(base).join(word).exists())
+}
+
 /// Whether it is there: a file, a folder, or the beginning of the name of one (`docs/decisions/0007`).
 fn is_there(from: &str, path: &str) -> bool {
     let beside = Path::new(from).parent().unwrap_or(Path::new(""));
@@ -70,7 +84,9 @@ fn files_that_comments_and_documents_name_are_there() {
             let is_comment = ["//", "#", "/*", "*", "\"\"\""].iter().any(|mark| line.trim_start().starts_with(mark));
             if place.ends_with(".md") || is_comment {
                 let gone = paths(line).filter(|path| !path.contains("DATE") && !is_there(place, path));
-                dead.extend(gone.map(|path| format!("{place}:{number}: {path}")));
+                let has_rooms = place.starts_with("src/") || place.starts_with("docs/decisions/");
+                let rooms = room_files(line).filter(|word| has_rooms && !is_room_file(place, word));
+                dead.extend(gone.chain(rooms).map(|path| format!("{place}:{number}: {path}")));
             }
         }
     }
@@ -82,6 +98,10 @@ fn a_path_that_is_not_there_is_found() {
     let found: Vec<_> = paths("see `docs/nothing.md`, (src/shard/mod.rs) and tests/*.rs.").collect();
     assert_eq!(found, ["docs/nothing.md", "src/shard/mod.rs"]);
     assert!(!is_there("README.md", "docs/nothing.md") && is_there("README.md", "docs/decisions/0007"));
+    let named: Vec<_> = room_files("// `hub/mod.rs` and `hub/gone.rs`, `hub` and hub/other.rs").collect();
+    assert_eq!(named, ["hub/mod.rs", "hub/gone.rs"]);
+    let stands = |word| is_room_file("src/hub/mod.rs", word);
+    assert!(stands("hub/mod.rs") && stands("home.rs") && stands("src/hub/mod.rs") && !stands("hub/gone.rs"));
 }
 
 #[test]

@@ -212,14 +212,6 @@ fn a_dialect_is_its_folder_its_variant_and_its_row() {
 }
 
 #[test]
-fn paths_that_are_named_exist() {
-    let tree = Tree::read();
-    let is_there = |path: &str| tree.texts().any(|(other, _)| other == path || other.starts_with(&format!("{path}/")));
-    let texts = tree.texts().filter(|(path, _)| path.starts_with("src/") || path.starts_with("docs/decisions/"));
-    hold(texts.flat_map(|(path, text)| rules::named_paths(path, text, is_there)).collect());
-}
-
-#[test]
 fn the_load_client_imports_in_one_direction() {
     let sources: Vec<Source> = Tree::read().rust("loadtest/src/").collect();
     assert!(sources.len() > 20, "there are sources");

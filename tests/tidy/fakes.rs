@@ -51,13 +51,6 @@ fn an_arrow_between_folders_that_is_not_in_the_table_is_found() {
 }
 
 #[test]
-fn a_path_that_is_named_and_gone_is_found() {
-    let rule = |source: &Source| rules::named_paths(&source.path, &source.text, |path| path == "src/hub/mod.rs");
-    check(rule, "src/hub/mod.rs", "// `hub/mod.rs` and `hub/gone.rs`\nlet a = \"`b/c.rs`\";\n", &[":1"]);
-    check(rule, "docs/decisions/1.md", "See `src/hub/mod.rs`.\n`shard/closing.rs` is gone.\n", &[":2"]);
-}
-
-#[test]
 fn an_arrow_through_the_root_is_found() {
     check_imports("src/hub/home.rs", "use super::readers;\n", &[]);
     check_imports("src/hub/home.rs", "use super::super::shard;\n", &[":1"]);

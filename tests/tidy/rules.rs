@@ -102,22 +102,6 @@ pub fn folders(source: &Source, room: &str, folders: &[Room]) -> Vec<Violation> 
     wrong.map(|(at, other)| violation(source.place(at), format!("`{own}` may not name `{other}`"))).collect()
 }
 
-/// A file of ours that a comment or a page names, as `room/file.rs`, is there.
-pub fn named_paths(path: &str, text: &str, is_there: impl Fn(&str) -> bool) -> Vec<Violation> {
-    let lines = text.lines().zip(1..).filter(|(line, _)| path.ends_with(".md") || line.trim_start().starts_with("//"));
-    let quoted = lines.flat_map(|(line, at)| line.split('`').skip(1).step_by(2).map(move |word| (word, at)));
-    let is_path = |word: &str| {
-        let is_plain = word.bytes().all(|it| it.is_ascii_alphanumeric() || b"/_.-".contains(&it));
-        is_plain && word.contains('/') && word.ends_with(".rs")
-    };
-    let stands = |word: &str| {
-        let beside = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        [word.to_owned(), format!("src/{word}"), format!("{beside}/{word}")].iter().any(|path| is_there(path))
-    };
-    let gone = quoted.filter(|(word, _)| is_path(word) && !stands(word));
-    gone.map(|(word, at)| violation(format!("{path}:{at}"), format!("names `{word}`, which is not there"))).collect()
-}
-
 /// `super::super::` to the root hides an arrow.
 fn climbs(source: &Source, path: &str) -> Vec<Violation> {
     let depth = path.trim_end_matches("/mod.rs").trim_end_matches(".rs").split('/').count();
