@@ -66,9 +66,9 @@ impl History {
         (first.prev <= offset).then(|| self.entries.range(skip..).cloned().collect())
     }
 
-    /// Whether the publication with an offset stands in it.
+    /// Whether a publication of the topic stands in it, by its offset: all from the first on do.
     pub fn has(&self, offset: u64) -> bool {
-        self.entries.binary_search_by_key(&offset, |publication| publication.position.offset).is_ok()
+        self.entries.front().is_some_and(|first| first.position.offset <= offset)
     }
 
     /// The part that was asked for, within the bounds of one answer. A position of another life of the topic, or one

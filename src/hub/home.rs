@@ -1,6 +1,10 @@
-//! The home of a topic: its numbers, its last value, and the shards that have readers.
+//! The home of a topic: its numbers, its last value, and the shards that have readers. How long things are kept is in
+//! `retention`.
 
-use std::cmp::Reverse;
+mod retention;
+
+pub use retention::Kept;
+
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -12,14 +16,9 @@ use super::patterns::{PatternId, PatternTable};
 use super::rules::TopicSettings;
 use super::topic::{State, Voice};
 use super::topic_table::TopicId;
-use crate::command::ShardSet;
 use crate::command::{
     Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
-    ShardId, Terms, TopicImage, TopicName, TopicState,
-};
-use crate::limits::{
-    HISTORIES_HALVED_MAX, POLL_KEPT_LEN_MAX, POLL_KEPT_MAX, POLL_KEPT_MS, SHED_SAMPLE, SWEEP_AGAIN_MS,
-    SWEEP_INTERVAL_MS, SWEEP_PER_TURN,
+    ShardId, ShardSet, Terms, TopicImage, TopicName, TopicState,
 };
 use crate::time::MonoTime;
 
@@ -71,36 +70,6 @@ impl Home {
 
     pub fn is_unused(&self) -> bool {
         self.readers == 0 && self.interest.is_empty() && self.offset == 0 && self.polled_until.is_none()
-    }
-
-    /// What is kept of the topic: what the configuration says, and something if it says nothing and the topic is polled.
-    fn keeps(&self) -> TopicSettings {
-        match self.polled_until {
-            Some(_) if self.settings.history == 0 => TopicSettings {
-                history: POLL_KEPT_MAX,
-                history_ttl_ms: POLL_KEPT_MS,
-                history_len_max: POLL_KEPT_LEN_MAX,
-                ..self.settings
-            },
-            _ => self.settings,
-        }
-    }
-
-    /// Forgets what is too old, and that the topic was polled if that is long ago.
-    fn expire(&mut self, now: MonoTime) {
-        self.polled_until = self.polled_until.filter(|until| now < *until);
-        let kept = self.keeps();
-        if kept.history == 0 {
-            self.history = History::default();
-        }
-        self.history.expire(now, &kept);
-    }
-
-    /// When something of it is too old next.
-    fn next_due(&self) -> Option<MonoTime> {
-        let ttl_ms = self.keeps().history_ttl_ms;
-        let oldest = self.history.oldest().filter(|_| ttl_ms > 0).map(|time| time.plus_millis(ttl_ms));
-        [oldest, self.polled_until].into_iter().flatten().min()
     }
 
     fn position(&self) -> Position {
@@ -160,35 +129,6 @@ impl Home {
             Some(vec![Arc::clone(last)])
         };
         self.history.since(since, self.offset).or_else(by_last)
-    }
-
-    /// Payload bytes kept. What stands in the history and is the last value counts as the last value.
-    pub fn kept(&self) -> Kept {
-        let last = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
-        let shared = self.last.as_ref().filter(|last| self.history.has(last.position.offset)).map_or(0, |_| last);
-        Kept { last, history: self.history.len() - shared }
-    }
-}
-
-/// Payload bytes kept, each once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// Last values.
-    pub last: u64,
-    /// Histories, without the last values in them.
-    pub history: u64,
-}
-
-impl Kept {
-    /// All of them.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.last + self.history
-    }
-
-    pub(super) fn change(&mut self, before: Self, after: Self) {
-        self.last = self.last - before.last + after.last;
-        self.history = self.history - before.history + after.history;
     }
 }
 
@@ -259,136 +199,6 @@ impl Hub {
             Some(Condition::Nothing) => position.is_none_or(|position| position.offset == 0),
         };
         (!holds).then_some(Err(Refusal { position, ..MOVED }))
-    }
-
-    /// Keeps a publication as the last value and in the history, as far as the bytes kept have room.
-    pub(super) fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
-        let home = self.topics.home_mut(id).expect("only a home keeps");
-        let before = home.kept();
-        // What is not kept any more goes before the new one comes, so that it may take its place in memory.
-        let last = home.last.take().filter(|_| !publication.keeps_last());
-        let kept = home.keeps();
-        home.history.push(publication, &kept);
-        let is_last = home.settings.last && publication.keeps_last();
-        home.last = if is_last { Some(Arc::clone(publication)) } else { last };
-        let after = home.kept();
-        self.kept.change(before, after);
-        if kept.history > 0 && kept.history_ttl_ms > 0 {
-            self.line_up(id, publication.time.plus_millis(kept.history_ttl_ms));
-        }
-        while self.kept.total() > self.settings.retained_len_max {
-            if !self.shed(id) {
-                self.forget(id);
-                break;
-            }
-        }
-    }
-
-    /// Frees half of the history that is the largest among some, beside the last values; `false` if that is nothing.
-    fn shed(&mut self, newest: TopicId) -> bool {
-        let has_shed = self.shed_sample(Some(newest));
-        self.sheds.0 += u64::from(has_shed);
-        has_shed
-    }
-
-    /// Frees histories, the largest among some by its older half again and again, until so many bytes are free or none
-    /// is found; returns how many were halved.
-    pub fn shed_history(&mut self, len: u64) -> u64 {
-        let (end, mut halved, mut found_nothing) = (self.kept.history.saturating_sub(len), 0, 0);
-        // Samples go round the table: none is left where a whole round finds nothing.
-        let samples = self.topics.places().div_ceil(SHED_SAMPLE);
-        while self.kept.history > end && halved < HISTORIES_HALVED_MAX && found_nothing < samples {
-            let has_shed = self.shed_sample(None);
-            halved += u64::from(has_shed);
-            found_nothing = if has_shed { 0 } else { found_nothing + 1 };
-        }
-        halved
-    }
-
-    fn shed_sample(&mut self, newest: Option<TopicId>) -> bool {
-        let sample = self.topics.sample(self.sweep_at, SHED_SAMPLE);
-        let past_len = |id: &TopicId| self.topics.home(*id).map_or(0, |home| home.kept().history);
-        let largest = sample.chain(newest).max_by_key(past_len).filter(|id| past_len(id) > 0);
-        self.sweep_at = self.sweep_at.wrapping_add(SHED_SAMPLE);
-        let Some(home) = largest.and_then(|id| self.topics.home_mut(id)) else { return false };
-        let before = home.kept();
-        home.history.drop_half();
-        let after = home.kept();
-        self.kept.change(before, after);
-        after.total() < before.total()
-    }
-
-    /// Keeps nothing of a topic, so that its value is delivered and the bytes kept are what they were before it.
-    fn forget(&mut self, id: TopicId) {
-        if let Some(home) = self.topics.home_mut(id) {
-            self.kept.change(home.kept(), Kept::default());
-            home.history = History::default();
-            home.last = None;
-            self.sheds.1 += 1;
-        }
-    }
-
-    /// Looks at a topic at a time, if it is not looked at before.
-    fn line_up(&mut self, id: TopicId, at: MonoTime) {
-        if let Some(home) = self.topics.home_mut(id)
-            && (home.due == MonoTime::ZERO || at < home.due)
-        {
-            home.due = at;
-            self.due.push(Reverse((at, id.0)));
-        }
-    }
-
-    /// Forgets what has grown too old in the topics that are due, a few in a turn, because they lie in no cache. A topic
-    /// that has more is looked at again, but not at once, so that a busy one costs no look for each of its messages.
-    pub fn sweep(&mut self, now: MonoTime) {
-        if now < self.sweep_next {
-            return;
-        }
-        for look in 1..=SWEEP_PER_TURN {
-            let Some(&Reverse((at, place))) = self.due.peek().filter(|Reverse((at, _))| *at <= now) else { break };
-            self.due.pop();
-            let id = TopicId(place);
-            // What was lined up anew, or is another topic by now, stands there under another time.
-            if let Some(home) = self.topics.home_mut(id).filter(|home| home.due == at) {
-                home.due = MonoTime::ZERO;
-                self.expire(now, id);
-                let next = self.topics.home(id).and_then(Home::next_due);
-                next.into_iter().for_each(|next| self.line_up(id, next.max(now.plus_millis(SWEEP_AGAIN_MS))));
-                self.release(id);
-            }
-            if look == SWEEP_PER_TURN {
-                self.sweep_next = now.plus_millis(SWEEP_INTERVAL_MS);
-            }
-        }
-        if self.due.is_empty() {
-            self.due.shrink_to(0);
-        }
-    }
-
-    /// When [`Hub::sweep`] has something to do.
-    #[must_use]
-    pub fn next_sweep(&self) -> Option<MonoTime> {
-        self.due.peek().map(|Reverse((at, _))| (*at).max(self.sweep_next))
-    }
-
-    /// Notes that a topic that has its home here is polled: it is kept for a while, and what is said in it.
-    pub fn note_poll(&mut self, now: MonoTime, topic: &str) {
-        let until = now.plus_millis(POLL_KEPT_MS);
-        if let Some(id) = self.find(topic)
-            && let Some(home) = self.settled_home(id)
-        {
-            home.polled_until = Some(until);
-            self.line_up(id, until);
-        }
-        self.message_ids.forget(now);
-    }
-
-    pub(super) fn expire(&mut self, now: MonoTime, id: TopicId) {
-        if let Some(home) = self.topics.home_mut(id) {
-            let before = home.kept();
-            home.expire(now);
-            self.kept.change(before, home.kept());
-        }
     }
 
     /// What is kept of a topic that has its home here; `None` if nobody reads or published it.
@@ -565,7 +375,6 @@ pub fn epoch_seed(hash_key: (u64, u64)) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rules::{TopicRule, TopicRules};
     use super::super::tests::{hub, say, topic};
     use super::*;
     use crate::command::Extras;
@@ -725,99 +534,5 @@ mod tests {
         hub.leave("b", ShardId(0), true);
         say(&mut hub, "c", "x");
         assert_eq!(hub.sizes().topics, 2);
-    }
-
-    #[test]
-    fn past_the_limit_of_bytes_a_value_is_delivered_and_not_kept() {
-        let mut hub = hub(1, 100, 10);
-        say(&mut hub, "a", "12345678");
-        say(&mut hub, "b", "123");
-        assert_eq!(hub.state("b").expect("the topic is there").last, None);
-        assert_eq!(hub.sizes().retained_len, 8);
-        say(&mut hub, "a", "1");
-        say(&mut hub, "b", "123");
-        assert_eq!(hub.sizes().retained_len, 4);
-    }
-
-    #[test]
-    fn the_limit_of_bytes_holds_for_topics_with_a_history_of_one() {
-        let mut hub = hub(1, 1_000, 1_000);
-        let settings = TopicSettings { history: 10, ..TopicSettings::default() };
-        let pattern = crate::command::Target::parse(">").expect("a pattern");
-        hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
-        for round in 0..3 {
-            for n in 0..100 {
-                say(&mut hub, &format!("t.{n}"), &"x".repeat(90 + round));
-                assert!(hub.sizes().retained_len <= 1_000, "{} bytes are kept", hub.sizes().retained_len);
-            }
-        }
-        say(&mut hub, "big", &"x".repeat(2_000));
-        assert!(hub.sizes().retained_len <= 1_000);
-        let summed: u64 = (0..hub.topics.places())
-            .filter_map(|place| hub.topics.home(TopicId(place as u32)))
-            .map(|home| home.kept().total())
-            .sum();
-        assert_eq!(hub.sizes().retained_len, summed);
-    }
-
-    #[test]
-    fn what_is_too_old_goes_by_and_by_and_a_look_is_not_followed_by_another_at_once() {
-        let mut hub = hub(1, 1_000, 1 << 30);
-        let settings = TopicSettings { history: 10, history_ttl_ms: 1_000, ..TopicSettings::default() };
-        let pattern = crate::command::Target::parse(">").expect("a pattern");
-        hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
-        let topics = 4 * SWEEP_PER_TURN;
-        for n in 0..2 * topics {
-            say(&mut hub, &format!("t.{}", n % topics), "x");
-        }
-        let held = |hub: &Hub| hub.sizes().kept.history as usize;
-        assert_eq!(held(&hub), topics, "the older of two, the newer is the last value");
-        let mut now = MonoTime::ZERO.plus_millis(5_000);
-        for looks in 1..=4 {
-            hub.sweep(now);
-            hub.sweep(now);
-            assert_eq!(held(&hub), topics - looks * SWEEP_PER_TURN);
-            now = now.plus_millis(SWEEP_INTERVAL_MS);
-        }
-        assert_eq!((hub.next_sweep(), hub.due.capacity()), (None, 0), "nothing is left to wait for");
-    }
-
-    #[test]
-    fn a_topic_is_due_when_its_oldest_is_too_old_and_a_busy_one_not_for_each_of_its_messages() {
-        let mut hub = hub(1, 1_000, 1 << 30);
-        let settings = TopicSettings { history: 1_000, history_ttl_ms: 2_000, ..TopicSettings::default() };
-        let pattern = crate::command::Target::parse(">").expect("a pattern");
-        hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
-        let at = |ms| MonoTime::ZERO.plus_millis(ms);
-        for n in 0..100 {
-            hub.publish(at(n * 10), &topic("a"), Message::text(b"x")).expect("there is room");
-        }
-        let mut looks = Vec::new();
-        while let Some(next) = hub.next_sweep() {
-            hub.sweep(next);
-            looks.push((next.as_millis(), hub.sizes().kept.history));
-        }
-        assert_eq!(looks, [(2_000, 98), (3_000, 0)]);
-    }
-
-    #[test]
-    fn histories_are_halved_the_largest_first_until_enough_is_free() {
-        let mut hub = hub(1, 1_000, 1 << 30);
-        let settings = TopicSettings { history: 1_000, ..TopicSettings::default() };
-        let pattern = crate::command::Target::parse(">").expect("a pattern");
-        hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
-        for n in 0..20 {
-            let count = if n == 7 { 100 } else { 3 };
-            (0..count).for_each(|_| drop(say(&mut hub, &format!("t.{n}"), &"x".repeat(100))));
-        }
-        let before = hub.sizes().kept;
-        assert_eq!((before.last, before.history), (2_000, 9_900 + 19 * 200));
-        assert_eq!(hub.shed_history(4_000), 1);
-        let kept = |hub: &mut Hub, topic: &str| hub.state(topic).expect("the topic is there").history_len;
-        assert_eq!((kept(&mut hub, "t.7"), kept(&mut hub, "t.8")), (4_900, 200));
-        hub.shed_history(u64::MAX);
-        let after = hub.sizes().kept;
-        assert_eq!((after.last, after.history), (2_000, 0), "last values stay");
-        assert_eq!(hub.shed_history(1), 0);
     }
 }
