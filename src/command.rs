@@ -105,7 +105,7 @@ pub struct Publication {
 pub struct Extras {
     /// The name of the event that it tells of.
     pub event: Option<Box<str>>,
-    /// What the payload is, for those who pass it on.
+    /// What the payload is, for dialects that pass it on.
     pub attributes: Attributes,
     /// It passes: the topic's last value stays what it was.
     pub is_passing: bool,

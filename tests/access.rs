@@ -1,5 +1,5 @@
-//! Who is asking, and for what: names in `Host`, foreign pages, listeners for readers and for publishers; the program
-//! from outside.
+//! Which page asks, and what it may do: names in `Host`, foreign pages, listeners for readers and for publishers; the
+//! program from outside.
 
 mod common;
 

@@ -48,7 +48,7 @@ fn past_what_the_descriptors_carry_clients_are_told_and_health_and_publishing_go
             let answer = socket.write(Socket::handshake("/echo")).expect_http_status_of(&[101, 503]);
             if answer.status == 101 { inside.push(socket) } else { refused.push(socket) }
         }
-        // Those who were refused keep their sockets.
+        // The refused clients keep their sockets.
         assert!(inside.len() >= 60 && refused.len() >= 60, "{driver}: {} and {}", inside.len(), refused.len());
         for request in [get("/healthz"), get("/readyz"), PUBLISH.to_owned()] {
             expect_soon(&gateway, &request);

@@ -22,7 +22,7 @@ pub enum Trust {
     Host,
     /// Those that stand in this PEM file, and those that they sign.
     File(PathBuf),
-    /// Any, whoever signed it.
+    /// Any certificate, with any signature.
     Anybody,
 }
 

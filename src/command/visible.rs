@@ -1,8 +1,7 @@
 //! Which characters can be seen, so that two topics that look alike are one.
 
-/// Whether a character leaves a mark and lets what is around it stand where it is: none of the general categories Cc, Cf,
-/// Zl, Zp and Zs, no noncharacter, and none that may be left out of what is shown (`Default_Ignorable_Code_Point`), such as
-/// variation selectors, tags and fillers. Of Unicode 17.
+/// Whether a reader sees the character, and it moves no other: it has none of the general categories Cc, Cf, Zl, Zp and Zs,
+/// is no noncharacter, and is not `Default_Ignorable_Code_Point` (variation selectors, tags, fillers). Of Unicode 17.
 pub(super) fn is_visible(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_graphic();

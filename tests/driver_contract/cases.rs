@@ -401,7 +401,7 @@ pub fn a_shard_that_has_enough_gets_no_more_and_the_rest_comes_first<H: Harness>
         for (peer, _) in &pairs {
             world.write_all_at_once(*peer, b"left");
         }
-        // Each wait takes in one or two; whoever was heard speaks again, and comes behind those who were not.
+        // Each wait takes in one or two. A peer that was heard speaks again, and comes behind the peers that were not.
         world.audit.enough = Some(1 + round % 2);
         let mut silent: Vec<_> = pairs.iter().map(|(_, conn)| *conn).collect();
         for wait in 0..pairs.len() {

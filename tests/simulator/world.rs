@@ -295,7 +295,7 @@ impl World {
             self.rounds(20);
         }
         self.floods += 1;
-        // Who asked for no last values need not have the newest of what was said before.
+        // A reader that asked for no last values need not have the newest message from before it came.
         for index in self.peers.len() - SLEEPERS + 1..self.peers.len() {
             self.net.reset(self.peers[index].id);
             self.auditor.note_left(self.peers[index].id);

@@ -92,7 +92,7 @@ fn readers_over_http_behind_a_proxy_are_counted_as_those_over_websocket() {
     let mut other = gateway.connect();
     ask(&mut other, "/poll?topic=quiet&timeout=0s", b"203.0.113.7");
     other.expect_http_status(204);
-    // Those of whom nothing is said that can be read are one client together; what stands before is not believed.
+    // Clients whose last hop cannot be read count as one client. The hops before it are not believed.
     let mut unread = gateway.connect();
     ask(&mut unread, "/stream?topic=a", b"203.0.113.9, \xe9");
     assert_eq!(unread.read_response(false).status, 200);

@@ -5,7 +5,7 @@
 pub enum Mode {
     /// Nothing: connections are accepted and held.
     Hold,
-    /// Send each message to every reader, one send a message. Who sends a message is no reader from then on.
+    /// Send each message to every reader, one send a message. A connection that sends one is no reader from then on.
     Fanout,
     /// Gather what one turn of the loop brought and send it to every reader in one send.
     Batch,

@@ -11,7 +11,7 @@ pub struct Run {
     pub url: String,
     /// The servers, at least one. They hear the same words.
     pub targets: Vec<Target>,
-    /// Whom to believe, where connections are secured by TLS.
+    /// Which certificates to believe, where connections are secured by TLS.
     pub trust: Option<Trust>,
     /// Whose words are used.
     pub preset: Preset,

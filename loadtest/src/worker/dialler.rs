@@ -9,15 +9,15 @@ use crate::measure::process::Cpu;
 use crate::pace::Pacer;
 use crate::plan::WorkerPlan;
 
-/// Who is still to be connected, and who is on the way.
+/// The connections that are still to be opened, and those on the way.
 #[derive(Debug)]
 pub(super) struct Dialler {
     pub(super) waiting: VecDeque<Who>,
-    /// Those who were refused in a storm, by when they try again and the serial of the try before.
+    /// Clients that were refused in a storm, by the time of their next try and the serial of the one before.
     pub(super) retrying: BTreeMap<(u64, u32), Who>,
     /// Handshakes in progress, and when they have taken too long: the earliest first. One that ended stays in it.
     pub(super) deadlines: VecDeque<(u64, usize, u32)>,
-    /// Those who were open and are no more, or could not be opened, for the next who asks for all.
+    /// Clients whose connection ended or could not be opened: they are dialled again when the parent asks for all.
     pub(super) lost: Vec<Who>,
     pub(super) in_progress: u32,
     pub(super) pacer: Option<Pacer>,

@@ -59,7 +59,7 @@ pub(super) struct Worker {
     pub(super) failed: u64,
     /// Readers that are open.
     pub(super) open: u32,
-    /// When it is told who of the stalled was closed.
+    /// When to tell how many of the stalled readers were closed.
     pub(super) resumed_at_ns: Option<u64>,
     pub(super) stalled_closed: u32,
     pub(super) told_at_ns: u64,

@@ -382,8 +382,8 @@ impl Uring {
         }
         self.receiver.begin(&mut self.sockets, &mut self.ring, now)?;
         let mut count = self.handle_events(&full, &mut sink)?;
-        // One call does only so much of what the kernel has deferred. A shard that has enough has to know all the same who
-        // is next.
+        // One call does only part of the work that the kernel has deferred. A shard that has enough must still learn which
+        // connections come next.
         while count < EVENTS_PER_WAIT_MAX && self.ring.has_deferred() && self.receiver.has_budget() {
             self.ring.wait(Some(Duration::ZERO))?;
             count += self.handle_events(&full, &mut sink)?.max(1);

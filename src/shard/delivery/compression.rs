@@ -106,7 +106,7 @@ impl Forms {
         compressor: &Compressor,
         find: impl FnOnce() -> Compression,
     ) -> Form {
-        // What begins with each reader's own bytes is not the same for all who would share it.
+        // Readers with a prefix of their own get bytes that no other reader could share.
         if session.agreed.is_none() || session.is(Mark::PREFIXED) {
             return Form::Plain;
         }

@@ -191,7 +191,7 @@ impl Shard {
         let news = joined.map_or(0, |&up_to| run.publications.partition_point(|p| p.position.offset <= up_to));
         if let Some(pending) = session.pending.index().and_then(|slot| self.sessions.pendings.get_mut(slot)) {
             session.leave_stream(run.topic);
-            // Who would rather skip is not disconnected for the time that another shard takes to answer.
+            // A reader that may skip is not disconnected because another shard takes long to answer.
             let len_max = if session.is(Mark::HAS_POLICIES) { len_max.max(HELD_LEN_MAX) } else { len_max };
             let fits = pending.catch_up.hold(&run.publications[news..], len_max);
             if is_request && pending.operations.is_empty() {

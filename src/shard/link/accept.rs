@@ -1,4 +1,4 @@
-//! New connections, up to the limits and a little past them, so that who is refused is told.
+//! New connections, up to the limits and a little past them, so that refused clients get an answer.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +12,7 @@ impl Shard {
     pub(in crate::shard) fn on_accepted(&mut self, socket: Socket, peer: SocketAddr, listener: u8) {
         let ip = peer.ip().to_canonical();
         let is_proxy = self.settings.edge.trusted.has(ip);
-        // Whom a proxy speaks for is known later. Who came in through a file has no address to be counted by.
+        // The client behind a proxy is known later. A peer that came in through a file has no address to be counted by.
         let ip = (!is_proxy && !ip.is_unspecified()).then_some(ip);
         let entered = if self.has_seat() { self.settings.admission.enter(ip) } else { Err(AdmissionError::Full) };
         let standing = match entered {

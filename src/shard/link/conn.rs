@@ -15,7 +15,7 @@ pub(in crate::shard) struct Conn {
     pub session: Session,
 }
 
-// An idle connection is this and nothing else; what is below it is the reason for every pool.
+// An idle connection takes this and no more. All else that a connection needs stands in pools, while it is busy.
 const _: () = assert!(size_of::<Conn>() <= 64 && size_of::<Link>() <= 36 && size_of::<Session>() <= 32);
 
 /// One socket with what it speaks. Knows no topic.

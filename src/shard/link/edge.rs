@@ -231,8 +231,8 @@ impl Shard {
         );
     }
 
-    /// Takes the word of a trusted proxy on whom a connection, or a poll on it, is for. Those of whom it says what nobody can
-    /// read count as one client. Says whether one was counted.
+    /// Counts the client that a trusted proxy names for a connection, or for a poll on it. Clients whose address cannot be
+    /// read count as one. Returns whether a client was counted.
     pub(in crate::shard) fn note_forwarded_for(&mut self, id: ConnId, list: Option<&[u8]>) -> bool {
         let is_own = self.links.addresses.contains_key(&id.index);
         let is_wanted = self.settings.admission.counts_addresses() || self.settings.log_peers;

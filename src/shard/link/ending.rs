@@ -83,7 +83,7 @@ impl Shard {
         self.unpause(id, Flag::PAUSED);
         self.leave_all(id.into());
         self.mark_dirty(id);
-        // Whoever asked for a response gets the time to read it; the socket is ended in order behind it.
+        // The client gets the time to read its response. The socket is ended in order behind it.
         let is_http = self.links.conns[id.index].link.carrier == Carrier::Http1;
         self.set_timer(id, if is_http { Timer::Answer } else { Timer::Close });
     }

@@ -36,7 +36,7 @@ impl Shard {
         }
     }
 
-    /// Whoever makes mail, of whatever kind, while mail finds no room is not read from until it does.
+    /// Stops reading from a connection that sent mail while a mailbox is full, until there is room again.
     fn pause_for_congestion(&mut self, id: ConnId) {
         if self
             .links

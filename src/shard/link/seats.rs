@@ -35,7 +35,7 @@ impl Shard {
     }
 
     /// Finds a seat for a connection past a limit. If there is none, the oldest that has one goes, if it has its answer
-    /// or was silent for long: somebody who does not read or does not ask keeps nobody else from being answered.
+    /// or was silent for long: a client that does not read or does not ask keeps no other from its answer.
     pub(super) fn has_refusal_seat(&mut self) -> bool {
         if self.links.refusals < self.settings.seats.refusals {
             return true;
@@ -62,7 +62,7 @@ impl Shard {
     /// Notes that a connection has a seat past the limit.
     pub(super) fn take_refusal_seat(&mut self, id: ConnId) {
         self.links.refusals += 1;
-        // Who is gone is forgotten here, so that the list stays as long as there are seats.
+        // Closed connections leave the list here, so that it stays as long as there are seats.
         if self.links.refused.len() > 2 * self.settings.seats.refusals as usize {
             let conns = &self.links.conns;
             self.links.refused.retain(|id| conns.get(*id).is_some_and(|conn| conn.link.carrier != Carrier::Gone));

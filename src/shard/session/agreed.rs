@@ -53,7 +53,7 @@ impl Agreed {
     }
 }
 
-/// The windows in which messages stand for themselves; who asks for another gets the next smaller one.
+/// The windows in which messages stand for themselves. A client that asks for another gets the next smaller one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::shard) enum Window {

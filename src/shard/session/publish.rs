@@ -98,7 +98,7 @@ impl Shard {
         let history = history
             .unwrap_or(HistoryAnswer { position: Position { epoch: Epoch(0), offset: 0 }, publications: Vec::new() });
         match self.sessions.tickets.remove(ticket as usize) {
-            // A question is short and its answer may be long: who asks without reading is not answered.
+            // A question is short and its answer may be long: a client that does not read its answers gets no further ones.
             Ticket::History { session, id, .. } if self.is_unread(session) => {
                 let refusal = Refusal::new(ErrorCode::RateLimited, "the answers that wait are to be read first");
                 self.refuse(session, id.as_ref(), refusal);

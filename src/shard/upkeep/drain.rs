@@ -12,8 +12,8 @@ use crate::time::MonoTime;
 
 #[derive(Debug)]
 pub(in crate::shard) struct Drain {
-    /// Shards that have not said yet that all they had for our readers is sent. Nobody is told to leave before, so that
-    /// what was published with success reaches who was reading.
+    /// Shards that have not yet said that they sent all they had for our readers. No client is told to leave before, so
+    /// that a publication that was acknowledged reaches its readers.
     fences: usize,
     /// The next connection to tell, by arena place.
     cursor: u32,

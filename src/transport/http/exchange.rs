@@ -130,13 +130,13 @@ impl Exchange {
         self.looked_at = 0;
     }
 
-    /// Who waits for the answer that is about to be given.
+    /// What the next answer depends on of its request.
     #[must_use]
     pub fn asker(&self) -> &Asker {
         &self.asker
     }
 
-    /// Who waits for it, given away with the answer.
+    /// The same, given away with the answer.
     pub fn take_asker(&mut self) -> Asker {
         let asker = std::mem::take(&mut self.asker);
         // Of a head that cannot be read, the method may be there all the same.

@@ -28,7 +28,7 @@ impl Origins {
         let origin = match head.only_value("origin").map(|origin| origin.map(std::str::from_utf8)) {
             Ok(None) => return Ok(None),
             Ok(Some(Ok(origin))) => origin,
-            // Of a page that says who it is in more than one way, or in none, nobody knows who it is.
+            // A request with two Origins, or with one that is not UTF-8, comes from an unknown page.
             _ if matches!(self, Self::Unchecked) => return Ok(None),
             _ => return Err(FORBIDDEN),
         };

@@ -19,7 +19,7 @@ pub struct Response<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a [u8],
-    /// Who asked. Another request may follow on the connection if it says so.
+    /// What the answer depends on of its request. Another request may follow on the connection if it says so.
     pub asker: &'a Asker,
     /// When it is made.
     pub date: &'a str,

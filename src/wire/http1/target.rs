@@ -94,7 +94,7 @@ impl<'a> QueryPair<'a> {
     /// The value, decoded.
     ///
     /// # Errors
-    /// [`HttpError::BadPercentEncoding`], to be looked at by those who know the name.
+    /// [`HttpError::BadPercentEncoding`]. An endpoint looks at it only for a name that it reads.
     pub fn value(&self) -> Result<Cow<'a, str>, HttpError> {
         form_decode(self.value)
     }
