@@ -137,6 +137,9 @@ impl Hub {
     /// Forgets the released topics that have neither readers nor anything to remember. Nobody holds an id across this
     /// call but that of a topic that is read or has a run.
     pub fn end_turn(&mut self) {
+        if self.released.is_empty() {
+            return;
+        }
         let mut released = std::mem::take(&mut self.released);
         for id in released.drain(..) {
             if self.topics.contains(id) && self.topics.is_unused(id) {

@@ -29,13 +29,8 @@ impl Encodings {
         message: &mut Vec<u8>,
         compressor: &mut Compressor,
     ) -> &Encoded {
-        let place = match self.find(encoding, form) {
-            Some(place) => place,
-            None => {
-                self.make(encoding, form, run, message, compressor);
-                self.find(encoding, form).expect("it was made")
-            }
-        };
+        let made = self.find(encoding, form);
+        let place = made.unwrap_or_else(|| self.make(encoding, form, run, message, compressor));
         &self.rows[place].2
     }
 
@@ -43,6 +38,7 @@ impl Encodings {
         self.rows.iter().position(|row| (row.0, row.1) == (encoding, form))
     }
 
+    /// Makes a row, or two that belong together; returns the place of the one that was asked for.
     fn make(
         &mut self,
         encoding: EncodingId,
@@ -50,7 +46,7 @@ impl Encodings {
         run: &Run,
         message: &mut Vec<u8>,
         compressor: &mut Compressor,
-    ) {
+    ) -> usize {
         let encoded = match form {
             Form::Plain => {
                 let mut bytes = Vec::new();
@@ -66,11 +62,13 @@ impl Encodings {
             }
             Form::Stream | Form::Joining => {
                 let (following, joining) = compressor.encode_stream(run.topic, encoding, &run.publications, message);
-                self.rows.push((encoding, Form::Stream, following));
-                return self.rows.push((encoding, Form::Joining, joining));
+                let place = self.rows.len();
+                self.rows.extend([(encoding, Form::Stream, following), (encoding, Form::Joining, joining)]);
+                return place + usize::from(form == Form::Joining);
             }
         };
         self.rows.push((encoding, form, encoded));
+        self.rows.len() - 1
     }
 
     /// Whether anybody got the run by its topic's stream in this encoding.
