@@ -1,5 +1,11 @@
-//! Every way in which a connection can end, one row each: who is to blame, and what the peer, the metrics and the log
-//! get to see.
+//! Errors: each way in which a connection can end, each code of a refusal and each HTTP status, one row each. No other
+//! room writes such a number or name (`tests/tidy.rs` holds that).
+
+mod code;
+mod status;
+
+pub use code::ErrorCode;
+pub use status::{Status, is_interim, is_success, is_without_body, may_pass_later};
 
 use std::fmt;
 
@@ -71,6 +77,22 @@ pub enum Blame {
     Bug,
 }
 
+impl Blame {
+    /// The label `blame` of `fanwire_closes_total`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Peer => "peer",
+            Self::PeerTooSlow => "peer_too_slow",
+            Self::Limit => "limit",
+            Self::Shutdown => "shutdown",
+            Self::Network => "network",
+            Self::Bug => "bug",
+        }
+    }
+}
+
 /// How loud the log is about an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loudness {
@@ -88,8 +110,8 @@ pub struct Row {
     /// The close code of the close frame; `None` where no frame can or need be sent. [RFC 6455 7.4.1]
     pub close_code: Option<u16>,
     /// The status of the HTTP response, where one is still owed.
-    pub status: u16,
-    /// The `reason` label of `fanwire_closes_total`.
+    pub status: Status,
+    /// The label `reason` of `fanwire_closes_total`.
     pub label: &'static str,
     /// How loud the log is.
     pub loudness: Loudness,
@@ -130,28 +152,28 @@ impl CloseReason {
         use Blame::{Bug, Limit, Network, Nobody, Peer, PeerTooSlow, Shutdown};
         use Loudness::{Debug, Error, Info};
         match self {
-            Self::Normal => row(Some(1000), 200, "normal", Debug, Nobody),
-            Self::Shutdown => row(Some(1001), 503, "shutdown", Debug, Shutdown),
-            Self::ProtocolError => row(Some(1002), 400, "protocol_error", Info, Peer),
-            Self::UnsupportedData => row(Some(1003), 415, "unsupported_data", Info, Peer),
-            Self::InvalidUtf8 => row(Some(1007), 400, "invalid_utf8", Info, Peer),
-            Self::InvalidDeflate => row(Some(1007), 400, "invalid_deflate", Info, Peer),
-            Self::MessageTooBig => row(Some(1009), 413, "message_too_big", Info, Peer),
-            Self::Forbidden => row(Some(1008), 403, "forbidden", Info, Peer),
-            Self::SlowReader => row(Some(1013), 503, "slow_reader", Info, PeerTooSlow),
-            Self::Overloaded => row(Some(1013), 503, "overloaded", Info, Limit),
-            Self::HandshakeTimeout => row(None, 408, "handshake_timeout", Debug, PeerTooSlow),
-            Self::BodyTimeout => row(None, 408, "body_timeout", Debug, PeerTooSlow),
-            Self::IdleTimeout => row(None, 408, "idle_timeout", Debug, Nobody),
-            Self::PingTimeout => row(Some(1001), 408, "ping_timeout", Debug, Network),
-            Self::CloseTimeout => row(None, 408, "close_timeout", Debug, PeerTooSlow),
-            Self::BadRequest => row(None, 400, "bad_request", Debug, Peer),
-            Self::PeerGone => row(None, 400, "peer_gone", Debug, Network),
-            Self::Reset => row(None, 400, "reset", Debug, Network),
-            Self::Internal => row(Some(1011), 500, "internal", Error, Bug),
-            Self::TlsFailed => row(None, 400, "tls_failed", Debug, Peer),
-            Self::WrongScheme => row(None, 400, "wrong_scheme", Debug, Peer),
-            Self::BadProxyHeader => row(None, 400, "bad_proxy_header", Info, Peer),
+            Self::Normal => row(Some(1000), Status::Ok, "normal", Debug, Nobody),
+            Self::Shutdown => row(Some(1001), Status::ServiceUnavailable, "shutdown", Debug, Shutdown),
+            Self::ProtocolError => row(Some(1002), Status::BadRequest, "protocol_error", Info, Peer),
+            Self::UnsupportedData => row(Some(1003), Status::UnsupportedMediaType, "unsupported_data", Info, Peer),
+            Self::InvalidUtf8 => row(Some(1007), Status::BadRequest, "invalid_utf8", Info, Peer),
+            Self::InvalidDeflate => row(Some(1007), Status::BadRequest, "invalid_deflate", Info, Peer),
+            Self::MessageTooBig => row(Some(1009), Status::ContentTooLarge, "message_too_big", Info, Peer),
+            Self::Forbidden => row(Some(1008), Status::Forbidden, "forbidden", Info, Peer),
+            Self::SlowReader => row(Some(1013), Status::ServiceUnavailable, "slow_reader", Info, PeerTooSlow),
+            Self::Overloaded => row(Some(1013), Status::ServiceUnavailable, "overloaded", Info, Limit),
+            Self::HandshakeTimeout => row(None, Status::RequestTimeout, "handshake_timeout", Debug, PeerTooSlow),
+            Self::BodyTimeout => row(None, Status::RequestTimeout, "body_timeout", Debug, PeerTooSlow),
+            Self::IdleTimeout => row(None, Status::RequestTimeout, "idle_timeout", Debug, Nobody),
+            Self::PingTimeout => row(Some(1001), Status::RequestTimeout, "ping_timeout", Debug, Network),
+            Self::CloseTimeout => row(None, Status::RequestTimeout, "close_timeout", Debug, PeerTooSlow),
+            Self::BadRequest => row(None, Status::BadRequest, "bad_request", Debug, Peer),
+            Self::PeerGone => row(None, Status::BadRequest, "peer_gone", Debug, Network),
+            Self::Reset => row(None, Status::BadRequest, "reset", Debug, Network),
+            Self::Internal => row(Some(1011), Status::InternalServerError, "internal", Error, Bug),
+            Self::TlsFailed => row(None, Status::BadRequest, "tls_failed", Debug, Peer),
+            Self::WrongScheme => row(None, Status::BadRequest, "wrong_scheme", Debug, Peer),
+            Self::BadProxyHeader => row(None, Status::BadRequest, "bad_proxy_header", Info, Peer),
         }
     }
 
@@ -162,7 +184,7 @@ impl CloseReason {
     }
 }
 
-const fn row(close_code: Option<u16>, status: u16, label: &'static str, loudness: Loudness, blame: Blame) -> Row {
+const fn row(close_code: Option<u16>, status: Status, label: &'static str, loudness: Loudness, blame: Blame) -> Row {
     Row { close_code, status, label, loudness, blame }
 }
 
@@ -185,5 +207,16 @@ mod tests {
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), CloseReason::ALL.len());
+    }
+
+    #[test]
+    fn the_protocol_page_has_every_label() {
+        let page = include_str!("../docs/PROTOCOL.md");
+        let row = page.lines().find(|line| line.starts_with("| `fanwire_closes_total{reason,blame}`")).expect("a row");
+        for reason in CloseReason::ALL {
+            for label in [reason.row().label, reason.row().blame.label()] {
+                assert!(row.contains(&format!("`{label}`")), "{label}");
+            }
+        }
     }
 }

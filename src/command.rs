@@ -16,7 +16,7 @@ pub use compression::Compression;
 pub use image::TopicImage;
 pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};
-pub use refusal::{ErrorCode, Refusal};
+pub use refusal::Refusal;
 pub use session::{ConnId, SessionId, SessionIndex};
 pub use shards::{ShardId, ShardSet};
 pub use topic::{BadTopic, Pattern, Target, TopicName};
@@ -24,6 +24,7 @@ pub use topic::{BadTopic, Pattern, Target, TopicName};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use crate::close::ErrorCode;
 use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX};
 use crate::time::MonoTime;
 

@@ -168,6 +168,30 @@ const BANS: &[Ban] = &[
 const TEST_BANS: &[Ban] =
     &[Ban { text: "thread::sleep", places: &[], instead: "wait for what you wait for, not for a time" }];
 
+/// Where the numbers and names of errors stand: their table, and the list of close codes that a peer may send.
+const ERRORS: &[&str] = &["close", "wire/ws/close_code.rs"];
+
+/// The codes of refusals, as they are written on the wire.
+const ERROR_NAMES: &[&str] = &[
+    "bad_request",
+    "bad_topic",
+    "forbidden",
+    "unauthorized",
+    "too_many_topics",
+    "too_large",
+    "rate_limited",
+    "not_found",
+    "not_supported",
+    "overloaded",
+];
+
+/// Statuses and close codes. Without 100, 200, 400, 500 and 1000, which are also counts: `Status` has no number from
+/// outside of its table, so that the compiler finds those.
+const ERROR_NUMBERS: &[&str] = &[
+    "101", "204", "304", "401", "403", "404", "405", "408", "412", "413", "415", "426", "429", "431", "501", "503",
+    "505", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1010", "1011", "1012", "1013", "1015",
+];
+
 /// Lines of a file without its tests.
 const LINES_MAX: usize = 600;
 
@@ -240,6 +264,11 @@ fn unsafe_stands_in_its_files_only() {
 fn what_is_banned_is_not_called() {
     each("src/", |source| rules::bans(source, "src/", BANS));
     each("tests/", |source| rules::bans(source, "tests/", TEST_BANS));
+}
+
+#[test]
+fn errors_are_named_and_numbered_in_one_table() {
+    each("src/", |source| rules::error_literals(source, ERRORS, ERROR_NAMES, ERROR_NUMBERS));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 
+use crate::close::{Status, is_interim};
 use crate::limits::CLIENT_MESSAGE_LEN_MAX;
 use crate::wire::http1::{AnswerBody, AnswerFraming, BadAnswer, BodyFraming, parse_answer_head};
 
@@ -97,9 +98,9 @@ impl<S: Read + Write> Connection<S> {
                 (told, head.framing(), len)
             });
             match found {
-                Some((head, _, len)) if head.status < 200 => {
+                Some((head, _, len)) if is_interim(head.status) => {
                     self.received.drain(..len);
-                    if head.status == 101 {
+                    if head.status == Status::SwitchingProtocols.code() {
                         return Ok(head);
                     }
                 }

@@ -12,6 +12,7 @@ use super::answers::HttpError;
 use super::http_client::{Answer, HttpClient, Request};
 use super::link::Link;
 use super::server_url::{Server, path_segment};
+use crate::close::is_success;
 
 /// What a payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,9 +135,9 @@ pub(super) fn json_string(text: &str) -> String {
 fn batch_verdicts(answer: &Answer, count: usize, verdicts: &mut Vec<Verdict>) -> Result<(), HttpError> {
     let text = String::from_utf8_lossy(&answer.body);
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    if lines.len() == count && (is_success(answer) || count > 1) {
+    if lines.len() == count && (is_success(answer.status) || count > 1) {
         verdicts.extend(lines.into_iter().map(line_verdict));
-    } else if is_success(answer) {
+    } else if is_success(answer.status) {
         return Err(HttpError::BadAnswer("it has not one result for each message"));
     } else {
         verdicts.extend(std::iter::repeat_n(verdict(answer), count));
@@ -156,17 +157,13 @@ fn line_verdict(line: &str) -> Verdict {
 
 fn verdict(answer: &Answer) -> Verdict {
     let text = String::from_utf8_lossy(&answer.body);
-    if is_success(answer) {
+    if is_success(answer.status) {
         return Ok(text.trim_end().to_owned());
     }
     let told = serde_json::from_str(&text).ok().and_then(|body| reason(&body));
     let first_line = text.lines().next().filter(|line| !line.is_empty()).map(str::to_owned);
     let why = told.or(first_line).unwrap_or_else(|| "no reason given".to_owned());
     Err(format!("{why} (status {})", answer.status))
-}
-
-fn is_success(answer: &Answer) -> bool {
-    (200..300).contains(&answer.status)
 }
 
 /// The code and message of an error object, which may stand in `error`.

@@ -133,7 +133,8 @@ impl Collector for Shards {
         let mut family = encoder.encode_descriptor("closes", "Connections ended", None, MetricType::Counter)?;
         for (shard, metrics) in self.numbered() {
             for reason in CloseReason::ALL {
-                let labels = [("shard", shard.as_str()), ("reason", reason.row().label)];
+                let row = reason.row();
+                let labels = [("shard", shard.as_str()), ("reason", row.label), ("blame", row.blame.label())];
                 ConstCounter::new(metrics.closes[reason.index()]).encode(family.encode_family(&labels)?)?;
             }
         }
@@ -193,7 +194,7 @@ mod tests {
             "fanwire_deliveries_total{shard=\"0\"} 7",
             "fanwire_deliveries_total{shard=\"1\"} 0",
             "fanwire_connections{shard=\"0\",transport=\"http\"} 2",
-            "fanwire_closes_total{shard=\"0\",reason=\"slow_reader\"} 1",
+            "fanwire_closes_total{shard=\"0\",reason=\"slow_reader\",blame=\"peer_too_slow\"} 1",
             "fanwire_turn_seconds_bucket{le=\"0.000025\",shard=\"0\"} 1",
             "fanwire_turn_seconds_bucket{le=\"+Inf\",shard=\"0\"} 2",
             "# TYPE fanwire_deliveries counter",

@@ -136,6 +136,17 @@ fn a_banned_call_is_found() {
 }
 
 #[test]
+fn a_name_or_a_number_of_an_error_away_from_its_table_is_found() {
+    let literals = |source: &Source| rules::error_literals(source, &["close"], &["forbidden"], &["403", "1008"]);
+    let text = "//! 403 is \"forbidden\".\nfn f() {\n    g(403, \"forbidden\");\n    h(4030);\n    close(1008);\n}\n";
+    check(literals, "src/hub/mod.rs", text, &[":3", ":3", ":5"]);
+    check(literals, "src/close.rs", text, &[]);
+    check(literals, "src/close/status.rs", text, &[]);
+    let tests = "#[cfg(test)]\nmod tests {\n    fn f() { g(403, \"forbidden\"); }\n}\n";
+    check(literals, "src/hub/mod.rs", tests, &[]);
+}
+
+#[test]
 fn a_test_that_is_switched_off_is_found() {
     let text = format!("#[test]\n{}]\nfn f() {{}}\n", concat!("#[", "ignore"));
     check(rules::ignored_tests, "tests/a.rs", &text, &[":2"]);

@@ -226,6 +226,21 @@ pub fn bans(source: &Source, root: &str, bans: &[Ban]) -> Vec<Violation> {
     found.map(|(at, ban)| violation(source.place(at), format!("no `{}` here: {}", ban.text, ban.instead))).collect()
 }
 
+/// Names of errors and numbers of statuses and close codes stand in their table only; others take them from there.
+pub fn error_literals(source: &Source, places: &[&str], names: &[&str], numbers: &[&str]) -> Vec<Violation> {
+    if is_in(path_in_src(source), places) {
+        return Vec::new();
+    }
+    let is_named = |line: &str| names.iter().any(|name| line.contains(&format!("\"{name}\"")));
+    // The code has no insides of strings. Where its line is empty, there is a comment or a test.
+    let lines = source.text.lines().zip(source.code.lines()).zip(1..);
+    let named = lines.filter(|((line, code), _)| !code.trim().is_empty() && is_named(line));
+    let named = named.map(|(_, at)| format!("{}:{at}", source.path));
+    let numbered = numbers.iter().flat_map(|number| source.find_words(number)).map(|at| source.place(at));
+    let advice = "take it from `ErrorCode`, `CloseReason` or `Status`";
+    named.chain(numbered).map(|place| violation(place, advice)).collect()
+}
+
 /// A test that does not run holds nothing. Looks at tests too.
 pub fn ignored_tests(source: &Source) -> Vec<Violation> {
     let mark = concat!("#[", "ignore");

@@ -72,7 +72,7 @@ impl World {
 
     /// Waits until so many connections have ended for a reason; each look is a conversation with the gateway.
     fn wait_for_closes(&self, reason: &str, count: u64) {
-        let line = |shard: u32| format!("fanwire_closes_total{{shard=\"{shard}\",reason=\"{reason}\"}}");
+        let line = |shard: u32| format!("fanwire_closes_total{{shard=\"{shard}\",reason=\"{reason}\"");
         wait_for(|| (0..4).map(|shard| self.metric(&line(shard))).sum::<u64>() == count);
     }
 

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use fanwire::buf::BlockPool;
+use fanwire::close::Status;
 use fanwire::command::MessageKind;
-use fanwire::wire::http1::parse_head;
+use fanwire::transport::websocket;
+use fanwire::wire::http1::{encode_response_head, parse_head};
 use fanwire::wire::ws::handshake::{accept, encode_switching_protocols};
 use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_close, encode_frame};
 
@@ -150,7 +152,7 @@ impl Peers {
                 }
                 Err(error) => return refuse(error.status(), said),
             },
-            Err(_) => return refuse(400, said),
+            Err(_) => return refuse(Status::BadRequest, said),
         };
         self.phases[conn as usize] = Phase::Open;
         self.join(conn);
@@ -196,8 +198,7 @@ impl Peers {
             self.leave(conn);
         }
         if let Err(error) = outcome {
-            let close_code = error.close_reason().row().close_code.unwrap_or(PROTOCOL_ERROR);
-            encode_close(&mut said.answer, close_code, "");
+            websocket::close(error.close_reason(), "", &mut said.answer);
             verdict = Verdict::Close;
         }
         if verdict == Verdict::Close || decoder.is_idle() {
@@ -231,17 +232,12 @@ impl Peers {
     }
 }
 
-fn refuse(status: u16, said: &mut Said) -> Verdict {
-    let head =
-        format!("HTTP/1.1 {status} \r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    said.answer.extend_from_slice(head.as_bytes());
+fn refuse(status: Status, said: &mut Said) -> Verdict {
+    encode_response_head(&mut said.answer, status, &[("Sec-WebSocket-Version", "13")], Some(0), &["close"]);
     Verdict::Close
 }
 
 const NO_READER: u32 = u32::MAX;
-
-/// The close code of what breaks a rule. [RFC 6455 7.4.1]
-const PROTOCOL_ERROR: u16 = 1002;
 
 /// Payload bytes of one message, as in the gateway's default configuration.
 const MESSAGE_LEN_MAX: usize = 1024 * 1024;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use tungstenite::client::{IntoClientRequest, client_with_config};
 use tungstenite::handshake::HandshakeError;
-use tungstenite::http::{HeaderValue, StatusCode};
+use tungstenite::http::HeaderValue;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
@@ -23,6 +23,7 @@ use super::backoff::Backoff;
 use super::link::Link;
 use super::output;
 use super::server_url::{Server, ServerFlags};
+use crate::close::{ErrorCode, may_pass_later};
 use crate::command::{BadTopic, Position, Target};
 use crate::driver::{Pacer, wall_millis};
 use crate::limits::CLIENT_MESSAGE_LEN_MAX;
@@ -283,7 +284,7 @@ impl Reader<'_> {
             Ok(Event::Gap { topic, skipped }) => self.notice(&format!("{topic}: {skipped} messages were skipped")),
             Ok(Event::Bye { retry_ms }) => return Ok(Step::Bye(retry_ms)),
             Ok(Event::Refused { code, message }) => {
-                let may_pass = matches!(code.as_str(), "overloaded" | "rate_limited" | "internal");
+                let may_pass = ErrorCode::may_pass_later(&code);
                 return Ok(Step::Lost(Lost { why: format!("{code}: {message}"), retry_ms: None, may_pass }));
             }
             Ok(Event::Nothing) => {}
@@ -344,7 +345,7 @@ fn ended(why: Ended, retry_ms: Option<u64>) -> Lost {
             ("the server gives no sign of life".to_owned(), true)
         }
         Ended::Http(error) => (error.to_string(), true),
-        Ended::Refused { status, why } => (format!("{why} (status {status})"), status >= 500 || status == 429),
+        Ended::Refused { status, why } => (format!("{why} (status {status})"), may_pass_later(status)),
         Ended::Over | Ended::Another => ("the server ended the response".to_owned(), true),
     };
     Lost { why, retry_ms, may_pass }
@@ -352,9 +353,7 @@ fn ended(why: Ended, retry_ms: Option<u64>) -> Lost {
 
 fn lost(error: &tungstenite::Error) -> Lost {
     let may_pass = match error {
-        tungstenite::Error::Http(answer) => {
-            answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS
-        }
+        tungstenite::Error::Http(answer) => may_pass_later(answer.status().as_u16()),
         _ => true,
     };
     let why = match error {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::answers::{Connection, Head, HttpError};
 use crate::cli::publisher::json_string;
+use crate::close::{is_success, is_without_body};
 use crate::limits::CLIENT_MESSAGE_LEN_MAX;
 
 /// How to be connected.
@@ -127,7 +128,7 @@ impl<S: Read + Write> Feed<S> {
         self.connection.send(request.as_bytes()).map_err(HttpError::Broken)?;
         let head = self.connection.head()?;
         self.stays_open = head.stays_open;
-        if (200..300).contains(&head.status) {
+        if is_success(head.status) {
             return Ok(head);
         }
         let body = self.connection.rest(CLIENT_MESSAGE_LEN_MAX)?;
@@ -139,7 +140,9 @@ impl<S: Read + Write> Feed<S> {
         let head = self.get("/poll")?;
         let body = self.connection.rest(CLIENT_MESSAGE_LEN_MAX)?;
         let answer: Answer<'_> = match head.status {
-            204 => Answer { messages: Vec::new(), since: head.since.unwrap_or_default(), recovered: BTreeMap::new() },
+            status if is_without_body(status) => {
+                Answer { messages: Vec::new(), since: head.since.unwrap_or_default(), recovered: BTreeMap::new() }
+            }
             _ => serde_json::from_slice(&body).map_err(|_| HttpError::BadAnswer("it is no answer to a poll"))?,
         };
         self.waiting.push_back(joined(&self.topics, &answer));

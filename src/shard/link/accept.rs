@@ -106,12 +106,18 @@ Content-Length: 77\r\nConnection: close\r\n\r\n\
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::close::ErrorCode;
+    use crate::wire::http1::encode_status_line;
 
     #[test]
     fn the_last_words_are_a_whole_response() {
         let text = std::str::from_utf8(LAST_WORDS).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+        let (status, code) = (ErrorCode::Overloaded.status(), ErrorCode::Overloaded.as_str());
+        let mut status_line = Vec::new();
+        encode_status_line(&mut status_line, status);
+        assert!(LAST_WORDS.starts_with(&status_line) && body.contains(&format!("\"{code}\"")), "{text}");
         assert!(head.contains(&format!("\r\nRetry-After: {}\r\n", crate::limits::RETRY_AFTER_S)), "{head}");
     }
 }

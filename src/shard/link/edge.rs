@@ -14,7 +14,7 @@ use super::conn::{Carrier, Flag};
 use super::ending::Parting;
 use crate::buf::Segment;
 use crate::close::CloseReason;
-use crate::command::{ConnId, ErrorCode};
+use crate::command::ConnId;
 use crate::limits::TLS_HELLO_LEN_MAX;
 use crate::shard::Shard;
 use crate::shard::slot::Slot;
@@ -225,10 +225,7 @@ impl Shard {
 
     fn refuse_with(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
         self.links.conns[id.index].link.end = Some(reason);
-        self.refuse_request(
-            id,
-            RouteError { status: reason.row().status, ..RouteError::new(ErrorCode::BadRequest, message) },
-        );
+        self.refuse_request(id, RouteError::with_status(reason.row().status, message));
     }
 
     /// Counts the client that a trusted proxy names for a connection, or for a poll on it. Clients whose address cannot be

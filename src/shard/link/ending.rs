@@ -165,11 +165,12 @@ impl Shard {
         self.links.wheel.cancel(id.index);
         self.metrics.count_close(reason);
         let Row { loudness, blame, .. } = reason.row();
+        let blame = blame.label();
         let peer = self.links.peers.get(&id.index).map(tracing::field::display);
         match loudness {
-            Loudness::Debug => tracing::debug!(conn = id.index, peer, %reason, ?blame, "closed"),
-            Loudness::Info => tracing::info!(conn = id.index, peer, %reason, ?blame, "closed"),
-            Loudness::Error => tracing::error!(conn = id.index, peer, %reason, ?blame, "closed"),
+            Loudness::Debug => tracing::debug!(conn = id.index, peer, %reason, %blame, "closed"),
+            Loudness::Info => tracing::info!(conn = id.index, peer, %reason, %blame, "closed"),
+            Loudness::Error => tracing::error!(conn = id.index, peer, %reason, %blame, "closed"),
         }
         self.ops.push(Op::Close { conn: id, abort: parting == Parting::Abort });
     }

@@ -1,6 +1,7 @@
 //! Publishing over HTTP: one message a request, or one a line.
 
 use super::waiting::{JSON, Line, Waiting};
+use crate::close::Status;
 use crate::command::{ConnId, ErrorCode, Message, Publish, Refusal, Taken, TopicName};
 use crate::dialect::json;
 use crate::limits::BATCH_LINES_MAX;
@@ -70,7 +71,7 @@ impl Shard {
     pub(in crate::shard) fn on_published_for_request(&mut self, id: ConnId, part: u32, result: Result<Taken, Refusal>) {
         match self.waiting_mut(id) {
             Some(Waiting::PublishOne(topic)) => {
-                let status = if let Err(refusal) = &result { refusal.code.row().1 } else { 200 };
+                let status = if let Err(refusal) = &result { refusal.code.status() } else { Status::Ok };
                 let line = result.map_or_else(Line::Refused, |taken| Line::Taken(topic.clone(), taken));
                 let mut body = Vec::new();
                 line.encode(&mut body);

@@ -1,7 +1,7 @@
 //! HTTP requests and their answers, and the upgrade to WebSocket.
 
 use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, Waiting};
-use crate::close::CloseReason;
+use crate::close::{CloseReason, Status};
 use crate::command::{
     ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms, TopicName,
     TopicState,
@@ -21,8 +21,8 @@ use crate::shard::session::tickets::Ticket;
 use crate::shard::slot::Slot;
 use crate::transport::Framing;
 use crate::transport::http::{
-    Access, Asker, CONTINUE, Next, PAGE_REQUEST_FIELDS, Request, Response, Route, RouteError, Site, Upgrade,
-    UpgradeRoute, encode_switching_protocols, error_body,
+    Access, Asker, Next, PAGE_REQUEST_FIELDS, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
+    encode_continue, encode_switching_protocols, error_body,
 };
 use crate::wire::json::escape_into;
 
@@ -53,7 +53,7 @@ impl Shard {
             let site = Site { pages: &self.settings.pages, access };
             match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
-                Next::Continue => self.reply(id, |out| out.extend_from_slice(CONTINUE)),
+                Next::Continue => self.reply(id, encode_continue),
                 Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
                 Next::Refused(error) => return self.refuse_request(id, error),
                 Next::Request(request) => self.serve(id, request),
@@ -102,14 +102,16 @@ impl Shard {
             self.is_past_limit(id) && !(publishes && self.links.conns[id.index].link.standing == Standing::PastLimit);
         match request.route {
             Route::Options(methods) => self.serve_options(id, methods),
-            Route::Health => self.respond(id, 200, TEXT, &[], b"ok\n"),
-            Route::Ready if self.is_draining() => self.respond(id, 503, TEXT, &[], b"draining\n"),
-            Route::Ready => self.respond(id, 200, TEXT, &[], b"ready\n"),
+            Route::Health => self.respond(id, Status::Ok, TEXT, &[], b"ok\n"),
+            Route::Ready if self.is_draining() => {
+                self.respond(id, Status::ServiceUnavailable, TEXT, &[], b"draining\n")
+            }
+            Route::Ready => self.respond(id, Status::Ok, TEXT, &[], b"ready\n"),
             Route::Metrics => self.serve_metrics(id),
             _ if is_kept_out => self.refuse_past_limit(id),
             Route::Page(page) => {
                 let page = self.settings.pages[page];
-                self.respond(id, 200, page.content_type, &[], page.body);
+                self.respond(id, Status::Ok, page.content_type, &[], page.body);
             }
             Route::PublishOne { .. } | Route::PublishMany => self.serve_publication(id, request.route, request.body),
             Route::Topic(topic) => {
@@ -174,7 +176,7 @@ impl Shard {
                 ("Access-Control-Max-Age", "7200"),
             ]);
         }
-        self.respond(id, 204, TEXT, &headers, b"");
+        self.respond(id, Status::NoContent, TEXT, &headers, b"");
     }
 
     fn serve_metrics(&mut self, id: ConnId) {
@@ -208,10 +210,10 @@ impl Shard {
             Some(Waiting::PublishMany { results, .. }) => {
                 let mut body = Vec::new();
                 results.iter().for_each(|line| line.encode(&mut body));
-                self.respond(id, 200, NDJSON, &[], &body);
+                self.respond(id, Status::Ok, NDJSON, &[], &body);
             }
             Some(Waiting::Metrics { shards, .. }) => {
-                self.respond(id, 200, OPEN_METRICS, &[], render(&self.settings.process, &shards).as_bytes());
+                self.respond(id, Status::Ok, OPEN_METRICS, &[], render(&self.settings.process, &shards).as_bytes());
             }
             _ => {}
         }
@@ -230,14 +232,14 @@ impl Shard {
             }
             _ => return,
         }
-        self.respond(id, 200, JSON, &[], &body);
+        self.respond(id, Status::Ok, JSON, &[], &body);
     }
 
     pub(in crate::shard) fn on_history_for_request(&mut self, id: ConnId, history: &HistoryAnswer) {
         let mut body = format!("{{\"epoch\":\"{}\",\"messages\":", history.position.epoch).into_bytes();
         json::encode_messages(history.publications.iter().map(|publication| &**publication), &mut body);
         body.extend_from_slice(b"}\n");
-        self.respond(id, 200, JSON, &[], &body);
+        self.respond(id, Status::Ok, JSON, &[], &body);
     }
 
     fn upgrade(&mut self, id: ConnId, upgrade: Upgrade) {
@@ -290,7 +292,7 @@ impl Shard {
     pub(in crate::shard) fn respond(
         &mut self,
         id: ConnId,
-        status: u16,
+        status: Status,
         content_type: &str,
         headers: &[(&str, &str)],
         body: &[u8],
@@ -364,10 +366,7 @@ impl Shard {
 
     pub(in crate::shard) fn time_out_request(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
         self.links.conns[id.index].link.end = Some(reason);
-        self.refuse_request(
-            id,
-            RouteError { status: reason.row().status, ..RouteError::new(ErrorCode::BadRequest, message) },
-        );
+        self.refuse_request(id, RouteError::with_status(reason.row().status, message));
     }
 
     pub(in crate::shard) fn refuse_past_limit(&mut self, id: ConnId) {
@@ -428,11 +427,11 @@ impl Shard {
 /// The header fields that belong to a refusal.
 fn headers_of(error: RouteError) -> Vec<(&'static str, &'static str)> {
     match error.status {
-        405 => error.allow.map(|allow| ("Allow", allow)).into_iter().collect(),
+        Status::MethodNotAllowed => error.allow.map(|allow| ("Allow", allow)).into_iter().collect(),
         // What is taken. [RFC 9110 12.5.3]
-        415 => vec![("Accept-Encoding", "identity")],
-        426 => vec![("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
-        503 | 429 => vec![("Retry-After", RETRY_AFTER_S)],
+        Status::UnsupportedMediaType => vec![("Accept-Encoding", "identity")],
+        Status::UpgradeRequired => vec![("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+        status if status.has_retry_after() => vec![("Retry-After", RETRY_AFTER_S)],
         _ => Vec::new(),
     }
 }

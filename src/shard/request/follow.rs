@@ -126,10 +126,10 @@ impl Shard {
 
     /// Answers the request under way with a refusal.
     pub(in crate::shard) fn respond_refused(&mut self, id: ConnId, refusal: Refusal) {
-        let status = refusal.code.row().1;
+        let status = refusal.code.status();
         let retry = [("Retry-After", RETRY_AFTER_S)];
-        let headers = if matches!(status, 429 | 503) { &retry[..] } else { &[] };
-        self.respond(id, status, JSON, headers, &error_body(refusal.code.as_str(), refusal.message));
+        let headers = if status.has_retry_after() { &retry[..] } else { &[] };
+        self.respond(id, status, JSON, headers, &error_body(refusal.code, refusal.message));
     }
 
     /// Sends a stream something that says nothing, so that nobody in between takes it for dead.

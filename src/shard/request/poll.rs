@@ -8,6 +8,7 @@
 //! where it is, and the home keeps what was said meanwhile.
 
 use super::waiting::{JSON, Open, Poll, Waiting, names};
+use crate::close::Status;
 use crate::command::{ConnId, Joined, Subscribe, TopicName};
 use crate::dialect::json;
 use crate::limits::{HEAD_LEN_MAX, POLL_ANSWER_LEN_MAX};
@@ -124,7 +125,7 @@ impl Shard {
         let since = String::from_utf8_lossy(&since).into_owned();
         let headers = [("Fanwire-Since", since.as_str())];
         if count == 0 && open.recovered.iter().all(|(_, recovered)| *recovered) {
-            self.respond(id, 204, JSON, &headers, b"");
+            self.respond(id, Status::NoContent, JSON, &headers, b"");
             return true;
         }
         body.extend_from_slice(b"],\"since\":");
@@ -134,7 +135,7 @@ impl Shard {
             encode_recovered(&open.recovered, &mut body);
         }
         body.extend_from_slice(b"}\n");
-        self.respond(id, 200, JSON, &headers, &body);
+        self.respond(id, Status::Ok, JSON, &headers, &body);
         true
     }
 }

@@ -36,7 +36,7 @@ impl Shard {
             Act::Subscribe(_) | Act::History(_) | Act::State(_) if !role.may_read() => NO_READING,
             _ => return Ok(()),
         };
-        tracing::debug!(target = act.target(), why, "forbidden");
+        tracing::debug!(target = act.target(), why, "refused");
         Err(Refusal::new(ErrorCode::Forbidden, why))
     }
 

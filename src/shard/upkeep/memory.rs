@@ -228,7 +228,7 @@ impl Shard {
                 // What was dropped leaves it without an end, which tells the peer that something is missing.
                 self.begin_end(id, CloseReason::Overloaded);
             } else {
-                self.fail(id, CloseReason::Overloaded, "overloaded");
+                self.fail(id, CloseReason::Overloaded, CloseReason::Overloaded.row().label);
             }
             // It is not listened to any more: what it began to say has no end.
             if let Some(slot) = std::mem::replace(&mut self.links.conns[id.index].link.parser, Slot::NONE).index() {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::origin::Origins;
 use super::route::{Route, RouteError, UpgradeRoute};
+use crate::close::ErrorCode;
 use crate::wire::http1::RequestHead;
 
 /// What a listener is for.
@@ -119,7 +120,7 @@ pub fn is_server_name(text: &str) -> bool {
 }
 
 const fn forbidden(message: &'static str) -> RouteError {
-    RouteError { status: 403, code: "forbidden", message, allow: None }
+    RouteError::new(ErrorCode::Forbidden, message)
 }
 
 /// For a client that may not publish where it is.

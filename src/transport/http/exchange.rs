@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::route::{NOT_AN_UPGRADE, Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
+use crate::close::ErrorCode;
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX, REFUSED_BODY_LEN_MAX};
 use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
 use crate::wire::ws::extension::DeflateOffer;
@@ -95,7 +96,7 @@ pub struct Site<'a> {
 pub enum Next {
     /// Nothing yet.
     Incomplete,
-    /// The peer waits for [`super::CONTINUE`] before it sends the body.
+    /// The peer waits for [`super::encode_continue`] before it sends the body.
     Continue,
     /// A request. No further one until [`Exchange::answered`].
     Request(Request),
@@ -199,7 +200,7 @@ impl Exchange {
         self.asker.origin = match &found {
             Ok(route) if route.is_open() => None,
             Ok(_) => site.access.origins.judge(&head)?,
-            Err(error) if error.status == 403 => None,
+            Err(error) if error.code == ErrorCode::Forbidden => None,
             Err(_) => site.access.origins.judge(&head).unwrap_or_default(),
         };
         let route = match found {
@@ -254,12 +255,7 @@ fn may_go_on(head: &RequestHead<'_>) -> bool {
 }
 
 fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result<Upgrade, RouteError> {
-    let upgrade = handshake::accept(head).map_err(|error| RouteError {
-        status: error.status(),
-        code: "bad_request",
-        message: error.message(),
-        allow: None,
-    })?;
+    let upgrade = handshake::accept(head).map_err(|error| RouteError::with_status(error.status(), error.message()))?;
     let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
     let bandwidth = decode_bandwidth(head.query())?;
     let forwarded_for = forwarded_for(head);

@@ -3,6 +3,7 @@
 use super::route::{
     BAD_TOPIC, Route, RouteError, bad_request, decode_bandwidth, decode_flag, decode_policy, decode_since, each_pair,
 };
+use crate::close::ErrorCode;
 use crate::command::{Epoch, Policy, Position, Target, TopicName};
 use crate::limits::{HEAD_LEN_MAX, HEADERS_MAX, POLL_TIMEOUT_MS, POLL_TIMEOUT_MS_MAX, TOPICS_PER_REQUEST_MAX};
 use crate::wire::http1::RequestHead;
@@ -126,7 +127,7 @@ fn add_target(targets: &mut Vec<Target>, text: &str) -> Result<(), RouteError> {
     }
     if targets.len() == TOPICS_PER_REQUEST_MAX {
         let message = "a request names at most 128 topics";
-        return Err(RouteError { status: 400, code: "too_many_topics", message, allow: None });
+        return Err(RouteError::new(ErrorCode::TooManyTopics, message));
     }
     targets.push(target);
     Ok(())
@@ -159,12 +160,10 @@ const SINCE: &str = "&since=";
 /// Characters of `EPOCH-OFFSET`: up to 16 hexadecimal digits, and 20 decimal ones.
 const POSITION_LEN_MAX: usize = 16 + 1 + 20;
 
-const TOO_LONG: RouteError = RouteError {
-    status: 400,
-    code: "too_many_topics",
-    message: "with a position for each topic the request would be longer than 16384 bytes or 64 fields: name fewer topics",
-    allow: None,
-};
+const TOO_LONG: RouteError = RouteError::new(
+    ErrorCode::TooManyTopics,
+    "with a position for each topic the request would be longer than 16384 bytes or 64 fields: name fewer topics",
+);
 
 /// A position that no topic has: epochs have 32 bits.
 const NOWHERE: Position = Position { epoch: Epoch(u64::MAX), offset: u64::MAX };
@@ -184,7 +183,7 @@ mod tests {
         match decode(&head, transport) {
             Ok(Route::Follow(follow)) => Ok(*follow),
             Ok(other) => panic!("{other:?}"),
-            Err(error) => Err(error.code),
+            Err(error) => Err(error.code.as_str()),
         }
     }
 

@@ -5,6 +5,7 @@
 //! for any page that it shows.
 
 use super::route::RouteError;
+use crate::close::ErrorCode;
 use crate::wire::http1::RequestHead;
 
 /// The pages that may follow and publish.
@@ -81,12 +82,8 @@ fn is_local(origin: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(is_loopback)
 }
 
-const FORBIDDEN: RouteError = RouteError {
-    status: 403,
-    code: "forbidden",
-    message: "pages of this origin may not use the gateway: see allowed_origins",
-    allow: None,
-};
+const FORBIDDEN: RouteError =
+    RouteError::new(ErrorCode::Forbidden, "pages of this origin may not use the gateway: see allowed_origins");
 
 #[cfg(test)]
 mod tests {

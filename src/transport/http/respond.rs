@@ -1,18 +1,22 @@
 //! Responses.
 
 use super::exchange::Asker;
-use crate::wire::http1::encode_response_head;
+use crate::close::{ErrorCode, Status};
+use crate::wire::http1::{encode_response_head, encode_status_line};
 use crate::wire::json::escape_into;
 use crate::wire::ws::extension::DeflateAnswer;
 
-/// The interim response to `Expect: 100-continue`. [RFC 9110 15.2.1]
-pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// Appends the interim response to `Expect: 100-continue`. [RFC 9110 15.2.1]
+pub fn encode_continue(out: &mut Vec<u8>) {
+    encode_status_line(out, Status::Continue);
+    out.extend_from_slice(b"\r\n");
+}
 
 /// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response<'a> {
     /// The status.
-    pub status: u16,
+    pub status: Status,
     /// The media type of the body.
     pub content_type: &'a str,
     /// Further header fields.
@@ -29,13 +33,13 @@ impl Response<'_> {
     /// Appends the response.
     pub fn encode(&self, out: &mut Vec<u8>) {
         // A 204 has neither a body nor a length. [RFC 9110 8.6]
-        let has_body = self.status != 204;
+        let has_body = self.status != Status::NoContent;
         let mut headers = Vec::from_iter(has_body.then_some(("Content-Type", self.content_type)));
         headers.extend(own_fields(self.date));
         headers.extend_from_slice(self.headers);
         headers.extend(page_fields(self.asker.origin.as_deref()));
         // "A sender of Upgrade MUST also send an "upgrade" connection option". [RFC 9110 7.8]
-        let mut connection = Vec::from_iter((self.status == 426).then_some("upgrade"));
+        let mut connection = Vec::from_iter((self.status == Status::UpgradeRequired).then_some("upgrade"));
         if !self.asker.keep_alive {
             connection.push("close");
         } else if self.asker.is_http_1_0 {
@@ -73,14 +77,14 @@ pub fn encode_stream_head(out: &mut Vec<u8>, content_type: &str, is_chunked: boo
         headers.push(("Transfer-Encoding", "chunked"));
     }
     headers.extend(page_fields(origin));
-    encode_response_head(out, 200, &headers, None, &["close"]);
+    encode_response_head(out, Status::Ok, &headers, None, &["close"]);
 }
 
 /// The body of a refusal: `{"code":"..","message":".."}`.
 #[must_use]
-pub fn error_body(code: &str, message: &str) -> Vec<u8> {
+pub fn error_body(code: ErrorCode, message: &str) -> Vec<u8> {
     let mut body = b"{\"code\":".to_vec();
-    escape_into(&mut body, code);
+    escape_into(&mut body, code.as_str());
     body.extend_from_slice(b",\"message\":");
     escape_into(&mut body, message);
     body.extend_from_slice(b"}\n");

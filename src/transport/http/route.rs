@@ -1,6 +1,7 @@
 //! The route table: one row an endpoint, from a request head to what it asks for.
 
 use super::follow::{self, Follow, HttpTransport};
+use crate::close::Status;
 use crate::command::{
     Condition, ErrorCode, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName, is_message_id,
     parse_age, parse_rate,
@@ -94,10 +95,10 @@ pub struct Page {
 /// Why no route was found, as it is told to the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteError {
-    /// The status.
-    pub status: u16,
+    /// The status: that of the code, or one that says more.
+    pub status: Status,
     /// The code for programs.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// The sentence for people.
     pub message: &'static str,
     /// With 405: the methods that work.
@@ -105,11 +106,16 @@ pub struct RouteError {
 }
 
 impl RouteError {
-    /// A refusal with the status and the name that go with its code.
+    /// A refusal with the status that goes with its code.
     #[must_use]
     pub const fn new(code: ErrorCode, message: &'static str) -> Self {
-        let (code, status) = code.row();
-        Self { status, code, message, allow: None }
+        Self { status: code.status(), code, message, allow: None }
+    }
+
+    /// A refusal with a status that says more than the code of a bad request.
+    #[must_use]
+    pub const fn with_status(status: Status, message: &'static str) -> Self {
+        Self { status, ..Self::new(ErrorCode::BadRequest, message) }
     }
 }
 
@@ -132,7 +138,10 @@ impl Route {
         }
         if !allow.split(", ").any(|method| method == head.method()) {
             let message = "this path does not take this method";
-            return Err(RouteError { status: 405, code: "bad_request", message, allow: Some(allow) });
+            return Err(RouteError {
+                allow: Some(allow),
+                ..RouteError::with_status(Status::MethodNotAllowed, message)
+            });
         }
         if let Some(page) = page {
             return Ok(Self::Page(page));
@@ -344,43 +353,26 @@ pub(super) fn decode_mode(value: &str) -> Result<Mode, RouteError> {
 }
 
 pub(super) const fn bad_request(message: &'static str) -> RouteError {
-    RouteError { status: 400, code: "bad_request", message, allow: None }
+    RouteError::new(ErrorCode::BadRequest, message)
 }
 
-const NOTHING_HERE: RouteError =
-    RouteError { status: 404, code: "not_found", message: "there is nothing at this path", allow: None };
+const NOTHING_HERE: RouteError = RouteError::new(ErrorCode::NotFound, "there is nothing at this path");
 
-const UNKNOWN_METHOD: RouteError =
-    RouteError { status: 501, code: "not_supported", message: "there is no such method", allow: None };
+const UNKNOWN_METHOD: RouteError = RouteError::new(ErrorCode::NotSupported, "there is no such method");
 
-const ENCODED: RouteError = RouteError {
-    status: 415,
-    code: "bad_request",
-    message: "a body is taken as it is: send it without Content-Encoding",
-    allow: None,
-};
+const ENCODED: RouteError =
+    RouteError::with_status(Status::UnsupportedMediaType, "a body is taken as it is: send it without Content-Encoding");
 
-pub(super) const NOT_AN_UPGRADE: RouteError = RouteError {
-    status: 426,
-    code: "bad_request",
-    message: "this path speaks WebSocket: send an opening handshake",
-    allow: None,
-};
+pub(super) const NOT_AN_UPGRADE: RouteError =
+    RouteError::with_status(Status::UpgradeRequired, "this path speaks WebSocket: send an opening handshake");
 
-pub(super) const BAD_TOPIC: RouteError = RouteError {
-    status: 400,
-    code: "bad_topic",
-    message: "a topic is 1 to 255 bytes: tokens of visible characters but '.', '*', '>' and space, joined by dots",
-    allow: None,
-};
+pub(super) const BAD_TOPIC: RouteError = RouteError::new(
+    ErrorCode::BadTopic,
+    "a topic is 1 to 255 bytes: tokens of visible characters but '.', '*', '>' and space, joined by dots",
+);
 
 impl From<HttpError> for RouteError {
     fn from(error: HttpError) -> Self {
-        let code = match error.status() {
-            413 => "too_large",
-            500.. => "not_supported",
-            _ => "bad_request",
-        };
-        Self { status: error.status(), code, message: error.message(), allow: None }
+        Self { status: error.status(), ..Self::new(error.code(), error.message()) }
     }
 }

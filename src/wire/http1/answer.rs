@@ -5,6 +5,7 @@ use httparse::{EMPTY_HEADER, Header};
 
 use super::body::{BodyDecoder, BodyFraming, parse_length};
 use super::error::HttpError;
+use crate::close::is_without_body;
 use crate::limits::{HEAD_LEN_MAX, HEADERS_MAX};
 
 /// Why an answer cannot be read.
@@ -119,7 +120,7 @@ impl<'a> AnswerHead<'a> {
     }
 
     fn find_framing(&self) -> Result<AnswerFraming, BadAnswer> {
-        if self.status < 200 || self.status == 204 || self.status == 304 {
+        if is_without_body(self.status) {
             return Ok(AnswerFraming::Framed(BodyFraming::None));
         }
         let (mut codings, mut lengths) = (self.raw_values("transfer-encoding"), self.raw_values("content-length"));

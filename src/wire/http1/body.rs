@@ -369,7 +369,7 @@ mod tests {
         {
             check(BodyFraming::Chunked, bytes, Err(HttpError::BodyTooLarge));
         }
-        assert_eq!(HttpError::BodyTooLarge.status(), 413);
+        assert_eq!(HttpError::BodyTooLarge.status().code(), 413);
     }
 
     #[test]

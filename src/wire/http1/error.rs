@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::close::{ErrorCode, Status};
+
 /// Why a request is refused. The framing of what follows is unknown, so that the connection ends after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HttpError {
@@ -36,8 +38,18 @@ pub enum HttpError {
 impl HttpError {
     /// The status of the answer.
     #[must_use]
-    pub const fn status(self) -> u16 {
+    pub const fn status(self) -> Status {
         self.row().0
+    }
+
+    /// The code of the answer.
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        match self.status() {
+            Status::ContentTooLarge => ErrorCode::TooLarge,
+            Status::NotImplemented | Status::HttpVersionNotSupported => ErrorCode::NotSupported,
+            _ => ErrorCode::BadRequest,
+        }
     }
 
     /// One sentence for people, without the peer's bytes in it.
@@ -46,21 +58,21 @@ impl HttpError {
         self.row().1
     }
 
-    const fn row(self) -> (u16, &'static str) {
+    const fn row(self) -> (Status, &'static str) {
         match self {
-            Self::BadRequestLine => (400, "the request line is not valid"),
-            Self::BadTarget => (400, "the request target is not valid"),
-            Self::BadHeader => (400, "a header field is not valid"),
-            Self::BadHost => (400, "a request needs exactly one valid Host"),
-            Self::BadFraming => (400, "the length of the body is ambiguous"),
-            Self::BadChunk => (400, "the chunked body is not valid"),
-            Self::BadPercentEncoding => (400, "the percent-encoding is not valid UTF-8"),
-            Self::BodyTooLarge => (413, "the body is too large"),
-            Self::HeadTooLong => (431, "the request head is too long"),
-            Self::TooManyHeaders => (431, "the request has too many header fields"),
-            Self::UnsupportedMethod => (501, "the method is not supported"),
-            Self::UnsupportedCoding => (501, "the transfer coding is not supported"),
-            Self::UnsupportedVersion => (505, "only HTTP/1.1 and HTTP/1.0 are spoken here"),
+            Self::BadRequestLine => (Status::BadRequest, "the request line is not valid"),
+            Self::BadTarget => (Status::BadRequest, "the request target is not valid"),
+            Self::BadHeader => (Status::BadRequest, "a header field is not valid"),
+            Self::BadHost => (Status::BadRequest, "a request needs exactly one valid Host"),
+            Self::BadFraming => (Status::BadRequest, "the length of the body is ambiguous"),
+            Self::BadChunk => (Status::BadRequest, "the chunked body is not valid"),
+            Self::BadPercentEncoding => (Status::BadRequest, "the percent-encoding is not valid UTF-8"),
+            Self::BodyTooLarge => (Status::ContentTooLarge, "the body is too large"),
+            Self::HeadTooLong => (Status::RequestHeaderFieldsTooLarge, "the request head is too long"),
+            Self::TooManyHeaders => (Status::RequestHeaderFieldsTooLarge, "the request has too many header fields"),
+            Self::UnsupportedMethod => (Status::NotImplemented, "the method is not supported"),
+            Self::UnsupportedCoding => (Status::NotImplemented, "the transfer coding is not supported"),
+            Self::UnsupportedVersion => (Status::HttpVersionNotSupported, "only HTTP/1.1 and HTTP/1.0 are spoken here"),
         }
     }
 }

@@ -21,5 +21,5 @@ pub use body::{BodyDecoder, BodyFraming, BodyProgress};
 pub use date::HttpDate;
 pub use error::HttpError;
 pub use head::{NotOneValue, RequestHead, Version, parse_head};
-pub use response::{encode_response_head, reason_phrase};
+pub use response::{encode_response_head, encode_status_line};
 pub use target::{QueryPair, percent_decode, query_pairs};

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use sha1::{Digest, Sha1};
 
 use super::extension::{DeflateAnswer, DeflateOffer, accept_deflate, encode_answer};
-use crate::wire::http1::{BodyFraming, RequestHead, Version, is_token_byte};
+use crate::close::Status;
+use crate::wire::http1::{BodyFraming, RequestHead, Version, encode_status_line, is_token_byte};
 
 /// Why an opening handshake is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,11 +39,11 @@ pub enum HandshakeError {
 impl HandshakeError {
     /// The status of the answer.
     #[must_use]
-    pub const fn status(self) -> u16 {
+    pub const fn status(self) -> Status {
         match self {
-            Self::BadMethod => 405,
-            Self::UnsupportedVersion => 426,
-            _ => 400,
+            Self::BadMethod => Status::MethodNotAllowed,
+            Self::UnsupportedVersion => Status::UpgradeRequired,
+            _ => Status::BadRequest,
         }
     }
 
@@ -144,9 +145,8 @@ pub fn encode_switching_protocols(
     protocol: Option<&str>,
     deflate: Option<&DeflateAnswer>,
 ) {
-    out.extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
-    );
+    encode_status_line(out, Status::SwitchingProtocols);
+    out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
     out.extend_from_slice(accept);
     if let Some(protocol) = protocol {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
@@ -301,7 +301,7 @@ mod tests {
         ] {
             let text = changed(from, to);
             assert_eq!(accepted(&text), Err(error), "{to}");
-            assert_eq!(error.status(), status, "{to}");
+            assert_eq!(error.status().code(), status, "{to}");
         }
         // Bits past the 16 bytes are not looked at: hand-made clients take any 22 characters and `==`.
         let lenient = changed("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR==");
