@@ -5,34 +5,46 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::command::{Publication, TopicName};
+use crate::command::{Pattern, Publication, TopicName};
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct CatchUp {
     /// What shards answered.
-    kept: Publications,
+    kept: BTreeMap<(TopicName, u64), Kept>,
     /// What was said meanwhile.
     held: Publications,
     /// What counts of that.
     held_len: usize,
 }
 
+/// A publication that a shard answered.
+#[derive(Debug)]
+struct Kept {
+    publication: Arc<Publication>,
+    /// The pattern whose last values it is one of, if it came for nothing else.
+    pattern: Option<Pattern>,
+}
+
 /// By topic and offset.
 type Publications = BTreeMap<(TopicName, u64), Arc<Publication>>;
 
 impl CatchUp {
-    /// Keeps what a shard answered.
-    pub fn keep(&mut self, publications: Vec<Arc<Publication>>) {
+    /// Keeps what a shard answered for a topic, or for a pattern.
+    pub fn keep(&mut self, publications: Vec<Arc<Publication>>, pattern: Option<&Pattern>) {
         for publication in publications {
             let key = key(&publication);
-            if self.held.contains_key(&key) || self.kept.contains_key(&key) {
+            if let Some(kept) = self.kept.get_mut(&key) {
+                kept.pattern.take_if(|of| Some(&*of) != pattern);
+                continue;
+            }
+            if self.held.contains_key(&key) {
                 continue;
             }
             // Behind what was said meanwhile in its topic it waits like that.
             if self.held.range((key.0.clone(), 0)..key.clone()).next().is_some() {
                 self.hold_one(key, &publication);
             } else {
-                self.kept.insert(key, publication);
+                self.kept.insert(key, Kept { publication, pattern: pattern.cloned() });
             }
         }
     }
@@ -48,7 +60,7 @@ impl CatchUp {
             let behind = (key.0.clone(), key.1 + 1)..=(key.0.clone(), u64::MAX);
             let behind: Vec<_> = self.kept.range(behind).map(|(key, _)| key.clone()).collect();
             for key in behind {
-                if let Some(publication) = self.kept.remove(&key) {
+                if let Some(Kept { publication, .. }) = self.kept.remove(&key) {
                     self.hold_one(key, &publication);
                 }
             }
@@ -73,7 +85,7 @@ impl CatchUp {
             (None, _) => false,
         };
         if is_kept_first {
-            return self.kept.pop_first().map(|(_, publication)| (publication, false));
+            return self.kept.pop_first().map(|(_, kept)| (kept.publication, false));
         }
         if waits_for_more {
             return None;
@@ -99,22 +111,21 @@ impl CatchUp {
 
     /// The offset of the first publication of a topic.
     pub fn first_offset(&self, topic: &TopicName) -> Option<u64> {
-        let first = |publications: &Publications| {
-            let mut of_topic = publications.range((topic.clone(), 0)..=(topic.clone(), u64::MAX));
-            of_topic.next().map(|((_, offset), _)| *offset)
-        };
-        [first(&self.kept), first(&self.held)].into_iter().flatten().min()
+        let range = (topic.clone(), 0)..=(topic.clone(), u64::MAX);
+        let kept = self.kept.range(range.clone()).next().map(|((_, offset), _)| *offset);
+        let held = self.held.range(range).next().map(|((_, offset), _)| *offset);
+        [kept, held].into_iter().flatten().min()
     }
 
     /// Forgets what was said in a topic.
     pub fn forget_topic(&mut self, topic: &TopicName) {
-        let forget = |publications: &mut Publications| {
-            let range = (topic.clone(), 0)..=(topic.clone(), u64::MAX);
-            let keys: Vec<_> = publications.range(range).map(|(key, _)| key.clone()).collect();
-            keys.iter().filter_map(|key| publications.remove(key)).map(|gone| held_len(&gone)).sum::<usize>()
-        };
-        forget(&mut self.kept);
-        self.held_len -= forget(&mut self.held);
+        take_topic(&mut self.kept, topic);
+        self.held_len -= take_topic(&mut self.held, topic).iter().map(|gone| held_len(gone)).sum::<usize>();
+    }
+
+    /// Forgets the last values that came for a pattern and for nothing else.
+    pub fn forget_pattern(&mut self, pattern: &Pattern) {
+        self.kept.retain(|_, kept| kept.pattern.as_ref() != Some(pattern));
     }
 
     /// Forgets what was said in every topic that `is_wanted` does not want.
@@ -126,6 +137,13 @@ impl CatchUp {
             stays
         });
     }
+}
+
+/// Takes out what is there of a topic.
+fn take_topic<T>(publications: &mut BTreeMap<(TopicName, u64), T>, topic: &TopicName) -> Vec<T> {
+    let range = (topic.clone(), 0)..=(topic.clone(), u64::MAX);
+    let keys: Vec<_> = publications.range(range).map(|(key, _)| key.clone()).collect();
+    keys.iter().filter_map(|key| publications.remove(key)).collect()
 }
 
 fn key(publication: &Publication) -> (TopicName, u64) {
@@ -142,7 +160,7 @@ const HELD_COST: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Epoch, PayloadKind, Position};
+    use crate::command::{Epoch, PayloadKind, Position, Target};
     use crate::time::MonoTime;
 
     fn said(topic: &str, offset: u64) -> Arc<Publication> {
@@ -165,10 +183,25 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_that_is_left_takes_what_came_for_it_alone_along() {
+        let pattern = |text| match Target::parse(text).expect("a valid pattern") {
+            Target::Pattern(pattern) => pattern,
+            Target::Topic(_) => panic!("it has a wildcard"),
+        };
+        let (left, other) = (pattern("*.1"), pattern("t.>"));
+        let mut catch_up = CatchUp::default();
+        catch_up.keep(vec![said("t.1", 2), said("u.1", 1), said("v.1", 5)], Some(&left));
+        catch_up.keep(vec![said("t.1", 2)], Some(&other));
+        catch_up.keep(vec![said("v.1", 5)], None);
+        catch_up.forget_pattern(&left);
+        assert_eq!(rest(&mut catch_up), [("t.1".to_owned(), 2), ("v.1".to_owned(), 5)]);
+    }
+
+    #[test]
     fn each_publication_comes_once_and_in_the_order_of_its_topic() {
         let mut catch_up = CatchUp::default();
         assert!(catch_up.hold(&[said("b", 7), said("b", 8)], 1_000));
-        catch_up.keep(vec![said("a", 3), said("b", 7)]);
+        catch_up.keep(vec![said("a", 3), said("b", 7)], None);
         assert!(catch_up.hold(&[said("a", 3), said("a", 4), said("b", 9)], 1_000));
         let expected = [("a", 3), ("a", 4), ("b", 7), ("b", 8), ("b", 9)];
         assert_eq!(rest(&mut catch_up), expected.map(|(topic, offset)| (topic.to_owned(), offset)));
@@ -178,7 +211,7 @@ mod tests {
     #[test]
     fn only_what_was_said_meanwhile_and_still_waits_counts_for_the_bound() {
         let mut catch_up = CatchUp::default();
-        catch_up.keep((0..100).map(|offset| said("a", offset)).collect());
+        catch_up.keep((0..100).map(|offset| said("a", offset)).collect(), None);
         for offset in 100..300 {
             assert!(catch_up.hold(&[said("a", offset)], 10_100), "{offset}: as much is read as is said");
             catch_up.pop(false);
@@ -192,7 +225,7 @@ mod tests {
     #[test]
     fn what_is_not_followed_any_more_is_forgotten() {
         let mut catch_up = CatchUp::default();
-        catch_up.keep(vec![said("a", 1), said("a.b", 1), said("b", 1), said("b", 2), said("c", 1)]);
+        catch_up.keep(vec![said("a", 1), said("a.b", 1), said("b", 1), said("b", 2), said("c", 1)], None);
         catch_up.forget_topic(&said("a", 0).topic);
         catch_up.retain(|topic| topic.as_str() != "b");
         assert_eq!(rest(&mut catch_up), [("a.b".to_owned(), 1), ("c".to_owned(), 1)]);
@@ -202,8 +235,8 @@ mod tests {
     fn while_answers_are_to_come_only_they_are_given_out() {
         let mut catch_up = CatchUp::default();
         assert!(catch_up.hold(&[said("a", 4), said("a", 5), said("c", 2)], 10_000));
-        catch_up.keep(vec![said("a", 6), said("b", 1), said("c", 1), said("d", 3)]);
-        catch_up.keep(vec![said("a", 6), said("b", 1)]);
+        catch_up.keep(vec![said("a", 6), said("b", 1), said("c", 1), said("d", 3)], None);
+        catch_up.keep(vec![said("a", 6), said("b", 1)], None);
         assert!(catch_up.hold(&[said("d", 2), said("d", 3)], 10_000), "of the same turn");
         let mut next = || catch_up.pop(true).map(|(next, is_held)| (next.position.offset, is_held));
         assert_eq!((next(), next(), next()), (Some((1, false)), Some((1, false)), None));

@@ -121,7 +121,7 @@ impl Shard {
                 joined.position = Some(answer.position);
                 joined.recovered = answer.recovered;
                 if waiting.is_some() {
-                    pending.catch_up.keep(answer.publications);
+                    pending.catch_up.keep(answer.publications, None);
                 }
             }
             Err(refusal) => open.refusal = Some(refusal),
@@ -256,6 +256,7 @@ impl Shard {
                 Target::Topic(_) => {}
                 Target::Pattern(pattern) => {
                     has_pattern = true;
+                    catch_up.forget_pattern(pattern);
                     self.forget_pages(id, pattern);
                 }
             }

@@ -116,8 +116,9 @@ impl Shard {
         if let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) {
             let is_asked = pending.page_asked.as_ref().is_some_and(|(asked, _)| *asked == ticket);
             if operation.is_some() && is_followed || is_asked {
-                pending.catch_up.keep(page.publications);
-                if let (Some(place), Target::Pattern(pattern)) = (page.next, target) {
+                let Target::Pattern(pattern) = target else { unreachable!("a page is one of a pattern") };
+                pending.catch_up.keep(page.publications, Some(&pattern));
+                if let Some(place) = page.next {
                     pending.pages.push(Page { shard: from, pattern, place });
                 }
             }
