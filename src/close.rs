@@ -163,7 +163,7 @@ impl CloseReason {
             Self::SlowReader => row(Some(1013), Status::ServiceUnavailable, "slow_reader", Info, PeerTooSlow),
             Self::Overloaded => row(Some(1013), Status::ServiceUnavailable, "overloaded", Info, Limit),
             Self::HandshakeTimeout => row(None, Status::RequestTimeout, "handshake_timeout", Debug, PeerTooSlow),
-            Self::BodyTimeout => row(None, Status::RequestTimeout, "body_timeout", Debug, PeerTooSlow),
+            Self::BodyTimeout => row(Some(1008), Status::RequestTimeout, "body_timeout", Debug, PeerTooSlow),
             Self::IdleTimeout => row(None, Status::RequestTimeout, "idle_timeout", Debug, Nobody),
             Self::PingTimeout => row(Some(1001), Status::RequestTimeout, "ping_timeout", Debug, Network),
             Self::CloseTimeout => row(None, Status::RequestTimeout, "close_timeout", Debug, PeerTooSlow),

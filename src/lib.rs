@@ -4,6 +4,7 @@
 //! and only [`shard`] moves them on. The two-page version is `docs/ARCHITECTURE.md`.
 
 // Ground floor: values that every room speaks of.
+pub mod budget;
 pub mod buf;
 pub mod close;
 pub mod command;

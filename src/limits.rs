@@ -3,7 +3,11 @@
 //! Constants are limits that no user needs to change. [`Limits`] are those that the configuration sets; its
 //! [`Default`] holds the documented defaults. This room imports nothing.
 
+mod prices;
+
 use std::time::Duration;
+
+pub use prices::*;
 
 /// Bytes of one HTTP request head, request line and header fields together. A longer one is answered with 431.
 /// Memory: at most this much in one pooled block while a head is incomplete.
@@ -109,9 +113,9 @@ pub const fn deflated_len_max(len: usize) -> usize {
 /// Streams that one compressed message may consist of: each block with BFINAL ends one. More are not inflated.
 pub const DEFLATE_STREAMS_PER_MESSAGE_MAX: usize = 64;
 
-/// Bytes that the messages in one receive may be inflated to, if that is more than `message_len_max`: a shard would
-/// stand still for longer otherwise, by 1 ms for each MiB. The peer that sends more is closed with 1009.
-pub const INFLATED_PER_RECEIVE_MAX: usize = 8 * 1024 * 1024;
+/// Bytes that a message may be inflated to where it is received. A longer one waits as it came for what the turn has left
+/// for such. Time: so much may be inflated in vain, about 0.06 ms.
+pub const INFLATED_AT_ONCE_MAX: usize = 64 * 1024;
 
 /// Bytes of the buffer for inflated messages that a shard keeps from one to the next.
 pub const INFLATED_KEPT_LEN_MAX: usize = 64 * 1024;
@@ -145,6 +149,21 @@ pub const SPILL_PAYLOAD_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// Mails taken from each lane in one turn, so that a busy neighbour cannot keep a shard from its sockets.
 pub const MAIL_PER_TURN_MAX: usize = 1024;
+
+/// Mails taken from one lane before the next has its turn: where the budget ends, every neighbour has had its part.
+pub const MAIL_PER_ROUND_MAX: usize = 64;
+
+/// Messages and control frames decoded at a time; what is behind them waits as it came if the budget ends.
+pub const ITEMS_PER_PORTION_MAX: usize = 128;
+
+/// Bytes put off in one shard, beside what one more receive brings; past it nothing more is received. Memory: as much.
+pub const PUT_OFF_LEN_MAX: usize = 16 * 1024 * 1024;
+
+/// A turn that takes longer is a line in the log, in milliseconds.
+pub const TURN_SLOW_MS: u64 = 50;
+
+/// Between two such lines of one shard, in milliseconds.
+pub const TURN_SLOW_LOG_MS: u64 = 1_000;
 
 /// Bytes lent by one `Received` completion: the size of the one receive buffer a shard has.
 pub const RECEIVE_BUFFER_LEN: usize = 64 * 1024;
@@ -234,6 +253,10 @@ pub const CONTROL_QUEUE_LEN_MAX: usize = 1024;
 
 /// Subscriptions of one operation still waiting for their home shard, per connection. One more pauses the reader.
 pub const PENDING_OPERATIONS_MAX: usize = 256;
+
+/// Topics and patterns of one operation that homes are asked for at a time. The others go with their connection if that
+/// ends, and until they are asked for nothing else that the connection says is heard.
+pub const JOINS_AT_ONCE_MAX: usize = 256;
 
 /// Bytes of answers that wait for a peer before it is not read from until it has read them.
 pub const REPLY_BACKLOG_LEN_MAX: usize = 256 * 1024;
@@ -331,6 +354,9 @@ pub const SURVEY_PLACES_MAX: u32 = 4096;
 
 /// Between two such steps, in milliseconds: a million connections take a second.
 pub const SURVEY_STEP_MS: u64 = 4;
+
+/// How often a shard looks whether a message is under way for too long, in milliseconds.
+pub const UNFINISHED_INTERVAL_MS: u64 = 500;
 
 /// The largest holders that a shard remembers while it looks; what the others hold is found the next time. Memory: twice
 /// as many entries of 32 bytes, and only while it looks.
@@ -495,7 +521,8 @@ pub struct Limits {
     pub message_id_ttl_ms: u64,
     /// From accepting to a complete opening handshake or request head, in milliseconds.
     pub handshake_timeout_ms: u64,
-    /// For the whole of a request body, in milliseconds.
+    /// For the whole of a request body or of a WebSocket message, and for a reader to take something of an answer, in
+    /// milliseconds.
     pub body_timeout_ms: u64,
     /// Between two requests on one keep-alive connection, in milliseconds.
     pub http_idle_timeout_ms: u64,

@@ -22,6 +22,7 @@ const ROOMS: &[Room] = &[
     Room { name: "command", imports: &["limits", "close", "time"] },
     Room { name: "time", imports: &["limits"] },
     Room { name: "buf", imports: &["limits"] },
+    Room { name: "budget", imports: &["limits"] },
     Room { name: "metrics", imports: &["limits", "close"] },
     // Bytes.
     Room { name: "wire", imports: GROUND },
@@ -50,6 +51,7 @@ const GROUND: &[&str] = &["limits", "close", "command", "time", "buf", "metrics"
 const GROUND_AND_WIRE: &[&str] = &["limits", "close", "command", "time", "buf", "metrics", "wire"];
 const BELOW_SHARD: &[&str] = &[
     "limits",
+    "budget",
     "close",
     "command",
     "time",

@@ -55,6 +55,7 @@ impl World {
             streams: sum(|census| census.streams),
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),
+            put_off: sum(|census| census.put_off),
             blocks: sum(|census| census.blocks),
         }
     }

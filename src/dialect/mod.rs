@@ -10,6 +10,7 @@ pub mod raw;
 mod tagged;
 
 use crate::command::{Command, MessageKind, OperationId, Outbound, Publication, Refusal};
+use crate::limits::{PRICE_FOUR_BYTES, PRICE_JSON_BYTE};
 
 /// Which language the messages of a session speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +75,12 @@ impl Dialect {
             Self::Tagged => DialectState::Tagged(tagged::Tags::default()),
             _ => DialectState::None,
         }
+    }
+
+    /// What reading a message of so many bytes costs of a turn's budget at most.
+    #[must_use]
+    pub fn price(self, len: usize) -> u64 {
+        if self == Self::Json { len as u64 * PRICE_JSON_BYTE } else { len as u64 / 4 * PRICE_FOUR_BYTES }
     }
 
     /// Reads one message.

@@ -164,7 +164,7 @@ impl Hub {
             return result.map(Outcome::Repeated);
         }
         let id = self.ensure_home(topic)?;
-        let matching = self.topics.match_patterns(id, &self.patterns, &mut 0);
+        let matching = self.topics.match_patterns(id, &self.patterns, &mut self.visits);
         let mut shards =
             matching.iter().fold(ShardSet::EMPTY, |shards, &pattern| shards | self.patterns.interest(pattern));
         let home = self.topics.home_mut(id).expect("ensure_home made it");

@@ -68,6 +68,8 @@ pub struct Hub {
     settings: HubSettings,
     topics: TopicTable,
     patterns: PatternTable,
+    /// Nodes of patterns looked at for publications since that was last asked.
+    visits: usize,
     message_ids: MessageIds,
     watches: Watches,
     homes: usize,
@@ -95,6 +97,7 @@ impl Hub {
             topics: TopicTable::new(settings.hash_key),
             patterns: PatternTable::default(),
             message_ids: MessageIds::new(settings.hash_key, settings.message_id_ttl_ms),
+            visits: 0,
             watches: Watches::default(),
             homes: 0,
             epoch_seed: settings.epoch_seed,
@@ -183,6 +186,11 @@ impl Hub {
     /// Changes how many of this shard's subscribers hold the topic, attached or still joining; returns the new count.
     pub fn hold(&mut self, id: TopicId, change: i32) -> u32 {
         self.topics.hold(id, change)
+    }
+
+    /// Nodes of patterns that were looked at for publications since this was last asked.
+    pub fn take_visits(&mut self) -> usize {
+        std::mem::take(&mut self.visits)
     }
 
     /// The number of this turn's run of a topic, for whoever collects runs.

@@ -25,7 +25,9 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::command::{ShardId, ShardSet};
-use crate::limits::{LANE_PAYLOAD_LEN_MAX, MAILBOX_LEN, SHARDS_MAX, SPILL_LEN_MAX, SPILL_PAYLOAD_LEN_MAX};
+use crate::limits::{
+    LANE_PAYLOAD_LEN_MAX, MAIL_PER_ROUND_MAX, MAILBOX_LEN, SHARDS_MAX, SPILL_LEN_MAX, SPILL_PAYLOAD_LEN_MAX,
+};
 
 /// One shard's end of all lanes.
 #[derive(Debug)]
@@ -109,7 +111,7 @@ impl Mailbox {
         self.parked[self.shard.index()].store(false, Ordering::Relaxed);
     }
 
-    /// Hands over at most `budget` mails of each lane, answers first, until `sink` says that it has enough.
+    /// Hands over at most `budget` mails of each lane, in rounds, answers first, until `sink` says that it has enough.
     pub fn drain(&mut self, budget: usize, mut sink: impl FnMut(ShardId, Mail) -> ControlFlow<()>) {
         let _ = self.try_drain(budget, &mut sink);
     }
@@ -172,19 +174,18 @@ impl Mailbox {
         let takes_requests = self.takes_requests();
         let count = self.peers.len();
         self.first = (self.first + 1) % count;
-        for index in (self.first..count).chain(0..self.first) {
-            let Some(peer) = &mut self.peers[index] else { continue };
-            let from = ShardId(index as u8);
-            for _ in 0..budget {
-                let Ok(answer) = peer.answers_in.pop() else { break };
-                sink(from, Mail::Answer(answer))?;
-            }
-            for _ in 0..budget {
-                if !takes_requests {
-                    break;
+        let (mut left, mut has_more) = (budget, true);
+        while has_more && left > 0 {
+            let portion = left.min(MAIL_PER_ROUND_MAX);
+            left -= portion;
+            has_more = false;
+            for index in (self.first..count).chain(0..self.first) {
+                let Some(peer) = &mut self.peers[index] else { continue };
+                let from = ShardId(index as u8);
+                has_more |= pop_some(&mut peer.answers_in, portion, |answer| sink(from, Mail::Answer(answer)))?;
+                if takes_requests {
+                    has_more |= pop_some(&mut peer.requests_in, portion, |mail| sink(from, Mail::Request(mail)))?;
                 }
-                let Ok(request) = peer.requests_in.pop() else { break };
-                sink(from, Mail::Request(request))?;
             }
         }
         ControlFlow::Continue(())
@@ -274,6 +275,19 @@ impl<T> Lane<T> {
         }
         self.spill.len() < before
     }
+}
+
+/// Hands over at most `count` mails of a lane; says whether there were as many.
+fn pop_some<T>(
+    lane: &mut Consumer<T>,
+    count: usize,
+    mut sink: impl FnMut(T) -> ControlFlow<()>,
+) -> ControlFlow<(), bool> {
+    for _ in 0..count {
+        let Ok(mail) = lane.pop() else { return ControlFlow::Continue(false) };
+        sink(mail)?;
+    }
+    ControlFlow::Continue(true)
 }
 
 fn peer_mut(peers: &mut [Option<Peer>], to: ShardId) -> &mut Peer {

@@ -98,8 +98,16 @@ pub struct ShardMetrics {
     pub blocks_in_use: u64,
     /// Mails that wait.
     pub mailbox_depth: u64,
-    /// How long turns took, from the end of the wait to its next beginning.
+    /// How long turns took, from the first thing that the kernel told to the next wait.
     pub turns: TurnTimes,
+    /// The longest of them, in microseconds.
+    pub turn_longest_us: u64,
+    /// Turns in which something had to wait for the next.
+    pub turns_spent: u64,
+    /// The most that a turn has cost, in units of its budget.
+    pub turn_charge_max: u64,
+    /// The most that one item of a turn has cost: a receive, a mail, a step of what was put off.
+    pub item_charge_max: u64,
 }
 
 impl ShardMetrics {

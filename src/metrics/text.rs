@@ -38,7 +38,7 @@ struct Shards(Vec<ShardMetrics>);
 /// One family: its name, what it means, and its value in one shard.
 type Row = (&'static str, &'static str, fn(&ShardMetrics) -> u64);
 
-const COUNTERS: [Row; 20] = [
+const COUNTERS: [Row; 21] = [
     ("accepted", "Connections accepted", |m| m.accepted),
     ("refused", "Connections refused at the limit of connections", |m| m.refused),
     ("requests", "HTTP requests answered, upgrades included", |m| m.requests),
@@ -59,11 +59,12 @@ const COUNTERS: [Row; 20] = [
     }),
     ("snapshots", "Snapshots written, told by the first shard", |m| m.snapshots),
     ("snapshot_errors", "Snapshots that could not be written, told by the first shard", |m| m.snapshot_errors),
+    ("turns_spent", "Turns whose budget ran out, so that something had to wait for the next", |m| m.turns_spent),
     ("received_bytes", "Bytes received", |m| m.received_len),
     ("sent_bytes", "Bytes that the kernel took", |m| m.sent_len),
 ];
 
-const GAUGES: [Row; 12] = [
+const GAUGES: [Row; 15] = [
     ("topics", "Topics that have their home in the shard", |m| m.topics),
     ("patterns", "Patterns that anybody reads, known to every shard", |m| m.patterns),
     ("subscriptions", "Subscriptions of live connections", |m| m.subscriptions),
@@ -78,6 +79,9 @@ const GAUGES: [Row; 12] = [
     }),
     ("blocks_in_use", "Pooled blocks that hold unfinished messages and requests", |m| m.blocks_in_use),
     ("mailbox_depth", "Mails between shards that wait", |m| m.mailbox_depth),
+    ("turn_longest_microseconds", "The longest turn since the start", |m| m.turn_longest_us),
+    ("turn_charge_max", "The most that a turn has cost, of a budget of 10000000", |m| m.turn_charge_max),
+    ("item_charge_max", "The most that one receive, mail or step of a turn has cost", |m| m.item_charge_max),
 ];
 
 impl Collector for Shards {
@@ -140,7 +144,7 @@ impl Collector for Shards {
         }
         let mut family = encoder.encode_descriptor(
             "turn_seconds",
-            "How long turns of the loop took",
+            "How long turns of the loop took, receiving included",
             None,
             MetricType::Histogram,
         )?;

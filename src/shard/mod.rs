@@ -7,7 +7,7 @@
 //!
 //! | folder | what happens there |
 //! |---|---|
-//! | `run`, `post` | the loop; mail from other shards |
+//! | `run`, `turn`, `post` | the loop; a turn's budget; mail from other shards |
 //! | `link` | one socket: arena, accept, PROXY and TLS, frames, outboxes, deadlines, the end |
 //! | `session` | one subscriber: subscribing, catching up, what it skips, presence, what it publishes |
 //! | `delivery` | one turn's publications to their readers: runs, encodings, compression |
@@ -23,6 +23,7 @@ mod session;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod upkeep;
 
 pub use delivery::compression::CompressionSettings;
@@ -30,6 +31,7 @@ pub use link::edge::EdgeSettings;
 pub use link::seats::Seats;
 pub use run::{run, turn};
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::command::ShardId;
@@ -45,6 +47,7 @@ use link::Links;
 use request::Requests;
 use session::Sessions;
 use session::rest::Rest;
+use turn::Turn;
 use upkeep::Upkeep;
 use upkeep::drain::Drain;
 use upkeep::snapshot::Taking;
@@ -94,6 +97,7 @@ pub struct Shard {
     requests: Requests,
     upkeep: Upkeep,
     hub: Hub,
+    turn: Turn,
     metrics: ShardMetrics,
     /// The time of the last call that gave one: what happens in between is of that time.
     now: MonoTime,
@@ -128,6 +132,7 @@ impl Shard {
             requests: Requests::default(),
             upkeep: Upkeep::new(settings.seed),
             hub,
+            turn: Turn::default(),
             metrics: ShardMetrics::default(),
             now: MonoTime::ZERO,
             ops: Vec::new(),
@@ -136,9 +141,10 @@ impl Shard {
         }
     }
 
-    /// Takes in what the kernel did.
-    pub fn handle(&mut self, now: MonoTime, completion: Completion<'_>) {
+    /// Takes in what the kernel did; `Break` when this turn has received enough.
+    pub fn handle(&mut self, now: MonoTime, completion: Completion<'_>) -> ControlFlow<()> {
         self.now = now;
+        self.begin_completion();
         match completion {
             Completion::Accepted { socket, peer, listener } => self.on_accepted(socket, peer, listener),
             Completion::Received { conn, bytes } => self.on_received(conn, bytes),
@@ -147,6 +153,7 @@ impl Shard {
             Completion::Closed { conn } => self.on_closed(conn),
             Completion::Connected { .. } | Completion::Woken => {}
         }
+        self.receives_more()
     }
 
     /// When this shard next has something to do by itself.
@@ -155,13 +162,18 @@ impl Shard {
         let drain = self.upkeep.drain.as_ref().map(Drain::next_step);
         let snapshot = self.upkeep.taking.as_ref().map(Taking::next_step);
         let presence = [self.hub.next_presence(), self.sessions.presence.next_look()].into_iter().flatten().min();
-        let others = [drain, snapshot, presence, self.next_memory_look(), self.hub.next_sweep()];
+        let looks = [self.next_memory_look(), self.hub.next_sweep(), self.next_unfinished_look()];
+        let others = [drain, snapshot, presence].into_iter().chain(looks);
         [self.links.wheel.next_deadline(), self.sessions.alarms.next()].into_iter().chain(others).flatten().min()
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
     pub(super) fn has_work(&self) -> bool {
-        !self.sessions.searches.is_empty() || !self.requests.answered.is_empty() || self.links.tls.has_work()
+        let has_put_off = self.links.put_off.has_work() && !self.links.is_congested;
+        has_put_off
+            || !self.sessions.searches.is_empty()
+            || !self.requests.answered.is_empty()
+            || self.links.tls.has_work()
     }
 
     /// What this shard counts, with its gauges filled in.
@@ -188,12 +200,6 @@ impl Shard {
         }
     }
 
-    /// Notes what the loop knows and the shard does not: how long the turn took, and how much mail waits.
-    pub fn note_turn(&mut self, turn_nanos: u64, mailbox_depth: usize) {
-        self.metrics.turns.record(turn_nanos);
-        self.metrics.mailbox_depth = mailbox_depth as u64;
-    }
-
     /// What is still held, for tests that count everything back to zero.
     #[must_use]
     pub fn census(&self) -> Census {
@@ -212,6 +218,7 @@ impl Shard {
             edges: self.links.edges.len(),
             streams: self.delivery.compressor.streams() + self.delivery.compressor.windows(),
             deadlines: self.links.wheel.len(),
+            put_off: self.links.put_off.connections(),
             blocks: self.links.pool.in_use(),
         }
     }
@@ -246,6 +253,8 @@ pub struct Census {
     pub streams: usize,
     /// Deadlines.
     pub deadlines: usize,
+    /// Connections with frames that wait for a part in a turn.
+    pub put_off: usize,
     /// Pooled blocks.
     pub blocks: usize,
 }

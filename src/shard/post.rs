@@ -3,6 +3,7 @@
 use super::Shard;
 use crate::command::{ShardId, ShardSet};
 use crate::hub::LastValues;
+use crate::limits::PRICE_MAIL;
 use crate::mailbox::{Answer, Mail, Request};
 use crate::time::MonoTime;
 
@@ -10,6 +11,8 @@ impl Shard {
     /// Takes in one mail.
     pub fn handle_mail(&mut self, now: MonoTime, from: ShardId, mail: Mail) {
         self.now = now;
+        self.turn.budget.begin_item();
+        self.turn.budget.charge(PRICE_MAIL);
         match mail {
             Mail::Request(request) => self.handle_request(from, request),
             Mail::Answer(answer) => self.handle_answer(from, answer),
@@ -51,6 +54,7 @@ impl Shard {
             }
             Request::Join { topic, since, last, polls, ticket } => {
                 let result = self.hub.join(self.now, &topic, from, since, last);
+                self.charge_join(&result);
                 if polls {
                     self.hub.note_poll(self.now, topic.as_str());
                 }

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::Shard;
+use crate::budget::Part;
 use crate::driver::{Driver, Wake};
 use crate::limits::{MAIL_PER_TURN_MAX, SPILL_RETRY_MS};
 use crate::mailbox::Mailbox;
@@ -35,21 +36,23 @@ pub fn turn<D: Driver>(
     mailbox: &mut Mailbox,
     wake: impl Fn(usize),
 ) -> io::Result<()> {
+    shard.begin_turn();
     let now = driver.now();
     if shard.wants_wall_time(now) {
         shard.note_wall_time(now, driver.wall_millis());
     }
     let until = next_look(now, shard, mailbox);
-    driver.wait(until, |now, completion| {
-        shard.handle(now, completion);
-        if shard.is_turn_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
+    driver.wait(until, |now, completion| shard.handle(now, completion))?;
     mailbox.unpark();
     let now = driver.now();
+    let woken_at = shard.woken_at(now);
+    shard.begin_part(Part::Mail);
     mailbox.drain(MAIL_PER_TURN_MAX, |from, mail| {
         shard.handle_mail(now, from, mail);
         if shard.is_turn_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
+    shard.begin_part(Part::Work);
+    shard.resume_put_off();
     shard.handle_timeout(now);
     assert!(shard.poll_timeout().is_none_or(|deadline| now < deadline), "a deadline did not advance");
     shard.flush();
@@ -57,7 +60,7 @@ pub fn turn<D: Driver>(
     shard.handle_congestion(mailbox.is_congested());
     driver.submit(&mut shard.ops)?;
     woken.iter().for_each(|peer| wake(peer.index()));
-    shard.note_turn(driver.now().since(now).as_nanos() as u64, mailbox.depth());
+    shard.note_turn(driver.now().since(woken_at).as_nanos() as u64, mailbox.depth());
     Ok(())
 }
 

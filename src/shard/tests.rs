@@ -47,7 +47,7 @@ impl World {
     fn turn(&mut self) {
         let shard = &mut self.shard;
         let sink = |now, completion: Completion<'_>| {
-            shard.handle(now, completion);
+            let _ = shard.handle(now, completion);
             ControlFlow::Continue(())
         };
         self.driver.wait(None, sink).expect("nothing goes wrong");

@@ -248,12 +248,13 @@ fn hostile() -> Vec<Case> {
             frames[0].rsv = 4;
             socket.send_all(&frames).expect_close(1009);
         }),
-        on_echo("many bombs at once, each within its bound", |socket| {
+        on_echo("many bombs at once, each within its bound, are heard one after the other", |socket| {
             let bomb = compressed(Opcode::BINARY, vec![0; MIB]);
             assert!(bomb.payload.len() < 1100);
             socket.send_all(&vec![bomb; 60]);
-            // Those before the bound are answered.
-            while socket.read_frame().opcode != Opcode::CLOSE {}
+            for _ in 0..60 {
+                assert_eq!(socket.read_frame().opcode, Opcode::BINARY);
+            }
         }),
         on_echo("streams without end in one message", |socket| {
             socket.send(Frame::binary([3, 0].repeat(100_000)).with_rsv(4)).expect_close(1007);

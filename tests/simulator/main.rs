@@ -61,6 +61,7 @@ fn readers_get_everything_in_order_while_nothing_goes_wrong() {
         hostile: false,
         floods: false,
         ending: Ending::PeersLeave,
+        is_budget_blind: false,
     });
 }
 
@@ -72,6 +73,7 @@ fn readers_get_a_gapless_run_or_a_reason_under_faults_and_hostile_peers() {
         hostile: true,
         floods: false,
         ending: Ending::PeersLeave,
+        is_budget_blind: false,
     });
 }
 
@@ -83,6 +85,7 @@ fn a_shutdown_says_goodbye_and_ends_within_its_bound() {
         hostile: true,
         floods: false,
         ending: Ending::Shutdown,
+        is_budget_blind: false,
     });
 }
 
@@ -95,5 +98,23 @@ fn readers_of_everything_that_read_nothing_stop_no_shard_while_much_is_said() {
         hostile: true,
         floods: true,
         ending: Ending::PeersLeave,
+        is_budget_blind: false,
     });
+}
+
+/// Seeds within which the auditor must find a budget that does not charge.
+const BLIND_SEEDS: u64 = 40;
+
+#[test]
+fn a_budget_that_does_not_charge_is_found() {
+    let is_found = |seed| {
+        let faults = Faults::NONE;
+        let run =
+            Run { seed, faults, hostile: false, floods: false, ending: Ending::PeersLeave, is_budget_blind: true };
+        let panic = std::panic::catch_unwind(|| run.play()).err();
+        panic.is_some_and(|panic| panic.downcast_ref::<String>().is_some_and(|text| text.starts_with("a turn c")))
+    };
+    let found = (0..BLIND_SEEDS).find(|seed| is_found(*seed));
+    println!("found with seed {found:?}");
+    assert!(found.is_some(), "no run of {BLIND_SEEDS} noticed");
 }

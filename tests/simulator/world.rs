@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use fanwire::budget::TurnCharge;
 use fanwire::command::{Compression, ShardId};
 use fanwire::driver::sim::{Faults, Holdings, PeerEnd, SimDriver, SimNet};
 use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
-use fanwire::limits::Limits;
+use fanwire::limits::{Limits, PRICE_FOUR_BYTES, PRICE_MESSAGE, PRICE_PUBLICATION, TURN_BUDGET};
 use fanwire::mailbox::{Admission, Control, Mailbox, Request};
+use fanwire::metrics::ShardMetrics;
 use fanwire::shard::{Census, CompressionSettings, Seats, Settings, Shard, turn};
 use rustls::version::{TLS12, TLS13};
 
@@ -23,6 +25,8 @@ pub struct Run {
     /// Much is said to readers that read nothing, in a short run over several shards.
     pub floods: bool,
     pub ending: Ending,
+    /// The fault to be found: the shards have no budget and the auditor believes that they have.
+    pub is_budget_blind: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,7 @@ pub struct Totals {
     pub zipped_streamed: u64,
     pub zipped_between: u64,
     pub floods: u64,
+    pub turns_spent: u64,
 }
 
 impl Totals {
@@ -70,6 +75,7 @@ impl Totals {
         self.zipped_streamed += other.zipped_streamed;
         self.zipped_between += other.zipped_between;
         self.floods += other.floods;
+        self.turns_spent += other.turns_spent;
     }
 
     /// A suite in which nothing was said, or nothing went wrong, has shown nothing.
@@ -77,7 +83,7 @@ impl Totals {
         assert!(self.publications > 1_000 && self.deliveries > 5_000, "{self:?}");
         assert!(self.complete_readers + self.goodbyes > 100 && self.resumed > 10, "{self:?}");
         assert!(self.polled > 100, "{self:?}");
-        assert!(self.presences > 100, "{self:?}");
+        assert!(self.presences > 100 && self.turns_spent > 1_000, "{self:?}");
         assert!(self.zipped_alone > 1_000 && self.zipped_streamed > 1_000 && self.zipped_between > 100, "{self:?}");
         if under_faults {
             assert!(self.returns > 40, "{self:?}");
@@ -87,10 +93,14 @@ impl Totals {
     }
 }
 
+/// Parts of a turn that may each go past their bound by one item.
+const PARTS_PER_TURN: u64 = 3;
+
 struct Core {
     driver: SimDriver,
     shard: Shard,
     mailbox: Mailbox,
+    before: ShardMetrics,
 }
 
 struct World {
@@ -103,6 +113,8 @@ struct World {
     peers: Vec<Peer>,
     auditor: Auditor,
     floods: u64,
+    /// Of each turn.
+    budget: u64,
 }
 
 impl Run {
@@ -175,10 +187,12 @@ impl World {
             snapshots: None,
             limits,
         };
-        let cores = mailboxes.into_iter().enumerate().map(|(index, mailbox)| Core {
-            driver: net.driver(index),
-            shard: Shard::new(Settings { shard: ShardId(index as u8), ..settings.clone() }),
-            mailbox,
+        // From one receive a turn to more than ever comes.
+        let budget = [2_000, 20_000, 200_000, TURN_BUDGET][fastrand::Rng::with_seed(!run.seed).usize(0..4)];
+        let cores = mailboxes.into_iter().enumerate().map(|(index, mailbox)| {
+            let mut shard = Shard::new(Settings { shard: ShardId(index as u8), ..settings.clone() });
+            shard.set_turn_budget(if run.is_budget_blind { u64::MAX / 8 } else { budget });
+            Core { driver: net.driver(index), shard, mailbox, before: ShardMetrics::default() }
         });
         let cores = cores.collect();
         Self {
@@ -191,6 +205,7 @@ impl World {
             peers: Vec::new(),
             auditor: Auditor::new(u64::from(history), memory_len_max > 0),
             floods: 0,
+            budget,
         }
     }
 
@@ -364,8 +379,18 @@ impl World {
 
     /// One turn of one shard. Who is to be woken is not: every shard is stepped anyway, in any order.
     fn turn(&mut self, index: usize) {
-        let Core { driver, shard, mailbox } = &mut self.cores[index];
+        let Core { driver, shard, mailbox, before } = &mut self.cores[index];
         turn(driver, shard, mailbox, |_| {}).expect("the simulated kernel does not fail as a whole");
+        // What the turn did, at the prices that it should have charged.
+        let after = shard.measure();
+        let said = (after.publications - before.publications) * PRICE_PUBLICATION;
+        let heard = (after.messages_received - before.messages_received) * PRICE_MESSAGE;
+        let cost = said + heard + (after.received_len - before.received_len) / 4 * PRICE_FOUR_BYTES;
+        let TurnCharge { charged, largest_item, .. } = shard.last_charge();
+        let bound = self.budget + PARTS_PER_TURN * largest_item;
+        assert!(cost <= charged, "a turn cost {cost} and charged {charged}");
+        assert!(charged <= bound, "a turn charged {charged}, of {} and items of {largest_item}", self.budget);
+        *before = after;
     }
 
     /// Lets everything that is under way come to its end, without letting deadlines pass that need a stalled peer.
@@ -486,6 +511,7 @@ impl World {
             zipped_streamed: self.peers.iter().map(|peer| peer.zipped.streamed).sum(),
             zipped_between: self.peers.iter().map(|peer| peer.zipped.between).sum(),
             floods: self.floods,
+            turns_spent: sum(|metrics| metrics.turns_spent),
         }
     }
 }

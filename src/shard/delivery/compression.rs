@@ -18,7 +18,7 @@ use crate::buf::Segment;
 use crate::close::CloseReason;
 use crate::command::{Compression, ConnId, MessageKind, Publication, SessionId, SessionIndex, TopicName};
 use crate::hub::{TopicId, TopicRules};
-use crate::limits::{INFLATED_KEPT_LEN_MAX, INFLATED_PER_RECEIVE_MAX, STREAMS_MAX};
+use crate::limits::{INFLATED_AT_ONCE_MAX, INFLATED_KEPT_LEN_MAX, PRICE_INFLATE, PRICE_INFLATED_BYTE, STREAMS_MAX};
 use crate::shard::Shard;
 use crate::shard::session::agreed::{Agreed, Window};
 use crate::shard::session::encoding::EncodingId;
@@ -178,8 +178,6 @@ pub(in crate::shard) struct Compressor {
     /// Kept between messages so that they stop allocating.
     inflated: Vec<u8>,
     deflated: Vec<u8>,
-    /// Bytes that the messages of this receive were inflated to.
-    inflated_len: usize,
 }
 
 impl Compressor {
@@ -193,7 +191,6 @@ impl Compressor {
             windows: Windows::default(),
             inflated: Vec::new(),
             deflated: Vec::new(),
-            inflated_len: 0,
         }
     }
 
@@ -338,11 +335,6 @@ impl Compressor {
             }
         }
     }
-
-    /// What is received next is of a receive of its own.
-    pub fn begin_receive(&mut self) {
-        self.inflated_len = 0;
-    }
 }
 
 impl Stream {
@@ -428,9 +420,16 @@ impl Shard {
         Some((Agreed::new(window, keeps_context, !offer.client_no_context_takeover), answer))
     }
 
-    /// A whole message that is compressed.
-    pub(in crate::shard) fn on_deflated(&mut self, id: ConnId, kind: MessageKind, deflated: &[u8]) {
-        let len_max = self.settings.limits.message_len_max as usize;
+    /// A whole message that is compressed; `false` if it is too long to be inflated now, which only one that `may_wait` is.
+    pub(in crate::shard) fn on_deflated(
+        &mut self,
+        id: ConnId,
+        kind: MessageKind,
+        deflated: &[u8],
+        may_wait: bool,
+    ) -> bool {
+        let message_len_max = self.settings.limits.message_len_max as usize;
+        let len_max = if may_wait { message_len_max.min(INFLATED_AT_ONCE_MAX) } else { message_len_max };
         let compressor = &mut self.delivery.compressor;
         let mut message = std::mem::take(&mut compressor.inflated);
         message.clear();
@@ -439,10 +438,10 @@ impl Shard {
         if outcome.is_ok() && !message.is_empty() && self.links.conns[id.index].session.agreed.may_lean() {
             compressor.windows.keep(id, &message);
         }
-        compressor.inflated_len += message.len();
-        let is_too_much = compressor.inflated_len > len_max.max(INFLATED_PER_RECEIVE_MAX);
+        self.turn.budget.charge(PRICE_INFLATE + (deflated.len() + message.len()) as u64 * PRICE_INFLATED_BYTE);
+        let has_to_wait = outcome == Err(InflateError::TooBig) && len_max < message_len_max;
         match outcome {
-            Ok(()) if is_too_much => self.fail(id, CloseReason::MessageTooBig, "compressed by too much"),
+            _ if has_to_wait => {}
             Ok(()) if kind == MessageKind::Text && !is_utf8(&message) => {
                 self.fail(id, CloseReason::InvalidUtf8, "text is not UTF-8")
             }
@@ -453,6 +452,7 @@ impl Shard {
         if message.capacity() <= INFLATED_KEPT_LEN_MAX {
             self.delivery.compressor.inflated = message;
         }
+        !has_to_wait
     }
 
     /// Sends a message back to where it came from.

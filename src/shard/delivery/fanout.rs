@@ -14,7 +14,7 @@ use crate::close::CloseReason;
 use crate::command::{ConnId, Origin, Publication, SessionId, SessionIndex, TopicName};
 use crate::driver::Op;
 use crate::hub::TopicId;
-use crate::limits::{HELD_LEN_MAX, RUN_LEN_MAX, TURN_LEN_MAX};
+use crate::limits::{DELIVERED_PER_UNIT, HELD_LEN_MAX, PRICE_SEND, RUN_LEN_MAX, TURN_LEN_MAX};
 use crate::shard::Shard;
 use crate::shard::link::conn::{Conn, Flag};
 use crate::shard::link::outbox::Outbox;
@@ -28,8 +28,9 @@ impl Shard {
     pub(in crate::shard) fn deliver(&mut self, publication: Arc<Publication>) {
         let topic = self.hub.ensure(&publication.topic);
         let len = publication.payload.len();
-        self.delivery.runs.len += len;
         let open = *self.hub.run_mut(topic);
+        self.charge_delivery(topic, len, open.is_none() && !self.delivery.runs.runs.is_empty());
+        self.delivery.runs.len += len;
         if let Some(open) = open {
             let run = &mut self.delivery.runs.runs[open as usize];
             if run.len + len <= RUN_LEN_MAX {
@@ -42,6 +43,14 @@ impl Shard {
         publications.push(publication);
         *self.hub.run_mut(topic) = Some(self.delivery.runs.runs.len() as u32);
         self.delivery.runs.runs.push(Run { topic, publications, len, is_part: open.is_some() });
+    }
+
+    /// Charges what a publication will cost the readers of its topic. What goes to them in one send with others costs its
+    /// bytes, and the first run of a turn nothing else: a message to everybody is what a gateway is for.
+    fn charge_delivery(&mut self, topic: TopicId, len: usize, is_further_run: bool) {
+        let readers = self.hub.readers(topic).len() as u64;
+        let sends = if is_further_run { readers * PRICE_SEND } else { 0 };
+        self.turn.budget.charge_delivery(sends + readers * len as u64 / DELIVERED_PER_UNIT);
     }
 
     /// Notes that a reader has everything of a topic up to an offset: what this turn's run has of that is not for it.
@@ -69,9 +78,9 @@ impl Shard {
             && self.delivery.runs.runs.iter().any(has)
     }
 
-    /// Whether this turn has taken in enough, from the kernel or by mail.
-    pub(in crate::shard) fn is_turn_full(&self) -> bool {
-        self.delivery.runs.len >= TURN_LEN_MAX
+    /// Whether this part of the turn has taken in enough.
+    pub(in crate::shard) fn is_turn_full(&mut self) -> bool {
+        self.delivery.runs.len >= TURN_LEN_MAX || self.turn.budget.is_spent()
     }
 
     /// Sends what the turn has gathered: runs to their readers, then each outbox that something was added to.

@@ -52,7 +52,7 @@ impl Shard {
         if self.settings.log_peers {
             self.links.peers.insert(id.index, peer);
         }
-        self.enter_edge(id, is_proxy, listener);
+        self.enter_edge(id, is_proxy, listener, ip);
         self.ops.push(Op::Adopt { conn: id, socket });
         self.set_timer(id, Timer::Head);
     }

@@ -126,8 +126,12 @@ impl Flag {
     pub const PAUSED_BACKLOG: Self = Self(1 << 11);
     /// Not read from, because another shard is behind.
     pub const PAUSED_CONGESTION: Self = Self(1 << 12);
+    /// Not read from, because something that it sent waits for a part in a turn.
+    pub const PAUSED_TURN: Self = Self(1 << 13);
     /// Any reason for not reading.
-    pub const PAUSED: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
+    pub const PAUSED: Self = Self(0b1111 << 10);
+    /// Those of them that are over when the connection is about to end.
+    pub const PAUSED_WHILE_OPEN: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
     /// Any reason for which something happens when a send is out.
     pub const HOLDS_ON: Self = Self(1 << 6 | 1 << 9 | 1 << 10 | 1 << 11);
     /// Any reason why a publication cannot go straight to the socket.

@@ -5,7 +5,7 @@ use super::conn::{Carrier, Flag, Timer, tick, tick_time};
 use super::ending::Parting;
 use crate::close::CloseReason;
 use crate::command::ConnId;
-use crate::limits::POLL_TIMEOUT_MS;
+use crate::limits::{POLL_TIMEOUT_MS, SURVEY_PLACES_MAX, SURVEY_STEP_MS, UNFINISHED_INTERVAL_MS};
 use crate::shard::Shard;
 use crate::time::{MonoTime, TICK_MS};
 use crate::transport::websocket;
@@ -30,7 +30,36 @@ impl Shard {
         self.step_snapshot();
         self.step_presence();
         self.step_memory();
+        self.step_unfinished();
         self.step_drain();
+    }
+
+    /// When [`Shard::step_unfinished`] is to look again; never while no message is under way.
+    pub(in crate::shard) fn next_unfinished_look(&self) -> Option<MonoTime> {
+        (!self.links.decoders.is_empty()).then_some(self.links.unfinished_look)
+    }
+
+    /// Ends connections whose message has been under way for as long as a body may be. What is not read from for our own
+    /// sake has its time from anew.
+    fn step_unfinished(&mut self) {
+        if self.links.decoders.is_empty() || self.now < self.links.unfinished_look {
+            return;
+        }
+        let timeout_ms = self.settings.limits.body_timeout_ms;
+        let end = self.links.unfinished_next + SURVEY_PLACES_MAX as usize;
+        for place in self.links.unfinished_next..end.min(self.links.decoders.capacity()) {
+            let Some(unfinished) = self.links.decoders.get_mut(place) else { continue };
+            let id = unfinished.conn;
+            if self.links.conns.get(id).is_some_and(|conn| conn.link.is(Flag::PAUSED)) {
+                unfinished.since = tick(self.now);
+            } else if tick_time(unfinished.since).plus_millis(timeout_ms) <= self.now {
+                self.fail(id, CloseReason::BodyTimeout, "the message took too long");
+            }
+        }
+        let is_over = end >= self.links.decoders.capacity();
+        self.links.unfinished_next = if is_over { 0 } else { end };
+        let pause_ms = if is_over { UNFINISHED_INTERVAL_MS } else { SURVEY_STEP_MS };
+        self.links.unfinished_look = self.now.plus_millis(pause_ms);
     }
 
     /// Sets what the connection's deadline means, and when it is.
@@ -95,6 +124,10 @@ impl Shard {
             return;
         }
         let conn = &self.links.conns[id.index];
+        if conn.link.is(Flag::PAUSED_TURN) && !matches!(conn.link.timer, Timer::Close | Timer::Poll) {
+            // It waits for us, and what it sent may be the very thing that the deadline is for.
+            return self.set_timer(id, conn.link.timer);
+        }
         match conn.link.timer {
             Timer::Ping if conn.link.carrier == Carrier::Stream && conn.link.outbox.is_none() => self.beat(id),
             Timer::Ping => {
@@ -120,7 +153,7 @@ impl Shard {
             }
             Timer::Idle => self.terminate(id, CloseReason::IdleTimeout, Parting::InOrder),
             Timer::Answer => {
-                let is_unread = conn.link.is(Flag::CLOSING) || conn.link.is(Flag::PAUSED_BACKLOG);
+                let is_unread = conn.link.is(Flag::CLOSING) || !conn.link.outbox.is_none();
                 let reason = if is_unread { CloseReason::CloseTimeout } else { CloseReason::Internal };
                 self.terminate(id, reason, Parting::Abort);
             }

@@ -7,7 +7,7 @@
 //!   +--header---------+----------------------> no edge: plain HTTP
 //! ```
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::conn::{Carrier, Flag};
@@ -39,6 +39,8 @@ pub struct EdgeSettings {
 #[derive(Debug)]
 pub(in crate::shard) struct Edge {
     pub stage: Stage,
+    /// Whom it is for, where that is known.
+    pub address: Option<IpAddr>,
     /// What came and is not enough yet, in a pooled block; without one while there is nothing.
     held: Vec<u8>,
     /// What is encrypted and not with the driver, in order.
@@ -79,7 +81,7 @@ pub(in crate::shard) enum Stage {
 
 impl Shard {
     /// Sets up what a new connection goes through.
-    pub(in crate::shard) fn enter_edge(&mut self, id: ConnId, is_proxy: bool, listener: u8) {
+    pub(in crate::shard) fn enter_edge(&mut self, id: ConnId, is_proxy: bool, listener: u8, address: Option<IpAddr>) {
         let then_tls = self.settings.edge.tls_listeners.get(usize::from(listener)).is_some_and(|is_tls| *is_tls);
         let stage = match is_proxy && self.settings.edge.proxy_protocol {
             true => Stage::Proxy { then_tls },
@@ -88,6 +90,7 @@ impl Shard {
         };
         let edge = Edge {
             stage,
+            address,
             held: Vec::new(),
             sealed: Vec::new(),
             is_in_flight: false,
@@ -145,9 +148,11 @@ impl Shard {
         if let Some(ip) = header.client {
             self.note_client(id, ip.to_canonical());
         }
+        let address = header.client.map(|ip| ip.to_canonical());
         if then_tls {
             if let Some(edge) = self.edge_mut(id) {
                 edge.stage = Stage::Hello;
+                edge.address = address;
             }
             self.look_for_hello(id);
         } else {

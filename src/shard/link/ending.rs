@@ -80,7 +80,7 @@ impl Shard {
         let Some(conn) = self.links.conns.get_mut(id) else { return };
         conn.link.end.get_or_insert(reason);
         conn.link.set(Flag::CLOSING, true);
-        self.unpause(id, Flag::PAUSED);
+        self.unpause(id, Flag::PAUSED_WHILE_OPEN);
         self.leave_all(id.into());
         self.mark_dirty(id);
         // The client gets the time to read its response. The socket is ended in order behind it.
@@ -96,6 +96,11 @@ impl Shard {
             // It had an answer under way when the others were told to leave.
             if is_draining && conn.link.carrier == Carrier::Http1 && conn.link.parser.is_none() {
                 self.terminate(id, CloseReason::Shutdown, Parting::InOrder);
+            } else if conn.link.timer == Timer::Answer
+                && conn.link.exchange().is_none()
+                && conn.link.carrier == Carrier::Http1
+            {
+                self.set_timer(id, Timer::Idle);
             }
             return;
         }
@@ -122,6 +127,10 @@ impl Shard {
         if cause.is_some() {
             return self.terminate(id, CloseReason::Reset, Parting::Abort);
         }
+        if self.puts_off_end(id) {
+            return;
+        }
+        let conn = &mut self.links.conns[id.index];
         conn.link.set(Flag::PEER_DONE, true);
         if conn.link.is(Flag::CLOSING) {
             self.mark_dirty(id);
@@ -149,7 +158,7 @@ impl Shard {
         if let Some(slot) = std::mem::replace(&mut conn.link.parser, Slot::NONE).index() {
             match conn.link.carrier {
                 Carrier::Http1 => drop(self.requests.exchanges.remove(slot)),
-                _ => self.links.decoders.remove(slot).release(&mut self.links.pool),
+                _ => self.links.decoders.remove(slot).decoder.release(&mut self.links.pool),
             }
         }
         match std::mem::replace(&mut conn.link.carrier, Carrier::Gone) {
@@ -162,6 +171,7 @@ impl Shard {
         }
         self.links.outboxes.release(&mut conn.link.outbox);
         self.delivery.compressor.forget_window(id.index);
+        self.links.put_off.forget(id.index, &mut self.links.pool);
         self.links.wheel.cancel(id.index);
         self.metrics.count_close(reason);
         let Row { loudness, blame, .. } = reason.row();

@@ -1,16 +1,17 @@
 //! Received bytes to messages to commands. Decode first, apply after: nothing closes a connection under its decoder.
 
-use super::conn::{Carrier, Flag, tick};
+use super::conn::{Carrier, Conn, Flag, tick};
 use crate::command::ConnId;
+use crate::limits::{PRICE_FOUR_BYTES, PRICE_MESSAGE, PRICE_RECEIVE};
 use crate::shard::Shard;
-use crate::shard::slot::Slot;
 use crate::transport::websocket;
-use crate::wire::ws::{Decoder, Item};
+use crate::wire::ws::Item;
 
 impl Shard {
     pub(in crate::shard) fn on_received(&mut self, id: ConnId, bytes: &mut [u8]) {
         let Some(conn) = self.links.conns.get_mut(id) else { return };
         self.metrics.received_len += bytes.len() as u64;
+        self.turn.budget.charge(PRICE_RECEIVE + bytes.len() as u64 / 4 * PRICE_FOUR_BYTES);
         if conn.link.is(Flag::DEAF) {
             return;
         }
@@ -31,7 +32,12 @@ impl Shard {
             Carrier::WebSocket => self.receive_frames(id, bytes),
             Carrier::Stream | Carrier::Gone => {}
         }
-        if self.links.is_congested && self.outgoing.len() > mails {
+        self.note_mail(id, mails);
+    }
+
+    /// Stops reading from a connection that sent mail while a mailbox is full; there were `before` mails.
+    pub(in crate::shard) fn note_mail(&mut self, id: ConnId, before: usize) {
+        if self.links.is_congested && self.outgoing.len() > before {
             self.pause_for_congestion(id);
         }
     }
@@ -49,52 +55,38 @@ impl Shard {
         }
     }
 
-    pub(in crate::shard) fn receive_frames(&mut self, id: ConnId, bytes: &mut [u8]) {
-        let mut inbox = std::mem::take(&mut self.links.inbox);
-        let message_len_max = self.settings.limits.message_len_max as usize;
-        let conn = &mut self.links.conns[id.index];
-        let outcome = if let Some(slot) = conn.link.parser.index() {
-            let decoder = &mut self.links.decoders[slot];
-            let outcome = decoder.decode(bytes, message_len_max, &mut self.links.pool, &mut inbox);
-            if decoder.is_idle() {
-                self.links.decoders.remove(slot);
-                conn.link.parser = Slot::NONE;
+    /// The cost of an item as far as that is known before it is taken in.
+    pub(in crate::shard) fn price(&self, id: ConnId, item: &Item) -> u64 {
+        match item {
+            Item::Message { payload, is_deflated, .. } => {
+                let price_of = |conn: &Conn| conn.session.encoding.row().dialect.price(payload.len());
+                let price = self.links.conns.get(id).filter(|_| !is_deflated).map_or(0, price_of);
+                PRICE_MESSAGE + price
             }
-            outcome
-        } else {
-            let mut decoder = Decoder::default().with_deflate(!conn.session.agreed.is_none());
-            let outcome = decoder.decode(bytes, message_len_max, &mut self.links.pool, &mut inbox);
-            if !decoder.is_idle() {
-                conn.link.parser = Slot::new(self.links.decoders.insert(decoder));
-            }
-            outcome
-        };
-        self.delivery.compressor.begin_receive();
-        for item in inbox.items.drain(..) {
-            self.on_item(id, &item, bytes);
-            item.into_payload().recycle(&mut self.links.pool);
-        }
-        self.links.inbox = inbox;
-        if let Err(error) = outcome {
-            self.fail(id, error.close_reason(), error.message());
+            _ => PRICE_MESSAGE,
         }
     }
 
-    fn on_item(&mut self, id: ConnId, item: &Item, bytes: &[u8]) {
-        let Some(conn) = self.links.conns.get(id) else { return };
+    /// Takes in an item; `false` if it has to wait, which only one that `may_wait` has.
+    pub(in crate::shard) fn on_item(&mut self, id: ConnId, item: &Item, bytes: &[u8], may_wait: bool) -> bool {
+        let Some(conn) = self.links.conns.get(id) else { return true };
         if conn.link.is(Flag::DEAF) || conn.link.carrier != Carrier::WebSocket {
-            return;
+            return true;
         }
         match item {
             Item::Close { code, .. } => self.on_close_frame(id, *code),
             _ if conn.link.is(Flag::CLOSING) => {}
             Item::Message { kind, is_deflated: true, payload } => {
-                self.on_deflated(id, *kind, payload.as_slice(bytes));
+                return self.on_deflated(id, *kind, payload.as_slice(bytes), may_wait);
             }
             Item::Message { kind, payload, .. } => self.on_message(id.into(), *kind, payload.as_slice(bytes)),
-            Item::Ping(payload) => self.control(id, |out| websocket::pong(payload.as_slice(bytes), out)),
-            Item::Pong(_) => {}
+            Item::Ping(payload) => {
+                self.turn.budget.charge(PRICE_MESSAGE);
+                self.control(id, |out| websocket::pong(payload.as_slice(bytes), out));
+            }
+            Item::Pong(_) => self.turn.budget.charge(PRICE_MESSAGE),
         }
+        true
     }
 
     /// Sends a control frame, ahead of what waits.

@@ -11,6 +11,7 @@ pub(in crate::shard) mod ending;
 pub(in crate::shard) mod inbound;
 pub(in crate::shard) mod outbox;
 pub(in crate::shard) mod outflow;
+pub(in crate::shard) mod put_off;
 pub(in crate::shard) mod seats;
 pub(in crate::shard) mod tls;
 
@@ -21,11 +22,12 @@ use slab::Slab;
 
 use crate::buf::BlockPool;
 use crate::command::ConnId;
-use crate::time::Wheel;
-use crate::wire::ws::{Decoder, Inbox};
+use crate::time::{MonoTime, Wheel};
+use crate::wire::ws::Inbox;
 use arena::Conns;
 use edge::Edge;
 use outbox::Outboxes;
+use put_off::{PutOff, Unfinished};
 use seats::Refused;
 use tls::TlsTurn;
 
@@ -34,7 +36,12 @@ use tls::TlsTurn;
 pub(in crate::shard) struct Links {
     pub conns: Conns,
     pub outboxes: Outboxes,
-    pub decoders: Slab<Decoder>,
+    pub decoders: Slab<Unfinished>,
+    /// When unfinished messages are looked at next, and from which place on.
+    pub unfinished_look: MonoTime,
+    pub unfinished_next: usize,
+    /// Received bytes that wait for a part in a turn.
+    pub put_off: PutOff,
     pub edges: Slab<Edge>,
     pub tls: TlsTurn,
     pub wheel: Wheel,
@@ -64,6 +71,9 @@ impl Links {
             conns: Conns::new(capacity as usize),
             outboxes: Outboxes::default(),
             decoders: Slab::new(),
+            unfinished_look: MonoTime::ZERO,
+            unfinished_next: 0,
+            put_off: PutOff::default(),
             edges: Slab::new(),
             tls: TlsTurn::default(),
             wheel: Wheel::new(capacity),

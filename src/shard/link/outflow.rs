@@ -1,7 +1,7 @@
 //! What leaves a link: its outbox through its edge to the driver, once a turn, and what comes of each send. Reading is
 //! paused and resumed here as well, because what is read fills what is sent.
 
-use super::conn::{Carrier, Conn, Flag, tick};
+use super::conn::{Carrier, Conn, Flag, Timer, tick};
 use super::ending::Parting;
 use crate::buf::Segment;
 use crate::close::CloseReason;
@@ -137,6 +137,11 @@ impl Shard {
             outbox.free_at = self.now.plus_millis(duration_ms(sent_len, bandwidth));
         }
         self.links.outboxes.recycle(rest);
+        let link = &self.links.conns[id.index].link;
+        if sent_len > 0 && link.timer == Timer::Answer && link.parser.is_none() {
+            // An answer has its time for as long as some of it is taken.
+            self.set_timer(id, Timer::Answer);
+        }
         if result.is_err() {
             return self.terminate(id, CloseReason::Reset, Parting::Abort);
         }

@@ -2,7 +2,8 @@
 //! encrypted when the socket has taken all that was encrypted before, so that who does not read keeps references and at
 //! most one portion of its own. Handshakes have a budget each turn.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::edge::Stage;
 use super::ending::Parting;
@@ -11,7 +12,8 @@ use crate::close::CloseReason;
 use crate::command::ConnId;
 use crate::driver::Op;
 use crate::limits::{
-    SEGMENTS_PER_SEND_MAX, TLS_ENCRYPT_PER_TURN_LEN, TLS_HANDSHAKES_PER_TURN, TLS_PORTION_LEN_MAX, TLS_RECORD_LEN,
+    PRICE_HANDSHAKE, SEGMENTS_PER_SEND_MAX, TLS_ENCRYPT_PER_TURN_LEN, TLS_HANDSHAKES_PER_TURN, TLS_PORTION_LEN_MAX,
+    TLS_RECORD_LEN,
 };
 use crate::shard::Shard;
 use crate::transport::tls;
@@ -19,13 +21,56 @@ use crate::transport::tls;
 /// What TLS has under way in one turn, and memory that goes round.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct TlsTurn {
-    /// Connections whose handshake has not begun, in the order in which they came.
-    waiting: VecDeque<ConnId>,
+    /// Connections whose handshake has not begun.
+    waiting: Handshakes,
     /// Connections that had no part in this turn's encryption.
     postponed: Vec<ConnId>,
     encrypted_len: usize,
     plain: Vec<u8>,
     gathered: Vec<u8>,
+}
+
+/// Connections whose handshake has not begun, in the order in which they came; addresses take turns, so that many from one
+/// wait for each other and not everybody for them.
+#[derive(Debug, Default)]
+struct Handshakes {
+    turns: VecDeque<Option<IpAddr>>,
+    by_address: HashMap<Option<IpAddr>, VecDeque<ConnId>>,
+}
+
+impl Handshakes {
+    fn push(&mut self, address: Option<IpAddr>, id: ConnId) {
+        let address = address.map(household);
+        let waiting = self.by_address.entry(address).or_default();
+        if waiting.is_empty() {
+            self.turns.push_back(address);
+        }
+        waiting.push_back(id);
+    }
+
+    fn pop(&mut self) -> Option<ConnId> {
+        let address = self.turns.pop_front()?;
+        let waiting = self.by_address.get_mut(&address)?;
+        let id = waiting.pop_front();
+        if waiting.is_empty() {
+            self.by_address.remove(&address);
+        } else {
+            self.turns.push_back(address);
+        }
+        id
+    }
+
+    fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+}
+
+/// What counts as one address: of IPv6 the half that one customer is given.
+fn household(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
 }
 
 impl TlsTurn {
@@ -38,7 +83,8 @@ impl TlsTurn {
 impl Shard {
     /// Puts a connection behind those whose handshake has not begun.
     pub(in crate::shard) fn wait_for_handshake(&mut self, id: ConnId) {
-        self.links.tls.waiting.push_back(id);
+        let address = self.edge_mut(id).and_then(|edge| edge.address);
+        self.links.tls.waiting.push(address, id);
     }
 
     /// Begins as many handshakes as a turn has time for, and lets those send that could not in the last one.
@@ -49,10 +95,12 @@ impl Shard {
         }
         let mut left = TLS_HANDSHAKES_PER_TURN;
         while left > 0
-            && let Some(id) = self.links.tls.waiting.pop_front()
+            && self.turn.budget.begin_item()
+            && let Some(id) = self.links.tls.waiting.pop()
         {
             let is_there = self.edge_mut(id).is_some_and(|edge| matches!(edge.stage, Stage::Waiting));
             if is_there {
+                self.turn.budget.charge(PRICE_HANDSHAKE);
                 self.begin_handshake(id);
                 left -= 1;
             }
@@ -244,5 +292,25 @@ impl Shard {
             }
             None => self.metrics.tls_reload_failures += counts,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_take_turns_and_each_keeps_its_order() {
+        let mut handshakes = Handshakes::default();
+        let id = |index| ConnId { index, generation: 0 };
+        let crowd: IpAddr = "2001:db8::1".parse().expect("an address");
+        let neighbour: IpAddr = "2001:db8::2".parse().expect("an address");
+        let other: IpAddr = "192.0.2.1".parse().expect("an address");
+        (0..4).for_each(|index| handshakes.push(Some(if index % 2 == 0 { crowd } else { neighbour }), id(index)));
+        handshakes.push(Some(other), id(10));
+        handshakes.push(None, id(20));
+        let order: Vec<u32> = std::iter::from_fn(|| handshakes.pop()).map(|id| id.index).collect();
+        assert_eq!(order, [0, 10, 20, 1, 2, 3]);
+        assert!(handshakes.is_empty() && handshakes.by_address.is_empty());
     }
 }

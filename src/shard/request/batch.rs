@@ -1,11 +1,12 @@
 //! Publishing over HTTP: one message a request, or one a line.
 
-use super::waiting::{JSON, Line, Waiting};
+use super::waiting::{Batch, JSON, Line, Waiting};
 use crate::close::Status;
 use crate::command::{ConnId, ErrorCode, Message, Publish, Refusal, Taken, TopicName};
 use crate::dialect::json;
-use crate::limits::BATCH_LINES_MAX;
+use crate::limits::{BATCH_LINES_MAX, PRICE_JSON_BYTE, PRICE_PUBLICATION};
 use crate::shard::Shard;
+use crate::shard::link::conn::Timer;
 use crate::shard::session::gate::Act;
 use crate::shard::session::tickets::Ticket;
 
@@ -20,16 +21,39 @@ impl Shard {
     }
 
     /// Publishes each line as it is read; the answer waits for those whose home is elsewhere.
-    pub(in crate::shard) fn serve_batch(&mut self, id: ConnId, body: &[u8]) {
+    pub(in crate::shard) fn serve_batch(&mut self, id: ConnId, body: Vec<u8>) {
         let is_blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
         let lines = || body.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
-        if memchr::memchr_iter(b'\n', body).count() >= BATCH_LINES_MAX && lines().count() > BATCH_LINES_MAX {
+        if memchr::memchr_iter(b'\n', &body).count() >= BATCH_LINES_MAX && lines().count() > BATCH_LINES_MAX {
             return self.respond_refused(id, Refusal::new(ErrorCode::TooLarge, "a batch has at most 16384 lines"));
         }
-        let mut scratch = std::mem::take(&mut self.requests.scratch);
         // One answer more than there are lines ends the batch, however early the others come.
-        self.wait_for(id, Waiting::PublishMany { results: Vec::new(), waits: 1 });
-        for line in lines() {
+        self.wait_for(id, Waiting::PublishMany { batch: Batch { body, at: 0, results: Vec::new() }, waits: 1 });
+        self.step_batch(id);
+    }
+
+    /// Goes on with a batch that is not published to its end.
+    pub(in crate::shard) fn resume_batch(&mut self, id: ConnId) {
+        if matches!(self.waiting_mut(id), Some(Waiting::PublishMany { batch, .. }) if !batch.is_published()) {
+            self.step_batch(id);
+        }
+    }
+
+    /// Publishes lines; what the connection has no share for in this turn is put off.
+    fn step_batch(&mut self, id: ConnId) {
+        let Some(Waiting::PublishMany { batch, .. }) = self.waiting_mut(id) else { return };
+        let (body, mut at) = (std::mem::take(&mut batch.body), batch.at);
+        let mut scratch = std::mem::take(&mut self.requests.scratch);
+        let mut is_first = true;
+        while at < body.len() && (is_first || self.turn.budget.fits(PRICE_PUBLICATION)) {
+            let end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |len| at + len);
+            let line = &body[at..end];
+            at = end + 1;
+            is_first = false;
+            self.turn.budget.charge((line.len() as u64 + 1) * PRICE_JSON_BYTE);
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
             match json::decode_line(scratch.json(), line) {
                 Ok(publish) => self.publish_line(id, &publish),
                 Err(refusal) => {
@@ -38,7 +62,14 @@ impl Shard {
             }
         }
         self.requests.scratch = scratch;
-        self.finish_part(id);
+        if at >= body.len() {
+            return self.finish_part(id);
+        }
+        if let Some(Waiting::PublishMany { batch, .. }) = self.waiting_mut(id) {
+            (batch.body, batch.at) = (body, at);
+        }
+        self.set_timer(id, Timer::Answer);
+        self.put_off(id);
     }
 
     fn publish_line(&mut self, id: ConnId, publish: &Publish<'_>) {
@@ -62,7 +93,7 @@ impl Shard {
 
     /// Adds a line to a batch; returns its number.
     fn note_line(&mut self, id: ConnId, line: Line) -> u32 {
-        let Some(Waiting::PublishMany { results, waits }) = self.waiting_mut(id) else { return 0 };
+        let Some(Waiting::PublishMany { batch: Batch { results, .. }, waits }) = self.waiting_mut(id) else { return 0 };
         *waits += usize::from(matches!(line, Line::Waits(_)));
         results.push(line);
         results.len() as u32 - 1
@@ -77,7 +108,7 @@ impl Shard {
                 line.encode(&mut body);
                 self.respond(id, status, JSON, &[], &body);
             }
-            Some(Waiting::PublishMany { results, .. }) => {
+            Some(Waiting::PublishMany { batch: Batch { results, .. }, .. }) => {
                 let line = &mut results[part as usize];
                 *line = match (std::mem::replace(line, Line::Refused(BAD_TOPIC)), result) {
                     (Line::Waits(topic), Ok(taken)) => Line::Taken(topic, taken),

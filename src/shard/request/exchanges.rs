@@ -7,7 +7,7 @@ use crate::command::{
     TopicState,
 };
 use crate::dialect::{Dialect, json};
-use crate::limits::RETRY_AFTER_S;
+use crate::limits::{PRICE_REQUEST, RETRY_AFTER_S};
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
 use crate::shard::Shard;
@@ -40,14 +40,19 @@ impl Shard {
     }
 
     /// Serves requests for as long as they are complete and answered at once.
-    fn advance_requests(&mut self, id: ConnId) {
+    pub(in crate::shard) fn advance_requests(&mut self, id: ConnId) {
+        let mut served = 0_u32;
         loop {
             let Some(conn) = self.links.conns.get(id).filter(|conn| !conn.link.is(Flag::CLOSING)) else { return };
-            let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
             // Who does not read its answers gets no further ones; what it asked for stays where it is.
             if conn.link.is(Flag::PAUSED_BACKLOG) {
                 break;
             }
+            // What is behind the first waits for a part in the turn.
+            if conn.link.is(Flag::PAUSED_TURN) || served > 0 && !self.turn.budget.fits(PRICE_REQUEST) {
+                return self.put_off(id);
+            }
+            let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
             let message_len_max = self.settings.limits.message_len_max as usize;
             let access = self.settings.access.get(usize::from(conn.link.listener)).unwrap_or(OPEN);
             let site = Site { pages: &self.settings.pages, access };
@@ -56,7 +61,11 @@ impl Shard {
                 Next::Continue => self.reply(id, encode_continue),
                 Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
                 Next::Refused(error) => return self.refuse_request(id, error),
-                Next::Request(request) => self.serve(id, request),
+                Next::Request(request) => {
+                    served += 1;
+                    self.turn.budget.charge(PRICE_REQUEST);
+                    self.serve(id, request);
+                }
             }
         }
         self.rearm_request(id);
@@ -82,7 +91,8 @@ impl Shard {
         } else if exchange.is_idle() {
             self.requests.exchanges.remove(slot);
             conn.link.parser = Slot::NONE;
-            Timer::Idle
+            // The next request has its time from when the last answer was taken.
+            if conn.link.outbox.is_none() { Timer::Idle } else { Timer::Answer }
         } else {
             Timer::Head
         };
@@ -159,7 +169,7 @@ impl Shard {
                 let (payload, origin) = (body.into_boxed_slice(), Some(self.origin(id)));
                 self.serve_publish(id, topic, Message { kind, payload, key, origin, terms, extras: None });
             }
-            _ => self.serve_batch(id, &body),
+            _ => self.serve_batch(id, body),
         }
     }
 
@@ -207,9 +217,9 @@ impl Shard {
             return;
         }
         match self.take_waiting(id) {
-            Some(Waiting::PublishMany { results, .. }) => {
+            Some(Waiting::PublishMany { batch, .. }) => {
                 let mut body = Vec::new();
-                results.iter().for_each(|line| line.encode(&mut body));
+                batch.results.iter().for_each(|line| line.encode(&mut body));
                 self.respond(id, Status::Ok, NDJSON, &[], &body);
             }
             Some(Waiting::Metrics { shards, .. }) => {
@@ -342,7 +352,11 @@ impl Shard {
     pub(in crate::shard) fn resume_answered(&mut self) {
         let mut answered = std::mem::take(&mut self.requests.answered);
         for id in answered.drain(..) {
-            self.advance_requests(id);
+            if self.turn.budget.begin_item() {
+                self.advance_requests(id);
+            } else {
+                self.put_off(id);
+            }
         }
         // Whatever was answered in there was gone on with in there.
         answered.append(&mut self.requests.answered);

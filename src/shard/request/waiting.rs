@@ -19,7 +19,7 @@ pub(in crate::shard) struct HttpSession {
 #[derive(Debug)]
 pub(in crate::shard) enum Waiting {
     PublishOne(TopicName),
-    PublishMany { results: Vec<Line>, waits: usize },
+    PublishMany { batch: Batch, waits: usize },
     Topic(TopicName),
     History,
     Follow(Opening),
@@ -30,7 +30,30 @@ pub(in crate::shard) enum Waiting {
 impl HttpSession {
     /// Bytes of an unfinished request.
     pub fn held_len(&self) -> usize {
-        self.exchange.held_len()
+        let batch = if let Some(Waiting::PublishMany { batch, .. }) = &self.waiting { batch.len() } else { 0 };
+        self.exchange.held_len() + batch
+    }
+}
+
+/// A request with many publications.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Batch {
+    /// Empty once all of it is published.
+    pub body: Vec<u8>,
+    /// The next line.
+    pub at: usize,
+    /// By line; blank ones do not count.
+    pub results: Vec<Line>,
+}
+
+impl Batch {
+    pub fn is_published(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    /// Bytes that it holds.
+    pub fn len(&self) -> usize {
+        self.body.capacity() + self.results.capacity() * size_of::<Line>()
     }
 }
 

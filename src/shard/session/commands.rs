@@ -7,7 +7,7 @@ use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{Command, ErrorCode, MessageKind, OperationId, Outbound, Refusal, SessionId};
 use crate::dialect::{Decoded, DialectState};
-use crate::limits::REPLY_BACKLOG_LEN_MAX;
+use crate::limits::{PRICE_EIGHT_BYTES, PRICE_MESSAGE, REPLY_BACKLOG_LEN_MAX};
 use crate::shard::Shard;
 use crate::shard::link::conn::{Carrier, Flag, Link};
 
@@ -16,6 +16,7 @@ impl Shard {
         self.metrics.messages_received += 1;
         let session = &self.links.conns[id.index];
         let (dialect, slot) = (session.encoding.row().dialect, session.rest);
+        self.turn.budget.charge(PRICE_MESSAGE + dialect.price(message.len()));
         let mut scratch = std::mem::take(&mut self.requests.scratch);
         let mut nothing = DialectState::None;
         let state = rest::get_mut(&mut self.sessions.rests, slot).map_or(&mut nothing, |rest| &mut rest.state);
@@ -98,7 +99,9 @@ impl Shard {
         let (session, outbox_slot) = self.links.conns.parts_mut(id.index);
         let rest = rest::get_mut(&mut self.sessions.rests, session.rest);
         let outbox = self.links.outboxes.ensure(outbox_slot);
+        let len_before = outbox.len();
         outbox.reply(|out| write(rest, &mut self.delivery.message, out));
+        self.turn.budget.charge(PRICE_MESSAGE + (outbox.len() - len_before) as u64 / 8 * PRICE_EIGHT_BYTES);
         let has_backlog = outbox.len() > REPLY_BACKLOG_LEN_MAX;
         self.mark_news(id);
         if has_backlog

@@ -6,25 +6,25 @@
 
 use super::catch_up::CatchUp;
 use super::gate::Act;
-use super::pending::{Operation, ensure_pending, pending_mut};
+use super::pending::{Operation, Unasked, ensure_pending, pending_mut};
 use super::rest::{self, Rest};
 use super::session::Mark;
 use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ErrorCode, JoinAnswer, Joined, Origin, Outbound, Position, Publication, Refusal, SessionId, SessionIndex,
+    ErrorCode, JoinAnswer, Joined, Origin, Outbound, Policy, Position, Publication, Refusal, SessionId, SessionIndex,
     Subscribe, Target, TopicName,
 };
 use crate::hub::{LastValues, PatternId, SubscriberKey};
-use crate::limits::{CATCH_UP_LEN_MAX, PENDING_OPERATIONS_MAX};
+use crate::limits::{CATCH_UP_LEN_MAX, JOINS_AT_ONCE_MAX, PENDING_OPERATIONS_MAX, PRICE_JOIN, PRICE_KEPT};
 use crate::mailbox::Request;
 use crate::shard::Shard;
 use crate::shard::link::conn::Carrier;
 use crate::shard::slot::Slot;
 
 impl Shard {
-    pub(in crate::shard) fn subscribe(&mut self, id: SessionId, subscribe: Subscribe) {
+    pub(in crate::shard) fn subscribe(&mut self, id: SessionId, mut subscribe: Subscribe) {
         for target in &subscribe.targets {
             if let Err(refusal) = self.may(id, &Act::Subscribe(target)) {
                 return self.refuse(id, subscribe.id.as_ref(), refusal);
@@ -44,37 +44,77 @@ impl Shard {
         }
         let joined =
             subscribe.targets.iter().map(|target| Joined { target: target.clone(), position: None, recovered: None });
+        let joined = joined.collect::<Vec<_>>();
         let operation = pending.operations.insert(Operation {
-            id: subscribe.id,
-            joined: joined.collect(),
-            waits: subscribe.targets.len(),
+            id: subscribe.id.take(),
+            waits: joined.len(),
+            joined,
             made,
             presence: subscribe.presence,
             refusal: None,
+            unasked: Unasked::new(&mut subscribe),
         });
-        for (index, target) in subscribe.targets.into_iter().enumerate() {
-            let since = subscribe.since.iter().find(|(topic, _)| topic.as_str() == target.as_str());
-            let since = since.map(|(_, position)| *position);
-            let is_new = self.find_subscription(id, &target).is_none();
-            let ticket = Ticket::Join {
-                session: id,
-                operation: operation as u32,
-                index: index as u32,
-                target: target.clone(),
-                last: subscribe.last,
-                waits: 1,
-            };
-            let ticket = self.issue(ticket);
-            let wanted = target.clone();
-            match target {
-                Target::Topic(topic) if is_new => self.join_topic(id, topic, since, subscribe.last, ticket),
-                Target::Topic(topic) => self.ask_state(topic, ticket),
-                Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
-                Target::Pattern(_) => self.on_pattern_page(self.settings.shard, ticket, LastValues::default()),
+        self.step_subscribe(id, operation as u32);
+    }
+
+    /// Goes on with the operations of a session whose targets were not all asked for.
+    pub(in crate::shard) fn resume_subscribe(&mut self, id: SessionId) {
+        let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
+        let is_unasked = |(_, operation): &(usize, &Operation)| !operation.unasked.targets.is_empty();
+        if let Some(operation) = pending.operations.iter().find(is_unasked).map(|(operation, _)| operation as u32) {
+            self.step_subscribe(id, operation);
+        }
+    }
+
+    /// Asks the homes of an operation's next targets, as many as may be under way and as the turn has a share for. The
+    /// session's next messages wait behind the last of them.
+    fn step_subscribe(&mut self, id: SessionId, operation: u32) {
+        let mut is_first = true;
+        while let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id)
+            && let Some(open) = pending.operations.get_mut(operation as usize)
+            && !open.unasked.targets.is_empty()
+        {
+            if open.unasked.asked >= JOINS_AT_ONCE_MAX {
+                return self.hold_turn(id);
             }
-            if is_new || subscribe.policy.is_some() {
-                self.note_policy(id, &wanted, subscribe.policy.unwrap_or_default());
+            if !is_first && !self.turn.budget.fits(PRICE_JOIN) {
+                if let Some(conn) = id.conn() {
+                    self.put_off(conn);
+                }
+                return;
             }
+            is_first = false;
+            let unasked = &mut open.unasked;
+            let Some(target) = unasked.targets.pop_front() else { return };
+            let (since, policy) = (unasked.since(&target), unasked.policy);
+            let (index, last) = (unasked.index, unasked.last);
+            unasked.index += 1;
+            unasked.asked += 1;
+            let ticket = Ticket::Join { session: id, operation, index, target: target.clone(), last, waits: 1 };
+            self.ask_home(id, target, since, policy, last, ticket);
+        }
+    }
+
+    fn ask_home(
+        &mut self,
+        id: SessionId,
+        target: Target,
+        since: Option<Position>,
+        policy: Option<Policy>,
+        last: bool,
+        ticket: Ticket,
+    ) {
+        let is_new = self.find_subscription(id, &target).is_none();
+        let ticket = self.issue(ticket);
+        let wanted = target.clone();
+        match target {
+            Target::Topic(topic) if is_new => self.join_topic(id, topic, since, last, ticket),
+            Target::Topic(topic) => self.ask_state(topic, ticket),
+            Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
+            Target::Pattern(_) => self.on_pattern_page(self.settings.shard, ticket, LastValues::default()),
+        }
+        if is_new || policy.is_some() {
+            self.note_policy(id, &wanted, policy.unwrap_or_default());
         }
     }
 
@@ -91,6 +131,12 @@ impl Shard {
         let home = self.hub.home_of(topic.as_str());
         let polls = id.conn().is_some_and(|conn| self.is_poll(conn));
         self.ask(home, Request::Join { topic, since, last, polls, ticket });
+    }
+
+    /// Charges what a subscription cost its home, and will cost its reader.
+    pub(in crate::shard) fn charge_join(&mut self, result: &Result<JoinAnswer, Refusal>) {
+        let count = result.as_ref().map_or(0, |answer| answer.publications.len());
+        self.turn.budget.charge(PRICE_JOIN + count as u64 * PRICE_KEPT);
     }
 
     /// The home shard has answered a subscription to a topic.
@@ -134,7 +180,12 @@ impl Shard {
         let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         let Some(open) = pending.operations.get_mut(operation as usize) else { return };
         open.waits -= 1;
+        open.unasked.asked -= 1;
         if open.waits > 0 {
+            let goes_on = open.unasked.asked < JOINS_AT_ONCE_MAX / 2 && !open.unasked.targets.is_empty();
+            if goes_on {
+                self.release_turn(id);
+            }
             return;
         }
         let done = pending.operations.remove(operation as usize);
@@ -295,6 +346,7 @@ impl Shard {
         if let Some(slot) = std::mem::replace(&mut session.pending, Slot::NONE).index() {
             self.sessions.pendings.remove(slot);
             session.set(Mark::HELD, false);
+            self.release_turn(id);
         }
     }
 

@@ -1,10 +1,14 @@
 //! What a session has under way: subscriptions, and what it is to get behind them.
 
+use std::collections::VecDeque;
+
 use slab::Slab;
 
 use super::catch_up::CatchUp;
 use super::session::Mark;
-use crate::command::{Joined, OperationId, Pattern, Refusal, SessionId, ShardId, Target};
+use crate::command::{
+    Joined, OperationId, Pattern, Policy, Position, Refusal, SessionId, ShardId, Subscribe, Target, TopicName,
+};
 use crate::shard::link::arena::Conns;
 use crate::shard::slot::Slot;
 
@@ -31,6 +35,36 @@ pub(in crate::shard) struct Operation {
     /// Whether the reader is told how many others there are.
     pub presence: bool,
     pub refusal: Option<Refusal>,
+    pub unasked: Unasked,
+}
+
+/// Targets of an operation that no home was asked for yet, in order. They end with their session.
+#[derive(Debug)]
+pub(in crate::shard) struct Unasked {
+    pub targets: VecDeque<Target>,
+    /// Where the reader was, by topic; sorted.
+    since: Vec<(TopicName, Position)>,
+    pub last: bool,
+    pub policy: Option<Policy>,
+    /// The place of the first target within the operation.
+    pub index: u32,
+    /// Those that were asked for and are not answered.
+    pub asked: usize,
+}
+
+impl Unasked {
+    pub fn new(subscribe: &mut Subscribe) -> Self {
+        let mut since = std::mem::take(&mut subscribe.since);
+        since.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let (last, policy) = (subscribe.last, subscribe.policy);
+        Self { targets: std::mem::take(&mut subscribe.targets).into(), since, last, policy, index: 0, asked: 0 }
+    }
+
+    /// Where the reader was in a topic.
+    pub fn since(&self, target: &Target) -> Option<Position> {
+        let at = self.since.partition_point(|(topic, _)| topic.as_str() < target.as_str());
+        self.since.get(at).filter(|(topic, _)| topic.as_str() == target.as_str()).map(|(_, position)| *position)
+    }
 }
 
 /// Last values that are still to be asked for.

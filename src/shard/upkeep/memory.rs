@@ -21,7 +21,6 @@ use crate::shard::session::lag::Lag;
 use crate::shard::session::session::Mark;
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
-use crate::wire::ws::Decoder;
 
 /// A look at every connection, in portions that no turn takes long for, and then what is let go, likewise.
 #[derive(Debug, Default)]
@@ -76,8 +75,10 @@ impl Shard {
         let held = sum(&self.sessions.pendings, |pending| pending.catch_up.len());
         memory[MemoryClass::Lag as usize] = sum(&self.sessions.lags, Lag::len) + held;
         let requests = sum(&self.requests.exchanges, HttpSession::held_len);
-        let messages = sum(&self.links.decoders, Decoder::held_len);
-        memory[MemoryClass::Reassembly as usize] = requests + messages + sum(&self.links.edges, Edge::held_len);
+        let messages = sum(&self.links.decoders, |unfinished| unfinished.decoder.held_len());
+        let put_off = self.links.put_off.len() as u64;
+        memory[MemoryClass::Reassembly as usize] =
+            requests + messages + put_off + sum(&self.links.edges, Edge::held_len);
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
         memory[MemoryClass::Streams as usize] = self.delivery.compressor.streams_len() as u64;
         memory[MemoryClass::Windows as usize] = self.delivery.compressor.windows_len() as u64;
@@ -148,13 +149,13 @@ impl Shard {
             let conn = &self.links.conns[index];
             // What is about to end needs no second end.
             if conn.link.is(Flag::CLOSING) || conn.link.carrier == Carrier::Gone {
-                let len = self.len_of(conn, MemoryClass::Outboxes) as u64;
+                let len = self.len_of(index, conn, MemoryClass::Outboxes) as u64;
                 survey.ending_len += len;
                 survey.len += len;
                 continue;
             }
             for class in [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly] {
-                let len = self.len_of(conn, class);
+                let len = self.len_of(index, conn, class);
                 if len > 0 {
                     survey.len += len as u64;
                     let is_last_resort = class == MemoryClass::Outboxes && conn.session.is(Mark::HAS_POLICIES);
@@ -179,7 +180,7 @@ impl Shard {
         excess == 0 || survey.holdings.is_empty()
     }
 
-    fn len_of(&self, conn: &Conn, class: MemoryClass) -> usize {
+    fn len_of(&self, index: u32, conn: &Conn, class: MemoryClass) -> usize {
         match class {
             MemoryClass::Outboxes => self.links.outboxes.get(conn.link.outbox).map_or(0, |outbox| outbox.len()),
             MemoryClass::Lag => {
@@ -189,10 +190,10 @@ impl Shard {
             MemoryClass::Reassembly => {
                 let parsed = conn.link.parser.index().map_or(0, |slot| match conn.link.carrier {
                     Carrier::Http1 => self.requests.exchanges[slot].held_len(),
-                    _ => self.links.decoders[slot].held_len(),
+                    _ => self.links.decoders[slot].decoder.held_len(),
                 });
                 let records = conn.link.edge.index().map_or(0, |slot| self.links.edges[slot].held_len());
-                parsed + records
+                parsed + records + self.links.put_off.len_of(index)
             }
             _ => 0,
         }
@@ -232,8 +233,9 @@ impl Shard {
             }
             // It is not listened to any more: what it began to say has no end.
             if let Some(slot) = std::mem::replace(&mut self.links.conns[id.index].link.parser, Slot::NONE).index() {
-                self.links.decoders.remove(slot).release(&mut self.links.pool);
+                self.links.decoders.remove(slot).decoder.release(&mut self.links.pool);
             }
+            self.links.put_off.forget(id.index, &mut self.links.pool);
         }
         true
     }

@@ -126,7 +126,23 @@ impl Decoder {
         pool: &mut BlockPool,
         inbox: &mut Inbox,
     ) -> Result<(), WsError> {
-        let outcome = self.decode_frames(bytes, message_len_max, pool, inbox);
+        self.decode_some(bytes, message_len_max, usize::MAX, pool, &mut inbox.items).map(|_| ())
+    }
+
+    /// Decodes `bytes` until `items` holds `items_max` or more; returns how many bytes that took. The rest is to be passed
+    /// in before any others.
+    ///
+    /// # Errors
+    /// As for [`Decoder::decode`].
+    pub fn decode_some(
+        &mut self,
+        bytes: &mut [u8],
+        message_len_max: usize,
+        items_max: usize,
+        pool: &mut BlockPool,
+        items: &mut Vec<Item>,
+    ) -> Result<usize, WsError> {
+        let outcome = self.decode_frames(bytes, message_len_max, items_max, pool, items);
         if outcome.is_err() {
             self.end(pool);
         }
@@ -142,16 +158,18 @@ impl Decoder {
         &mut self,
         bytes: &mut [u8],
         message_len_max: usize,
+        items_max: usize,
         pool: &mut BlockPool,
-        inbox: &mut Inbox,
-    ) -> Result<(), WsError> {
+        items: &mut Vec<Item>,
+    ) -> Result<usize, WsError> {
         let mut at = 0;
-        while at < bytes.len() && !self.has_ended {
+        while at < bytes.len() && !self.has_ended && items.len() < items_max {
             if let Some(opcode) = self.frame {
-                at += self.take_payload(opcode, &mut bytes[at..], pool, inbox)?;
+                at += self.take_payload(opcode, &mut bytes[at..], pool, items)?;
                 continue;
             }
-            let Some(header) = self.take_header(bytes, &mut at, message_len_max)? else { break };
+            // An incomplete one is kept, so that the bytes are used up.
+            let Some(header) = self.take_header(bytes, &mut at, message_len_max)? else { return Ok(bytes.len()) };
             match header.opcode {
                 Opcode::Text => self.message = Message::Text,
                 Opcode::Binary => self.message = Message::Binary,
@@ -164,7 +182,7 @@ impl Decoder {
             let len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
             if len <= bytes.len() - at {
                 unmask(&mut bytes[at..at + len], header.masking_key, 0);
-                self.finish_whole(header, bytes, at..at + len, pool, inbox)?;
+                self.finish_whole(header, bytes, at..at + len, pool, items)?;
                 at += len;
             } else {
                 self.frame = Some(header.opcode);
@@ -174,7 +192,7 @@ impl Decoder {
                 self.frame_rest = header.payload_len as u32;
             }
         }
-        Ok(())
+        Ok(if self.has_ended { bytes.len() } else { at })
     }
 
     /// The next header, and `at` moved past it; `None` if it is incomplete, and `bytes` used up.
@@ -219,19 +237,19 @@ impl Decoder {
         bytes: &[u8],
         range: Range<usize>,
         pool: &mut BlockPool,
-        inbox: &mut Inbox,
+        items: &mut Vec<Item>,
     ) -> Result<(), WsError> {
         let payload = &bytes[range.clone()];
         if header.opcode.is_control() {
-            return self.push_control(header.opcode, Payload::InPlace(range), bytes, pool, inbox);
+            return self.push_control(header.opcode, Payload::InPlace(range), bytes, pool, items);
         }
         self.check_text(payload, header.fin)?;
         if header.fin && self.message_len == 0 {
-            self.push_message(Payload::InPlace(range), inbox);
+            self.push_message(Payload::InPlace(range), items);
             return Ok(());
         }
         self.keep_data(payload, pool);
-        self.finish_data(header.fin, inbox);
+        self.finish_data(header.fin, items);
         Ok(())
     }
 
@@ -241,7 +259,7 @@ impl Decoder {
         opcode: Opcode,
         bytes: &mut [u8],
         pool: &mut BlockPool,
-        inbox: &mut Inbox,
+        items: &mut Vec<Item>,
     ) -> Result<usize, WsError> {
         let len = bytes.len().min(self.frame_rest as usize);
         let piece = &mut bytes[..len];
@@ -255,12 +273,12 @@ impl Decoder {
         if opcode.is_control() {
             self.block.get_or_insert_with(|| pool.take()).extend_from_slice(piece);
             if is_whole {
-                self.finish_kept_control(opcode, pool, inbox)?;
+                self.finish_kept_control(opcode, pool, items)?;
             }
         } else {
             self.check_text(piece, is_whole && self.fin)?;
             self.keep_data(piece, pool);
-            self.finish_data(is_whole && self.fin, inbox);
+            self.finish_data(is_whole && self.fin, items);
         }
         Ok(len)
     }
@@ -285,26 +303,31 @@ impl Decoder {
     }
 
     /// Hands out the block if its message is complete.
-    fn finish_data(&mut self, is_complete: bool, inbox: &mut Inbox) {
+    fn finish_data(&mut self, is_complete: bool, items: &mut Vec<Item>) {
         if is_complete && let Some(block) = self.block.take() {
             self.message_len = 0;
-            self.push_message(Payload::Block(block), inbox);
+            self.push_message(Payload::Block(block), items);
         }
     }
 
-    fn push_message(&mut self, payload: Payload, inbox: &mut Inbox) {
+    fn push_message(&mut self, payload: Payload, items: &mut Vec<Item>) {
         let is_deflated = self.deflate == Deflate::InProgress;
         if is_deflated {
             self.deflate = Deflate::Agreed;
         }
         let is_text = self.message == Message::Text;
         let kind = if is_text { MessageKind::Text } else { MessageKind::Binary };
-        inbox.items.push(Item::Message { kind, is_deflated, payload });
+        items.push(Item::Message { kind, is_deflated, payload });
         self.message = Message::None;
     }
 
     /// Hands out the control frame that stands behind the message in progress in the block.
-    fn finish_kept_control(&mut self, opcode: Opcode, pool: &mut BlockPool, inbox: &mut Inbox) -> Result<(), WsError> {
+    fn finish_kept_control(
+        &mut self,
+        opcode: Opcode,
+        pool: &mut BlockPool,
+        items: &mut Vec<Item>,
+    ) -> Result<(), WsError> {
         let Some(mut control) = self.block.take() else { return Ok(()) };
         let message_len = self.message_len as usize;
         if message_len > 0 {
@@ -313,7 +336,7 @@ impl Decoder {
             message.truncate(message_len);
             self.block = Some(message);
         }
-        self.push_control(opcode, Payload::Block(control), &[], pool, inbox)
+        self.push_control(opcode, Payload::Block(control), &[], pool, items)
     }
 
     fn push_control(
@@ -322,7 +345,7 @@ impl Decoder {
         payload: Payload,
         bytes: &[u8],
         pool: &mut BlockPool,
-        inbox: &mut Inbox,
+        items: &mut Vec<Item>,
     ) -> Result<(), WsError> {
         let item = match opcode {
             Opcode::Ping => Item::Ping(payload),
@@ -338,7 +361,7 @@ impl Decoder {
                 }
             },
         };
-        inbox.items.push(item);
+        items.push(item);
         Ok(())
     }
 

@@ -80,6 +80,21 @@ impl Payload {
         }
     }
 
+    /// How many bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::InPlace(range) => range.len(),
+            Self::Block(block) => block.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Brings the block back, if it is one.
     pub fn recycle(self, pool: &mut BlockPool) {
         if let Self::Block(block) = self {

@@ -49,11 +49,18 @@ impl Peer {
     }
 
     fn receive(&mut self, piece: &[u8]) -> Result<(), WsError> {
-        let mut bytes = piece.to_vec();
-        let outcome = self.decoder.decode(&mut bytes, self.len_max, &mut self.pool, &mut self.inbox);
-        self.heard.extend(self.inbox.items.iter().map(|item| Heard::of(item, &bytes)));
-        self.inbox.clear(&mut self.pool);
-        outcome
+        let (mut bytes, mut at) = (piece.to_vec(), 0);
+        // A few items at a time, as a shard does that has only so much time.
+        while at < bytes.len() {
+            let (rest, items_max) = (&mut bytes[at..], 1 + piece.len() % 3);
+            let items = &mut self.inbox.items;
+            let outcome = self.decoder.decode_some(rest, self.len_max, items_max, &mut self.pool, items);
+            assert!(items.len() <= items_max);
+            self.heard.extend(items.iter().map(|item| Heard::of(item, rest)));
+            self.inbox.clear(&mut self.pool);
+            at += outcome?;
+        }
+        Ok(())
     }
 
     /// Ends the connection: every block must be back.
