@@ -30,6 +30,9 @@ pub const HANG: Duration = Duration::from_secs(10);
 /// Names a server that already runs, `127.0.0.1:9001`, to judge it instead of our own.
 const JUDGED_ADDRESS: &str = "FANWIRE_JUDGED_ADDRESS";
 
+/// Names another build of the gateway, to judge that instead of the tests' own.
+const JUDGED_PROGRAM: &str = "FANWIRE_JUDGED_PROGRAM";
+
 /// A gateway process on a port of its own; killed on drop.
 pub struct Gateway {
     process: Option<Process>,
@@ -133,7 +136,8 @@ impl Gateway {
 
 /// The program, without what the environment has for it or for these tests; `scripts/test.sh` may say which driver.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fanwire"));
+    let built = env!("CARGO_BIN_EXE_fanwire").into();
+    let mut command = Command::new(std::env::var_os(JUDGED_PROGRAM).unwrap_or(built));
     let ours = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let ours = ours.filter(|name| name.starts_with("FANWIRE_") && name != "FANWIRE_DRIVER");
     for name in ours {

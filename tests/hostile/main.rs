@@ -1,0 +1,21 @@
+//! The catalogue of attacks: one file a kind, over real sockets and both drivers, beside 200 polite readers.
+//!
+//! Each asserts how the gateway behaves: answers, closes, counters back to zero, a bound for its memory, no turn that
+//! charges more than its budget, and that no message of the polite ones is lost. Times are printed and never asserted.
+//! `FANWIRE_HOSTILE_SCALE` makes the attacks larger, `FANWIRE_JUDGED_PROGRAM` names another build of the gateway:
+//! `scripts/hostile.sh` does both.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod audience;
+mod peer;
+mod world;
+
+mod batches;
+mod brackets;
+mod deflate_flood;
+mod resumes;
+mod tiny_publications;
+mod unfinished_messages;
+mod unread_answers;
