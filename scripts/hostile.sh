@@ -5,6 +5,12 @@
 #
 # FANWIRE is the binary: target/release/fanwire, built first, unless given.
 set -euo pipefail
+case ${1:-} in
+    -h | --help)
+        sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' "$0"
+        exit
+        ;;
+esac
 cd "$(dirname "$0")/.."
 if [[ -z ${FANWIRE:-} ]]; then
     cargo build --quiet --release --locked --bin fanwire

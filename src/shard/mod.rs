@@ -159,12 +159,15 @@ impl Shard {
     /// When this shard next has something to do by itself.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
-        let drain = self.upkeep.drain.as_ref().map(Drain::next_step);
-        let snapshot = self.upkeep.taking.as_ref().map(Taking::next_step);
-        let presence = [self.hub.next_presence(), self.sessions.presence.next_look()].into_iter().flatten().min();
-        let looks = [self.next_memory_look(), self.hub.next_sweep(), self.next_unfinished_look()];
-        let others = [drain, snapshot, presence].into_iter().chain(looks);
-        [self.links.wheel.next_deadline(), self.sessions.alarms.next()].into_iter().chain(others).flatten().min()
+        // Asked twice in each turn, so that this is worth writing out.
+        let mut next = earlier(self.links.wheel.next_deadline(), self.sessions.alarms.next());
+        next = earlier(next, self.next_unfinished_look());
+        next = earlier(next, self.upkeep.drain.as_ref().map(Drain::next_step));
+        next = earlier(next, self.upkeep.taking.as_ref().map(Taking::next_step));
+        next = earlier(next, self.hub.next_presence());
+        next = earlier(next, self.sessions.presence.next_look());
+        next = earlier(next, self.next_memory_look());
+        earlier(next, self.hub.next_sweep())
     }
 
     /// Whether work is left over from the last turn, so that the next one must not wait.
@@ -221,6 +224,14 @@ impl Shard {
             put_off: self.links.put_off.connections(),
             blocks: self.links.pool.in_use(),
         }
+    }
+}
+
+fn earlier(one: Option<MonoTime>, other: Option<MonoTime>) -> Option<MonoTime> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, None) => one,
+        (None, other) => other,
     }
 }
 

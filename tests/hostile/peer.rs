@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{Frame, Opcode, Socket};
 
@@ -108,6 +108,18 @@ impl Peer {
         let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
         self.write(head).write(body);
         self.read_response()
+    }
+
+    /// Asks until the answer contains a text.
+    pub fn get_until(address: SocketAddr, target: &str, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = Self::get(address, target);
+            if answer.contains(text) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{target} has {text} at last: {answer:.200}");
+        }
     }
 
     /// What the gateway says of a target, asked again where an answer took longer than it may.
