@@ -43,6 +43,8 @@ trap '[[ $? == 0 ]] || printf "\n== FAILED: %s, after %s s\n" "$STEP" "$SECONDS"
 PATH=$PATH:${FANWIRE_TOOLS_ROOT:-}/usr/sbin
 
 docs() {
+    # First with the rooms that are hidden, then as it is published.
+    RUSTDOCFLAGS="--cfg rooms -D warnings -A missing_docs" cargo doc --workspace --no-deps --document-private-items --locked
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 }
 

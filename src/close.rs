@@ -67,13 +67,9 @@ pub enum Blame {
     Peer,
     /// The peer is too slow.
     PeerTooSlow,
-    /// One of our limits.
     Limit,
-    /// Our shutdown.
     Shutdown,
-    /// The network.
     Network,
-    /// Our bug.
     Bug,
 }
 

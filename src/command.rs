@@ -80,7 +80,6 @@ pub struct Origin {
 /// One message of a topic, numbered by the topic's home shard. Shared between shards, never changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
-    /// The topic.
     pub topic: TopicName,
     /// Its number.
     pub position: Position,
@@ -254,7 +253,6 @@ pub enum Command<'a> {
     History {
         /// Echoed.
         id: Option<OperationId>,
-        /// The topic.
         topic: TopicName,
         /// Which part of it.
         query: HistoryQuery,
@@ -412,7 +410,6 @@ pub enum Outbound<'a> {
     Published {
         /// Echoed.
         id: Option<&'a OperationId>,
-        /// The topic.
         topic: &'a str,
         /// Its number.
         taken: Taken,
@@ -421,7 +418,6 @@ pub enum Outbound<'a> {
     History {
         /// Echoed.
         id: Option<&'a OperationId>,
-        /// The topic.
         topic: &'a str,
         /// The topic's life.
         epoch: Epoch,
@@ -437,7 +433,6 @@ pub enum Outbound<'a> {
     },
     /// Publications were left out because the reader was behind and asked for that.
     Gap {
-        /// The topic.
         topic: &'a str,
         /// How many.
         skipped: u64,
@@ -446,7 +441,6 @@ pub enum Outbound<'a> {
     },
     /// How many read a topic.
     Presence {
-        /// The topic.
         topic: &'a str,
         /// The count.
         presence: Presence,

@@ -168,12 +168,6 @@ impl Running {
         &self.addrs
     }
 
-    /// How many shards it has.
-    #[must_use]
-    pub fn shard_count(&self) -> usize {
-        self.shards.len()
-    }
-
     /// Something that begins the shutdown from another thread.
     #[must_use]
     pub fn drainer(&self) -> Drainer {
@@ -184,11 +178,6 @@ impl Running {
     #[must_use]
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
-    }
-
-    /// Begins the shutdown.
-    pub fn drain(&self) {
-        self.drainer.drain();
     }
 
     /// Waits until every shard ended, by a shutdown or by an error of its own. A shard that ends by an error takes the

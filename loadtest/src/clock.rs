@@ -1,8 +1,5 @@
 //! What time it is, in nanoseconds that every process of this machine agrees on.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 /// A monotonic clock. Pacing and latency take their time from one of these, so that tests can turn it by hand.
 pub trait Clock {
     /// Nanoseconds since a moment that all processes of the machine share.
@@ -21,23 +18,6 @@ impl Clock for MonotonicClock {
     }
 }
 
-/// A clock that stands still until it is turned. Clones show the same time.
-#[derive(Clone, Debug, Default)]
-pub struct VirtualClock(Rc<Cell<u64>>);
-
-impl VirtualClock {
-    /// Moves the time on.
-    pub fn advance(&self, nanos: u64) {
-        self.0.set(self.0.get() + nanos);
-    }
-}
-
-impl Clock for VirtualClock {
-    fn now(&self) -> u64 {
-        self.0.get()
-    }
-}
-
 /// Nanoseconds in a second.
 pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -48,4 +28,30 @@ pub const NANOS_PER_MILLI: u64 = 1_000_000;
 #[must_use]
 pub fn unix_ms() -> u64 {
     fanwire::driver::wall_millis()
+}
+
+/// For tests.
+#[cfg(test)]
+pub mod by_hand {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::Clock;
+
+    /// A clock that stands still until it is turned. Clones show the same time.
+    #[derive(Clone, Debug, Default)]
+    pub struct VirtualClock(Rc<Cell<u64>>);
+
+    impl VirtualClock {
+        /// Moves the time on.
+        pub fn advance(&self, nanos: u64) {
+            self.0.set(self.0.get() + nanos);
+        }
+    }
+
+    impl Clock for VirtualClock {
+        fn now(&self) -> u64 {
+            self.0.get()
+        }
+    }
 }

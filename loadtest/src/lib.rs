@@ -15,27 +15,27 @@
 //! `plan`, `wire`, `stamp`, `pace`, `latency` and `report` know neither sockets nor clocks.
 
 // Values.
-pub mod clock;
-pub mod latency;
-pub mod pace;
-pub mod plan;
-pub mod protocol;
-pub mod stamp;
+mod clock;
+mod latency;
+mod pace;
+mod plan;
+mod protocol;
+mod stamp;
 
 // The client's side of the wire, and what the kernel tells.
-pub mod measure;
-pub mod wire;
+mod measure;
+mod wire;
 
 // One client process, and the parent of all.
-pub mod fleet;
-pub mod progress;
-pub mod worker;
+mod fleet;
+mod progress;
+mod worker;
 
 // What is measured, what it came to, and the program.
 pub mod cli;
-pub mod report;
-pub mod scenario;
+mod report;
+mod scenario;
 
 // What figures are divided by, and the division.
-pub mod compare;
-pub mod floor;
+mod compare;
+mod floor;

@@ -5,7 +5,6 @@ use super::{ErrorCode, Position};
 /// A refused operation: a code for programs, a sentence for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The code.
     pub code: ErrorCode,
     /// The sentence.
     pub message: &'static str,

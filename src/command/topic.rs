@@ -18,7 +18,6 @@ pub struct Pattern(Arc<str>);
 /// What can be subscribed to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
-    /// One topic.
     Topic(TopicName),
     /// Every topic that the pattern matches, also those that come to be later.
     Pattern(Pattern),

@@ -135,7 +135,6 @@ impl Home {
 /// A publication that has its number, and where it must go.
 #[derive(Debug)]
 pub struct Published {
-    /// The publication.
     pub publication: Arc<Publication>,
     /// The shards with readers, this one included.
     pub shards: ShardSet,

@@ -355,7 +355,6 @@ impl LastValues {
 pub struct HubSizes {
     /// Topics that have their home here.
     pub topics: usize,
-    /// Patterns.
     pub patterns: usize,
     /// Payload bytes of last values and histories.
     pub retained_len: u64,

@@ -31,7 +31,6 @@ struct Watch {
 /// A count that shards are to be told.
 #[derive(Debug)]
 pub struct PresenceChange {
-    /// The topic.
     pub topic: TopicName,
     /// Its readers now.
     pub presence: Presence,

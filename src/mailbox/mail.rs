@@ -8,7 +8,6 @@ use crate::command::{
 };
 use crate::metrics::ShardMetrics;
 
-/// One mail.
 #[derive(Debug)]
 pub enum Mail {
     /// Do something.
@@ -22,7 +21,6 @@ pub enum Mail {
 pub enum Request {
     /// Number a publication and see that it reaches its readers. The receiver is the topic's home.
     Publish {
-        /// The topic.
         topic: TopicName,
         /// What is to be said.
         message: Message,
@@ -31,7 +29,6 @@ pub enum Request {
     },
     /// A subscriber of the sender wants a topic; answered by `Joined`. The receiver is the topic's home.
     Join {
-        /// The topic.
         topic: TopicName,
         /// The last position that the reader saw.
         since: Option<Position>,
@@ -44,14 +41,12 @@ pub enum Request {
     },
     /// A subscriber of the sender left a topic. The receiver is the topic's home.
     Leave {
-        /// The topic.
         topic: TopicName,
         /// Whether the sender has no other reader of it.
         is_last: bool,
     },
     /// How many readers of a pattern the sender has now.
     PatternInterest {
-        /// The pattern.
         pattern: Pattern,
         /// Its readers in the sender's shard; 0 ends the interest.
         readers: u32,
@@ -69,25 +64,17 @@ pub enum Request {
     },
     /// From now on the sender wants to know how many read a topic that it reads; answered by `Presence`, now and
     /// whenever the count changes. The receiver is the topic's home.
-    Watch {
-        /// The topic.
-        topic: TopicName,
-    },
+    Watch { topic: TopicName },
     /// The sender wants to know it no longer; it says so before its last reader leaves.
-    Unwatch {
-        /// The topic.
-        topic: TopicName,
-    },
+    Unwatch { topic: TopicName },
     /// What is there to say of a topic? Answered by `TopicState`. The receiver is the topic's home.
     AskTopic {
-        /// The topic.
         topic: TopicName,
         /// Comes back.
         ticket: u32,
     },
     /// What is kept of a topic? Answered by `History`. The receiver is the topic's home.
     AskHistory {
-        /// The topic.
         topic: TopicName,
         /// Which part.
         query: HistoryQuery,
@@ -174,7 +161,6 @@ pub enum Answer {
     },
     /// How many read a topic that the receiver watches.
     Presence {
-        /// The topic.
         topic: TopicName,
         /// The count.
         presence: Presence,

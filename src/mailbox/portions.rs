@@ -17,7 +17,6 @@ pub struct Portion {
     pub time: MonoTime,
     /// What the epochs of the shard's topics follow from in which nothing was said.
     pub epoch_seed: u64,
-    /// The topics.
     pub topics: Vec<TopicImage>,
     /// Whether the shard has no more.
     pub is_last: bool,

@@ -120,7 +120,6 @@ impl ShardMetrics {
 /// What a shard holds bytes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryClass {
-    /// Last values.
     LastValues,
     /// Histories, without the last values in them.
     History,
@@ -151,7 +150,6 @@ impl MemoryClass {
         Self::Windows,
     ];
 
-    /// Its label.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

@@ -32,7 +32,6 @@ pub struct ProcessUsage {
     pub resident_len: u64,
     /// Bytes of address space.
     pub virtual_len: u64,
-    /// Threads.
     pub threads: u64,
     /// Open descriptors; `None` where the kernel does not say without counting them.
     pub open_files: Option<u64>,

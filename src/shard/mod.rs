@@ -240,9 +240,7 @@ fn earlier(one: Option<MonoTime>, other: Option<MonoTime>) -> Option<MonoTime> {
 pub struct Census {
     /// Arena slots.
     pub connections: usize,
-    /// Subscriptions.
     pub subscriptions: usize,
-    /// Outboxes.
     pub outboxes: usize,
     /// Unfinished frames and messages.
     pub decoders: usize,
@@ -262,7 +260,6 @@ pub struct Census {
     pub edges: usize,
     /// Shared compression streams, and windows of peers.
     pub streams: usize,
-    /// Deadlines.
     pub deadlines: usize,
     /// Connections with frames that wait for a part in a turn.
     pub put_off: usize,

@@ -32,7 +32,6 @@ pub enum Length {
     Declared(u64),
 }
 
-/// One frame.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     pub fin: bool,

@@ -15,7 +15,6 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 /// One driver and its peers, which are named by number in the order in which they came.
 pub trait Harness: Sized {
-    /// The driver.
     type Driver: Driver;
 
     /// Bytes that no connection takes at once while its peer does not read.
@@ -66,7 +65,6 @@ pub trait Harness: Sized {
 /// Where a case runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// Here.
     Here,
     /// It ran in a process of its own, successfully.
     Elsewhere,

@@ -27,7 +27,6 @@ impl Publish {
     }
 }
 
-/// One of the servers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// The address that connections go to.
@@ -90,7 +89,6 @@ impl WorkerPlan {
         if self.dialogue.publish.is_per_topic() { self.topics_of_publisher(number).len() } else { 1 }
     }
 
-    /// The topic of a reader.
     #[must_use]
     pub fn topic_of_reader(&self, number: u32) -> u32 {
         number % self.topics.max(1)
@@ -106,7 +104,6 @@ impl WorkerPlan {
         (number..topics).step_by(publishers as usize).collect()
     }
 
-    /// The name of a topic.
     #[must_use]
     pub fn topic_name(&self, topic: u32) -> String {
         self.topic.to_text(&Fill { n: topic, topic: "", payload: b"" })

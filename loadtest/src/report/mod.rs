@@ -112,9 +112,7 @@ pub struct Settings {
     pub connections: u32,
     /// Client processes.
     pub workers: u32,
-    /// Topics.
     pub topics: u32,
-    /// Publishers.
     pub publishers: u32,
     /// Bytes of a payload.
     pub size: u32,
@@ -160,7 +158,6 @@ pub struct RoundReport {
     pub published: u64,
     /// Deliveries that these should have led to.
     pub expected: u64,
-    /// Deliveries.
     pub deliveries: u64,
     /// Of these, messages to readers' own topics.
     pub own: Option<OwnReport>,
@@ -292,7 +289,6 @@ pub struct Stall {
 pub struct Left {
     /// Connections, but for the one that asks.
     pub connections: u64,
-    /// Subscriptions.
     pub subscriptions: u64,
     /// Topics: those that something was published in stay.
     pub topics: u64,

@@ -23,11 +23,9 @@ pub struct Run {
     pub command: Vec<String>,
     /// Readers.
     pub connections: u32,
-    /// Topics.
     pub topics: u32,
     /// The name of topic `{n}`.
     pub topic: Template,
-    /// Publishers.
     pub publishers: u32,
     /// Bytes of a payload.
     pub payload_len: u32,

@@ -249,7 +249,8 @@ pub(super) fn own_cpu() -> Cpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{NANOS_PER_MILLI, NANOS_PER_SECOND, VirtualClock};
+    use crate::clock::by_hand::VirtualClock;
+    use crate::clock::{NANOS_PER_MILLI, NANOS_PER_SECOND};
     use crate::latency::Latencies;
 
     /// An open loop against a server of one queue, which serves at once but for a second of silence: every message

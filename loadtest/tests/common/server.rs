@@ -55,7 +55,6 @@ pub enum Fault {
 /// What lies between its sockets and its messages.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    /// TLS.
     pub tls: Option<Arc<ServerConfig>>,
     /// It agrees to permessage-deflate with these parameters behind its name, and compresses what it sends.
     pub deflate: Option<&'static str>,

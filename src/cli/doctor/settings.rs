@@ -5,7 +5,6 @@
 
 use std::fmt::Write;
 
-/// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     /// The sysctl, or `nofile` for `RLIMIT_NOFILE`.

@@ -48,7 +48,6 @@ pub struct PeerId(usize);
 pub enum PeerEnd {
     /// The server ended its side in order, and everything before that was read.
     Finished,
-    /// A reset.
     Reset,
 }
 

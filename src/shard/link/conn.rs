@@ -206,7 +206,6 @@ pub(in crate::shard) fn tick(time: MonoTime) -> u32 {
     (time.as_millis() / crate::time::TICK_MS) as u32
 }
 
-/// The time of a tick.
 pub(in crate::shard) fn tick_time(tick: u32) -> MonoTime {
     MonoTime::ZERO.plus_millis(u64::from(tick) * crate::time::TICK_MS)
 }

@@ -59,7 +59,6 @@ pub struct Request {
     pub is_chunked: bool,
     /// With a request to follow: `X-Forwarded-For`, all fields of it in one list.
     pub forwarded_for: Option<Vec<u8>>,
-    /// The body.
     pub body: Vec<u8>,
 }
 

@@ -12,16 +12,13 @@ pub fn encode_continue(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// The status.
     pub status: Status,
     /// The media type of the body.
     pub content_type: &'a str,
     /// Further header fields.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The body.
     pub body: &'a [u8],
     /// What the answer depends on of its request. Another request may follow on the connection if it says so.
     pub asker: &'a Asker,

@@ -16,7 +16,6 @@ pub enum Route {
     Upgrade(UpgradeRoute),
     /// `POST /publish/TOPIC`.
     PublishOne {
-        /// The topic.
         topic: TopicName,
         /// What the body is.
         kind: PayloadKind,
@@ -31,7 +30,6 @@ pub enum Route {
     Topic(TopicName),
     /// `GET /topics/TOPIC/history`.
     History {
-        /// The topic.
         topic: TopicName,
         /// Which part.
         query: HistoryQuery,
@@ -57,7 +55,6 @@ pub enum Route {
 pub enum UpgradeRoute {
     /// `/raw/TOPIC`.
     Raw {
-        /// The topic.
         topic: TopicName,
         /// What the query asked for.
         options: RawOptions,

@@ -87,7 +87,6 @@ pub fn parse_answer_head(bytes: &[u8]) -> Result<Option<(AnswerHead<'_>, usize)>
 }
 
 impl<'a> AnswerHead<'a> {
-    /// The status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status

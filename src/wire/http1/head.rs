@@ -184,7 +184,6 @@ impl<'a> RequestHead<'a> {
         self.header_count
     }
 
-    /// The version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.version

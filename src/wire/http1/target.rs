@@ -82,7 +82,6 @@ pub fn percent_decode(text: &str) -> Result<Cow<'_, str>, HttpError> {
     decode(text, false).map(Cow::Owned)
 }
 
-/// A pair of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryPair<'a> {
     /// Decoded.
