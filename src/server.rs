@@ -17,12 +17,10 @@ use crate::command::ShardId;
 use crate::config::{Config, Listen, limits_in_effect};
 use crate::driver::{Claim, Driver, SocketFile, Wake, entropy_seed, process_usage, raise_descriptors_max};
 use crate::hub::TopicRules;
-use crate::limits::Limits;
 use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
 use crate::metrics::ProcessMetrics;
 use crate::shard::{self, EdgeSettings, Seats, Settings, Shard};
 use crate::transport::tls::Certificates;
-use capacity::Capacity;
 pub use certificates::Reloader;
 use drivers::{Drivers, Setup, ShardWaker};
 use listeners::Listeners;
@@ -106,20 +104,19 @@ impl Drainer {
 /// [`StartError`], above all a port in use.
 pub fn start(config: &Config) -> Result<Running, StartError> {
     let descriptors_max = raise_descriptors_max();
-    let certificates = config.tls.as_ref().map(|files| certificates::load(files, None));
-    let certificates = certificates.transpose().map_err(StartError::mistake)?;
-    let claim = config.snapshot.as_ref().map(SnapshotSettings::claim).transpose()?;
+    let certificates = load_certificates(config)?;
+    let snapshot = config.snapshot_settings();
+    let claim = snapshot.as_ref().map(SnapshotSettings::claim).transpose()?;
     let Listeners { addrs, by_shard: listeners, files } = Listeners::open(config)?;
     let Drivers { setups: drivers, capacity, name: driver } = Drivers::open(config, listeners, descriptors_max)?;
-    let config = &in_effect(config, &capacity);
+    let config = &config.with_room_for(capacity.connections_max);
     tell_start(config, driver, descriptors_max);
     let seed = config.seed.unwrap_or_else(entropy_seed);
     let (lane, portions) = PortionLane::new();
     let mut settings = settings(config, seed, certificates.as_ref(), driver);
     settings.seats = capacity.seats;
-    let loaded =
-        config.snapshot.as_ref().map(|snapshot| snapshot.load(settings.hash_key, config.shards)).transpose()?;
-    settings.snapshots = config.snapshot.as_ref().map(|_| lane);
+    let loaded = snapshot.as_ref().map(|snapshot| snapshot.load(settings.hash_key, config.shards)).transpose()?;
+    settings.snapshots = snapshot.as_ref().map(|_| lane);
     let wakers: Arc<[ShardWaker]> = drivers.iter().map(Setup::waker).collect();
     let (mailboxes, control) = Mailbox::mesh(config.shards);
     let drainer = Drainer { control: Arc::new(Mutex::new(control)), wakers: Arc::clone(&wakers) };
@@ -156,9 +153,22 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         let writer = snapshots::Writer::new(snapshot.clone(), portions, drainer.clone(), config.shards);
         thread::Builder::new().name("snapshot".to_owned()).spawn(move || writer.run())
     };
-    let snapshots = config.snapshot.as_ref().map(write).transpose();
+    let snapshots = snapshot.as_ref().map(write).transpose();
     let snapshots = snapshots.map_err(|error| StartError::passing(format!("cannot start a thread: {error}")))?;
     Ok(Running { addrs, shards, drainer, reloader, snapshots, ended, _claim: claim, _files: files })
+}
+
+/// Whether the files that a configuration names are of use, as far as can be seen without starting.
+///
+/// # Errors
+/// A certificate or key that cannot be used.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    load_certificates(config).map(drop)
+}
+
+fn load_certificates(config: &Config) -> Result<Option<Certificates>, StartError> {
+    let certificates = config.tls.as_ref().map(|files| certificates::load(files, None));
+    certificates.transpose().map_err(StartError::mistake)
 }
 
 impl Running {
@@ -209,16 +219,10 @@ impl Running {
     }
 }
 
-/// The configuration with the limits that the process can keep.
-fn in_effect(config: &Config, capacity: &Capacity) -> Config {
-    let limits = Limits { connections_max: capacity.connections_max, ..config.limits.clone() };
-    Config { limits, ..config.clone() }
-}
-
 /// What the log begins with.
 fn tell_start(config: &Config, driver: &str, descriptors_max: u64) {
     let file = config.file.as_ref().map_or("none".to_owned(), |file| file.display().to_string());
-    let limits = limits_in_effect(&config.limits);
+    let limits = limits_in_effect(config);
     let limits: Vec<_> = limits.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let (version, shards) = (env!("CARGO_PKG_VERSION"), config.shards);
     tracing::info!(
@@ -256,7 +260,7 @@ fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>, dri
         process: Arc::new(ProcessMetrics {
             version: env!("CARGO_PKG_VERSION"),
             driver,
-            limits: limits_in_effect(&config.limits),
+            limits: limits_in_effect(config),
             usage: Some(process_usage),
         }),
         log_peers: config.log_peers,

@@ -1,10 +1,10 @@
 //! The program from outside: what it prints, where, and its exit codes.
 
-use std::fs::DirEntry;
+use std::fs::{self, DirEntry};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -73,6 +73,8 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
         (&["serve", "--listen", "nowhere"], "--listen: \"nowhere\" is not an address and port"),
         (&["serve", "--listen", "0.0.0.0:0"], "--listen: 0.0.0.0:0 is not a loopback address"),
         (&["serve", "--driver", "kqueue"], "driver is \"auto\", \"epoll\" or \"uring\", not \"kqueue\""),
+        (&["check-config", "--shards", "0"], "--shards: shards is a number from 1 to 128"),
+        (&["check-config", "--tls-cert", "/nonexistent/c", "--tls-key", "k"], "cannot read /nonexistent/c"),
         (&["serve", "--config", "/nonexistent/fanwire.toml"], "--config: cannot read /nonexistent/fanwire.toml"),
         (&["serve", "--unknown"], "unexpected argument '--unknown' found"),
         (&["publish", "a b", "x"], "a b: a topic is 1 to 255 bytes"),
@@ -169,6 +171,41 @@ fn signals_without_a_meaning_end_nothing() {
     }
     gateway.signal("TERM");
     assert_eq!(gateway.end().code(), Some(0));
+}
+
+#[test]
+fn a_configuration_is_checked_and_told_with_where_each_value_was_typed() {
+    let file = temporary_file("check", "shards = 2\n[limits]\nping_interval = \"5s\"\n");
+    let name = file.display().to_string();
+    let check = |arguments: &[&str]| {
+        let arguments = [&["check-config", "--config", &name], arguments].concat();
+        run(fanwire(&arguments).env("FANWIRE_LOG", "info").env("FANWIRE_LOGS", "1"))
+    };
+    let (code, out, err) = check(&["--driver", "epoll"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(err, "fanwire: warning: FANWIRE_LOGS: no such key; ignored; did you mean FANWIRE_LOG?\n");
+    for line in [
+        format!("shards = 2  # {name}:1"),
+        "driver = \"epoll\"  # --driver".to_owned(),
+        "log = \"info\"  # FANWIRE_LOG".to_owned(),
+        format!("ping_interval = \"5s\"  # {name}:3"),
+        "ping_timeout = \"10s\"  # default".to_owned(),
+    ] {
+        assert!(out.lines().any(|other| other == line), "{line} is not in\n{out}");
+    }
+    fs::write(&file, "shards = 2\n[limits]\nping_intervall = \"5s\"\n").expect("it can be written");
+    let (code, out, err) = check(&[]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    let told = format!("fanwire: {name}:3: unknown key \"ping_intervall\", did you mean \"ping_interval\"?\n");
+    assert_eq!(err, told);
+    let _ = fs::remove_file(&file);
+}
+
+/// A file of this test's own.
+fn temporary_file(name: &str, text: &str) -> PathBuf {
+    let file = std::env::temp_dir().join(format!("fanwire-{name}-{}.toml", std::process::id()));
+    fs::write(&file, text).expect("it can be written");
+    file
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod answers;
 mod backoff;
+mod check_config;
 mod demo;
 mod doctor;
 #[cfg(test)]
@@ -53,6 +54,7 @@ enum Command {
     Subscribe(subscribe::Arguments),
     Replay(replay::Arguments),
     Doctor(doctor::Arguments),
+    CheckConfig(check_config::Arguments),
 }
 
 /// How a command ends before its time.
@@ -76,6 +78,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Subscribe(arguments) => subscribe::run(&arguments),
             Command::Replay(arguments) => replay::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
+            Command::CheckConfig(arguments) => check_config::run(&arguments),
         },
         Err(error) => usage(&error),
     };

@@ -14,6 +14,11 @@ pub enum Compression {
     Shared,
 }
 
+impl Compression {
+    /// Every one, from the least.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Message, Self::Shared];
+}
+
 impl FromStr for Compression {
     type Err = ();
 

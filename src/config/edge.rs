@@ -148,9 +148,32 @@ fn listener_role(word: &str) -> Result<Role, String> {
     }
 }
 
-/// What the clients of each listener may do. One for this machine alone takes pages of this machine alone, unless a list
-/// says otherwise, and answers to the names of this machine and to those that are listed.
-pub(super) fn access(raw: &mut RawConfig, listen: &[Listen]) -> Result<Vec<Access>, ConfigError> {
+/// The names that the gateway answers to, and the pages that may use it, as far as the configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    origins: Option<Box<[Box<str>]>>,
+    servers: Vec<Box<str>>,
+}
+
+impl Names {
+    /// What the clients of each listener may do. One for this machine alone takes pages of this machine alone, unless a
+    /// list says otherwise, and answers to the names of this machine and to those that are listed.
+    #[must_use]
+    pub fn access(&self, listen: &[Listen]) -> Vec<Access> {
+        let of = |listen: &Listen| Access {
+            role: listen.role,
+            hosts: Hosts { is_loopback: listen.is_loopback(), names: self.servers.clone() },
+            origins: match &self.origins {
+                Some(list) => Origins::Listed(list.clone()),
+                None if listen.is_loopback() => Origins::Local,
+                None => Origins::Unchecked,
+            },
+        };
+        listen.iter().map(of).collect()
+    }
+}
+
+pub(super) fn names(raw: &mut RawConfig) -> Result<Names, ConfigError> {
     let origins = match raw.take("allowed_origins") {
         Some(typed) => Some(words(&typed, "allowed_origins", ALLOWED_ORIGINS_MAX, |word| {
             let is_origin = word == "*" || is_origin(word);
@@ -158,22 +181,13 @@ pub(super) fn access(raw: &mut RawConfig, listen: &[Listen]) -> Result<Vec<Acces
         })?),
         None => None,
     };
-    let names = match raw.take("server_names") {
+    let servers = match raw.take("server_names") {
         Some(typed) => words(&typed, "server_names", SERVER_NAMES_MAX, |word| {
             is_server_name(word).then_some(()).ok_or("is not a name, such as \"push.example.com\", or \"*\" for all")
         })?,
         None => Vec::new(),
     };
-    let of = |listen: &Listen| Access {
-        role: listen.role,
-        hosts: Hosts { is_loopback: listen.is_loopback(), names: names.clone() },
-        origins: match &origins {
-            Some(list) => Origins::Listed(list.clone().into()),
-            None if listen.is_loopback() => Origins::Local,
-            None => Origins::Unchecked,
-        },
-    };
-    Ok(listen.iter().map(of).collect())
+    Ok(Names { origins: origins.map(Vec::into), servers })
 }
 
 /// The words of a list, each checked.

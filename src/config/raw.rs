@@ -1,13 +1,15 @@
 //! The configuration as it was typed: words and where they stand, from a file, the environment or flags.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{CONFIG_VARIABLE, ConfigError, LIMITS};
+use super::keys::{self, Key, Section, VARIABLE_PREFIX};
+use super::kind::{Column, Kind};
+use super::{CONFIG_VARIABLE, ConfigError, KEYS};
 
 /// Where a value was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub enum Source {
     /// In a variable of the environment.
     Environment(String),
     /// In a flag.
-    Flag(&'static str),
+    Flag(String),
 }
 
 impl fmt::Display for Source {
@@ -64,60 +66,13 @@ pub(super) struct RawTable {
 /// One layer of the configuration, or several laid over each other.
 #[derive(Clone, Debug, Default)]
 pub struct RawConfig {
-    values: BTreeMap<&'static str, Typed>,
+    pub(super) values: BTreeMap<&'static str, Typed>,
     pub(super) topics: Vec<RawTable>,
     pub(super) listeners: Vec<RawTable>,
     /// What a later version will have, and where it was asked for.
     pub(super) not_yet: Vec<(String, Source)>,
     pub(super) warnings: Vec<String>,
 }
-
-/// Keys outside of `[limits]` and `[auth]`; `topics` and `listeners` are lists of tables.
-const KEYS: [&str; 16] = [
-    "listen",
-    "server_names",
-    "shards",
-    "driver",
-    "insecure",
-    "log",
-    "log_format",
-    "log_peers",
-    "seed",
-    "compression",
-    "compression_threshold",
-    "compression_level",
-    "compression_window",
-    "compression_join_every",
-    "snapshot",
-    "snapshot_interval",
-];
-
-/// Keys of `[auth]`.
-const AUTH_KEYS: [&str; 1] = ["allowed_origins"];
-
-/// Keys of a topic rule; the first is the one that a list of words begins with.
-pub(super) const TOPIC_KEYS: &[&str] = &[
-    "match",
-    "last",
-    "mode",
-    "max_rate",
-    "max_age",
-    "history",
-    "history_ttl",
-    "history_len_max",
-    "compression",
-    "publish",
-];
-
-/// Keys of a listener; the first is the one that a list of words begins with.
-pub(super) const LISTENER_KEYS: &[&str] = &["address", "role", "tls"];
-
-/// Keys of `[tls]` and `[proxy]`, by the name that they have outside of the file.
-const SECTION_KEYS: [&str; 7] =
-    ["tls_cert", "tls_key", "tls_client_ca", "tls_client_auth", "tls_certificates", "proxy_trusted", "proxy_protocol"];
-
-/// Keys that are lists: in the environment and in flags with commas between.
-const LISTS: [&str; 5] = ["listen", "server_names", "allowed_origins", "tls_certificates", "proxy_trusted"];
 
 /// Sections that a later version will have.
 const LATER: [&str; 1] = ["auth"];
@@ -142,19 +97,17 @@ impl RawConfig {
     pub(super) fn from_environment(environment: &[(String, String)]) -> Result<Self, ConfigError> {
         let mut raw = Self::default();
         for (name, value) in environment {
-            let Some(key) = name.strip_prefix("FANWIRE_") else { continue };
-            let key = key.to_ascii_lowercase();
+            let Some(lower) = name.strip_prefix(VARIABLE_PREFIX).map(str::to_ascii_lowercase) else { continue };
             let source = Source::Environment(name.clone());
-            if key == "topics" {
-                raw.topics = table_words([value.as_str()], TOPIC_KEYS, &source)?;
-            } else if key == "listeners" {
-                raw.listeners = table_words([value.as_str()], LISTENER_KEYS, &source)?;
-            } else if let Some(key) = known(&key) {
-                raw.values.insert(key, Typed { words: words(key, value), source });
-            } else if LATER.iter().any(|section| key.starts_with(&format!("{section}_"))) {
-                raw.not_yet.push((key, source));
+            if let Some(key) = keys::find(&lower) {
+                raw.put(key, [value.as_str()], source)?;
+            } else if LATER.iter().any(|section| lower.starts_with(&format!("{section}_"))) {
+                raw.not_yet.push((lower, source));
             } else if !OTHER_VARIABLES.contains(&name.as_str()) {
-                raw.warnings.push(format!("{name}: no such key; ignored"));
+                let names = KEYS.iter().map(|key| key.name);
+                let near = nearest(&lower, names).and_then(keys::find);
+                let hint = near.map(|key| format!("; did you mean {}?", key.variable())).unwrap_or_default();
+                raw.warnings.push(format!("{name}: no such key; ignored{hint}"));
             }
         }
         Ok(raw)
@@ -173,8 +126,33 @@ impl RawConfig {
         self.warnings.extend(upper.warnings);
     }
 
-    pub(super) fn put(&mut self, key: &'static str, typed: Typed) {
-        self.values.insert(key, typed);
+    /// Takes a key as it stands in a variable or, maybe several times, in flags.
+    pub(super) fn put<'a>(
+        &mut self,
+        key: &'static Key,
+        values: impl IntoIterator<Item = &'a str>,
+        source: Source,
+    ) -> Result<(), ConfigError> {
+        let values = values.into_iter();
+        let words = match key.kind {
+            Kind::Tables(columns) => {
+                *self.tables_mut(key) = table_words(values, columns, &source)?;
+                return Ok(());
+            }
+            Kind::List(_) => values.flat_map(|value| value.split(',')).map(|word| word.trim().to_owned()).collect(),
+            _ => values.map(str::to_owned).collect(),
+        };
+        self.values.insert(key.name, Typed { words, source });
+        Ok(())
+    }
+
+    /// The tables of a key that has some.
+    pub(super) fn tables(&self, key: &Key) -> &[RawTable] {
+        if key.name == "topics" { &self.topics } else { &self.listeners }
+    }
+
+    fn tables_mut(&mut self, key: &Key) -> &mut Vec<RawTable> {
+        if key.name == "topics" { &mut self.topics } else { &mut self.listeners }
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<Typed> {
@@ -196,45 +174,33 @@ impl RawConfig {
     }
 }
 
-/// The key's own spelling, if it is one of a single value, of the top level or of `[limits]`.
-fn known(key: &str) -> Option<&'static str> {
-    KEYS.into_iter().chain(AUTH_KEYS).chain(SECTION_KEYS).find(|known| *known == key).or_else(|| known_limit(key))
-}
-
-/// The words of a value outside of the file.
-pub(super) fn words(key: &str, value: &str) -> Vec<String> {
-    match LISTS.contains(&key) {
-        true => value.split(',').map(|word| word.trim().to_owned()).collect(),
-        false => vec![value.to_owned()],
-    }
-}
-
-fn known_limit(key: &str) -> Option<&'static str> {
-    LIMITS.iter().map(|row| row.key).find(|known| *known == key)
-}
-
 /// Reads tables as they stand in a flag or variable: words, where `key=value` belongs to the table that began before it
 /// and any other word begins one with its first key, the pattern of a rule or the address of a listener.
-pub(super) fn table_words<'a>(
+fn table_words<'a>(
     values: impl IntoIterator<Item = &'a str>,
-    keys: &[&'static str],
+    columns: &[Column],
     source: &Source,
 ) -> Result<Vec<RawTable>, ConfigError> {
     let mut tables: Vec<RawTable> = Vec::new();
+    let begins = columns[0].name;
     for word in values.into_iter().flat_map(str::split_whitespace) {
-        let field = word.split_once('=');
-        let field = field.and_then(|(name, value)| keys.iter().find(|key| **key == name).map(|key| (*key, value)));
-        let (key, value) = field.unwrap_or((keys[0], word));
-        if key == keys[0] {
+        let field = word.split_once('=').and_then(|(name, value)| Some((column(columns, name)?, value)));
+        let (key, value) = field.unwrap_or((begins, word));
+        if key == begins {
             tables.push(RawTable { fields: Vec::new(), source: source.clone() });
         }
         let Some(table) = tables.last_mut() else {
-            let first = if keys[0] == "match" { "a pattern" } else { "an address" };
+            let first = if begins == "match" { "a pattern" } else { "an address" };
             return Err(ConfigError::new(source, format!("{first} comes before {word}")));
         };
         table.fields.push((key, Typed { words: vec![value.to_owned()], source: source.clone() }));
     }
     Ok(tables)
+}
+
+/// The column's own spelling.
+fn column(columns: &[Column], name: &str) -> Option<&'static str> {
+    columns.iter().map(|column| column.name).find(|known| *known == name)
 }
 
 struct FileReader<'a> {
@@ -262,61 +228,80 @@ impl FileReader<'_> {
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), ConfigError> {
         let (name, source) = (key.get_ref().as_ref(), self.at(key.span()));
-        match (name, value.get_ref()) {
-            ("limits", DeValue::Table(table)) => {
+        let section = Section::ALL.into_iter().find(|section| *section != Section::Top && section.name() == name);
+        match (section, value.get_ref()) {
+            (Some(section), DeValue::Table(table)) => {
                 for (key, value) in table {
-                    let Some(known) = known_limit(key.get_ref()) else {
-                        let names = LIMITS.iter().map(|row| row.key).collect::<Vec<_>>().join(", ");
-                        return Err(self.unknown(key.get_ref(), "[limits]", &names, key.span()));
-                    };
-                    raw.values.insert(known, self.typed(known, value)?);
+                    self.key(raw, section, key, value)?;
                 }
+                Ok(())
             }
-            ("auth", DeValue::Table(table)) => {
-                for (key, value) in table {
-                    if let Some(known) = AUTH_KEYS.into_iter().find(|known| *known == key.get_ref()) {
-                        raw.values.insert(known, self.typed(known, value)?);
-                    } else if LATER_AUTH.contains(&key.get_ref().as_ref()) {
-                        raw.not_yet.push((format!("{} of [auth]", key.get_ref()), self.at(key.span())));
-                    } else {
-                        return Err(self.unknown(key.get_ref(), "[auth]", &AUTH_KEYS.join(", "), key.span()));
-                    }
-                }
+            _ if LATER.contains(&name) => {
+                raw.not_yet.push((format!("[{name}]"), source));
+                Ok(())
             }
-            ("topics", DeValue::Array(rules)) => {
-                raw.topics = self.tables(rules, "topics", TOPIC_KEYS)?;
+            (Some(_), _) => Err(ConfigError::new(&source, format!("{name} is a table: [{name}]"))),
+            (None, _) => self.key(raw, Section::Top, key, value),
+        }
+    }
+
+    /// One key of a table, or before any.
+    fn key(
+        &self,
+        raw: &mut RawConfig,
+        section: Section,
+        key: &Spanned<impl AsRef<str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), ConfigError> {
+        let name = key.get_ref().as_ref();
+        let Some(known) = keys::find_in(section, name) else {
+            if section == Section::Auth && LATER_AUTH.contains(&name) {
+                raw.not_yet.push((format!("{name} of [auth]"), self.at(key.span())));
+                return Ok(());
             }
-            ("listeners", DeValue::Array(tables)) => raw.listeners = self.tables(tables, "listeners", LISTENER_KEYS)?,
-            ("tls" | "proxy", DeValue::Table(table)) => {
-                for (key, value) in table {
-                    let full = format!("{name}_{}", key.get_ref());
-                    let Some(known) = SECTION_KEYS.into_iter().find(|known| *known == full) else {
-                        let names = SECTION_KEYS.iter().filter_map(|key| key.strip_prefix(&format!("{name}_")));
-                        let names = names.collect::<Vec<_>>().join(", ");
-                        return Err(self.unknown(key.get_ref(), &format!("[{name}]"), &names, key.span()));
-                    };
-                    let typed = match known {
-                        "tls_certificates" => self.certificates(value)?,
-                        _ => self.typed(known, value)?,
-                    };
-                    raw.values.insert(known, typed);
-                }
+            return Err(self.unknown_key(section, name, key.span()));
+        };
+        match (known.kind, value.get_ref()) {
+            (Kind::Tables(columns), DeValue::Array(tables)) => {
+                *raw.tables_mut(known) = self.tables(tables, name, columns)?;
             }
-            ("tls" | "proxy", _) => return Err(ConfigError::new(&source, format!("{name} is a table: [{name}]"))),
-            ("limits", _) => return Err(ConfigError::new(&source, "limits is a table: [limits]")),
-            ("topics" | "listeners", _) => {
-                return Err(ConfigError::new(&source, format!("{name} is a list of tables: [[{name}]]")));
+            (Kind::Tables(_), _) => {
+                let message = format!("{name} is a list of tables: [[{name}]]");
+                return Err(ConfigError::new(&self.at(key.span()), message));
             }
-            _ if LATER.contains(&name) => raw.not_yet.push((format!("[{name}]"), source)),
             _ => {
-                let Some(known) = KEYS.into_iter().find(|known| *known == name) else {
-                    let names = format!("{}, topics, listeners, limits, tls, proxy", KEYS.join(", "));
-                    return Err(self.unknown(name, "the file", &names, key.span()));
+                let typed = match known.name {
+                    "tls_certificates" => self.certificates(value)?,
+                    _ => self.typed(known.name, known.kind.is_list(), value)?,
                 };
-                raw.values.insert(known, self.typed(known, value)?);
+                raw.values.insert(known.name, typed);
             }
         }
         Ok(())
+    }
+
+    /// Names what was meant: a key that is spelled nearly so, or the table in which the key stands.
+    fn unknown_key(&self, section: Section, name: &str, span: Range<usize>) -> ConfigError {
+        let place = match section {
+            Section::Top => "the file".to_owned(),
+            section => format!("[{}]", section.name()),
+        };
+        let is_table = |key: &&Key| matches!(key.kind, Kind::Tables(_));
+        let plain = keys::keys_of(section).filter(|key| !is_table(key));
+        let mut names: Vec<_> = plain.chain(keys::keys_of(section).filter(is_table)).map(Key::name_in_file).collect();
+        if section == Section::Top {
+            names.extend(Section::ALL.into_iter().map(Section::name).filter(|name| !name.is_empty()));
+        }
+        let mut error = self.unknown(name, &place, &names, span);
+        let is_elsewhere = |key: &&Key| key.section != section && (key.name_in_file() == name || key.name == name);
+        if let Some(key) = KEYS.iter().find(is_elsewhere) {
+            let place = match key.section {
+                Section::Top => "before any table".to_owned(),
+                section => format!("of [{}]", section.name()),
+            };
+            let _ = write!(error.message, "; did you mean {} {place}?", key.name_in_file());
+        }
+        error
     }
 
     /// `[[topics]]` or `[[listeners]]`.
@@ -324,7 +309,7 @@ impl FileReader<'_> {
         &self,
         tables: &[Spanned<DeValue<'_>>],
         name: &str,
-        keys: &[&'static str],
+        columns: &[Column],
     ) -> Result<Vec<RawTable>, ConfigError> {
         let table = |table: &Spanned<DeValue<'_>>| {
             let source = self.at(table.span());
@@ -333,22 +318,21 @@ impl FileReader<'_> {
             };
             let mut fields = Vec::with_capacity(table.len());
             for (key, value) in table {
-                let Some(known) = keys.iter().find(|known| **known == key.get_ref()) else {
-                    return Err(self.unknown(key.get_ref(), &format!("[[{name}]]"), &keys.join(", "), key.span()));
+                let Some(known) = column(columns, key.get_ref()) else {
+                    let names: Vec<_> = columns.iter().map(|column| column.name).collect();
+                    return Err(self.unknown(key.get_ref(), &format!("[[{name}]]"), &names, key.span()));
                 };
-                fields.push((*known, self.typed(known, value)?));
+                fields.push((known, self.typed(known, false, value)?));
             }
             Ok(RawTable { fields, source })
         };
         tables.iter().map(table).collect()
     }
 
-    fn typed(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Typed, ConfigError> {
+    fn typed(&self, key: &str, is_list: bool, value: &Spanned<DeValue<'_>>) -> Result<Typed, ConfigError> {
         let source = self.at(value.span());
         let words = match value.get_ref() {
-            DeValue::Array(values) if LISTS.contains(&key) => {
-                values.iter().map(|value| word(value.get_ref())).collect()
-            }
+            DeValue::Array(values) if is_list => values.iter().map(|value| word(value.get_ref())).collect(),
             value => word(value).map(|word| vec![word]),
         };
         match words {
@@ -373,8 +357,12 @@ impl FileReader<'_> {
         Ok(Typed { words, source })
     }
 
-    fn unknown(&self, key: &str, place: &str, names: &str, span: Range<usize>) -> ConfigError {
-        ConfigError::new(&self.at(span), format!("unknown key {key:?}; {place} has {names}"))
+    fn unknown(&self, key: &str, place: &str, names: &[&str], span: Range<usize>) -> ConfigError {
+        let message = match nearest(key, names.iter().copied()) {
+            Some(near) => format!("unknown key {key:?}, did you mean {near:?}?"),
+            None => format!("unknown key {key:?}; {place} has {}", names.join(", ")),
+        };
+        ConfigError::new(&self.at(span), message)
     }
 
     fn at(&self, span: Range<usize>) -> Source {
@@ -393,4 +381,29 @@ fn word(value: &DeValue<'_>) -> Option<String> {
         DeValue::Float(number) => Some(number.as_str().to_owned()),
         _ => None,
     }
+}
+
+/// The name that is spelled most nearly like a word, if one is near enough to be meant.
+fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = names.map(|name| (edits(word, name), name)).min_by_key(|(edits, _)| *edits);
+    near.filter(|(edits, name)| *edits <= name.len().div_ceil(4).min(3)).map(|(_, name)| name)
+}
+
+/// How many letters have to be put in, left out or changed, or change places with their neighbours, to make one of the other.
+fn edits(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
+    for i in 1..=one.len() {
+        let mut row = vec![i];
+        for j in 1..=other.len() {
+            let is_same = one[i - 1] == other[j - 1];
+            let mut least = (rows[i - 1][j - 1] + usize::from(!is_same)).min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[one.len()][other.len()]
 }

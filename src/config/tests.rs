@@ -2,6 +2,8 @@
 
 use clap::{Args, FromArgMatches};
 
+use super::keys::Without;
+use super::kind::Kind;
 use super::*;
 use crate::transport::http::{Origins, Role};
 use crate::transport::tls::ClientAuth;
@@ -68,65 +70,135 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
 #[test]
 fn every_key_stands_in_the_file_the_environment_and_flags() {
     let command = ConfigFlags::augment_args(clap::Command::new("serve"));
-    let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
-    let plain = [
-        ("shards", "2"),
-        ("driver", "epoll"),
-        ("insecure", "true"),
-        ("log", "info"),
-        ("log_format", "json"),
-        ("log_peers", "true"),
-        ("seed", "7"),
-        ("compression", "shared"),
-        ("compression_threshold", "100"),
-        ("compression_level", "6"),
-        ("compression_window", "11"),
-        ("compression_join_every", "5"),
-        ("snapshot", "topics.snapshot"),
-        // Without a file it is a warning.
-        ("snapshot_interval", "77ms"),
-    ];
-    let limits = LIMITS.iter().map(|row| match row.unit {
-        Unit::Millis => (row.key, "77ms"),
-        _ => (row.key, "2048"),
-    });
-    for (key, value) in plain.into_iter().chain(limits.clone()) {
-        let flag = format!("--{}", key.replace('_', "-"));
-        assert!(flags.contains(&&flag[2..]), "{flag} is missing");
-        let section = if limits.clone().any(|(limit, _)| limit == key) { "[limits]\n" } else { "" };
-        let by_file = good(&format!("{section}{key} = \"{value}\""), &[], &[]);
-        let by_environment = good("", &[(&format!("FANWIRE_{}", key.to_uppercase()), value)], &[]);
-        let by_flag = good("", &[], &[&format!("{flag}={value}")]);
-        let default = good("", &[], &[]);
-        let show = |config: &Config| format!("{config:?}");
-        assert_eq!(show(&by_file), show(&by_environment), "{key}");
-        assert_eq!(show(&by_file), show(&by_flag), "{key}");
-        assert_ne!(show(&by_file), show(&default), "{key} has no effect");
+    let flags: Vec<_> =
+        command.get_arguments().filter_map(|arg| arg.get_long()).map(|flag| format!("--{flag}")).collect();
+    let expected: Vec<_> = ["--config".to_owned()].into_iter().chain(KEYS.iter().map(Key::flag)).collect();
+    assert_eq!(flags, expected);
+    for key in KEYS {
+        // What a key needs beside it, in flags: with a snapshot its interval is no mistake.
+        let (word, in_file, beside): (_, _, &[&str]) = match (key.name, key.kind) {
+            ("listen", _) => ("127.0.0.1:7", "\"127.0.0.1:7\"", &[]),
+            ("listeners", _) => {
+                ("127.0.0.1:7 role=readers", "[{ address = \"127.0.0.1:7\", role = \"readers\" }]", &[])
+            }
+            ("topics", _) => ("a.> last=no", "[{ match = \"a.>\", last = false }]", &[]),
+            ("tls_cert", _) => ("c", "\"c\"", &["--tls-key=k"]),
+            ("tls_key", _) => ("k", "\"k\"", &["--tls-cert=c"]),
+            ("tls_certificates", _) => ("d,l", "[{ cert = \"d\", key = \"l\" }]", &["--tls-cert=c", "--tls-key=k"]),
+            ("tls_client_ca", _) => ("a", "\"a\"", &["--tls-cert=c", "--tls-key=k"]),
+            ("tls_client_auth", _) => {
+                ("optional", "\"optional\"", &["--tls-cert=c", "--tls-key=k", "--tls-client-ca=a"])
+            }
+            ("proxy_trusted", _) => ("10.0.0.0/8,unix:", "[\"10.0.0.0/8\", \"unix:\"]", &[]),
+            ("proxy_protocol", _) => ("v1v2", "\"v1v2\"", &["--proxy-trusted=::1"]),
+            ("allowed_origins", _) => ("http://a,null", "[\"http://a\", \"null\"]", &[]),
+            ("server_names", _) => ("a,b", "[\"a\", \"b\"]", &[]),
+            ("seed", _) => ("7", "7", &[]),
+            ("snapshot", _) => ("f", "\"f\"", &[]),
+            ("compression_window", _) => ("11", "11", &[]),
+            (_, Kind::Count(..) | Kind::Size(..)) => ("2048", "2048", &[]),
+            (_, Kind::Number(..)) => ("2", "2", &[]),
+            (_, Kind::Time(..)) => ("77ms", "\"77ms\"", &[]),
+            (_, Kind::Bool(_)) => ("true", "true", &[]),
+            // The last is nowhere the default.
+            (_, Kind::Word(words, _)) => (words[words.len() - 1], "", &[]),
+            (name, kind) => panic!("how is {name} typed, {kind:?}?"),
+        };
+        let in_file = if in_file.is_empty() { format!("\"{word}\"") } else { in_file.to_owned() };
+        let section = key.section.name();
+        let section = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+        let by_file = good(&format!("{section}{} = {in_file}", key.name_in_file()), &[], beside);
+        let by_environment = good("", &[(&key.variable(), word)], beside);
+        let by_flag = good("", &[], &[&[format!("{}={word}", key.flag()).as_str()], beside].concat());
+        assert_eq!(meant(&by_file), meant(&by_environment), "{}", key.name);
+        assert_eq!(meant(&by_file), meant(&by_flag), "{}", key.name);
+        let without = load("", &[], beside).map(|config| meant(&config));
+        assert_ne!(Ok(meant(&by_file)), without, "{} has no effect", key.name);
+        let differs = by_file.differs_from(&good("", &[], &[]), key.change);
+        assert!(differs.contains(&key.name), "{differs:?}");
     }
-    let edge = flags.iter().filter(|flag| flag.starts_with("tls-") || flag.starts_with("proxy-")).count();
-    assert_eq!(
-        flags.len(),
-        plain.len()
-            + LIMITS.len()
-            + edge
-            + ["config", "listen", "listeners", "server-names", "allowed-origins", "topics"].len(),
-        "{flags:?}"
-    );
+}
+
+/// What a configuration means, whatever was typed for it.
+fn meant(config: &Config) -> String {
+    format!("{:?}", Config { typed: RawConfig::default(), ..config.clone() })
 }
 
 #[test]
-fn limits_take_their_bounds_and_refuse_what_is_past_them() {
-    for row in LIMITS {
-        let unit = if matches!(row.unit, Unit::Millis) { "ms" } else { "" };
-        let show = |value: u64| format!("[limits]\n{} = \"{value}{unit}\"", row.key);
-        let config = good(&show(row.max), &[], &[]);
-        let mut limits = Limits::default();
-        (row.set)(&mut limits, row.max);
-        assert_eq!(config.limits, limits, "{}", row.key);
-        assert!(format!("{limits:?}").contains(&row.max.to_string()), "{} does not fit its field", row.key);
-        assert!(load(&show(row.min), &[], &[]).is_ok(), "{}", row.key);
-        let error = load(&show(row.max + 1), &[], &[]).expect_err("past the bound");
-        assert!(error.starts_with(&format!("f.toml:2: {} is {} to {}", row.key, row.min, row.max)), "{error}");
+fn what_the_table_gives_as_a_default_is_the_default() {
+    let default = Config::empty(3);
+    for key in KEYS {
+        let (Without::Is(word), Some(in_effect)) = (key.default, key.kind.word(&default)) else { continue };
+        let mut config = default.clone();
+        key.kind.read(key.name, word, &mut config).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(key.kind.word(&config), Some(in_effect), "{}", key.name);
+    }
+}
+
+#[test]
+fn the_words_of_a_key_are_read_and_told_as_they_are() {
+    for key in KEYS {
+        let Kind::Word(words, _) = key.kind else { continue };
+        for word in words {
+            let config = good("", &[(&key.variable(), word)], &[]);
+            assert_eq!(key.kind.word(&config).as_deref(), Some(*word), "{}", key.name);
+            let shown = format!("{config:?}").to_lowercase();
+            assert!(shown.contains(&format!(": {word}")), "{} is {word}", key.name);
+        }
+    }
+}
+
+#[test]
+fn the_configuration_in_effect_is_a_file_that_means_the_same() {
+    let file = "listen = [\"127.0.0.1:1\", \"unix:/run/\\\"f\"]\n[auth]\nallowed_origins = [\"https://a.b\"]\n\
+                [limits]\nping_interval = \"1500ms\"\n[[topics]]\nmatch = \"px.>\"\nhistory = 10\nmode = \"latest\"\n\
+                [tls]\ncert = \"c\"\nkey = \"k\"\n[[tls.certificates]]\ncert = \"d\"\nkey = \"l\"\n\
+                [[listeners]]\naddress = \"127.0.0.1:2\"\nrole = \"readers\"\n";
+    let config = good(file, &[("FANWIRE_LOG", "info")], &["--message-len-max=65536"]);
+    let effective = config.effective();
+    for line in [
+        "listen = [\"127.0.0.1:1\", \"unix:/run/\\\"f\"]  # f.toml:1",
+        "shards = 3  # default",
+        "log = \"info\"  # FANWIRE_LOG",
+        "[limits]",
+        "message_len_max = \"64KiB\"  # --message-len-max",
+        "ping_interval = \"1500ms\"  # f.toml:5",
+        "[[topics]]  # f.toml:6",
+    ] {
+        assert!(effective.lines().any(|other| other == line), "{line} is not in\n{effective}");
+    }
+    assert_eq!(meant(&good(&effective, &[], &[])), meant(&config), "{effective}");
+    let nothing = good("", &[], &[]);
+    assert_eq!(meant(&good(&nothing.effective(), &[], &[])), meant(&nothing), "{}", nothing.effective());
+}
+
+#[test]
+fn what_differs_is_told_by_kind_of_change() {
+    let start = good("log = \"info\"\n[limits]\nping_interval = \"30s\"", &[], &[]);
+    let file = "shards = 2\n[limits]\nconnections_max = 5\nping_interval = \"30000ms\"\n[[topics]]\nmatch = \"a\"\n";
+    let later = good(file, &[], &[]);
+    assert_eq!(later.differs_from(&start, Change::Live), ["log", "topics"]);
+    assert_eq!(later.differs_from(&start, Change::Restart), ["shards", "connections_max"]);
+    assert_eq!(start.differs_from(&start.clone(), Change::Live), [""; 0]);
+}
+
+#[test]
+fn numbers_take_their_bounds_and_refuse_what_is_past_them() {
+    for key in KEYS {
+        let (min, max, unit) = match key.kind {
+            Kind::Count(min, max, _) | Kind::Number(min, max, _) | Kind::Size(min, max, _) => (min, max, ""),
+            Kind::Time(min, max, _) => (min, max, "ms"),
+            _ => continue,
+        };
+        let variable = key.variable();
+        let load = |value: u64| load("", &[(&variable, &format!("{value}{unit}"))], &[]);
+        for bound in [min, max] {
+            let config = load(bound).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(key.kind.number(&config), Some(bound), "{} does not fit its field", key.name);
+        }
+        let error = load(max + 1).expect_err("past the bound");
+        let range = [format!("{variable}: {} is {min} to {max}", key.name), format!("is a number from {min} to {max}")];
+        assert!(range.iter().any(|text| error.contains(text)), "{error}");
     }
 }
 
@@ -202,8 +274,8 @@ fn certificates_and_proxies_stand_in_the_file_the_environment_and_flags() {
     let flags = "--tls-cert=c --tls-key=k --tls-client-ca=a --tls-client-auth=optional --tls-certificates=d,l \
                  --tls-certificates=e,m --proxy-trusted=10.0.0.0/8 --proxy-trusted=unix: --proxy-protocol=v1v2";
     let flags = good("", &[], &flags.split_whitespace().collect::<Vec<_>>());
-    assert_eq!(format!("{environment:?}"), format!("{config:?}"));
-    assert_eq!(format!("{flags:?}"), format!("{config:?}"));
+    assert_eq!(meant(&environment), meant(&config));
+    assert_eq!(meant(&flags), meant(&config));
 }
 
 #[test]
@@ -228,6 +300,9 @@ fn a_foreign_variable_is_a_warning_and_an_empty_one_is_not_there() {
         &[],
     );
     assert_eq!(config.warnings, ["FANWIRE_SERVICE_HOST: no such key; ignored"]);
+    let config = good("", &[("FANWIRE_CONECTIONS_MAX", "1")], &[]);
+    let hint = "FANWIRE_CONECTIONS_MAX: no such key; ignored; did you mean FANWIRE_CONNECTIONS_MAX?";
+    assert_eq!(config.warnings, [hint]);
     let flags = ConfigFlags::default();
     let empty = [("FANWIRE_SHARDS".to_owned(), String::new())];
     assert_eq!(Config::load(&flags, empty, 3).expect("valid").shards, 3);
@@ -237,9 +312,12 @@ fn a_foreign_variable_is_a_warning_and_an_empty_one_is_not_there() {
 fn every_mistake_in_a_file_is_one_line_with_its_place() {
     let cases = [
         ("shards = ", "f.toml:1: "),
-        ("\n\nshard = 2", "f.toml:3: unknown key \"shard\"; the file has listen, server_names, shards, driver, "),
-        ("[limits]\nconnection_max = 1", "f.toml:2: unknown key \"connection_max\"; [limits] has connections_max, "),
-        ("[[topics]]\nmatch = \"a\"\nlasst = 1", "f.toml:3: unknown key \"lasst\"; [[topics]] has match, "),
+        ("\n\nshard = 2", "f.toml:3: unknown key \"shard\", did you mean \"shards\"?"),
+        ("\n\nthreads = 2", "f.toml:3: unknown key \"threads\"; the file has listen, server_names, shards, driver, "),
+        ("[limits]\nconnection_max = 1", "f.toml:2: unknown key \"connection_max\", did you mean \"connections_max\"?"),
+        ("[limits]\nfoo = 1", "f.toml:2: unknown key \"foo\"; [limits] has connections_max, "),
+        ("[[topics]]\nmatch = \"a\"\nlasst = 1", "f.toml:3: unknown key \"lasst\", did you mean \"last\"?"),
+        ("[[topics]]\nmatch = \"a\"\nkeep = 1", "f.toml:3: unknown key \"keep\"; [[topics]] has match, "),
         ("shards = 0", "f.toml:1: shards is a number from 1 to 128, not \"0\""),
         ("shards = 129", "f.toml:1: shards is a number from 1 to 128, not \"129\""),
         ("shards = [1]", "f.toml:1: shards cannot be of type array"),
@@ -272,10 +350,8 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
         ("shards = 2\n[tls]\ncert = \"c\"", "f.toml:3: tls: cert needs its key"),
         ("[tls]\nkey = \"k\"", "f.toml:2: tls: key needs its cert"),
         ("[tls]\ncert = \"\"\nkey = \"k\"", "f.toml:2: tls: the name of a file is empty"),
-        (
-            "[tls]\ncrt = \"c\"",
-            "f.toml:2: unknown key \"crt\"; [tls] has cert, key, client_ca, client_auth, certificates",
-        ),
+        ("[tls]\ncrt = \"c\"", "f.toml:2: unknown key \"crt\", did you mean \"cert\"?"),
+        ("[tls]\npem = \"c\"", "f.toml:2: unknown key \"pem\"; [tls] has cert, key, certificates, client_ca, "),
         ("tls_cert = \"c\"", "f.toml:1: unknown key \"tls_cert\"; the file has "),
         ("tls = 1", "f.toml:1: tls is a table: [tls]"),
         (
@@ -303,12 +379,24 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
             "[proxy]\ntrusted = [\"::1\"]\nprotocol = \"v3\"",
             "f.toml:3: proxy: protocol is \"v1v2\" or \"off\", not \"v3\"",
         ),
-        ("[proxy]\ntrust = 1", "f.toml:2: unknown key \"trust\"; [proxy] has trusted, protocol"),
+        ("[proxy]\ntrust = 1", "f.toml:2: unknown key \"trust\", did you mean \"trusted\"?"),
     ];
     for (file, line) in cases {
         let error = load(file, &[], &[]).expect_err(file);
         assert!(error.starts_with(line), "{file:?}\n  gives {error}\n  not   {line}");
         assert!(!error.contains('\n'), "{error:?} is one line");
+    }
+}
+
+#[test]
+fn a_key_that_stands_in_the_wrong_table_comes_with_the_right_one() {
+    for (file, hint) in [
+        ("ping_interval = 1", "; did you mean ping_interval of [limits]?"),
+        ("tls_cert = 1", "; did you mean cert of [tls]?"),
+        ("[limits]\nshards = 1", "; did you mean shards before any table?"),
+    ] {
+        let error = load(file, &[], &[]).expect_err(file);
+        assert!(error.contains("unknown key") && error.ends_with(hint), "{error}");
     }
 }
 
@@ -332,7 +420,8 @@ fn mistakes_elsewhere_name_the_variable_or_the_flag() {
 
 #[test]
 fn a_file_that_cannot_be_read_names_who_asked_for_it() {
-    let flags = ConfigFlags { config: Some("/nonexistent/f.toml".into()), ..ConfigFlags::default() };
+    let mut flags = ConfigFlags::default();
+    flags.config = Some("/nonexistent/f.toml".into());
     let error = Config::load(&flags, [], 1).expect_err("there is no such file").to_string();
     assert!(error.starts_with("--config: cannot read /nonexistent/f.toml: "), "{error}");
     let environment = [("FANWIRE_CONFIG".to_owned(), "/nonexistent/g.toml".to_owned())];
