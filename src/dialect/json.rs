@@ -1,17 +1,20 @@
 //! The JSON dialect: one object a message, subprotocol `fanwire.json.v1`. docs/PROTOCOL.md is its reference.
 
-use std::borrow::Cow;
-use std::io::Write as _;
+mod encode;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+pub use encode::{
+    encode, encode_messages, encode_offset_and_data, encode_position, encode_presence, encode_push, encode_refusal,
+    encode_taken,
+};
+
+use std::borrow::Cow;
 
 use crate::command::{
-    Command, Condition, ErrorCode, HistoryQuery, Joined, OperationId, Outbound, PayloadKind, Policy, Position,
-    Presence, Publication, Publish, Refusal, Subscribe, Taken, Target, TopicName, is_message_id, parse_age, parse_rate,
+    Command, Condition, ErrorCode, HistoryQuery, OperationId, PayloadKind, Policy, Position, Publish, Refusal,
+    Subscribe, Target, TopicName, is_message_id, parse_age, parse_rate,
 };
 use crate::limits::{KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
-use crate::wire::json::{JsonError, Object, Scratch, Value, escape_into, is_valid, parse_object};
+use crate::wire::json::{JsonError, Object, Scratch, Value, parse_object};
 
 /// The subprotocol's name.
 pub const SUBPROTOCOL: &str = "fanwire.json.v1";
@@ -233,200 +236,6 @@ fn decode_position(text: &str) -> Result<Position, Refusal> {
     text.parse().map_err(|_| bad_request("a position is EPOCH-OFFSET"))
 }
 
-/// Writes one message. A push is the same for every reader.
-pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
-    match outbound {
-        Outbound::Subscribed { id, joined } => {
-            open(out, "ok", *id);
-            out.extend_from_slice(b",\"topics\":{");
-            for (index, joined) in joined.iter().enumerate() {
-                comma(out, index);
-                encode_joined(joined, out);
-            }
-            out.extend_from_slice(b"}}");
-        }
-        Outbound::Done { id } => {
-            open(out, "ok", *id);
-            out.push(b'}');
-        }
-        Outbound::Published { id, topic, taken } => {
-            open(out, "ok", *id);
-            out.extend_from_slice(b",\"topics\":{");
-            escape_into(out, topic);
-            out.extend_from_slice(b":{");
-            encode_taken(taken, out);
-            out.extend_from_slice(b"}}}");
-        }
-        Outbound::History { id, topic, epoch, publications } => {
-            open(out, "ok", *id);
-            out.extend_from_slice(b",\"topic\":");
-            escape_into(out, topic);
-            out.extend_from_slice(format!(",\"epoch\":\"{epoch}\",\"messages\":").as_bytes());
-            encode_messages(publications.iter().map(|publication| &**publication), out);
-            out.push(b'}');
-        }
-        Outbound::Refused { id, refusal } => {
-            open(out, "err", *id);
-            out.extend_from_slice(b",\"code\":\"");
-            out.extend_from_slice(refusal.code.as_str().as_bytes());
-            out.extend_from_slice(b"\",\"message\":");
-            escape_into(out, refusal.message);
-            encode_refusal_position(refusal, out);
-            out.push(b'}');
-        }
-        Outbound::Gap { topic, skipped, offset } => {
-            out.extend_from_slice(b"{\"op\":\"gap\",\"t\":");
-            escape_into(out, topic);
-            out.extend_from_slice(b",\"skipped\":");
-            number(out, *skipped);
-            out.extend_from_slice(b",\"o\":");
-            number(out, *offset);
-            out.push(b'}');
-        }
-        Outbound::Presence { topic, presence } => {
-            out.extend_from_slice(b"{\"op\":\"presence\",\"t\":");
-            escape_into(out, topic);
-            encode_presence(presence, out);
-            out.push(b'}');
-        }
-        Outbound::Bye { retry_ms } => {
-            out.extend_from_slice(b"{\"op\":\"bye\",\"code\":\"shutdown\",\"retry_ms\":");
-            number(out, *retry_ms);
-            out.push(b'}');
-        }
-        Outbound::Push(publication) => encode_push(publication, out),
-    }
-}
-
-/// Writes `{"t":..,"o":..,"d":..}`.
-pub fn encode_push(publication: &Publication, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"t\":");
-    escape_into(out, publication.topic.as_str());
-    out.push(b',');
-    encode_offset_and_data(publication, out);
-    out.push(b'}');
-}
-
-/// Writes a list of `{"o":..,"d":..}`, as history has it.
-pub fn encode_messages<'a>(publications: impl Iterator<Item = &'a Publication>, out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (index, publication) in publications.enumerate() {
-        comma(out, index);
-        out.push(b'{');
-        encode_offset_and_data(publication, out);
-        out.push(b'}');
-    }
-    out.push(b']');
-}
-
-/// Writes `"epoch":"..","offset":N`.
-pub fn encode_position(position: Position, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\"epoch\":\"");
-    write!(out, "{}", position.epoch).expect("a vector takes all that is written");
-    out.extend_from_slice(b"\",\"offset\":");
-    number(out, position.offset);
-}
-
-/// `"o":N,"d":ANY`: the payload as JSON, as a string where it is text that is not JSON, or `"b"` with base64 where it
-/// is binary.
-pub fn encode_offset_and_data(publication: &Publication, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\"o\":");
-    number(out, publication.position.offset);
-    let payload = &*publication.payload;
-    let is_json = match publication.kind {
-        PayloadKind::Json => true,
-        PayloadKind::Text => is_valid(payload),
-        PayloadKind::Binary => {
-            out.extend_from_slice(b",\"b\":\"");
-            let start = out.len();
-            let len = payload.len().div_ceil(3) * 4;
-            out.resize(start + len, 0);
-            BASE64.encode_slice(payload, &mut out[start..]).expect("base64 is four bytes for each three");
-            out.push(b'"');
-            return;
-        }
-    };
-    out.extend_from_slice(b",\"d\":");
-    if is_json {
-        out.extend_from_slice(payload);
-    } else {
-        // What is lossy looks at each byte; that there is nothing to lose is seen faster.
-        match std::str::from_utf8(payload) {
-            Ok(text) => escape_into(out, text),
-            Err(_) => escape_into(out, &String::from_utf8_lossy(payload)),
-        }
-    }
-}
-
-/// Writes `,"readers":N,"joins":N,"leaves":N`.
-pub fn encode_presence(presence: &Presence, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"readers\":");
-    number(out, u64::from(presence.readers));
-    out.extend_from_slice(b",\"joins\":");
-    number(out, presence.joins);
-    out.extend_from_slice(b",\"leaves\":");
-    number(out, presence.leaves);
-}
-
-/// Writes the fields of a publication that was taken.
-pub fn encode_taken(taken: &Taken, out: &mut Vec<u8>) {
-    encode_position(taken.position, out);
-    if taken.is_duplicate {
-        out.extend_from_slice(b",\"duplicate\":true");
-    }
-}
-
-/// Writes where a topic stands, if that is why something was refused.
-fn encode_refusal_position(refusal: &Refusal, out: &mut Vec<u8>) {
-    if let Some(position) = refusal.position {
-        out.push(b',');
-        encode_position(position, out);
-    }
-}
-
-/// Writes a refusal as the body of an HTTP answer, or a line of one: `{"code","message"[,"epoch","offset"]}`.
-pub fn encode_refusal(refusal: &Refusal, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"code\":");
-    escape_into(out, refusal.code.as_str());
-    out.extend_from_slice(b",\"message\":");
-    escape_into(out, refusal.message);
-    encode_refusal_position(refusal, out);
-    out.extend_from_slice(b"}\n");
-}
-
-fn encode_joined(joined: &Joined, out: &mut Vec<u8>) {
-    escape_into(out, joined.target.as_str());
-    out.extend_from_slice(b":{");
-    if let Some(position) = joined.position {
-        encode_position(position, out);
-        if let Some(recovered) = joined.recovered {
-            let text = if recovered { ",\"recovered\":true" } else { ",\"recovered\":false" };
-            out.extend_from_slice(text.as_bytes());
-        }
-    }
-    out.push(b'}');
-}
-
-fn open(out: &mut Vec<u8>, op: &str, id: Option<&OperationId>) {
-    out.extend_from_slice(b"{\"op\":\"");
-    out.extend_from_slice(op.as_bytes());
-    out.push(b'"');
-    if let Some(id) = id {
-        out.extend_from_slice(b",\"id\":");
-        out.extend_from_slice(id.as_json().as_bytes());
-    }
-}
-
-fn comma(out: &mut Vec<u8>, index: usize) {
-    if index > 0 {
-        out.push(b',');
-    }
-}
-
-fn number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
 const fn bad_request(message: &'static str) -> Refusal {
     Refusal::new(ErrorCode::BadRequest, message)
 }
@@ -449,23 +258,6 @@ mod tests {
         let refused = decode(&mut scratch, text.as_bytes()).expect_err(text);
         assert_eq!(refused.refusal.code, code, "{text}");
         assert_eq!(refused.id.as_ref().map(OperationId::as_json), id, "{text}");
-    }
-
-    fn push(kind: PayloadKind, payload: &[u8]) -> String {
-        let publication = Publication {
-            topic: TopicName::parse("px.\"A\"").expect("a valid name"),
-            position: Position { epoch: Epoch(1), offset: 123 },
-            prev: 122,
-            kind,
-            payload: payload.into(),
-            key: None,
-            origin: None,
-            time: crate::time::MonoTime::ZERO,
-            extras: None,
-        };
-        let mut out = Vec::new();
-        encode_push(&publication, &mut out);
-        String::from_utf8(out).expect("a push is text")
     }
 
     #[test]
@@ -560,7 +352,7 @@ mod tests {
             assert_eq!(decode_line(&mut scratch, line.as_bytes()).is_ok(), is_json, "{data:.40}");
             let operation = format!(r#"{{"op":"pub","topic":"a","data":{data}}}"#);
             assert_eq!(decode(&mut scratch, operation.as_bytes()).is_ok(), is_json, "{data:.40}");
-            let pushed = push(PayloadKind::Text, data.as_bytes());
+            let pushed = super::encode::tests::push(PayloadKind::Text, data.as_bytes());
             assert_eq!(pushed.ends_with(&format!("\"d\":{data}}}")), is_json, "{data:.40}");
         }
     }
@@ -581,15 +373,5 @@ mod tests {
         for bad in ["-1", "1.5", "1e3", "\"5\"", "true"] {
             assert_eq!(limit(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn a_push_carries_json_as_it_is_text_as_a_string_and_binary_as_base64() {
-        assert_eq!(push(PayloadKind::Text, b"{\"p\":1.50}"), r#"{"t":"px.\"A\"","o":123,"d":{"p":1.50}}"#);
-        assert_eq!(push(PayloadKind::Json, b"[1]"), r#"{"t":"px.\"A\"","o":123,"d":[1]}"#);
-        assert_eq!(push(PayloadKind::Text, b"hi \"you\"\n"), r#"{"t":"px.\"A\"","o":123,"d":"hi \"you\"\n"}"#);
-        assert_eq!(push(PayloadKind::Text, b""), r#"{"t":"px.\"A\"","o":123,"d":""}"#);
-        assert_eq!(push(PayloadKind::Binary, &[0, 255, 7]), r#"{"t":"px.\"A\"","o":123,"b":"AP8H"}"#);
-        assert_eq!(push(PayloadKind::Binary, b""), r#"{"t":"px.\"A\"","o":123,"b":""}"#);
     }
 }
