@@ -3,6 +3,7 @@
 //! Dialects turn messages into [`Command`]s and [`Outbound`]s into messages; the hub and the shard know nothing else.
 
 mod compression;
+mod extras;
 mod image;
 mod policy;
 mod position;
@@ -13,6 +14,7 @@ mod topic;
 mod visible;
 
 pub use compression::Compression;
+pub use extras::{Attributes, CONTENT_TYPE, Extras, is_event};
 pub use image::TopicImage;
 pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};
@@ -100,29 +102,25 @@ pub struct Publication {
     pub extras: Option<Box<Extras>>,
 }
 
-/// What few publications come with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extras {
-    /// The name of the event that it tells of.
-    pub event: Option<Box<str>>,
-    /// What the payload is, for dialects that pass it on.
-    pub attributes: Attributes,
-    /// It passes: the topic's last value stays what it was.
-    pub is_passing: bool,
-    /// The one session that does not get it.
-    pub except: Option<Origin>,
-}
-
-/// What a payload is said to be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// The media type.
-    pub content_type: Option<Box<str>>,
-    /// Names and values, in the order of the publisher.
-    pub pairs: Box<[(Box<str>, Box<str>)]>,
-}
-
 impl Publication {
+    /// Bytes that it keeps alive: the payload, and the texts that it comes with.
+    #[must_use]
+    pub fn held_len(&self) -> usize {
+        self.payload.len() + text_len(self.extras.as_deref())
+    }
+
+    /// The name of the event that it tells of.
+    #[must_use]
+    pub fn event(&self) -> Option<&str> {
+        self.extras.as_ref().and_then(|extras| extras.event.as_deref())
+    }
+
+    /// Whether its offset is the next one behind that of the publication before it.
+    #[must_use]
+    pub fn is_next(&self) -> bool {
+        self.prev.wrapping_add(1) == self.position.offset
+    }
+
     /// Whether it becomes the topic's last value.
     #[must_use]
     pub fn keeps_last(&self) -> bool {
@@ -195,11 +193,21 @@ pub struct Taken {
 }
 
 impl Message {
+    /// Bytes that it keeps alive: the payload, and the texts that it comes with.
+    #[must_use]
+    pub fn held_len(&self) -> usize {
+        self.payload.len() + text_len(self.extras.as_deref())
+    }
+
     /// A text without a key, from nobody in particular.
     #[must_use]
     pub fn text(payload: &[u8]) -> Self {
         Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None, terms: None, extras: None }
     }
+}
+
+fn text_len(extras: Option<&Extras>) -> usize {
+    extras.map_or(0, Extras::text_len)
 }
 
 /// The `id` of an operation, echoed in its reply: the JSON text of a number or a string, at most
@@ -304,6 +312,8 @@ pub struct Subscribe {
     pub policy: Option<Policy>,
     /// Whether to tell how many read the topics.
     pub presence: bool,
+    /// Whether from now on the session's publications come with their attributes; as before if this is `None`.
+    pub headers: Option<bool>,
 }
 
 /// Say something in a topic. The name is checked when it is looked up.
@@ -323,6 +333,10 @@ pub struct Publish<'a> {
     pub message_id: Option<Cow<'a, str>>,
     /// Where the topic must stand.
     pub condition: Option<Condition>,
+    /// What few publications come with.
+    pub extras: Option<Box<Extras>>,
+    /// Whether the publisher gets it too, if it follows the topic.
+    pub echo: bool,
 }
 
 impl Publish<'_> {
@@ -332,13 +346,17 @@ impl Publish<'_> {
         let has_terms = self.message_id.is_some() || self.condition.is_some();
         let terms =
             || Box::new(Terms { message_id: self.message_id.as_deref().map(Box::from), condition: self.condition });
+        let mut extras = self.extras.clone();
+        if !self.echo {
+            extras.get_or_insert_default().except = Some(origin);
+        }
         Message {
             kind: self.kind,
             payload: Box::from(self.payload),
             key: self.key.as_deref().map(Box::from),
             origin: Some(origin),
             terms: has_terms.then(terms),
-            extras: None,
+            extras,
         }
     }
 }

@@ -45,6 +45,19 @@ pub const TOPIC_LEN_MAX: usize = 255;
 /// Bytes of a conflation key.
 pub const KEY_LEN_MAX: usize = 255;
 
+/// Bytes of an event's name.
+pub const EVENT_LEN_MAX: usize = 255;
+
+/// Attributes of a publication, its content type aside.
+pub const ATTRIBUTES_MAX: usize = 64;
+
+/// Bytes of an attribute's name.
+pub const ATTRIBUTE_NAME_LEN_MAX: usize = 255;
+
+/// Bytes of the names and values of a publication's attributes, its content type included. Memory: so much beside each
+/// payload that comes with them; it counts wherever payloads are counted.
+pub const ATTRIBUTES_LEN_MAX: usize = 4096;
+
 /// Bytes of a message id, by which a repeat is known.
 pub const MESSAGE_ID_LEN_MAX: usize = 255;
 

@@ -89,7 +89,10 @@ const SEAMS: &[(&str, &[&str])] = &[("driver", &["server", "cli"])];
 
 /// Where each third-party crate may be named: files and folders under `src/`; `""` is everywhere.
 const CRATES: &[Crate] = &[
-    Crate { name: "base64", places: &["wire/ws/handshake.rs", "dialect/json/encode.rs", "transport/sse", "cli/subscribe"] },
+    Crate {
+        name: "base64",
+        places: &["wire/ws/handshake.rs", "dialect/json/encode.rs", "transport/sse", "cli/subscribe"],
+    },
     Crate { name: "clap", places: &["cli", "config"] },
     Crate { name: "csv", places: &["cli"] },
     Crate { name: "fastrand", places: &[""] },

@@ -40,6 +40,8 @@ export interface SubscribeOptions {
    * A text that is no position gives a gap event, as one that the gateway does not know.
    */
   since?: string | Record<string, string>;
+  /** Messages come with their attributes; not over `sse`. */
+  headers?: boolean;
   /** Tells how many read, as `presence` events; over `ws`, not for patterns. */
   presence?: boolean;
 }
@@ -50,6 +52,25 @@ export interface Push<T = unknown> {
   offset: number | undefined;
   /** JSON as its value, other text as a string, octets as a `Uint8Array`. */
   data: T;
+  /** The name of the event that it tells of, if it has one. */
+  event: string | undefined;
+  /** Its attributes, the media type as `content-type`; if they were asked for and it has any. */
+  headers: Record<string, string> | undefined;
+}
+
+export interface PublishOptions {
+  /** The conflation key. */
+  key?: string;
+  /** What names the message, so that a repeat is not said again. */
+  messageId?: string;
+  /** The name of the event that it tells of: 1 to 255 bytes without control characters. */
+  event?: string;
+  /** Names and values, at most 4 KiB in all; `content-type` is the media type. */
+  headers?: Record<string, string>;
+  /** `false`: those who come later do not get it as the last value. */
+  last?: boolean;
+  /** `false`: this client does not get it; over `ws`, and not as long as earlier ones to the topic are under way over HTTP. */
+  echo?: boolean;
 }
 
 export interface Position {
@@ -70,7 +91,7 @@ export interface StateDetail {
 
 export interface GapDetail {
   topic: string;
-  /** How many messages were left out; `null` if the gateway does not know, because the topic began anew. */
+  /** How many messages were left out; `null` where nobody knows: the topic began anew, or its offsets have holes. */
   skipped: number | null;
   /** The offset of the message that comes next. */
   offset: number;
@@ -120,11 +141,13 @@ export class Fanwire extends EventTarget {
   /** Leaves topics and forgets their positions, unless they are followed again in the same turn of the event loop. */
   unsubscribe(topics: string | string[]): void;
   /** Rejects with a `FanwireError`; after `silent`, `disconnected` and `closed` the message may have been published. */
-  publish(topic: string, data: unknown, options?: { key?: string; messageId?: string }): Promise<Position>;
+  publish(topic: string, data: unknown, options?: PublishOptions): Promise<Position>;
+  /** Forgets the last value of a topic; `not_found` for one that nobody published or reads. */
+  forgetLast(topic: string): Promise<Position>;
   history(
     topic: string,
     options?: { since?: string; limit?: number; order?: 'oldest' | 'newest' },
-  ): Promise<{ epoch: string; messages: { offset: number; data: unknown }[] }>;
+  ): Promise<{ epoch: string; messages: Omit<Push, 'topic'>[] }>;
   reconfigure(options: FanwireOptions): void;
   /** Ends connections and requests at once; promises that are open reject with `closed`. */
   close(): void;

@@ -42,6 +42,7 @@ const POST_LEN_MAX = 262_144; // of all lines of one request, as characters; a l
 const LATER = ['overloaded', 'rate_limited', 'unauthorized', 'internal']; // refusals that are not about the topics
 const REFUSALS = [400, 403, 414, 431]; // the status of those that may be
 const UNEXPECTED = 'unexpected'; // the code of an answer that is not the gateway's
+const UNHEARD_MAX = 1_000; // own publications of one topic that do not come, until others come behind them
 const BINARY = /^data:application\/octet-stream;base64,([A-Za-z0-9+/]*={0,2})$/;
 const NOWHERE = { epoch: '0', offset: 0 }; // a position that no topic has
 
@@ -95,24 +96,33 @@ export class Fanwire extends EventTarget {
   }
 
   /** Publishes any JSON value; resolves with its position once it has one. With a `messageId` it is safe to repeat. */
-  async publish(topic, data, { key, messageId } = {}) {
+  async publish(topic, data, { key, messageId, event, headers, last, echo } = {}) {
     if (this.state === 'closed') throw closed();
-    const line = publication(topic, data, { key, message_id: messageId });
+    const line = publication(topic, data, { key, message_id: messageId, event, headers, last, echo });
     const { link } = this.#carrier;
     // A publication on the WebSocket must not overtake an earlier one that HTTP still carries.
-    if (link?.transport === 'ws' && !this.#posts.has(topic)) return link.publish(topic, line);
-    return this.#posts.add(topic, line);
+    if (link?.transport !== 'ws' || this.#posts.has(topic)) return this.#posts.add(topic, line);
+    return link.publish(topic, line, echo === false ? (position) => this.#topics.unheard(topic, position) : undefined);
   }
 
-  /** The messages of a topic that the gateway keeps: `{epoch, messages: [{offset, data}]}`. */
+  /** Forgets the last value of a topic; resolves with the topic's position. */
+  async forgetLast(topic) {
+    if (this.state === 'closed') throw closed();
+    checkTopic(topic);
+    const text = await this.#requests.text(this.#requests.target(`${pathOf(topic)}/last`), { method: 'DELETE' });
+    const position = jsonOr(text);
+    if (typeof position?.epoch !== 'string') throw new FanwireError(UNEXPECTED, 'the answer is no position');
+    return position;
+  }
+
+  /** The messages of a topic that the gateway keeps: `{epoch, messages: [{offset, data, event, headers}]}`. */
   async history(topic, { since, limit, order } = {}) {
     if (this.state === 'closed') throw closed();
     checkTopic(topic);
-    const path = `topics/${topic.split('/').map(encodeURIComponent).join('/')}/history`;
-    const text = await this.#requests.text(this.#requests.target(path, { since, limit, order }));
+    const text = await this.#requests.text(this.#requests.target(`${pathOf(topic)}/history`, { since, limit, order }));
     try {
       const { epoch, messages } = JSON.parse(text);
-      return { epoch, messages: messages.map(({ o, d, b }) => ({ offset: o, data: payload(d, b) })) };
+      return { epoch, messages: messages.map(({ o, d, b, e, h }) => ({ offset: o, data: payload(d, b), event: e, headers: h })) };
     } catch (error) {
       throw new FanwireError(UNEXPECTED, 'the answer is no history', { cause: error });
     }
@@ -172,8 +182,8 @@ class Topics {
   }
 
   want(topics, options, onPush) {
-    const { since, mode, maxRate, maxAgeMs, last, presence } = options;
-    const key = JSON.stringify([mode, maxRate, maxAgeMs, last, presence]);
+    const { since, mode, maxRate, maxAgeMs, last, presence, headers } = options;
+    const key = JSON.stringify([mode, maxRate, maxAgeMs, last, presence, headers]);
     for (const topic of topics) {
       try {
         checkTopic(topic);
@@ -215,7 +225,8 @@ class Topics {
   }
 
   cover({ topic, isPattern, options, key }) {
-    return { topic, isPattern, options, key, place: this.#places.get(topic), epoch: null, isJoined: false, isBusy: false };
+    const place = this.#places.get(topic);
+    return { topic, isPattern, options, key, place, epoch: null, heldFrom: 0, last: null, isJoined: false, isBusy: false };
   }
 
   isPlaced({ topic, place }) {
@@ -245,8 +256,10 @@ class Topics {
       const before = cover.place.position;
       const start = startOf(stand, cover.options);
       const isSame = before?.epoch === stand.epoch;
+      cover.last = null;
       if (!before) {
         cover.place.position = start;
+        this.#standAt(cover, stand, 0);
         continue;
       }
       isResumed = true;
@@ -258,16 +271,23 @@ class Topics {
       }
       lost.push(topic);
       cover.place.position = start;
+      this.#standAt(cover, stand, isSame ? before.offset : 0);
       this.#say('gap', { topic, skipped: isSame ? start.offset - before.offset : null, offset: start.offset + 1, isResume: true });
     }
     if (isResumed && isReturn) this.#say('resumed', { recovered, lost });
   }
 
+  /** Nothing up to where a topic stands comes any more, but for its last value, which may be older. */
+  #standAt(cover, { offset }, heard) {
+    cover.heldFrom = offset;
+    if (cover.options.last !== false) cover.last = { from: cover.place.position.offset, heard };
+  }
+
   /** Hands a message to those that want it, each message of a topic once. */
-  push({ t: topic, o: offset, d, b }, covers) {
-    const push = { topic, offset, data: payload(d, b) };
+  push({ t: topic, o: offset, p: prev = offset - 1, d, b, e: event, h: headers }, covers) {
+    const push = { topic, offset, data: payload(d, b), event, headers };
     const cover = covers.get(topic);
-    const wish = cover && this.#isNext(cover, offset) ? this.wanted.get(topic) : null;
+    const wish = cover && this.#isNext(cover, offset, prev) ? this.wanted.get(topic) : null;
     if (cover && !wish && this.isPlaced(cover) && cover.isJoined) return;
     if (wish) hand(wish, push);
     for (const pattern of covers.patterns()) {
@@ -276,13 +296,36 @@ class Topics {
   }
 
   /** Whether a message comes after the last one of its topic; then the topic's position moves there. */
-  #isNext(cover, offset) {
+  #isNext(cover, offset, prev) {
     if (!cover.isJoined || !this.#isHeard(cover)) return false;
+    const { last } = cover;
     const { position } = cover.place;
     if (!position || offset === undefined) return true;
-    if (cover.epoch !== position.epoch || offset <= position.offset) return false;
+    if (cover.epoch !== position.epoch) return false;
+    cover.last = null;
+    if (offset <= position.offset) {
+      if (last?.from !== position.offset || offset <= last.heard) return false;
+      position.offset = Math.max(position.offset, cover.heldFrom);
+      return true;
+    }
+    this.#checkGap(cover, prev, offset);
     position.offset = offset;
     return true;
+  }
+
+  /** A message names the one before it: if that is not what came before, something is missing that nobody has told. */
+  #checkGap({ topic, place, heldFrom }, prev, offset) {
+    let held = Math.max(place.position.offset, heldFrom);
+    while (place.unheard?.delete(held + 1)) held += 1;
+    if (prev <= held || place.unheard?.delete(prev)) return;
+    this.#say('gap', { topic, skipped: prev === offset - 1 ? prev - held : null, offset, isResume: false });
+  }
+
+  /** A publication of the client's own that it does not get. */
+  unheard(topic, { epoch, offset }) {
+    const place = this.#places.get(topic);
+    if (place?.position?.epoch !== epoch || offset <= place.position.offset) return;
+    place.unheard = new Set([...(place.unheard ?? []), offset].slice(-UNHEARD_MAX));
   }
 
   /** Whether news of a topic can be handed on. If it was left in this turn, a link that follows it again must ask for them. */
@@ -593,9 +636,10 @@ class SocketLink {
     }
   }
 
-  publish(topic, line) {
+  publish(topic, line, note) {
     return new Promise((resolve, reject) => {
       const id = this.#ask('pub', line, ({ op, code, message, topics, id: _, ...more }) => {
+        if (op === 'ok' && topics?.[topic]) note?.(topics[topic]);
         if (op === 'ok') resolve({ topic, ...topics?.[topic], ...more });
         else reject(new FanwireError(code, message, more));
       });
@@ -656,11 +700,11 @@ class SocketLink {
       this.#covers.set(wish.topic, cover);
       return cover;
     });
-    const { mode, maxRate, maxAgeMs, last, presence } = wishes[0].options;
+    const { mode, maxRate, maxAgeMs, last, presence, headers } = wishes[0].options;
     // Of a topic that is followed, a rate that is not named would stay.
     const rate = isAgain ? (maxRate ?? 0) : maxRate;
     const names = wishes.map((it) => it.topic);
-    const more = { mode, max_rate: rate, max_age_ms: maxAgeMs, last, presence, since: isEmpty(since) ? undefined : since };
+    const more = { mode, max_rate: rate, max_age_ms: maxAgeMs, last, presence, headers: headers || undefined, since: isEmpty(since) ? undefined : since };
     this.#operate('sub', { topics: names, ...more }, (reply) => {
       if (reply.op !== 'ok') return this.#refused(covers, new FanwireError(reply.code, reply.message));
       covers.forEach((cover, at) => {
@@ -855,12 +899,13 @@ class HttpLink {
   #target(request, more = {}) {
     const covers = [...request.covers.values()];
     const positions = covers.filter((it) => !it.isPattern).map((it) => it.place.position);
-    const { mode, maxRate, maxAgeMs, last } = covers[0].options;
+    const { mode, maxRate, maxAgeMs, last, headers } = covers[0].options;
     const wishes = { mode, max_rate: maxRate, max_age_ms: maxAgeMs, bandwidth: this.#context.options.bandwidth };
     return this.#context.requests.target(this.transport, {
       topic: covers.map((it) => it.topic),
       since: positions.some(Boolean) ? positions.map((it) => written(it ?? NOWHERE)).join(',') : undefined,
       last: last === false ? 0 : undefined,
+      headers: headers ? 1 : undefined,
       ...(this.transport === 'poll' ? {} : wishes),
       ...more,
     });
@@ -899,23 +944,27 @@ class HttpLink {
   /** Server-sent events, as far as the gateway uses them. */
   #events(request) {
     const order = [...request.covers.values()].filter((it) => !it.isPattern).map((it) => it.topic);
-    let [event, data, id] = ['', [], ''];
+    let [event, data, id, named, prev] = ['', [], '', undefined, undefined];
     return (line) => {
       const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line);
       if (name === 'event') event = value;
       else if (name === 'data') data.push(value);
       else if (name === 'id') id = value;
+      else if (name === 'topic') named = value;
+      else if (name === 'prev') prev = Number(value);
       if (line !== '') return;
       const text = data.join('\n');
       if (event.startsWith('.')) {
         this.#message(request, JSON.parse(text));
       } else if (event !== '') {
-        const o = parsed(id.split(',')[order.indexOf(event)] ?? '')?.offset;
+        // An event with a name of its own says its topic beside it.
+        const [t, e] = named === undefined ? [event] : [named, unescaped(event)];
+        const o = parsed(id.split(',')[order.indexOf(t)] ?? '')?.offset;
         const binary = BINARY.exec(text)?.[1];
         const isBinary = binary !== undefined && binary.length % 4 === 0;
-        this.#message(request, isBinary ? { t: event, o, b: binary } : { t: event, o, d: jsonOr(text) });
+        this.#message(request, { t, o, p: prev, e, ...(isBinary ? { b: binary } : { d: jsonOr(text) }) });
       }
-      [event, data] = ['', []];
+      [event, data, named, prev] = ['', [], undefined, undefined];
     };
   }
 
@@ -1113,10 +1162,10 @@ function heed(message, link, covers, { topics, say }) {
   }
 }
 
-/** Calls a page's function; its mistake is not one of the connection. */
-function hand({ onPush }, push) {
+/** Calls a page's function; its mistake is not one of the connection. On a connection that tells headers others get none. */
+function hand({ onPush, options }, push) {
   try {
-    onPush?.(push);
+    onPush?.(options.headers || push.headers === undefined ? push : { ...push, headers: undefined });
   } catch (error) {
     if (globalThis.reportError) globalThis.reportError(error);
     else queueMicrotask(() => { throw error; });
@@ -1194,5 +1243,8 @@ const jsonOr = (text) => {
     return text;
   }
 };
+/** On /sse a name that begins with a dot or a percent sign has its first byte as `%XX`. */
+const unescaped = (event) => event.replace(/^%2E/, '.').replace(/^%25/, '%');
+const pathOf = (topic) => `topics/${topic.split('/').map(encodeURIComponent).join('/')}`;
 const silent = (message) => new FanwireError('silent', message);
 const closed = () => new FanwireError('closed', 'the client is closed');

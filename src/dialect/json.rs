@@ -3,17 +3,17 @@
 mod encode;
 
 pub use encode::{
-    encode, encode_messages, encode_offset_and_data, encode_position, encode_presence, encode_push, encode_refusal,
-    encode_taken,
+    encode, encode_kept, encode_messages, encode_position, encode_presence, encode_push, encode_push_with_headers,
+    encode_refusal, encode_taken,
 };
 
 use std::borrow::Cow;
 
 use crate::command::{
-    Command, Condition, ErrorCode, HistoryQuery, OperationId, PayloadKind, Policy, Position, Publish, Refusal,
-    Subscribe, Target, TopicName, is_message_id, parse_age, parse_rate,
+    Attributes, Command, Condition, ErrorCode, Extras, HistoryQuery, OperationId, PayloadKind, Policy, Position,
+    Publish, Refusal, Subscribe, Target, TopicName, is_event, is_message_id, parse_age, parse_rate,
 };
-use crate::limits::{KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
+use crate::limits::{ATTRIBUTES_MAX, KEY_LEN_MAX, TOPICS_PER_OPERATION_MAX};
 use crate::wire::json::{JsonError, Object, Scratch, Value, parse_object};
 
 /// The subprotocol's name.
@@ -65,7 +65,10 @@ fn decode_operation<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<
     match op.as_str() {
         Some("sub") => Ok(Command::Subscribe(decode_subscribe(object, id)?)),
         Some("unsub") => Ok(Command::Unsubscribe { id, targets: decode_targets(object)? }),
-        Some("pub") => Ok(Command::Publish(decode_publish(object, id)?)),
+        Some("pub") => {
+            let known = 1 + usize::from(id.is_some());
+            Ok(Command::Publish(decode_publish(object, id, known)?))
+        }
         Some("history") => Ok(Command::History {
             id,
             topic: TopicName::parse(&decode_topic(object)?).map_err(|_| BAD_TOPIC)?,
@@ -122,21 +125,22 @@ fn decode_subscribe(object: &Object<'_>, id: Option<OperationId>) -> Result<Subs
         }
         Some(_) => return Err(bad_request("since is an object of positions by topic")),
     }
-    let last = match object.get("last") {
-        None | Some(Value::Null) => true,
-        Some(Value::Bool(last)) => last,
-        Some(_) => return Err(bad_request("last is true or false")),
-    };
+    let last = decode_bool(object, "last", "last is true or false")?.unwrap_or(true);
     let policy = decode_policy(object)?;
-    let presence = match object.get("presence") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(presence)) => presence,
-        Some(_) => return Err(bad_request("presence is true or false")),
-    };
+    let presence = decode_bool(object, "presence", "presence is true or false")?.unwrap_or(false);
+    let headers = decode_bool(object, "headers", "headers is true or false")?;
     if presence && targets.iter().any(|target| matches!(target, Target::Pattern(_))) {
         return Err(bad_request("presence is told of topics, not of patterns"));
     }
-    Ok(Subscribe { id, targets, since, last, policy, presence })
+    Ok(Subscribe { id, targets, since, last, policy, presence, headers })
+}
+
+fn decode_bool(object: &Object<'_>, name: &str, wrong: &'static str) -> Result<Option<bool>, Refusal> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(value)) => Ok(Some(value)),
+        Some(_) => Err(bad_request(wrong)),
+    }
 }
 
 fn decode_policy(object: &Object<'_>) -> Result<Option<Policy>, Refusal> {
@@ -161,9 +165,15 @@ fn decode_policy(object: &Object<'_>) -> Result<Option<Policy>, Refusal> {
     Ok(is_asked.then_some(policy))
 }
 
-fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Publish<'a>, Refusal> {
+/// Reads a publication; `known` counts the fields of the object that were read already.
+fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>, known: usize) -> Result<Publish<'a>, Refusal> {
     let topic = decode_topic(object)?;
     let payload = object.raw("data").ok_or(bad_request("a publication has data"))?.as_bytes();
+    let (kind, known) = (PayloadKind::Json, known + 2);
+    if object.len() == known {
+        let (key, message_id, condition, extras) = (None, None, None, None);
+        return Ok(Publish { id, topic, kind, payload, key, message_id, condition, extras, echo: true });
+    }
     let key = match object.get("key") {
         None | Some(Value::Null) => None,
         Some(Value::String(key)) if key.len() <= KEY_LEN_MAX => Some(key).filter(|key| !key.is_empty()),
@@ -175,7 +185,33 @@ fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>) -> Result<Pu
         Some(_) => return Err(bad_request(MESSAGE_ID)),
     };
     let condition = decode_condition(object)?;
-    Ok(Publish { id, topic, kind: PayloadKind::Json, payload, key, message_id, condition })
+    let extras = decode_extras(object)?.boxed();
+    let echo = decode_bool(object, "echo", "echo is true or false")?.unwrap_or(true);
+    Ok(Publish { id, topic, kind, payload, key, message_id, condition, extras, echo })
+}
+
+fn decode_extras(object: &Object<'_>) -> Result<Extras, Refusal> {
+    let event = match object.get("event") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(event)) if is_event(&event) => Some(event.into()),
+        Some(_) => return Err(bad_request(EVENT)),
+    };
+    let attributes = match object.get("headers") {
+        None | Some(Value::Null) => Attributes::default(),
+        Some(Value::Object(members)) => {
+            let pairs: Option<Vec<_>> = members
+                .take(ATTRIBUTES_MAX + 2)
+                .map(|(name, value)| match value {
+                    Value::String(value) => name.map(|name| (name, value)),
+                    _ => None,
+                })
+                .collect();
+            Attributes::new(None, pairs.ok_or(bad_request(HEADERS))?.into_iter())?
+        }
+        Some(_) => return Err(bad_request(HEADERS)),
+    };
+    let is_passing = !decode_bool(object, "last", "last is true or false")?.unwrap_or(true);
+    Ok(Extras { event, attributes, is_passing, except: None })
 }
 
 fn decode_condition(object: &Object<'_>) -> Result<Option<Condition>, Refusal> {
@@ -191,13 +227,13 @@ fn decode_condition(object: &Object<'_>) -> Result<Option<Condition>, Refusal> {
     }
 }
 
-/// Reads one line of `POST /publish`: `{"topic","data"[,"key"][,"message_id"][,"if_match"]}`.
+/// Reads one line of `POST /publish`: a `pub` without its `op`. Its connection reads nothing, so that `echo` does nothing.
 ///
 /// # Errors
 /// Why the line is refused.
 pub fn decode_line<'a>(scratch: &'a mut Scratch, line: &'a [u8]) -> Result<Publish<'a>, Refusal> {
     let object = parse_object(scratch, line).map_err(|broken| refusal_of(broken.error, "a line is one JSON object"))?;
-    decode_publish(&object, None)
+    decode_publish(&object, None, 0).map(|publish| Publish { echo: true, ..publish })
 }
 
 fn decode_topic<'a>(object: &Object<'a>) -> Result<Cow<'a, str>, Refusal> {
@@ -246,6 +282,8 @@ const BAD_TOPIC: Refusal = Refusal::new(
 );
 const TOO_MANY_TOPICS: Refusal = Refusal::new(ErrorCode::TooManyTopics, "an operation names at most 1024 topics");
 const MESSAGE_ID: &str = "a message_id is a string of 1 to 255 visible ASCII characters";
+const EVENT: &str = "an event is a string of 1 to 255 bytes without control characters";
+const HEADERS: &str = "headers is an object of names and strings";
 const MODES: &str = "mode is queue, drop_oldest or latest";
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub enum Dialect {
     Raw,
     /// One JSON object a message: subprotocol `fanwire.json.v1`.
     Json,
+    /// The same, and publications come with their attributes.
+    JsonWithHeaders,
     /// Every message goes back to its sender.
     Echo,
     /// Payloads as they are, and JSON for all else: for transports that name the topic themselves.
@@ -102,14 +104,26 @@ impl Dialect {
         match self {
             Self::Raw => Decoded::Command(Command::Say { kind: kind.into(), payload: message }),
             Self::Echo => Decoded::Command(Command::Echo { kind, message }),
-            Self::Json if kind == MessageKind::Text => match json::decode(scratch.json(), message) {
-                Ok(command) => Decoded::Command(command),
-                Err(refused) => Decoded::Refused(refused.id, refused.refusal),
-            },
-            Self::Json => Decoded::Unsupported("operations are text"),
+            Self::Json | Self::JsonWithHeaders if kind == MessageKind::Text => {
+                match json::decode(scratch.json(), message) {
+                    Ok(command) => Decoded::Command(command),
+                    Err(refused) => Decoded::Refused(refused.id, refused.refusal),
+                }
+            }
+            Self::Json | Self::JsonWithHeaders => Decoded::Unsupported("operations are text"),
             Self::Feed => Decoded::Nothing,
             #[cfg(test)]
             Self::Tagged => Decoded::Nothing,
+        }
+    }
+
+    /// The same dialect with or without attributes, where it can be either.
+    #[must_use]
+    pub fn with_headers(self, tells_headers: bool) -> Self {
+        match self {
+            Self::Json | Self::JsonWithHeaders if tells_headers => Self::JsonWithHeaders,
+            Self::JsonWithHeaders => Self::Json,
+            other => other,
         }
     }
 
@@ -123,7 +137,7 @@ impl Dialect {
     pub fn encode_outbound(self, _state: &DialectState, outbound: &Outbound<'_>, out: &mut Vec<u8>) {
         match self {
             Self::Raw | Self::Echo => {}
-            Self::Json | Self::Feed => json::encode(outbound, out),
+            Self::Json | Self::JsonWithHeaders | Self::Feed => json::encode(outbound, out),
             #[cfg(test)]
             Self::Tagged => tagged::encode(outbound, out),
         }
@@ -136,6 +150,10 @@ impl Dialect {
             Self::Raw | Self::Echo | Self::Feed => raw::encode_push(publication, out),
             Self::Json => {
                 json::encode_push(publication, out);
+                MessageKind::Text
+            }
+            Self::JsonWithHeaders => {
+                json::encode_push_with_headers(publication, out);
                 MessageKind::Text
             }
             #[cfg(test)]

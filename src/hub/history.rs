@@ -21,7 +21,7 @@ impl History {
         if settings.history == 0 {
             return;
         }
-        self.len += publication.payload.len() as u64;
+        self.len += publication.held_len() as u64;
         self.entries.push_back(Arc::clone(publication));
         while self.entries.len() > settings.history as usize || self.len > settings.history_len_max {
             self.drop_oldest();
@@ -48,7 +48,7 @@ impl History {
 
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.entries.pop_front() {
-            self.len -= oldest.payload.len() as u64;
+            self.len -= oldest.held_len() as u64;
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
@@ -80,7 +80,7 @@ impl History {
         let mut len = 0;
         let fits = |publication: &&Arc<Publication>| {
             let is_first = len == 0;
-            len += publication.payload.len() + 1;
+            len += publication.held_len() + 1;
             is_first || len <= HISTORY_ANSWER_LEN_MAX
         };
         let entries = self.entries.iter().filter(newer);

@@ -347,8 +347,16 @@ impl Hub {
         Epoch(hasher.finish() >> 32)
     }
 
+    /// Forgets the last value of a topic that has its home here, and says where the topic stands; `None` if nobody reads
+    /// or published it. Its history stays.
+    pub fn forget_last(&mut self, topic: &str) -> Option<Position> {
+        let id = self.find(topic)?;
+        self.drop_last(id);
+        self.position(id)
+    }
+
     /// Keeps the history of a topic and no last value.
-    pub(super) fn forget_last(&mut self, id: TopicId) {
+    pub(super) fn drop_last(&mut self, id: TopicId) {
         if let Some(home) = self.topics.home_mut(id) {
             let before = home.kept();
             home.last = None;

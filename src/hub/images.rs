@@ -74,7 +74,7 @@ impl Hub {
             self.keep(id, &publication);
         }
         if !has_last {
-            self.forget_last(id);
+            self.drop_last(id);
         }
         self.expire(now, id);
         true

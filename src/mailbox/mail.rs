@@ -73,6 +73,13 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
+    /// The last value of a topic is wanted no longer; answered by `LastForgotten`. The receiver is the topic's home.
+    ForgetLast {
+        /// The topic.
+        topic: TopicName,
+        /// Comes back.
+        ticket: u32,
+    },
     /// What is kept of a topic? Answered by `History`. The receiver is the topic's home.
     AskHistory {
         topic: TopicName,
@@ -152,6 +159,13 @@ pub enum Answer {
         /// `None` if nobody reads or published it.
         state: Option<TopicState>,
     },
+    /// A topic has no last value any more.
+    LastForgotten {
+        /// From the request.
+        ticket: u32,
+        /// Where the topic stands; `None` if nobody reads or published it.
+        position: Option<Position>,
+    },
     /// What is kept of a topic.
     History {
         /// From the request.
@@ -177,20 +191,20 @@ pub enum Answer {
 }
 
 impl Request {
-    /// Payload bytes in it.
+    /// Bytes of payloads and their texts in it.
     #[must_use]
     pub fn payload_len(&self) -> usize {
-        if let Self::Publish { message, .. } = self { message.payload.len() } else { 0 }
+        if let Self::Publish { message, .. } = self { message.held_len() } else { 0 }
     }
 }
 
 impl Answer {
-    /// Payload bytes that it keeps alive.
+    /// Bytes of payloads and their texts that it keeps alive.
     #[must_use]
     pub fn payload_len(&self) -> usize {
-        let len_of_all = |all: &[Arc<Publication>]| all.iter().map(|publication| publication.payload.len()).sum();
+        let len_of_all = |all: &[Arc<Publication>]| all.iter().map(|publication| publication.held_len()).sum();
         match self {
-            Self::Deliver(publication) => publication.payload.len(),
+            Self::Deliver(publication) => publication.held_len(),
             Self::Joined { result: Ok(answer), .. } => len_of_all(&answer.publications),
             Self::PatternLastValues { publications, .. } => len_of_all(publications),
             Self::History { history: Some(history), .. } => len_of_all(&history.publications),

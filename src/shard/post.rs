@@ -83,6 +83,9 @@ impl Shard {
             Request::AskTopic { topic, ticket } => {
                 Some(Answer::TopicState { ticket, state: self.hub.state(topic.as_str()) })
             }
+            Request::ForgetLast { topic, ticket } => {
+                Some(Answer::LastForgotten { ticket, position: self.hub.forget_last(topic.as_str()) })
+            }
             Request::AskHistory { topic, query, ticket } => {
                 Some(Answer::History { ticket, history: self.hub.history(self.now, topic.as_str(), query) })
             }
@@ -124,6 +127,7 @@ impl Shard {
                 self.on_pattern_page(from, ticket, LastValues { publications, next });
             }
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
+            Answer::LastForgotten { ticket, position } => self.on_last_forgotten(ticket, position),
             Answer::History { ticket, history } => self.on_history(ticket, history),
             Answer::Presence { topic, presence } => self.on_presence(&topic, presence),
             Answer::Fenced => self.note_fenced(),

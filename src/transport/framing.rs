@@ -89,6 +89,14 @@ impl Framing {
         }
     }
 
+    /// Appends where the reader is, for readers that give it back when they return; nothing for others.
+    pub fn position(self, positions: impl Iterator<Item = Position>, out: &mut Vec<u8>) {
+        if self == Self::Events {
+            sse::id(positions, out);
+            out.push(b'\n');
+        }
+    }
+
     /// Appends something that says nothing, so that nobody in between takes the connection for dead.
     pub fn heartbeat(self, out: &mut Vec<u8>) {
         match self {

@@ -55,5 +55,6 @@ done
 
 node fanwire_js.mjs "$FANWIRE" "${1:-}"
 node fanwire_js_faults.mjs "$FANWIRE" "${1:-}"
+node fanwire_js_vocabulary.mjs "$FANWIRE"
 node fanwire_js_random.mjs "$FANWIRE"
 [[ ${1:-} == --quick ]] || ./proxies.sh

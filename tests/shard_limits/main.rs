@@ -21,4 +21,5 @@ mod subscriptions;
 mod tls;
 #[path = "../common/tls_peer.rs"]
 mod tls_peer;
+mod vocabulary;
 mod world;

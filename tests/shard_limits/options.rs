@@ -2,13 +2,15 @@
 //! status says that who asks is refused, one that begins with `no` that nothing comes of it, and every other that the
 //! option does there what it is for. Each conversation is also held without asking, where it must not show.
 
+mod peers;
+
 use fanwire::command::{Mode, Rate};
-use fanwire::driver::sim::PeerId;
 use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
 use fanwire::limits::Limits;
-use fanwire::wire::ws::{Opcode, encode_client_frame};
 
-use crate::world::{World, get, handshake, text_frame};
+use peers::{Publisher, join, payload, say};
+
+use crate::world::World;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
@@ -39,7 +41,7 @@ enum Seen {
 type Talk<D> = fn(D, bool) -> Seen;
 
 const ENDPOINTS: [Endpoint; 5] = [Endpoint::Raw, Endpoint::Ws, Endpoint::Sse, Endpoint::Stream, Endpoint::Poll];
-const READING: [(&str, Talk<Endpoint>); 17] = [
+const READING: [(&str, Talk<Endpoint>); 19] = [
     ("several topics", several),
     ("patterns", patterns),
     ("no last value", no_last),
@@ -57,16 +59,22 @@ const READING: [(&str, Talk<Endpoint>); 17] = [
     ("`bandwidth`", bandwidth),
     ("how many read", presence),
     ("not one's own messages", echo),
+    ("event's name", told_event),
+    ("attributes", told_attributes),
 ];
 
 const SAYS: [Say; 4] = [Say::One, Say::Many, Say::Ws, Say::Raw];
-const SAYING: [(&str, Talk<Say>); 6] = [
+const SAYING: [(&str, Talk<Say>); 10] = [
     ("its position in the answer", position),
     ("message id", message_id),
     ("only after a position", if_match),
     ("only as the first", if_none_match),
     ("conflation key", key),
     ("binary payload", binary),
+    ("event's name", event),
+    ("attributes", attributes),
+    ("not as the last value", passing),
+    ("not to its publisher", except),
 ];
 
 #[test]
@@ -308,6 +316,71 @@ fn echo(endpoint: Endpoint, asked: bool) -> Seen {
     seen(reader.numbers() == [2])
 }
 
+fn told_event(endpoint: Endpoint, asked: bool) -> Seen {
+    let mut world = world(TopicSettings::default());
+    let mut reader = join(&mut world, endpoint, &["a"], &[]);
+    let publisher = Publisher::new(&mut world, Say::One, &[]);
+    publisher.say(&mut world, 1, when(asked, &("event", "sold")));
+    reader.listen(&mut world, 4);
+    assert_eq!(reader.numbers(), [1], "{endpoint:?}: whatever it is named");
+    seen(reader.heard.contains("\"e\":\"sold\"") || reader.heard.contains("event: sold\ntopic: a\n"))
+}
+
+fn told_attributes(endpoint: Endpoint, asked: bool) -> Seen {
+    let mut world = world(TopicSettings::default());
+    let mut reader = join(&mut world, endpoint, &["a"], when(asked, &("headers", "1")));
+    let publisher = Publisher::new(&mut world, Say::One, &[]);
+    publisher.say(&mut world, 1, &[("attribute", "red")]);
+    reader.listen(&mut world, 4);
+    assert_eq!(reader.numbers(), [1], "{endpoint:?}: whatever it comes with");
+    seen(reader.heard.contains("\"h\":{\"color\":\"red\"}"))
+}
+
+fn event(endpoint: Say, asked: bool) -> Seen {
+    comes_with(endpoint, when(asked, &("event", "sold")), "\"e\":\"sold\"")
+}
+
+fn attributes(endpoint: Say, asked: bool) -> Seen {
+    comes_with(endpoint, when(asked, &("attribute", "red")), "\"h\":{\"color\":\"red\"}")
+}
+
+fn comes_with(endpoint: Say, options: &[(&str, &str)], what: &str) -> Seen {
+    let mut world = world(TopicSettings::default());
+    let mut reader = join(&mut world, Endpoint::Ws, &["a"], &[("headers", "1")]);
+    let publisher = Publisher::new(&mut world, endpoint, &[]);
+    publisher.say(&mut world, 1, options);
+    reader.listen(&mut world, 4);
+    assert_eq!(reader.numbers(), [1], "{endpoint:?}: it is said");
+    seen(reader.heard.contains(what))
+}
+
+fn passing(endpoint: Say, asked: bool) -> Seen {
+    let mut world = world(TopicSettings::default());
+    let publisher = Publisher::new(&mut world, endpoint, &[]);
+    publisher.say(&mut world, 1, &[]);
+    publisher.say(&mut world, 2, when(asked, &("passes", "")));
+    let mut reader = join(&mut world, Endpoint::Ws, &["a"], &[]);
+    reader.listen(&mut world, 4);
+    seen(reader.numbers() == [1])
+}
+
+/// Whether a publisher that reads the topic too is left out of one message, and of none that follows.
+fn except(endpoint: Say, asked: bool) -> Seen {
+    let mut world = world(TopicSettings::default());
+    let mut publisher = Publisher::new(&mut world, endpoint, &[]);
+    match endpoint {
+        Say::Ws => world.say_text(publisher.peer, r#"{"op":"sub","topics":["a"]}"#),
+        // It follows its topic, and hears all that it says.
+        Say::Raw => publisher.peer = world.upgrade(0, "/raw/a"),
+        Say::One | Say::Many => {}
+    }
+    world.turns(3);
+    let heard = publisher.say(&mut world, 1, when(asked, &("except", ""))) + &publisher.say(&mut world, 2, &[]);
+    let reads = matches!(endpoint, Say::Ws | Say::Raw);
+    assert_eq!(heard.contains("#0002#"), reads, "{endpoint:?}: {heard}");
+    seen(reads && !heard.contains("#0001#"))
+}
+
 fn position(endpoint: Say, asked: bool) -> Seen {
     let mut world = world(TopicSettings::default());
     let publisher = Publisher::new(&mut world, endpoint, &[]);
@@ -364,158 +437,6 @@ fn binary(endpoint: Say, asked: bool) -> Seen {
     reader.listen(&mut world, 4);
     assert!(reader.heard.contains("\"o\":1,"), "{endpoint:?}: it is said");
     seen(reader.heard.contains("\"b\":\""))
-}
-
-/// One that publishes to the topic `a`.
-struct Publisher {
-    endpoint: Say,
-    peer: PeerId,
-}
-
-impl Publisher {
-    /// Where a message has no place for options, `/raw`, they are asked for in the query.
-    fn new(world: &mut World, endpoint: Say, options: &[(&str, &str)]) -> Self {
-        let peer = match endpoint {
-            Say::One | Say::Many => world.connect(0),
-            Say::Ws => world.upgrade(0, "/ws"),
-            Say::Raw => world.upgrade(0, &format!("/raw/a?last=0&echo=0{}", query(options))),
-        };
-        Self { endpoint, peer }
-    }
-
-    /// Says one message; returns the answer.
-    fn say(&self, world: &mut World, number: u32, options: &[(&str, &str)]) -> String {
-        let data = payload(number);
-        let is_binary = options.iter().any(|(name, _)| *name == "binary");
-        let fields = || options.iter().map(|(name, value)| format!(",\"{name}\":\"{value}\"")).collect::<String>();
-        let media_type = if is_binary { "Content-Type: application/octet-stream\r\n" } else { "" };
-        let request = |path: &str, headers: &str, body: &str| {
-            let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{media_type}{headers}");
-            format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-        };
-        let frame = |text: &str| {
-            let mut bytes = Vec::new();
-            encode_client_frame(&mut bytes, Opcode::Binary, true, [1, 2, 3, 4], text.as_bytes());
-            if is_binary { bytes } else { text_frame(text) }
-        };
-        let bytes = match self.endpoint {
-            Say::One => request("/publish/a", &options.iter().map(header).collect::<String>(), &data),
-            Say::Many => request("/publish", "", &format!("{{\"topic\":\"a\",\"data\":\"{data}\"{}}}\n", fields())),
-            Say::Ws => frame(&format!("{{\"op\":\"pub\",\"topic\":\"a\",\"data\":\"{data}\"{}}}", fields())),
-            Say::Raw => frame(&data),
-        };
-        world.say(self.peer, &bytes);
-        world.hear_for(self.peer, 3)
-    }
-}
-
-fn header((name, value): &(&str, &str)) -> String {
-    match *name {
-        "message_id" => format!("Fanwire-Id: {value}\r\n"),
-        "if_match" => format!("If-Match: \"{value}\"\r\n"),
-        "if_none_match" => format!("If-None-Match: {value}\r\n"),
-        "key" => format!("Fanwire-Key: {value}\r\n"),
-        _ => String::new(),
-    }
-}
-
-/// One that follows topics, and keeps all that it hears.
-struct Reader {
-    endpoint: Endpoint,
-    peer: PeerId,
-    topics: String,
-    heard: String,
-    polls: usize,
-}
-
-/// A reader that has had what comes at once.
-fn join(world: &mut World, endpoint: Endpoint, topics: &[&str], options: &[(&str, &str)]) -> Reader {
-    let peer = world.connect(0);
-    let names: String = topics.iter().map(|topic| format!("&topic={topic}")).collect();
-    let (id, options): (Vec<_>, Vec<_>) = options.iter().partition(|(name, _)| *name == "Last-Event-ID");
-    let asked = query(&options);
-    let request = match endpoint {
-        Endpoint::Raw => handshake(&format!("/raw/{}?{names}{asked}", topics[0])),
-        Endpoint::Ws => handshake(&format!("/ws?{asked}")),
-        Endpoint::Sse => get(&format!("/sse?{names}{asked}")),
-        Endpoint::Stream => get(&format!("/stream?{names}{asked}")),
-        Endpoint::Poll => get(&format!("/poll?{names}{asked}")),
-    };
-    let id: String = id.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request = format!("{}{id}\r\n", request.trim_end_matches("\r\n").to_owned() + "\r\n");
-    world.say(peer, request.as_bytes());
-    let mut reader = Reader { endpoint, peer, topics: names, heard: String::new(), polls: 1 };
-    reader.listen(world, 4);
-    if endpoint == Endpoint::Ws {
-        let fields: String = options.iter().map(field).collect();
-        world.say_text(peer, &format!("{{\"op\":\"sub\",\"topics\":{topics:?}{fields}}}"));
-    }
-    reader.listen(world, 6);
-    reader
-}
-
-impl Reader {
-    /// Reads for some turns; polls again whenever an answer says from where.
-    fn listen(&mut self, world: &mut World, turns: usize) {
-        for _ in 0..turns {
-            world.turns(1);
-            self.heard.push_str(&world.hear(self.peer));
-            let mut answers =
-                self.heard.split("Fanwire-Since: ").skip(self.polls).filter_map(|rest| rest.split_once("\r\n"));
-            if self.endpoint == Endpoint::Poll
-                && let Some((since, _)) = answers.next()
-            {
-                let again = get(&format!("/poll?since={since}{}", self.topics));
-                world.say(self.peer, again.as_bytes());
-                self.polls += 1;
-            }
-        }
-    }
-
-    /// Listens while so many messages are said, one each ten milliseconds.
-    fn follow(&mut self, world: &mut World, count: u32) {
-        for number in 1..=count {
-            say(world, "a", number);
-            world.pass_ms(10);
-            self.listen(world, 1);
-        }
-    }
-
-    /// The messages that it has heard.
-    fn numbers(&self) -> Vec<u32> {
-        let is_number = |part: &&str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_digit());
-        self.heard.split('#').filter(is_number).map(|digits| digits.parse().expect("digits")).collect()
-    }
-}
-
-/// Says one message over HTTP; returns the answer.
-fn say(world: &mut World, topic: &str, number: u32) -> String {
-    let publisher = world.connect(0);
-    world.say(publisher, crate::world::post(topic, &payload(number)).as_bytes());
-    let answer = world.hear_for(publisher, 2);
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    world.net.close(publisher);
-    answer
-}
-
-/// A hundred bytes by which a message is known.
-fn payload(number: u32) -> String {
-    format!("#{number:04}#{}", "x".repeat(94))
-}
-
-fn query(options: &[(&str, &str)]) -> String {
-    options.iter().map(|(name, value)| format!("&{name}={value}")).collect()
-}
-
-/// An option of a query as a field of `sub`.
-fn field((name, value): &(&str, &str)) -> String {
-    match *name {
-        "bandwidth" => String::new(),
-        "since" => format!(",\"since\":{{\"a\":\"{value}\"}}"),
-        "max_rate" | "max_age_ms" => format!(",\"{name}\":{value}"),
-        "last" | "presence" | "echo" => format!(",\"{name}\":{}", *value == "1"),
-        _ => format!(",\"{name}\":\"{value}\""),
-    }
 }
 
 fn when<'a, 'b>(asked: bool, option: &'b (&'a str, &'a str)) -> &'b [(&'a str, &'a str)] {

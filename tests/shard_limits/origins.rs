@@ -84,16 +84,18 @@ fn a_browser_that_asks_first_is_told_what_it_may_send() {
     for field in [
         "Allow: POST, OPTIONS",
         "Access-Control-Allow-Methods: POST, OPTIONS",
-        "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, Fanwire-Id, Fanwire-Key, If-Match, \
-         If-None-Match, Last-Event-ID",
+        "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, Fanwire-Event, Fanwire-Id, \
+         Fanwire-Key, Fanwire-Last, If-Match, If-None-Match, Last-Event-ID",
         "Access-Control-Allow-Origin: https://app.example",
     ] {
         assert!(heard.lines().any(|line| line == field), "{field} is missing in {heard}");
     }
     assert!(answer(&mut world, "OPTIONS /publish/a", &format!("{FOREIGN}{asks}")).starts_with("HTTP/1.1 403"));
-    for (target, allow) in
-        [("/sse?topic=a", "GET, HEAD, OPTIONS"), ("*", "GET, HEAD, POST, OPTIONS"), ("/ws", "GET, HEAD, OPTIONS")]
-    {
+    for (target, allow) in [
+        ("/sse?topic=a", "GET, HEAD, OPTIONS"),
+        ("*", "GET, HEAD, POST, DELETE, OPTIONS"),
+        ("/ws", "GET, HEAD, OPTIONS"),
+    ] {
         let heard = answer(&mut world, &format!("OPTIONS {target}"), "");
         assert!(heard.starts_with("HTTP/1.1 204") && heard.contains(&format!("\r\nAllow: {allow}\r\n")), "{heard}");
     }

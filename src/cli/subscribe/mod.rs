@@ -39,7 +39,8 @@ pub(super) struct Arguments {
     /// Topics and patterns: * stands for one token, a last > for one or more
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
-    /// Print JSON objects with topic, offset, time (Unix milliseconds, at arrival) and data (b64 if it is binary)
+    /// Print JSON objects with topic, offset, time (Unix milliseconds, at arrival), event and headers if the message has
+    /// them, and data (b64 if it is binary)
     #[arg(long)]
     json: bool,
     /// End after this many messages
@@ -102,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
 }
 
 fn session(arguments: &Arguments) -> Result<Session, End> {
-    let mut session = Session::new(!arguments.no_last);
+    let mut session = Session::new(!arguments.no_last, arguments.json);
     for topic in &arguments.topics {
         let target = Target::parse(topic).map_err(|BadTopic| End::Usage(format!("{topic}: {BadTopic}")))?;
         session.add(target);

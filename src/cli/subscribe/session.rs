@@ -20,6 +20,8 @@ pub(super) struct Session {
     /// As asked for; `None` for patterns, whose topics have no known epoch.
     targets: BTreeMap<String, Option<Followed>>,
     last: bool,
+    /// Whether attributes are wanted.
+    headers: bool,
 }
 
 /// How far one topic was read.
@@ -49,6 +51,9 @@ pub(super) enum Event<'a> {
 pub(super) struct Push<'a> {
     topic: Cow<'a, str>,
     offset: u64,
+    event: Option<Cow<'a, str>>,
+    /// Attributes, as they stand on the wire.
+    headers: Option<&'a str>,
     payload: Payload<'a>,
 }
 
@@ -66,6 +71,10 @@ struct Object<'a> {
     #[serde(borrow)]
     t: Option<Cow<'a, str>>,
     o: Option<u64>,
+    #[serde(borrow)]
+    e: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    h: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     d: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -90,9 +99,9 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 impl Session {
-    /// Follows nothing yet. `last`: whether last values are wanted on joining.
-    pub(super) fn new(last: bool) -> Self {
-        Self { targets: BTreeMap::new(), last }
+    /// Follows nothing yet. `last`: whether last values are wanted on joining; `headers`: whether attributes are.
+    pub(super) fn new(last: bool, headers: bool) -> Self {
+        Self { targets: BTreeMap::new(), last, headers }
     }
 
     /// Follows one more topic or pattern.
@@ -125,7 +134,8 @@ impl Session {
                 .map(|(topic, position)| format!("{}:\"{position}\"", json_string(topic)))
                 .collect();
             let (topics, since, last) = (topics.join(","), since.join(","), self.last);
-            format!("{{\"op\":\"sub\",\"topics\":[{topics}],\"since\":{{{since}}},\"last\":{last},\"id\":1}}")
+            let headers = if self.headers { ",\"headers\":true" } else { "" };
+            format!("{{\"op\":\"sub\",\"topics\":[{topics}],\"since\":{{{since}}},\"last\":{last}{headers},\"id\":1}}")
         };
         targets.chunks(TOPICS_PER_OPERATION_MAX).map(operation).collect()
     }
@@ -137,9 +147,10 @@ impl Session {
         let named = || self.targets.iter().filter_map(|(topic, followed)| Some((topic, followed.as_ref()?)));
         let positions: Option<Vec<_>> = named().map(|(_, followed)| Some(followed.position?.to_string())).collect();
         let last = if self.last { "" } else { "&last=0" };
+        let headers = if self.headers { "&headers=1" } else { "" };
         let since = positions.filter(|positions| !positions.is_empty());
         let since = since.map(|positions| format!("&since={}", positions.join(","))).unwrap_or_default();
-        (named().map(|(topic, _)| topic.clone()).collect(), format!("{}{last}{since}", targets.join("&")))
+        (named().map(|(topic, _)| topic.clone()).collect(), format!("{}{last}{headers}{since}", targets.join("&")))
     }
 
     /// What one object of the server means.
@@ -185,9 +196,12 @@ impl Session {
             if *was_read && offset <= position.offset {
                 return Ok(Event::Nothing);
             }
-            (position.offset, *was_read) = (offset, true);
+            // A last value may be older than where the topic stands; behind it the reader is there, one further.
+            let is_older = offset <= position.offset;
+            (position.offset, *was_read) = (if is_older { position.offset + 1 } else { offset }, true);
         }
-        Ok(Event::Push(Push { topic, offset, payload }))
+        let headers = object.h.map(RawValue::get);
+        Ok(Event::Push(Push { topic, offset, event: object.e, headers, payload }))
     }
 
     /// Notes where each topic stands; gives back those that missed something.
@@ -225,7 +239,7 @@ impl Push<'_> {
         line
     }
 
-    /// An object with topic, offset, time and data as a line.
+    /// An object with topic, offset, time, event and attributes if it has them, and data as a line.
     pub(super) fn as_json(&self, time_ms: u64) -> Vec<u8> {
         let (name, value) = match &self.payload {
             Payload::Json(json) => ("data", in_one_line(json)),
@@ -233,7 +247,10 @@ impl Push<'_> {
             Payload::Binary { base64, .. } => ("b64", Cow::Owned(json_string(base64))),
         };
         let (topic, offset) = (json_string(&self.topic), self.offset);
-        format!("{{\"topic\":{topic},\"offset\":{offset},\"time\":{time_ms},\"{name}\":{value}}}\n").into_bytes()
+        let event = self.event.as_deref().map(|event| format!(",\"event\":{}", json_string(event))).unwrap_or_default();
+        let headers = self.headers.map(|headers| format!(",\"headers\":{headers}")).unwrap_or_default();
+        let fields = format!("\"topic\":{topic},\"offset\":{offset},\"time\":{time_ms}{event}{headers}");
+        format!("{{{fields},\"{name}\":{value}}}\n").into_bytes()
     }
 }
 
@@ -250,7 +267,7 @@ mod tests {
     use super::*;
 
     fn following(targets: &[&str], last: bool) -> Session {
-        let mut session = Session::new(last);
+        let mut session = Session::new(last, false);
         targets.iter().for_each(|target| session.add(target.parse().expect("a target")));
         session
     }
@@ -367,7 +384,7 @@ mod tests {
 
     #[test]
     fn many_topics_go_in_several_operations() {
-        let mut session = Session::new(true);
+        let mut session = Session::new(true, false);
         for n in 0..=TOPICS_PER_OPERATION_MAX {
             session.add(format!("t.{n}").parse().expect("a topic"));
         }

@@ -1,5 +1,6 @@
 //! The transports over HTTP. Each wraps messages in its own way; what comes out is objects of the JSON dialect.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 
@@ -159,14 +160,22 @@ impl<S: Read + Write> Feed<S> {
 
     fn event(&mut self) -> Result<String, Ended> {
         let (mut name, mut id, mut data) = (String::new(), String::new(), None::<String>);
+        let (mut topic, mut prev) = (None::<String>, None);
         loop {
             let line = self.connection.line()?.ok_or(Ended::Over)?;
             let (field, value) = line.split_once(':').unwrap_or((&line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
             match (field, &mut data) {
                 ("", Some(data)) if line.is_empty() => {
-                    return Ok(if name.starts_with('.') { std::mem::take(data) } else { self.push(&name, &id, data) });
+                    if name.starts_with('.') {
+                        return Ok(std::mem::take(data));
+                    }
+                    // An event with a name of its own says its topic beside it.
+                    let event = topic.is_some().then(|| unescaped(&name));
+                    return Ok(self.push(topic.as_ref().unwrap_or(&name), event.as_deref(), &id, prev, data));
                 }
+                ("topic", _) => topic = Some(value.to_owned()),
+                ("prev", _) => prev = value.parse::<u64>().ok(),
                 ("event", _) => name = value.to_owned(),
                 ("id", _) => id = value.to_owned(),
                 ("data", Some(data)) => {
@@ -181,17 +190,26 @@ impl<S: Read + Write> Feed<S> {
     }
 
     /// A payload and its position as the JSON dialect has them.
-    fn push(&self, topic: &str, id: &str, data: &str) -> String {
+    fn push(&self, topic: &str, event: Option<&str>, id: &str, prev: Option<u64>, data: &str) -> String {
         let position = self.topics.iter().position(|named| named == topic).and_then(|at| id.split(',').nth(at));
         let offset = position.and_then(|position| position.rsplit_once('-')?.1.parse::<u64>().ok()).unwrap_or(0);
-        let topic = json_string(topic);
-        match data.strip_prefix(DATA_URL) {
-            Some(base64) => format!("{{\"t\":{topic},\"o\":{offset},\"b\":{}}}", json_string(base64)),
-            None if serde_json::from_str::<&RawValue>(data).is_ok() => {
-                format!("{{\"t\":{topic},\"o\":{offset},\"d\":{data}}}")
-            }
-            None => format!("{{\"t\":{topic},\"o\":{offset},\"d\":{}}}", json_string(data)),
-        }
+        let (name, value) = match data.strip_prefix(DATA_URL) {
+            Some(base64) => ("b", Cow::Owned(json_string(base64))),
+            None if serde_json::from_str::<&RawValue>(data).is_ok() => ("d", Cow::Borrowed(data)),
+            None => ("d", Cow::Owned(json_string(data))),
+        };
+        let prev = prev.map(|prev| format!(",\"p\":{prev}")).unwrap_or_default();
+        let event = event.map(|event| format!(",\"e\":{}", json_string(event))).unwrap_or_default();
+        format!("{{\"t\":{},\"o\":{offset}{prev}{event},\"{name}\":{value}}}", json_string(topic))
+    }
+}
+
+/// The name of an event: one that begins with a dot or a percent sign has its first byte as `%XX`.
+fn unescaped(name: &str) -> String {
+    match (name.strip_prefix("%2E"), name.strip_prefix("%25")) {
+        (Some(rest), _) => format!(".{rest}"),
+        (_, Some(rest)) => format!("%{rest}"),
+        _ => name.to_owned(),
     }
 }
 

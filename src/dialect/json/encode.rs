@@ -73,25 +73,39 @@ pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes `{"t":..,"o":..,"d":..}`.
+/// Writes `{"t":..,"o":..,"d":..}`, with `"p"` and `"e"` where there is something to say.
 pub fn encode_push(publication: &Publication, out: &mut Vec<u8>) {
+    push(publication, false, out);
+}
+
+/// The same, with the attributes as `"h"`.
+pub fn encode_push_with_headers(publication: &Publication, out: &mut Vec<u8>) {
+    push(publication, true, out);
+}
+
+fn push(publication: &Publication, tells_headers: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"t\":");
     escape_into(out, publication.topic.as_str());
     out.push(b',');
-    encode_offset_and_data(publication, out);
+    encode_offset_and_data(publication, tells_headers, out);
     out.push(b'}');
 }
 
-/// Writes a list of `{"o":..,"d":..}`, as history has it.
+/// Writes a list of publications, as history has it: each as it is kept.
 pub fn encode_messages<'a>(publications: impl Iterator<Item = &'a Publication>, out: &mut Vec<u8>) {
     out.push(b'[');
     for (index, publication) in publications.enumerate() {
         comma(out, index);
-        out.push(b'{');
-        encode_offset_and_data(publication, out);
-        out.push(b'}');
+        encode_kept(publication, out);
     }
     out.push(b']');
+}
+
+/// Writes a publication of which the topic is known, with all that it comes with.
+pub fn encode_kept(publication: &Publication, out: &mut Vec<u8>) {
+    out.push(b'{');
+    encode_offset_and_data(publication, true, out);
+    out.push(b'}');
 }
 
 /// Writes `"epoch":"..","offset":N`.
@@ -104,9 +118,12 @@ pub fn encode_position(position: Position, out: &mut Vec<u8>) {
 
 /// `"o":N,"d":ANY`: the payload as JSON, as a string where it is text that is not JSON, or `"b"` with base64 where it
 /// is binary.
-pub fn encode_offset_and_data(publication: &Publication, out: &mut Vec<u8>) {
+fn encode_offset_and_data(publication: &Publication, tells_headers: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"o\":");
     number(out, publication.position.offset);
+    if publication.extras.is_some() || !publication.is_next() {
+        encode_extras(publication, tells_headers, out);
+    }
     let payload = &*publication.payload;
     let is_json = match publication.kind {
         PayloadKind::Json => true,
@@ -130,6 +147,30 @@ pub fn encode_offset_and_data(publication: &Publication, out: &mut Vec<u8>) {
             Ok(text) => escape_into(out, text),
             Err(_) => escape_into(out, &String::from_utf8_lossy(payload)),
         }
+    }
+}
+
+/// Writes what few publications have: `,"p":N,"e":"..","h":{..}`.
+#[cold]
+fn encode_extras(publication: &Publication, tells_headers: bool, out: &mut Vec<u8>) {
+    if !publication.is_next() {
+        out.extend_from_slice(b",\"p\":");
+        number(out, publication.prev);
+    }
+    if let Some(event) = publication.event() {
+        out.extend_from_slice(b",\"e\":");
+        escape_into(out, event);
+    }
+    let attributes = publication.extras.as_ref().map(|extras| &extras.attributes);
+    if let Some(attributes) = attributes.filter(|attributes| tells_headers && !attributes.is_empty()) {
+        out.extend_from_slice(b",\"h\":{");
+        for (index, (name, value)) in attributes.iter().enumerate() {
+            comma(out, index);
+            escape_into(out, name);
+            out.push(b':');
+            escape_into(out, value);
+        }
+        out.push(b'}');
     }
 }
 
@@ -232,5 +273,36 @@ pub(super) mod tests {
         assert_eq!(push(PayloadKind::Text, b""), r#"{"t":"px.\"A\"","o":123,"d":""}"#);
         assert_eq!(push(PayloadKind::Binary, &[0, 255, 7]), r#"{"t":"px.\"A\"","o":123,"b":"AP8H"}"#);
         assert_eq!(push(PayloadKind::Binary, b""), r#"{"t":"px.\"A\"","o":123,"b":""}"#);
+    }
+
+    #[test]
+    fn a_push_names_the_one_before_where_numbers_have_a_hole_and_what_few_publications_carry() {
+        let pairs = [("x\"", "1\u{2028}")].map(|(name, value)| (name.into(), value.into()));
+        let attributes = crate::command::Attributes::new(Some("text/csv"), pairs.into_iter()).expect("they are right");
+        let event = Some("sold \"out\"".into());
+        let extras = crate::command::Extras { event, attributes, ..Default::default() }.boxed();
+        let publication = |prev, extras| Publication {
+            topic: TopicName::parse("a").expect("a valid name"),
+            position: Position { epoch: Epoch(1), offset: 9 },
+            prev,
+            kind: PayloadKind::Json,
+            payload: (*b"1").into(),
+            key: None,
+            origin: None,
+            time: crate::time::MonoTime::ZERO,
+            extras,
+        };
+        let written = |publication: Publication, write: fn(&Publication, &mut Vec<u8>)| {
+            let mut out = Vec::new();
+            write(&publication, &mut out);
+            String::from_utf8(out).expect("a push is text")
+        };
+        assert_eq!(written(publication(8, None), encode_push_with_headers), r#"{"t":"a","o":9,"d":1}"#);
+        assert_eq!(written(publication(5, None), encode_push), r#"{"t":"a","o":9,"p":5,"d":1}"#);
+        let told = r#""o":9,"e":"sold \"out\"","d":1}"#;
+        assert_eq!(written(publication(8, extras.clone()), encode_push), format!("{{\"t\":\"a\",{told}"));
+        let told = "\"o\":9,\"p\":5,\"e\":\"sold \\\"out\\\"\",\"h\":{\"content-type\":\"text/csv\",\"x\\\"\":\"1\u{2028}\"},\"d\":1}";
+        assert_eq!(written(publication(5, extras.clone()), encode_kept), format!("{{{told}"));
+        assert_eq!(written(publication(5, extras), encode_push_with_headers), format!("{{\"t\":\"a\",{told}"));
     }
 }

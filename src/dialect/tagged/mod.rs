@@ -25,6 +25,7 @@ pub fn decode<'a>(tags: &mut Tags, message: &'a [u8]) -> Decoded<'a> {
                 last: true,
                 policy,
                 presence: false,
+                headers: None,
             }))
         }
         (Some("say"), Some(topic), Some(text)) => Decoded::Command(Command::Publish(Publish {
@@ -35,6 +36,8 @@ pub fn decode<'a>(tags: &mut Tags, message: &'a [u8]) -> Decoded<'a> {
             key: None,
             message_id: None,
             condition: None,
+            extras: None,
+            echo: true,
         })),
         (Some(""), None, None) => Decoded::Nothing,
         _ => Decoded::Refused(None, Refusal::new(ErrorCode::BadRequest, "follow TAG TARGET, or say TOPIC TEXT")),

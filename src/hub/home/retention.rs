@@ -48,7 +48,7 @@ impl Home {
 
     /// Payload bytes kept. What stands in the history and is the last value counts as the last value.
     pub fn kept(&self) -> Kept {
-        let last = self.last.as_ref().map_or(0, |last| last.payload.len() as u64);
+        let last = self.last.as_ref().map_or(0, |last| last.held_len() as u64);
         let shared = self.last.as_ref().filter(|last| self.history.has(last.position.offset)).map_or(0, |_| last);
         Kept { last, history: self.history.len() - shared }
     }

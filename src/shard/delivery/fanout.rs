@@ -27,7 +27,7 @@ impl Shard {
     /// Takes in a publication for this shard's readers.
     pub(in crate::shard) fn deliver(&mut self, publication: Arc<Publication>) {
         let topic = self.hub.ensure(&publication.topic);
-        let len = publication.payload.len();
+        let len = publication.held_len();
         let open = *self.hub.run_mut(topic);
         self.charge_delivery(topic, len, open.is_none() && !self.delivery.runs.runs.is_empty());
         self.delivery.runs.len += len;

@@ -1,10 +1,11 @@
 //! Publishing over HTTP: one message a request, or one a line.
 
-use super::waiting::{Batch, JSON, Line, Waiting};
+use super::waiting::{Batch, JSON, Line, UNKNOWN_TOPIC, Waiting};
 use crate::close::Status;
-use crate::command::{ConnId, ErrorCode, Message, Publish, Refusal, Taken, TopicName};
+use crate::command::{ConnId, ErrorCode, Message, Position, Publish, Refusal, Taken, TopicName};
 use crate::dialect::json;
 use crate::limits::{BATCH_LINES_MAX, PRICE_JSON_BYTE, PRICE_PUBLICATION};
+use crate::mailbox::Request;
 use crate::shard::Shard;
 use crate::shard::link::conn::Timer;
 use crate::shard::session::gate::Act;
@@ -18,6 +19,28 @@ impl Shard {
         }
         let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
         self.publish(topic, message, Some(ticket));
+    }
+
+    /// Asks the home of a topic to forget its last value; the answer comes through `on_last_forgotten`.
+    pub(in crate::shard) fn serve_forget_last(&mut self, id: ConnId, topic: TopicName) {
+        if let Err(refusal) = self.may(id.into(), &Act::Publish(&topic)) {
+            return self.respond_refused(id, refusal);
+        }
+        self.wait_for(id, Waiting::ForgetLast(topic.clone()));
+        let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
+        let home = self.hub.home_of(topic.as_str());
+        self.ask(home, Request::ForgetLast { topic, ticket });
+    }
+
+    pub(in crate::shard) fn on_last_forgotten(&mut self, ticket: u32, position: Option<Position>) {
+        let Ticket::Http { conn: id, .. } = self.sessions.tickets.remove(ticket as usize) else {
+            unreachable!("the ticket of a request comes back with its answer");
+        };
+        let Some(Waiting::ForgetLast(topic)) = self.take_waiting(id) else { return };
+        let Some(position) = position else { return self.respond_refused(id, UNKNOWN_TOPIC) };
+        let mut body = Vec::new();
+        Line::Taken(topic, Taken { position, is_duplicate: false }).encode(&mut body);
+        self.respond(id, Status::Ok, JSON, &[], &body);
     }
 
     /// Publishes each line as it is read; the answer waits for those whose home is elsewhere.

@@ -1,6 +1,6 @@
 //! HTTP requests and their answers, and the upgrade to WebSocket.
 
-use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, Waiting};
+use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, UNKNOWN_TOPIC, Waiting};
 use crate::close::{CloseReason, Status};
 use crate::command::{
     ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms, TopicName,
@@ -107,7 +107,7 @@ impl Shard {
 
     fn serve(&mut self, id: ConnId, request: Request) {
         // Readers, however many, keep nobody from publishing.
-        let publishes = matches!(request.route, Route::PublishOne { .. } | Route::PublishMany);
+        let publishes = matches!(request.route, Route::PublishOne { .. } | Route::PublishMany | Route::ForgetLast(_));
         let is_kept_out =
             self.is_past_limit(id) && !(publishes && self.links.conns[id.index].link.standing == Standing::PastLimit);
         match request.route {
@@ -132,6 +132,7 @@ impl Shard {
                 let ticket = self.issue(Ticket::Http { conn: id, part: 0 });
                 self.ask_state(topic, ticket);
             }
+            Route::ForgetLast(topic) => self.serve_forget_last(id, topic),
             Route::History { topic, query } => {
                 if let Err(refusal) = self.may(id.into(), &Act::History(&topic)) {
                     return self.respond_refused(id, refusal);
@@ -164,10 +165,10 @@ impl Shard {
                 let error = "the body is not UTF-8: send binary as application/octet-stream";
                 self.respond_refused(id, Refusal::new(ErrorCode::BadRequest, error));
             }
-            Route::PublishOne { topic, kind, key, terms } => {
+            Route::PublishOne { topic, kind, key, terms, extras } => {
                 let terms = (*terms != Terms::default()).then_some(terms);
                 let (payload, origin) = (body.into_boxed_slice(), Some(self.origin(id)));
-                self.serve_publish(id, topic, Message { kind, payload, key, origin, terms, extras: None });
+                self.serve_publish(id, topic, Message { kind, payload, key, origin, terms, extras });
             }
             _ => self.serve_batch(id, body),
         }
@@ -236,10 +237,7 @@ impl Shard {
         let mut body = Vec::new();
         match (self.take_waiting(id), state) {
             (Some(Waiting::Topic(topic)), Some(state)) => encode_state(&topic, &state, &mut body),
-            (Some(_), None) => {
-                let refusal = Refusal::new(ErrorCode::NotFound, "nobody reads or published this topic");
-                return self.respond_refused(id, refusal);
-            }
+            (Some(_), None) => return self.respond_refused(id, UNKNOWN_TOPIC),
             _ => return,
         }
         self.respond(id, Status::Ok, JSON, &[], &body);
@@ -290,7 +288,10 @@ impl Shard {
                 let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
                 let (targets, policy) = (vec![Target::Topic(topic)], options.policy);
                 let last = options.last;
-                self.subscribe(id.into(), Subscribe { id: None, targets, since, last, policy, presence: false });
+                self.subscribe(
+                    id.into(),
+                    Subscribe { id: None, targets, since, last, policy, presence: false, headers: None },
+                );
             }
         }
         let mut rest = upgrade.rest;
@@ -458,11 +459,7 @@ fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
     json::encode_presence(&state.presence, out);
     out.extend_from_slice(b",\"last\":");
     match &state.last {
-        Some(last) => {
-            out.push(b'{');
-            json::encode_offset_and_data(last, out);
-            out.push(b'}');
-        }
+        Some(last) => json::encode_kept(last, out),
         None => out.extend_from_slice(b"null"),
     }
     let bytes = format!(",\"bytes\":{{\"last\":{},\"history\":{}}}}}\n", state.last_len, state.history_len);

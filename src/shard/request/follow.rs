@@ -35,7 +35,7 @@ impl Shard {
             (HttpTransport::Lines, _) => (Framing::Lines, Dialect::Json, false),
             (HttpTransport::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
         };
-        let encoding = EncodingId::of(framing, dialect, has_prefix);
+        let encoding = EncodingId::of(framing, dialect.with_headers(follow.headers), has_prefix);
         self.speak(id.into(), encoding);
         if let Some(slot) = self.links.conns[id.index].link.exchange()
             && self.requests.exchanges[slot].exchange.asker().is_head
@@ -46,7 +46,7 @@ impl Shard {
         self.wait_for(id, Waiting::Follow(Opening { names: names(&follow), since: follow.since.clone() }));
         self.note_bandwidth(id.into(), follow.bandwidth);
         let Follow { targets, since, last, policy, .. } = follow;
-        self.subscribe(id.into(), Subscribe { id: None, targets, since, last, policy, presence: false });
+        self.subscribe(id.into(), Subscribe { id: None, targets, since, last, policy, presence: false, headers: None });
     }
 
     /// The subscriptions are made.

@@ -20,9 +20,13 @@ use crate::wire::json::escape_into;
 
 impl Shard {
     pub(in crate::shard) fn poll(&mut self, id: ConnId, follow: Follow, timeout_ms: u64) {
-        self.wait_for(id, Waiting::Poll(Poll { names: names(&follow), timeout_ms, open: None }));
+        let headers = follow.headers;
+        self.wait_for(id, Waiting::Poll(Poll { names: names(&follow), timeout_ms, headers, open: None }));
         let Follow { targets, since, last, .. } = follow;
-        self.subscribe(id.into(), Subscribe { id: None, targets, since, last, policy: None, presence: false });
+        self.subscribe(
+            id.into(),
+            Subscribe { id: None, targets, since, last, policy: None, presence: false, headers: None },
+        );
     }
 
     /// Whether the request under way is a poll.
@@ -45,15 +49,17 @@ impl Shard {
         let Some(Waiting::Poll(poll)) = self.waiting_mut(id) else { return };
         let (names, timeout_ms) = (poll.names.clone(), poll.timeout_ms);
         let positions = self.start(id, &names, &[], joined);
+        let find = |name: &TopicName| joined.iter().find(|joined| joined.target.as_str() == name.as_str());
+        let stood = |name| find(name).and_then(|joined| joined.position).map_or(0, |position| position.offset);
+        let stands = positions.iter().map(|(name, _)| stood(name)).collect();
         let recovered = |name: &TopicName| {
-            let joined = joined.iter().find(|joined| joined.target.as_str() == name.as_str());
-            joined.and_then(|joined| joined.recovered).map(|recovered| (name.clone(), recovered))
+            find(name).and_then(|joined| joined.recovered).map(|recovered| (name.clone(), recovered))
         };
         let recovered: Vec<_> = names.iter().filter_map(recovered).collect();
         let is_lost = recovered.iter().any(|(_, recovered)| !recovered);
         let is_over = timeout_ms == 0 || self.is_draining() || self.links.conns[id.index].link.is(Flag::PEER_DONE);
         if let Some(Waiting::Poll(poll)) = self.waiting_mut(id) {
-            poll.open = Some(Open { positions, recovered, is_due: is_lost || is_over });
+            poll.open = Some(Open { positions, stands, recovered, is_due: is_lost || is_over });
         }
         self.requests.polls_ready.push(id);
         self.unpause(id, Flag::PAUSED_REQUEST);
@@ -93,24 +99,34 @@ impl Shard {
         if !self.waiting_mut(id).is_some_and(is_open) {
             return false;
         }
-        let Some(Waiting::Poll(Poll { open: Some(mut open), .. })) = self.take_waiting(id) else { return false };
+        let Some(Waiting::Poll(Poll { open: Some(mut open), headers, .. })) = self.take_waiting(id) else {
+            return false;
+        };
+        let encode = if headers { json::encode_push_with_headers } else { json::encode_push };
         let mut body = b"{\"messages\":[".to_vec();
         let (mut count, mut len) = (0, 0);
         while let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id.into())
             && let Some((publication, _)) = pending.catch_up.pop(false)
         {
-            len += publication.payload.len();
+            len += publication.held_len();
             if count > 0 && len > POLL_ANSWER_LEN_MAX {
                 break;
             }
             if count > 0 {
                 body.push(b',');
             }
-            json::encode_push(&publication, &mut body);
+            encode(&publication, &mut body);
             count += 1;
             let at = open.positions.iter_mut().find(|(topic, _)| *topic == publication.topic);
             if let Some((_, position)) = at {
                 *position = publication.position;
+            }
+        }
+        // The last value may be older than where the topic stood: what passed in between is not for who joins later.
+        let pending = pending_mut(&self.links.conns, &mut self.sessions.pendings, id.into());
+        for ((topic, position), &stood) in open.positions.iter_mut().zip(&open.stands) {
+            if pending.as_ref().is_none_or(|pending| pending.catch_up.first_offset(topic).is_none()) {
+                position.offset = stood.max(position.offset);
             }
         }
         self.leave_all(id.into());

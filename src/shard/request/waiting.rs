@@ -1,6 +1,6 @@
 //! What an HTTP request waits for, as values: each kind of answer brings its own.
 
-use crate::command::{Position, Refusal, Taken, Target, TopicName};
+use crate::command::{ErrorCode, Position, Refusal, Taken, Target, TopicName};
 use crate::dialect::json;
 use crate::metrics::ShardMetrics;
 use crate::transport::http::{Exchange, Follow};
@@ -21,6 +21,7 @@ pub(in crate::shard) enum Waiting {
     PublishOne(TopicName),
     PublishMany { batch: Batch, waits: usize },
     Topic(TopicName),
+    ForgetLast(TopicName),
     History,
     Follow(Opening),
     Poll(Poll),
@@ -80,6 +81,8 @@ pub(in crate::shard) struct Poll {
     /// In the order of the request.
     pub names: Box<[TopicName]>,
     pub timeout_ms: u64,
+    /// Whether messages come with their attributes.
+    pub headers: bool,
     /// What its subscriptions came to, once they are made.
     pub open: Option<Open>,
 }
@@ -88,6 +91,8 @@ pub(in crate::shard) struct Poll {
 pub(in crate::shard) struct Open {
     /// Where the peer is when it has had the answer.
     pub positions: Box<[(TopicName, Position)]>,
+    /// Where its topics stood when it joined them: the peer has had what it gets up to there.
+    pub stands: Box<[u64]>,
     /// Whether anything is missing, by topic, where the peer gave a position.
     pub recovered: Vec<(TopicName, bool)>,
     /// Whether it is answered at the end of the turn, whatever is held.
@@ -124,6 +129,9 @@ pub(in crate::shard) fn names(follow: &Follow) -> Box<[TopicName]> {
     };
     follow.targets.iter().filter_map(name).collect()
 }
+
+pub(in crate::shard) const UNKNOWN_TOPIC: Refusal =
+    Refusal::new(ErrorCode::NotFound, "nobody reads or published this topic");
 
 pub(in crate::shard) const TEXT: &str = "text/plain; charset=utf-8";
 pub(in crate::shard) const JSON: &str = "application/json";

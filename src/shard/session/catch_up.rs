@@ -151,7 +151,7 @@ fn key(publication: &Publication) -> (TopicName, u64) {
 }
 
 fn held_len(publication: &Publication) -> usize {
-    publication.payload.len() + HELD_COST
+    publication.held_len() + HELD_COST
 }
 
 /// What a held publication counts beside its payload, so that empty ones are bounded too.

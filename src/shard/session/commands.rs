@@ -1,6 +1,6 @@
 //! What a session's messages ask for, and what a session is told.
 
-use super::encoding::EncodingId;
+use super::encoding::{Encoding, EncodingId};
 use super::gate::Act;
 use super::rest::{self, Rest};
 use super::tickets::Ticket;
@@ -57,6 +57,18 @@ impl Shard {
         let state = encoding.row().dialect.open();
         if !matches!(state, DialectState::None) {
             rest::ensure(&mut self.sessions.rests, &mut session.rest).state = state;
+        }
+    }
+
+    /// From now on a session's publications come with their attributes, or without, where its dialect has them.
+    pub(in crate::shard) fn tell_headers(&mut self, id: SessionId, tells_headers: bool) {
+        let session = &mut self.links.conns[id.index];
+        let Encoding { framing, dialect, has_prefix } = *session.encoding.row();
+        let wanted = dialect.with_headers(tells_headers);
+        if wanted != dialect {
+            // A stream is one of its encoding.
+            session.agreed.leave_stream();
+            self.speak(id, EncodingId::of(framing, wanted, has_prefix));
         }
     }
 

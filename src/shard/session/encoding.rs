@@ -2,7 +2,7 @@
 //! same bytes, but for a prefix of their own where the encoding has one.
 
 use super::rest::Rest;
-use crate::command::{MessageKind, Outbound, Publication};
+use crate::command::{MessageKind, Outbound, Position, Publication, TopicName};
 use crate::dialect::{Dialect, DialectState};
 use crate::transport::Framing;
 
@@ -29,6 +29,9 @@ const ENCODINGS: &[Encoding] = &[
     Encoding { has_prefix: true, ..row(Framing::Events, Dialect::Feed) },
     row(Framing::Lines, Dialect::Json),
     row(Framing::Chunks, Dialect::Json),
+    row(Framing::WebSocket, Dialect::JsonWithHeaders),
+    row(Framing::Lines, Dialect::JsonWithHeaders),
+    row(Framing::Chunks, Dialect::JsonWithHeaders),
     #[cfg(test)]
     Encoding { has_prefix: true, ..row(Framing::WebSocket, Dialect::Tagged) },
 ];
@@ -108,6 +111,18 @@ impl Encoding {
         self.push(publication, message, &mut shared);
         self.prefix(rest, publication, shared.len(), message, out);
         out.append(&mut shared);
+    }
+
+    /// Appends where a reader is in a topic; nothing where its messages tell no positions to come back to.
+    pub fn say_position(&self, rest: Option<&mut Rest>, topic: &TopicName, position: Position, out: &mut Vec<u8>) {
+        match rest.filter(|_| self.has_prefix) {
+            Some(rest) => {
+                rest.move_to(topic, position);
+                self.framing.position(rest.positions.iter().map(|(_, position)| *position), out);
+            }
+            None if self.has_prefix => {}
+            None => self.framing.position(std::iter::once(position), out),
+        }
     }
 
     /// Appends what is not a publication; nothing where there is no way to say it.

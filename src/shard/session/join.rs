@@ -22,6 +22,7 @@ use crate::mailbox::Request;
 use crate::shard::Shard;
 use crate::shard::link::conn::Carrier;
 use crate::shard::slot::Slot;
+use crate::transport::Framing;
 
 impl Shard {
     pub(in crate::shard) fn subscribe(&mut self, id: SessionId, mut subscribe: Subscribe) {
@@ -36,6 +37,9 @@ impl Shard {
         if self.links.conns[id.index].target_count as usize + made.len() > limits.topics_per_connection_max as usize {
             let refusal = Refusal::new(ErrorCode::TooManyTopics, "the connection is at its limit of topics");
             return self.refuse(id, subscribe.id.as_ref(), refusal);
+        }
+        if let Some(tells_headers) = subscribe.headers {
+            self.tell_headers(id, tells_headers);
         }
         let pending = ensure_pending(&mut self.links.conns, &mut self.sessions.pendings, id);
         if pending.operations.len() >= PENDING_OPERATIONS_MAX {
@@ -159,6 +163,7 @@ impl Shard {
                 self.note_joined(id.index, topic, answer.position.offset);
             }
         }
+        let tells_positions = self.links.conns[id.index].encoding.row().framing == Framing::Events;
         let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         let Some(open) = pending.operations.get_mut(operation as usize) else { return };
         match result {
@@ -167,6 +172,12 @@ impl Shard {
                 joined.position = Some(answer.position);
                 joined.recovered = answer.recovered;
                 if waiting.is_some() {
+                    if let [last] = &*answer.publications
+                        && tells_positions
+                        && last.position.offset < answer.position.offset
+                    {
+                        pending.stands.push((last.topic.clone(), answer.position));
+                    }
                     pending.catch_up.keep(answer.publications, None);
                 }
             }
@@ -227,7 +238,9 @@ impl Shard {
             && self.links.outboxes.ensure(self.links.conns.parts_mut(id.index).1).len() < CATCH_UP_LEN_MAX
         {
             let waits_for_more = pending.page_asked.is_some() || !pending.pages.is_empty();
-            let Some((publication, is_held)) = pending.catch_up.pop(waits_for_more) else {
+            let popped = pending.catch_up.pop(waits_for_more);
+            let stands = popped.as_ref().and_then(|(publication, _)| pending.stand_behind(publication));
+            let Some((publication, is_held)) = popped else {
                 if !waits_for_more {
                     self.release_pending(id);
                 }
@@ -236,6 +249,9 @@ impl Shard {
             // What this turn's run brings anyway is not said twice.
             if !self.comes_by_run(id.index, &publication) && !self.comes_by_lag(id, &publication, is_held) {
                 self.send_alone(id, &publication);
+            }
+            if let Some(position) = stands {
+                self.say_position(id, &publication.topic, position);
             }
         }
         self.ask_pages(id);
@@ -252,6 +268,12 @@ impl Shard {
         let encoding = session.encoding;
         self.metrics.deliveries += 1;
         self.reply_with(id, |rest, message, out| encoding.row().push_alone(rest, publication, message, out));
+    }
+
+    /// Tells a reader where it is in a topic, if its messages tell positions to come back to.
+    fn say_position(&mut self, id: SessionId, topic: &TopicName, position: Position) {
+        let encoding = self.links.conns[id.index].encoding;
+        self.reply_with(id, |rest, _, out| encoding.row().say_position(rest, topic, position, out));
     }
 
     /// Whether a session is that of an HTTP request under way.

@@ -396,7 +396,7 @@ pub(in crate::shard) fn ensure<'a>(lags: &'a mut Slab<Lag>, slot: &mut Slot) -> 
 }
 
 fn cost(publication: &Arc<Publication>) -> usize {
-    publication.payload.len() + ITEM_COST
+    publication.held_len() + ITEM_COST
 }
 
 /// Turns of topics that were let go which may stand in any lag.

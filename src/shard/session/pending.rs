@@ -7,7 +7,8 @@ use slab::Slab;
 use super::catch_up::CatchUp;
 use super::session::Mark;
 use crate::command::{
-    Joined, OperationId, Pattern, Policy, Position, Refusal, SessionId, ShardId, Subscribe, Target, TopicName,
+    Joined, OperationId, Pattern, Policy, Position, Publication, Refusal, SessionId, ShardId, Subscribe, Target,
+    TopicName,
 };
 use crate::shard::link::arena::Conns;
 use crate::shard::slot::Slot;
@@ -18,10 +19,20 @@ pub(in crate::shard) struct Pending {
     pub operations: Slab<Operation>,
     /// What it gets once the operations are done.
     pub catch_up: CatchUp,
+    /// Of readers that are told positions: where topics stood whose last values are older than that.
+    pub stands: Vec<(TopicName, Position)>,
     /// Last values of patterns that are still to be asked for.
     pub pages: Vec<Page>,
     /// The ticket of those that are asked for, one at a time, and their pattern.
     pub page_asked: Option<(u32, Pattern)>,
+}
+
+impl Pending {
+    /// Where the reader is behind a last value that is older than that.
+    pub fn stand_behind(&mut self, last: &Publication) -> Option<Position> {
+        let at = self.stands.iter().position(|(topic, _)| *topic == last.topic)?;
+        Some(self.stands.swap_remove(at).1)
+    }
 }
 
 #[derive(Debug)]

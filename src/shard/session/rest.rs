@@ -31,11 +31,15 @@ impl Rest {
 
     /// Moves the reader behind a publication.
     pub fn advance(&mut self, publication: &Publication) {
-        if let Some((_, position)) = self.positions.iter_mut().find(|(topic, _)| *topic == publication.topic) {
+        self.move_to(&publication.topic, publication.position);
+    }
+
+    /// Moves the reader on to a position of a topic.
+    pub fn move_to(&mut self, topic: &TopicName, to: Position) {
+        if let Some((_, position)) = self.positions.iter_mut().find(|(name, _)| name == topic) {
             // The last value that a pattern brings may be one that the reader is behind already.
-            let is_behind =
-                position.epoch == publication.position.epoch && publication.position.offset < position.offset;
-            *position = if is_behind { *position } else { publication.position };
+            let is_behind = position.epoch == to.epoch && to.offset < position.offset;
+            *position = if is_behind { *position } else { to };
         }
     }
 

@@ -72,7 +72,7 @@ impl Role {
     }
 
     fn judge(self, route: &Route) -> Result<(), RouteError> {
-        let publishes = matches!(route, Route::PublishOne { .. } | Route::PublishMany);
+        let publishes = matches!(route, Route::PublishOne { .. } | Route::PublishMany | Route::ForgetLast(_));
         let reads = matches!(route, Route::Topic(_) | Route::History { .. } | Route::Follow(_));
         let reads = reads || matches!(route, Route::Upgrade(UpgradeRoute::Raw { .. }));
         match self {

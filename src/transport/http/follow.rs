@@ -23,6 +23,8 @@ pub struct Follow {
     pub policy: Option<Policy>,
     /// `bandwidth=..`.
     pub bandwidth: Option<u32>,
+    /// `headers=1`: messages come with their attributes, where there is room for them.
+    pub headers: bool,
 }
 
 /// A way of being told things over HTTP.
@@ -42,11 +44,12 @@ pub enum HttpTransport {
 /// A poll, before its query is read.
 pub(super) const POLL: HttpTransport = HttpTransport::Poll { timeout_ms: POLL_TIMEOUT_MS };
 
-/// Reads `topic=T&topic=U[&since=P,P][&last=0][&mode=..][&timeout=25s]` and `Last-Event-ID`, which a reader sends when it comes back
+/// Reads `topic=T&topic=U[&since=P,P][&last=0][&headers=1][&mode=..][&timeout=25s]` and `Last-Event-ID`, which a reader sends when it comes back
 /// and which therefore wins over `since`.
 pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result<Route, RouteError> {
     let bandwidth = decode_bandwidth(head.query())?;
-    let mut follow = Follow { transport, targets: Vec::new(), since: Vec::new(), last: true, policy: None, bandwidth };
+    let (targets, since) = (Vec::new(), Vec::new());
+    let mut follow = Follow { transport, targets, since, last: true, policy: None, bandwidth, headers: false };
     let mut since = None;
     let is_poll = matches!(transport, HttpTransport::Poll { .. });
     let names: &[&str] = if is_poll { &POLL_NAMES } else { &POLL_NAMES[1..] };
@@ -57,6 +60,7 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
                 since = Some(value.split(',').map(decode_since).collect::<Result<Vec<_>, _>>()?);
             }
             "last" => follow.last = decode_flag(value)?,
+            "headers" => follow.headers = decode_flag(value)?,
             "timeout" => {
                 if let HttpTransport::Poll { timeout_ms } = &mut follow.transport {
                     *timeout_ms = decode_timeout(value)?;
@@ -113,7 +117,7 @@ fn can_come_back(head: &RequestHead<'_>, transport: HttpTransport, count: usize)
 }
 
 /// What is read of the query; the first of it by polls alone.
-const POLL_NAMES: [&str; 7] = ["timeout", "topic", "since", "last", "mode", "max_rate", "max_age_ms"];
+const POLL_NAMES: [&str; 8] = ["timeout", "topic", "since", "last", "headers", "mode", "max_rate", "max_age_ms"];
 
 /// The positions of an id; `None` for what is no list of positions.
 fn decode_event_id(id: &[u8]) -> Option<Vec<Position>> {

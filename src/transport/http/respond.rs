@@ -62,9 +62,10 @@ pub fn page_fields(origin: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
     allow.into_iter().chain(rest.into_iter().filter(move |_| origin.is_some()))
 }
 
-/// What a page of another origin may send, beside what every page may. [Fetch 3.3]
-pub const PAGE_REQUEST_FIELDS: &str =
-    "Authorization, Cache-Control, Content-Type, Fanwire-Id, Fanwire-Key, If-Match, If-None-Match, Last-Event-ID";
+/// What a page of another origin may send, beside what every page may. [Fetch 3.3] Attributes have names of their own,
+/// which cannot be listed: a page says them on the lines of `POST /publish`.
+pub const PAGE_REQUEST_FIELDS: &str = "Authorization, Cache-Control, Content-Type, Fanwire-Event, Fanwire-Id, \
+     Fanwire-Key, Fanwire-Last, If-Match, If-None-Match, Last-Event-ID";
 
 /// Appends the head of a response that does not end: it ends with the connection, or with an empty chunk.
 pub fn encode_stream_head(out: &mut Vec<u8>, content_type: &str, is_chunked: bool, origin: Option<&str>, date: &str) {

@@ -1,10 +1,12 @@
 //! The route table: one row an endpoint, from a request head to what it asks for.
 
+use std::borrow::Cow;
+
 use super::follow::{self, Follow, HttpTransport};
 use crate::close::Status;
 use crate::command::{
-    Condition, ErrorCode, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName, is_message_id,
-    parse_age, parse_rate,
+    Attributes, Condition, ErrorCode, Extras, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName,
+    is_event, is_message_id, parse_age, parse_rate,
 };
 use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX};
 use crate::wire::http1::{HttpError, NotOneValue, RequestHead, percent_decode, query_pairs};
@@ -23,11 +25,15 @@ pub enum Route {
         key: Option<Box<str>>,
         /// `Fanwire-Id`, `If-Match` and `If-None-Match`.
         terms: Box<Terms>,
+        /// `Fanwire-Event`, `Fanwire-Last`, `Fanwire-Attribute-NAME` and `Content-Type`.
+        extras: Option<Box<Extras>>,
     },
     /// `POST /publish`.
     PublishMany,
     /// `GET /topics/TOPIC`.
     Topic(TopicName),
+    /// `DELETE /topics/TOPIC/last`.
+    ForgetLast(TopicName),
     /// `GET /topics/TOPIC/history`.
     History {
         topic: TopicName,
@@ -162,14 +168,18 @@ impl Route {
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 const GET: &str = "GET, HEAD";
 const POST: &str = "POST";
+const GET_AND_DELETE: &str = "GET, HEAD, DELETE";
+const LAST: &str = "/last";
 
 /// The methods that work at a path, if it is one of ours.
 fn methods_of(path: &str) -> Option<&'static str> {
     match path {
-        "*" => Some("GET, HEAD, POST"),
+        "*" => Some("GET, HEAD, POST, DELETE"),
         "/publish" => Some(POST),
         "/ws" | "/echo" | "/sse" | "/stream" | "/poll" | "/healthz" | "/readyz" | "/metrics" => Some(GET),
         _ if path.starts_with("/publish/") => Some(POST),
+        // Of a topic that ends so, or the last value of the one before.
+        _ if path.starts_with("/topics/") && path.ends_with(LAST) => Some(GET_AND_DELETE),
         _ if path.starts_with("/raw/") || path.starts_with("/topics/") => Some(GET),
         _ => None,
     }
@@ -191,6 +201,10 @@ fn find_by_prefix(head: &RequestHead<'_>, path: &str) -> Result<Route, RouteErro
         check_encoding(head)?;
         decode_publish(head, decode_topic(topic)?)
     } else if let Some(topic) = path.strip_prefix("/topics/") {
+        if head.method() == "DELETE" {
+            let topic = topic.strip_suffix(LAST).ok_or(NOTHING_HERE)?;
+            return Ok(Route::ForgetLast(decode_topic(topic)?));
+        }
         match topic.strip_suffix("/history") {
             Some(topic) => decode_history(decode_topic(topic)?, head.query()),
             None => Ok(Route::Topic(decode_topic(topic)?)),
@@ -201,22 +215,53 @@ fn find_by_prefix(head: &RequestHead<'_>, path: &str) -> Result<Route, RouteErro
 }
 
 fn decode_publish(head: &RequestHead<'_>, topic: TopicName) -> Result<Route, RouteError> {
-    let kind = if is_binary(head)? { PayloadKind::Binary } else { PayloadKind::Text };
+    let content_type =
+        head.only_value("content-type").map_err(|NotOneValue| bad_request("there is one Content-Type"))?;
+    let content_type = content_type.unwrap_or_default();
+    let kind = if is_media_type(content_type, OCTETS) { PayloadKind::Binary } else { PayloadKind::Text };
     let bad_key = bad_request("Fanwire-Key is one text of UTF-8, at most 255 bytes");
     let key = only_text(head, "fanwire-key").ok().filter(|key| key.is_none_or(|key| key.len() <= KEY_LEN_MAX));
     let key = key.ok_or(bad_key)?.filter(|key| !key.is_empty()).map(Box::from);
     let id = only_text(head, "fanwire-id").ok().filter(|id| id.is_none_or(is_message_id));
     let message_id = id.ok_or(bad_request("Fanwire-Id is 1 to 255 visible ASCII characters"))?.map(Box::from);
     let terms = Box::new(Terms { message_id, condition: decode_condition(head)? });
-    Ok(Route::PublishOne { topic, kind, key, terms })
+    let extras = decode_extras(head, content_type)?.boxed();
+    Ok(Route::PublishOne { topic, kind, key, terms, extras })
 }
 
-/// What the body is: octets if `Content-Type` says so.
-fn is_binary(head: &RequestHead<'_>) -> Result<bool, RouteError> {
-    let media_type = head.only_value("content-type").map_err(|NotOneValue| bad_request("there is one Content-Type"))?;
-    let media_type = media_type.unwrap_or_default().split(|&byte| byte == b';').next().unwrap_or_default();
-    Ok(media_type.trim_ascii().eq_ignore_ascii_case(b"application/octet-stream"))
+fn is_media_type(content_type: &[u8], media_type: &str) -> bool {
+    let told = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
+    told.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
+
+/// What few publications come with.
+fn decode_extras(head: &RequestHead<'_>, content_type: &[u8]) -> Result<Extras, RouteError> {
+    let bad_event = bad_request("Fanwire-Event is one text of UTF-8, 1 to 255 bytes without control characters");
+    let event = only_text(head, "fanwire-event").ok().filter(|event| event.is_none_or(is_event)).ok_or(bad_event)?;
+    let is_passing = match only_text(head, "fanwire-last") {
+        Ok(None | Some("1")) => false,
+        Ok(Some("0")) => true,
+        _ => return Err(bad_request("Fanwire-Last is 0 or 1")),
+    };
+    let mut pairs = Vec::new();
+    for (name, value) in head.fields_with_prefix("fanwire-attribute-") {
+        let value = std::str::from_utf8(value).map_err(|_| bad_request("Fanwire-Attribute-NAME is text of UTF-8"))?;
+        // Names of fields have no case.
+        pairs.push((Cow::from(name.to_ascii_lowercase()), Cow::from(value)));
+    }
+    let attributes = Attributes::new(told_type(content_type), pairs.into_iter())
+        .map_err(|refusal| RouteError::new(refusal.code, refusal.message))?;
+    Ok(Extras { event: event.map(Box::from), attributes, is_passing, except: None })
+}
+
+/// The media type that readers are told. That it is text, or octets, they know; and a form is what curl says of any body.
+fn told_type(content_type: &[u8]) -> Option<&str> {
+    let says_nothing = [OCTETS, "text/plain", "application/x-www-form-urlencoded"];
+    let text = std::str::from_utf8(content_type).ok().filter(|text| !text.chars().any(char::is_control));
+    text.filter(|text| !text.is_empty() && !says_nothing.iter().any(|it| is_media_type(content_type, it)))
+}
+
+const OCTETS: &str = "application/octet-stream";
 
 /// A body is taken as it is: what is compressed would reach readers as that. [RFC 9110 8.4]
 fn check_encoding(head: &RequestHead<'_>) -> Result<(), RouteError> {
@@ -307,7 +352,7 @@ pub(super) fn decode_flag(value: &str) -> Result<bool, RouteError> {
     match value {
         "0" | "false" => Ok(false),
         "1" | "true" => Ok(true),
-        _ => Err(bad_request("last and echo are 0 or 1")),
+        _ => Err(bad_request("last, echo and headers are 0 or 1")),
     }
 }
 

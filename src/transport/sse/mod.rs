@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! id: EPOCH-OFFSET       where the reader is behind this event: what it gives back as Last-Event-ID
-//! event: TOPIC           names that begin with a dot are ours: no topic does
+//! event: NAME            of the event, or the topic where it has none; names that begin with a dot are ours
+//! topic: TOPIC           beside an event's name; EventSource passes over fields that it does not know
+//! prev: OFFSET           of the one before it in its topic, where that is not the number before
 //! data: ...              a line each of the payload
 //! ```
 //! The body ends with the connection, in every version of HTTP: an event costs no framing of its own. Tests: beside the
@@ -23,7 +25,11 @@ pub const HEARTBEAT: &[u8] = b":\n\n";
 /// Appends a publication whose message is `message`, without an id.
 pub fn event(publication: &Publication, message: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"event: ");
-    out.extend_from_slice(publication.topic.as_str().as_bytes());
+    if publication.extras.is_some() || !publication.is_next() {
+        name_event(publication, out);
+    } else {
+        out.extend_from_slice(publication.topic.as_str().as_bytes());
+    }
     out.push(b'\n');
     if publication.kind == PayloadKind::Binary {
         out.extend_from_slice(BINARY_PREFIX);
@@ -35,6 +41,27 @@ pub fn event(publication: &Publication, message: &[u8], out: &mut Vec<u8>) {
         data(message, out);
     }
     out.push(b'\n');
+}
+
+/// Appends the name of an event, and the fields that few have.
+#[cold]
+fn name_event(publication: &Publication, out: &mut Vec<u8>) {
+    let topic = publication.topic.as_str();
+    if let Some(event) = publication.event() {
+        // A name that begins with a dot would be one of ours.
+        let (escaped, rest) = match event.as_bytes() {
+            [b'.', ..] => ("%2E", &event[1..]),
+            [b'%', ..] => ("%25", &event[1..]),
+            _ => ("", event),
+        };
+        [escaped, rest, "\ntopic: ", topic].iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
+    } else {
+        out.extend_from_slice(topic.as_bytes());
+    }
+    if !publication.is_next() {
+        out.extend_from_slice(b"\nprev: ");
+        out.extend_from_slice(itoa::Buffer::new().format(publication.prev).as_bytes());
+    }
 }
 
 /// Appends the id line of the event that follows: a position for each topic of the reader; nothing for none.
@@ -144,6 +171,24 @@ mod tests {
         assert_eq!(pushed(PayloadKind::Text, b""), "id: 1f-12\nevent: px.A\ndata: \n\n");
         let binary = pushed(PayloadKind::Binary, &[0, 255, 7]);
         assert_eq!(binary, "id: 1f-12\nevent: px.A\ndata: data:application/octet-stream;base64,AP8H\n\n");
+    }
+
+    #[test]
+    fn an_event_has_its_name_and_what_event_sources_pass_over_says_the_rest() {
+        let named = |name: &str, prev| {
+            let extras = crate::command::Extras { event: Some(name.into()), ..Default::default() };
+            let mut out = Vec::new();
+            let publication = publication(PayloadKind::Text, b"x");
+            event(&Publication { prev, extras: extras.boxed(), ..publication }, b"x", &mut out);
+            String::from_utf8(out).expect("events are text")
+        };
+        assert_eq!(named("größe", 11), "event: größe\ntopic: px.A\ndata: x\n\n");
+        assert_eq!(named(".gap", 11), "event: %2Egap\ntopic: px.A\ndata: x\n\n");
+        assert_eq!(named("%2Egap", 11), "event: %252Egap\ntopic: px.A\ndata: x\n\n");
+        assert_eq!(named("a", 7), "event: a\ntopic: px.A\nprev: 7\ndata: x\n\n");
+        let mut out = Vec::new();
+        event(&Publication { prev: 7, ..publication(PayloadKind::Text, b"x") }, b"x", &mut out);
+        assert_eq!(out, b"event: px.A\nprev: 7\ndata: x\n\n");
     }
 
     #[test]

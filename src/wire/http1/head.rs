@@ -214,6 +214,18 @@ impl<'a> RequestHead<'a> {
         headers.filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.trim_ascii())
     }
 
+    /// The fields whose names begin so (any case): what follows in the name, as it was sent, and the value, in order.
+    pub fn fields_with_prefix<'n>(
+        &self,
+        prefix: &'n str,
+    ) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'_, 'a, 'n> {
+        let headers = self.headers.iter().take(self.header_count);
+        headers.filter_map(move |header| {
+            let (start, rest) = header.name.split_at_checked(prefix.len())?;
+            start.eq_ignore_ascii_case(prefix).then(|| (rest, header.value.trim_ascii()))
+        })
+    }
+
     /// Whether the comma-separated list of this name, over all its fields, holds `token` (any case). [RFC 9110 5.6.1]
     #[must_use]
     pub fn has_token(&self, name: &str, token: &str) -> bool {

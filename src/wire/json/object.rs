@@ -68,6 +68,13 @@ impl<'a> Object<'a> {
         self.fields.iter().filter(|field| self.is_named(field, name)).count()
     }
 
+    /// How many fields there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether there is none")]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
     /// Every field and its value, in the order of the text.
     #[must_use]
     pub fn members(&self) -> Members<'a> {
