@@ -197,8 +197,8 @@ const ERROR_NUMBERS: &[&str] = &[
     "505", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1010", "1011", "1012", "1013", "1015",
 ];
 
-/// Lines of a file without its tests.
-const LINES_MAX: usize = 600;
+/// Lines of a file, its tests among them.
+const LINES_MAX: usize = 550;
 
 /// Files that are longer, with their length today: it may only shrink, and the row goes with the last line too many.
 const LONG: &[(&str, usize)] = &[];
@@ -284,7 +284,8 @@ fn no_test_is_switched_off() {
 #[test]
 fn files_stay_short() {
     let tree = Tree::read();
-    hold(tree.rust("").flat_map(|source| rules::length(&source, LINES_MAX, LONG)).collect());
+    let sources = tree.texts().filter(|(path, _)| path.ends_with(".rs"));
+    hold(sources.flat_map(|(path, text)| rules::length(path, text, LINES_MAX, LONG)).collect());
     hold(rules::stale_lengths(LONG, |path| tree.text(path).is_some()));
     hold(rules::documents(DOCUMENTS, |path| tree.text(path)));
 }

@@ -5,16 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use fanwire::command::Target;
-use fanwire::driver::sim::{PeerId, SimNet};
+use fanwire::driver::sim::PeerId;
 use serde_json::Value;
 
-use crate::peers::{Heard, Pace, Part, Peer};
+use crate::peers::{Heard, Part, Peer};
 
 #[derive(Debug, Default)]
 pub struct Auditor {
     pub(super) notes: HashMap<PeerId, Notes>,
     /// By topic: offset to payload, as far as anybody learned of it.
-    log: BTreeMap<String, BTreeMap<u64, String>>,
+    pub(super) log: BTreeMap<String, BTreeMap<u64, String>>,
     numbers: u64,
     /// Publications that a topic keeps.
     pub(super) history: u64,
@@ -45,12 +45,12 @@ pub(super) struct Notes {
     left_at: HashMap<String, (String, u64)>,
     pub epochs: HashMap<String, String>,
     /// What a raw reader heard, in order.
-    payloads: Vec<String>,
-    own: BTreeSet<String>,
+    pub payloads: Vec<String>,
+    pub own: BTreeSet<String>,
     /// By topic: the offset behind which it waits for everything, whatever it asked for before.
     waits: HashMap<String, u64>,
     /// By topic: the last offset that a gap said was skipped.
-    told: HashMap<String, u64>,
+    pub told: HashMap<String, u64>,
     next_id: u64,
     has_bye: bool,
 }
@@ -452,118 +452,6 @@ impl Auditor {
     pub(super) fn learn(&mut self, topic: &str, offset: u64, payload: String) {
         let known = self.log.entry(topic.to_owned()).or_default().entry(offset).or_insert_with(|| payload.clone());
         assert_eq!(*known, payload, "{topic} {offset}: two readers hear different things");
-    }
-
-    /// Everything that was said has had the time to arrive: who is still there has all of it.
-    pub fn audit_all(&mut self, peers: &mut [Peer], net: &SimNet, is_faultless: bool) {
-        for (topic, log) in &self.log {
-            let mut said = BTreeSet::new();
-            let mut numbers: HashMap<String, u64> = HashMap::new();
-            for payload in log.values() {
-                assert!(said.insert(payload), "{topic}: {payload} was numbered twice");
-                let Ok(Value::Array(parts)) = serde_json::from_str(payload) else { continue };
-                let number = parts[1].as_u64().expect("a number");
-                let before = numbers.insert(parts[0].to_string(), number);
-                assert!(before.is_none_or(|before| before < number), "{topic}: a publisher's order is lost");
-            }
-        }
-        for peer in peers.iter() {
-            let notes = &self.notes[&peer.id];
-            if let Some((code, reason)) = &peer.close {
-                let waits = matches!(peer.part, Part::Raw { mode: "queue", .. } | Part::Json { mode: "queue", .. });
-                // Past the memory that a shard may hold, whoever holds most goes.
-                let waits = waits || matches!(peer.part, Part::Json { mode: "mixed", .. }) || self.is_bounded;
-                let permitted = notes.has_left || *code == Some(1013) && waits && (peer.was_slow || !is_faultless);
-                assert!(permitted, "{:?} was closed with {code:?} {reason}", peer.id);
-            }
-            let is_ended_slow = matches!(peer.part, Part::Follow { mode: "queue", .. }) && peer.was_slow;
-            if is_faultless && !notes.has_left && peer.close.is_none() && !is_ended_slow {
-                assert_eq!(peer.end, None, "{:?} {:?} lost its connection for no reason", peer.id, peer.part);
-            }
-            if !peer.is_open(net) || notes.has_left {
-                continue;
-            }
-            assert!(
-                peer.part == Part::Hostile || matches!(peer.part, Part::Poll { .. }) || notes.asked.is_empty(),
-                "{:?} got no answer to {:?}",
-                peer.id,
-                notes.asked
-            );
-            self.complete_readers += match &peer.part {
-                Part::Follow { .. } => self.audit_json(notes, Pace::default()),
-                // One that waits has all there is.
-                Part::Poll { .. } if !notes.asked.is_empty() => self.audit_json(notes, Pace::default()),
-                Part::Json { pace, .. } => self.audit_json(notes, *pace),
-                Part::Raw { pace: Pace { max_age_ms: 1.., .. }, .. } => 0,
-                Part::Raw { topic, echo, mode: "queue", pace } if peer.is_upgraded && !pace.skips() => {
-                    self.audit_raw(notes, topic, *echo)
-                }
-                Part::Raw { topic, .. } if peer.is_upgraded => self.audit_skipping(notes, topic),
-                _ => 0,
-            };
-        }
-    }
-
-    fn audit_json(&self, notes: &Notes, pace: Pace) -> u64 {
-        for (topic, log) in &self.log {
-            let newest = log.keys().next_back().copied();
-            if notes.targets.iter().any(|target| matches(target, topic)) {
-                let heard = notes.heard.get(topic).copied();
-                let is_told = heard.is_some() && notes.told.get(topic).copied() == heard;
-                assert!(!is_told || pace.max_age_ms > 0, "only what is too old is told instead of sent");
-                // What was told may be what only raw peers said and heard, and newer.
-                let arrived = heard == newest || is_told && heard >= newest;
-                assert!(arrived, "{topic}: the newest did not arrive: {newest:?}, {:?}", notes.heard.get(topic));
-            }
-        }
-        u64::from(!notes.targets.is_empty())
-    }
-
-    /// A raw reader heard exactly the log from some offset on, its own messages aside if it asked for that.
-    fn audit_raw(&self, notes: &Notes, topic: &str, echo: bool) -> u64 {
-        let Some(log) = self.log.get(topic) else { return 0 };
-        let newest = *log.keys().next_back().expect("a log has entries");
-        let Some(first) = notes.payloads.first() else { return 0 };
-        let Some(begin) = log.iter().find(|(_, payload)| *payload == first).map(|(offset, _)| *offset) else {
-            return 0;
-        };
-        if (begin..=newest).any(|offset| !log.contains_key(&offset)) {
-            return 0;
-        }
-        let hears = |payload: &&String| echo || !notes.own.contains(*payload);
-        let mut expected: Vec<&String> = log.range(begin..).map(|(_, payload)| payload).filter(hears).collect();
-        // What only raw peers said and heard is not in the log; there may be more of it at the end.
-        let extra = notes.payloads.len().saturating_sub(expected.len());
-        let known = &notes.payloads[..notes.payloads.len() - extra];
-        if !echo && expected.first().is_some_and(|payload| *payload != first) {
-            expected.insert(0, first);
-        }
-        assert_eq!(known.iter().collect::<Vec<_>>(), expected, "{topic}: a raw reader missed or repeated something");
-        1
-    }
-
-    /// A raw reader that would rather skip heard what it heard in order, and the newest at last.
-    fn audit_skipping(&self, notes: &Notes, topic: &str) -> u64 {
-        let Some(log) = self.log.get(topic) else { return 0 };
-        let offset_of = |heard: &String| log.iter().find(|(_, said)| *said == heard).map(|(offset, _)| *offset);
-        let offsets: Vec<u64> = notes.payloads.iter().filter_map(offset_of).collect();
-        assert!(offsets.is_sorted_by(|a, b| a < b), "{topic}: {offsets:?}");
-        let newest = log.iter().next_back().filter(|(_, said)| !notes.own.contains(*said)).map(|(offset, _)| *offset);
-        // What only raw peers said and heard is not in the log, and may be newer.
-        let ends_unknown = notes.payloads.last().is_some_and(|heard| offset_of(heard).is_none());
-        assert!(
-            newest.is_none() || ends_unknown || offsets.last().copied() >= newest,
-            "{topic}: the newest is missing"
-        );
-        1
-    }
-
-    /// The shutdown was said to a peer that was still there.
-    pub fn audit_goodbye(&mut self, peer: &Peer) {
-        let (code, reason) = peer.close.clone().unwrap_or_else(|| panic!("{:?} was left without a word", peer.id));
-        if code == Some(1001) {
-            assert!(reason.starts_with("retry_ms="), "{reason}");
-        }
     }
 }
 

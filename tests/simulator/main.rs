@@ -15,6 +15,7 @@ mod peers;
 mod stream;
 #[path = "../common/tls_peer.rs"]
 mod tls_peer;
+mod verdict;
 mod world;
 
 use fanwire::driver::sim::Faults;

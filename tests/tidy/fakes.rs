@@ -157,14 +157,11 @@ fn a_test_that_is_switched_off_is_found() {
 fn a_long_file_is_found_and_may_only_shrink() {
     let lines = |count: usize| "fn f() {}\n".repeat(count);
     let long = &[("src/long.rs", 20)];
-    let length = |source: &Source| rules::length(source, 10, long);
-    check(length, "src/short.rs", &lines(10), &[]);
-    check(length, "src/short.rs", &lines(11), &[""]);
-    check(length, "src/short.rs", &format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", lines(10), lines(50)), &[]);
-    check(length, "src/long.rs", &lines(20), &[]);
-    for count in [21, 19, 10] {
-        check(length, "src/long.rs", &lines(count), &[""]);
-    }
+    let found = |path: &str, count: usize| rules::length(path, &lines(count), 10, long).len();
+    assert_eq!((found("src/short.rs", 10), found("src/short.rs", 11)), (0, 1));
+    let tests = format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", lines(5), lines(3));
+    assert_eq!(rules::length("src/short.rs", &tests, 10, long).len(), 1, "tests are lines too");
+    assert_eq!([20, 21, 19, 10].map(|count| found("src/long.rs", count)), [0, 1, 1, 1]);
     assert_eq!(rules::stale_lengths(long, |_| false).len(), 1);
     assert_eq!(rules::documents(&[("a.md", 2), ("b.md", 2)], |path| (path == "a.md").then_some("1\n2\n3\n")).len(), 1);
 }

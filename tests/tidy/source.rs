@@ -24,8 +24,6 @@ pub struct Source {
     pub text: String,
     /// Line for line, without comments, the insides of strings, and what is only there for tests.
     pub code: String,
-    /// Its lines, without those that are only there for tests.
-    pub lines: usize,
 }
 
 impl Tree {
@@ -70,8 +68,7 @@ impl Tree {
 impl Source {
     pub fn new(path: &str, text: &str) -> Self {
         let blank = without_comments(text);
-        let (code, test_lines) = without_tests(&blank);
-        Self { path: path.into(), text: text.into(), code, lines: text.lines().count() - test_lines }
+        Self { path: path.into(), text: text.into(), code: without_tests(&blank) }
     }
 
     /// `path:line` of an octet of the code.
@@ -190,19 +187,17 @@ fn char_len(tail: &[u8]) -> Option<usize> {
     })
 }
 
-/// The code with spaces in place of every item under `#[cfg(test)]`, and how many lines those items have.
-fn without_tests(code: &str) -> (String, usize) {
+/// The code with spaces in place of every item under `#[cfg(test)]`.
+fn without_tests(code: &str) -> String {
     let mut blank = code.as_bytes().to_vec();
-    let mut lines = 0;
     let mut from = 0;
     while let Some(at) = ["#[cfg(test)]", "#[cfg(all(test"].iter().filter_map(|it| code[from..].find(it)).min() {
         let begin = from + at;
         let end = begin + item_len(&code[begin..]);
-        lines += code[begin..end].lines().count();
         blank[begin..end].iter_mut().filter(|octet| **octet != b'\n').for_each(|octet| *octet = b' ');
         from = end;
     }
-    (String::from_utf8(blank).expect("whole items were blanked"), lines)
+    String::from_utf8(blank).expect("whole items were blanked")
 }
 
 /// To the end of the first item: its `;` or its closing brace.

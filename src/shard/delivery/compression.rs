@@ -15,21 +15,16 @@ use std::sync::Arc;
 use super::encoded::Encoded;
 use super::windows::Windows;
 use crate::buf::Segment;
-use crate::close::CloseReason;
-use crate::command::{Compression, ConnId, MessageKind, Publication, SessionId, SessionIndex, TopicName};
+use crate::command::{Compression, MessageKind, Publication};
 use crate::hub::{TopicId, TopicRules};
-use crate::limits::{INFLATED_AT_ONCE_MAX, INFLATED_KEPT_LEN_MAX, PRICE_INFLATE, PRICE_INFLATED_BYTE, STREAMS_MAX};
-use crate::shard::Shard;
-use crate::shard::session::agreed::{Agreed, Window};
+use crate::limits::STREAMS_MAX;
+use crate::shard::session::agreed::Window;
 use crate::shard::session::encoding::EncodingId;
 use crate::shard::session::session::{Mark, Session};
-use crate::shard::session::subscription::{Place, TargetId, TargetKind};
-use crate::transport::http::UpgradeRoute;
+use crate::shard::session::subscription::{Place, TargetId};
 use crate::transport::websocket;
-use crate::wire::deflate::{Deflater, InflateError, Inflater};
-use crate::wire::ws::extension::{DeflateAnswer, DeflateOffer};
+use crate::wire::deflate::{Deflater, Inflater};
 use crate::wire::ws::header_len;
-use crate::wire::ws::utf8::is_utf8;
 
 /// What the configuration says of compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,10 +168,10 @@ pub(in crate::shard) struct Compressor {
     /// Of all streams; likewise.
     stream_deflater: Option<Box<Deflater>>,
     streams: HashMap<(TopicId, EncodingId), Stream>,
-    inflater: Option<Box<Inflater>>,
-    windows: Windows,
+    pub(super) inflater: Option<Box<Inflater>>,
+    pub(super) windows: Windows,
     /// Kept between messages so that they stop allocating.
-    inflated: Vec<u8>,
+    pub(super) inflated: Vec<u8>,
     deflated: Vec<u8>,
 }
 
@@ -309,7 +304,7 @@ impl Compressor {
     }
 
     /// Appends a message that stands for itself as one frame, compressed if that is shorter.
-    fn frame_alone(&mut self, window: Window, kind: MessageKind, message: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn frame_alone(&mut self, window: Window, kind: MessageKind, message: &[u8], out: &mut Vec<u8>) {
         let (bits, level) = (window.bits(), self.settings.level);
         let deflater = self.deflaters[usize::from(bits)].get_or_insert_with(|| Box::new(Deflater::new(bits, level)));
         self.deflated.clear();
@@ -377,95 +372,6 @@ impl Builder {
 
     fn finish(self) -> Encoded {
         Encoded { segment: Segment::from(self.bytes), ends: self.ends, saved: self.saved }
-    }
-}
-
-impl Shard {
-    /// Whether a topic that a connection is about to follow should stand first there, because it has a stream and what
-    /// stands there has none.
-    pub(in crate::shard) fn brings_a_stream(&self, index: SessionIndex, topic: &TopicName) -> bool {
-        let session = &self.links.conns[index];
-        let is_shared = |topic: &TopicName| {
-            self.settings.compression.of(&self.settings.rules, topic.as_str()) == Compression::Shared
-        };
-        let first_is_shared = || match session.first.target.kind() {
-            TargetKind::Topic(first) => is_shared(&self.hub.name(first)),
-            TargetKind::Pattern(_) => false,
-        };
-        session.agreed.keeps_context() && !session.first.is_none() && is_shared(topic) && !first_is_shared()
-    }
-
-    /// What is answered to an offer, and what is then agreed on; `None` to leave it.
-    pub(in crate::shard) fn agree(&self, route: &UpgradeRoute, offer: DeflateOffer) -> Option<(Agreed, DeflateAnswer)> {
-        let CompressionSettings { default, stream_window_bits, .. } = self.settings.compression;
-        let rules = &self.settings.rules;
-        let compression = match route {
-            UpgradeRoute::Raw { topic, .. } => self.settings.compression.of(rules, topic.as_str()),
-            // Any topic may be asked for later.
-            UpgradeRoute::Json => rules.most_compression(default),
-            UpgradeRoute::Echo if default == Compression::Off => Compression::Off,
-            UpgradeRoute::Echo => Compression::Message,
-        };
-        if compression == Compression::Off {
-            return None;
-        }
-        let window = Window::at_most(offer.server_max_window_bits.unwrap_or(15));
-        let keeps_context = compression == Compression::Shared
-            && !offer.server_no_context_takeover
-            && window.bits() >= stream_window_bits;
-        let answer = DeflateAnswer {
-            server_no_context_takeover: !keeps_context,
-            server_max_window_bits: offer.server_max_window_bits.map(|_| window.bits()),
-        };
-        Some((Agreed::new(window, keeps_context, !offer.client_no_context_takeover), answer))
-    }
-
-    /// A whole message that is compressed; `false` if it is too long to be inflated now, which only one that `may_wait` is.
-    pub(in crate::shard) fn on_deflated(
-        &mut self,
-        id: ConnId,
-        kind: MessageKind,
-        deflated: &[u8],
-        may_wait: bool,
-    ) -> bool {
-        let message_len_max = self.settings.limits.message_len_max as usize;
-        let len_max = if may_wait { message_len_max.min(INFLATED_AT_ONCE_MAX) } else { message_len_max };
-        let compressor = &mut self.delivery.compressor;
-        let mut message = std::mem::take(&mut compressor.inflated);
-        message.clear();
-        let inflater = compressor.inflater.get_or_insert_default();
-        let outcome = inflater.inflate(compressor.windows.of(id), deflated, len_max, &mut message);
-        if outcome.is_ok() && !message.is_empty() && self.links.conns[id.index].session.agreed.may_lean() {
-            compressor.windows.keep(id, &message);
-        }
-        self.turn.budget.charge(PRICE_INFLATE + (deflated.len() + message.len()) as u64 * PRICE_INFLATED_BYTE);
-        let has_to_wait = outcome == Err(InflateError::TooBig) && len_max < message_len_max;
-        match outcome {
-            _ if has_to_wait => {}
-            Ok(()) if kind == MessageKind::Text && !is_utf8(&message) => {
-                self.fail(id, CloseReason::InvalidUtf8, "text is not UTF-8")
-            }
-            Ok(()) => self.on_message(id.into(), kind, &message),
-            Err(InflateError::TooBig) => self.fail(id, CloseReason::MessageTooBig, "message too big"),
-            Err(InflateError::Garbage) => self.fail(id, CloseReason::InvalidDeflate, "not a compressed message"),
-        }
-        if message.capacity() <= INFLATED_KEPT_LEN_MAX {
-            self.delivery.compressor.inflated = message;
-        }
-        !has_to_wait
-    }
-
-    /// Sends a message back to where it came from.
-    pub(in crate::shard) fn echo(&mut self, id: SessionId, kind: MessageKind, message: &[u8]) {
-        let agreed = self.links.conns[id.index].agreed;
-        let mut frame = Vec::new();
-        if !agreed.is_none() && message.len() >= self.settings.compression.threshold as usize {
-            self.delivery.compressor.frame_alone(agreed.window(), kind, message, &mut frame);
-        }
-        self.reply(id, |out| match frame.as_slice() {
-            [] => websocket::frame(kind, message, out),
-            frame => out.extend_from_slice(frame),
-        });
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Tests: beside the code, `tests/simulator/`.
 
+mod agreement;
 pub(in crate::shard) mod compression;
 pub(in crate::shard) mod encoded;
 pub(in crate::shard) mod encodings;
