@@ -115,6 +115,13 @@ pub struct Row {
     pub blame: Blame,
 }
 
+/// SockJS: a request for a session that is gone.
+pub const SOCKJS_INTERRUPTED: u16 = 1002;
+/// SockJS: a request while another one waits for the same session.
+pub const SOCKJS_BUSY: u16 = 2010;
+/// SockJS: an end that has no close code of its own.
+pub const SOCKJS_CLOSED: u16 = 3000;
+
 impl CloseReason {
     /// Every reason, in the order of its discriminant.
     pub const ALL: [Self; 22] = [

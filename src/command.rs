@@ -2,6 +2,7 @@
 //!
 //! Dialects turn messages into [`Command`]s and [`Outbound`]s into messages; the hub and the shard know nothing else.
 
+mod carry;
 mod compression;
 mod extras;
 mod image;
@@ -13,13 +14,14 @@ mod shards;
 mod topic;
 mod visible;
 
+pub use carry::{Carried, Carry, Opening};
 pub use compression::Compression;
 pub use extras::{Attributes, CONTENT_TYPE, Extras, is_event};
 pub use image::TopicImage;
 pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};
 pub use refusal::Refusal;
-pub use session::{ConnId, SessionId, SessionIndex};
+pub use session::{ConnId, SessionId, SessionIndex, SessionKey};
 pub use shards::{ShardId, ShardSet};
 pub use topic::{BadTopic, Pattern, Target, TopicName};
 

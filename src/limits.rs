@@ -506,3 +506,28 @@ pub const PROXIES_MAX: usize = 64;
 
 /// Hops of an `X-Forwarded-For` that are looked at, from the last.
 pub const FORWARDED_HOPS_MAX: usize = 16;
+
+/// Detached sessions of a shard: those of clients over HTTP requests. Memory: about 150 bytes each, and what it follows and
+/// is told. One more is refused with 503.
+pub const DETACHED_MAX: usize = 65_536;
+
+/// For so long a detached session waits for the next request of its client, in milliseconds. Source: sockjs-node,
+/// `disconnect_delay`.
+pub const DETACHED_LINGER_MS: u64 = 5_000;
+
+/// For so long a request waits for something to be told before it is told that there is nothing, in milliseconds. Source:
+/// sockjs-node, `heartbeat_delay`.
+pub const DETACHED_HEARTBEAT_MS: u64 = 25_000;
+
+/// Bytes of messages after which a streaming response of SockJS ends: browsers keep all of it. Source: sockjs-node,
+/// `response_limit`.
+pub const SOCKJS_RESPONSE_LEN_MAX: usize = 128 * 1024;
+
+/// Messages in one frame of a SockJS client.
+pub const SOCKJS_MESSAGES_MAX: usize = 1_024;
+
+/// Bytes of the name that a SockJS client chooses for its session.
+pub const SOCKJS_SESSION_LEN_MAX: usize = 128;
+
+/// Services of SockJS in a configuration.
+pub const SOCKJS_SERVICES_MAX: usize = 64;

@@ -56,6 +56,7 @@ impl World {
             tickets: sum(|census| census.tickets),
             deadlines: sum(|census| census.deadlines),
             put_off: sum(|census| census.put_off),
+            detached: sum(|census| census.detached),
             blocks: sum(|census| census.blocks),
         }
     }

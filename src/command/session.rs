@@ -1,5 +1,7 @@
 //! Names of connections and sessions. A session is a subscriber; nearly every connection has exactly one of its own.
 
+use super::ShardId;
+
 /// A connection of one shard: its arena index, and how often that place was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
@@ -78,5 +80,18 @@ impl SessionId {
 impl From<ConnId> for SessionId {
     fn from(conn: ConnId) -> Self {
         Self { index: SessionIndex::own(conn.index), generation: conn.generation }
+    }
+}
+
+/// A detached session by the name that its client chose for it: a keyed hash of service and name, so that no client can
+/// aim at another's. It decides which shard holds the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey(pub u64);
+
+impl SessionKey {
+    /// The shard that holds the session.
+    #[must_use]
+    pub fn home(self, shards: usize) -> ShardId {
+        ShardId((self.0 % shards as u64) as u8)
     }
 }

@@ -259,6 +259,9 @@ pub static KEYS: &[Key] = &[
     Key { name: "snapshot_interval", kind: Kind::Time(SNAPSHOT_INTERVAL_MS_MIN, DAY_MS, field!(snapshot_interval_ms as u64)), default: Is("30s"), value_name: "TIME", ..GENERAL
     }.says("From one snapshot to the next",
         "From the end of one to the beginning of the next"),
+    Key { name: "sockjs", kind: Kind::Tables(SOCKJS_COLUMNS), value_name: "SERVICE", ..GENERAL
+    }.says("A service for clients of SockJS, such as \"/sockjs dialect=json\"; again for more",
+        "See [SockJS](PROTOCOL.md#sockjs)"),
     Key { name: "topics", kind: Kind::Tables(TOPIC_COLUMNS), change: Live, value_name: "RULE", ..GENERAL
     }.says("A topic rule, such as \"px.> last=false\"; again for more, the first match wins; replaces those of the file",
         "See [topic rules](OPERATING.md#topic-rules)"),
@@ -338,6 +341,15 @@ pub(super) static LISTENER_COLUMNS: &[Column] = &[
     column("address", "an address", "required", "as in `listen`"),
     column("role", "`readers`, `publishers`, `all`", "`all`", "what it is for"),
     column("tls", "true or false", "true where there is a certificate", "whether it speaks TLS"),
+];
+
+/// Keys of `[[sockjs]]`.
+#[rustfmt::skip]
+pub(super) static SOCKJS_COLUMNS: &[Column] = &[
+    column("base", "a path", "required", "what clients are made with, such as `/sockjs`"),
+    column("dialect", "`json`, `raw`, `echo`", "`json`", "what messages mean: those of `/ws`, the bare feed of the topic in `BASE/TOPIC`, or an echo"),
+    column("websocket", "true or false", "`true`", "whether clients may use WebSocket"),
+    column("response_len_max", "1 byte to 1 GiB", "`\"128KiB\"`", "bytes of messages after which a streaming response ends and the client asks anew"),
 ];
 
 /// Keys of `[[topics]]`.

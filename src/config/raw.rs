@@ -69,6 +69,7 @@ pub struct RawConfig {
     pub(super) values: BTreeMap<&'static str, Typed>,
     pub(super) topics: Vec<RawTable>,
     pub(super) listeners: Vec<RawTable>,
+    pub(super) sockjs: Vec<RawTable>,
     /// What a later version will have, and where it was asked for.
     pub(super) not_yet: Vec<(String, Source)>,
     pub(super) warnings: Vec<String>,
@@ -122,6 +123,9 @@ impl RawConfig {
         if !upper.listeners.is_empty() {
             self.listeners = upper.listeners;
         }
+        if !upper.sockjs.is_empty() {
+            self.sockjs = upper.sockjs;
+        }
         self.not_yet.extend(upper.not_yet);
         self.warnings.extend(upper.warnings);
     }
@@ -148,11 +152,19 @@ impl RawConfig {
 
     /// The tables of a key that has some.
     pub(super) fn tables(&self, key: &Key) -> &[RawTable] {
-        if key.name == "topics" { &self.topics } else { &self.listeners }
+        match key.name {
+            "topics" => &self.topics,
+            "sockjs" => &self.sockjs,
+            _ => &self.listeners,
+        }
     }
 
     fn tables_mut(&mut self, key: &Key) -> &mut Vec<RawTable> {
-        if key.name == "topics" { &mut self.topics } else { &mut self.listeners }
+        match key.name {
+            "topics" => &mut self.topics,
+            "sockjs" => &mut self.sockjs,
+            _ => &mut self.listeners,
+        }
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<Typed> {

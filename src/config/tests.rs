@@ -6,6 +6,7 @@ use super::keys::Without;
 use super::kind::Kind;
 use super::*;
 use crate::transport::http::{Origins, Role};
+use crate::transport::sockjs::{SockJs, SockJsDialect};
 use crate::transport::tls::ClientAuth;
 
 /// Loads a file's text, an environment and flags as the program would.
@@ -81,6 +82,7 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
             ("listeners", _) => {
                 ("127.0.0.1:7 role=readers", "[{ address = \"127.0.0.1:7\", role = \"readers\" }]", &[])
             }
+            ("sockjs", _) => ("/s dialect=raw", "[{ base = \"/s\", dialect = \"raw\" }]", &[]),
             ("topics", _) => ("a.> last=no", "[{ match = \"a.>\", last = false }]", &[]),
             ("tls_cert", _) => ("c", "\"c\"", &["--tls-key=k"]),
             ("tls_key", _) => ("k", "\"k\"", &["--tls-cert=c"]),
@@ -427,6 +429,33 @@ fn a_file_that_cannot_be_read_names_who_asked_for_it() {
     let environment = [("FANWIRE_CONFIG".to_owned(), "/nonexistent/g.toml".to_owned())];
     let error = Config::load(&ConfigFlags::default(), environment, 1).expect_err("nor this").to_string();
     assert!(error.starts_with("FANWIRE_CONFIG: cannot read /nonexistent/g.toml: "), "{error}");
+}
+
+#[test]
+fn services_of_sockjs_have_paths_of_their_own() {
+    let file = "[[sockjs]]\nbase = \"/sockjs\"\n[[sockjs]]\nbase = \"/feed/raw\"\ndialect = \"raw\"\nwebsocket = false\n\
+                response_len_max = \"4KiB\"\n";
+    let config = good(file, &[], &[]);
+    let raw = SockJs { websocket: false, response_len_max: 4096, ..SockJs::new("/feed/raw", SockJsDialect::Raw) };
+    assert_eq!(config.sockjs, [SockJs::new("/sockjs", SockJsDialect::Json), raw]);
+    for (file, message) in [
+        ("[[sockjs]]\ndialect = \"json\"", "f.toml:1: sockjs: a service needs base, such as \"/sockjs\""),
+        ("[[sockjs]]\nbase = \"/a\"\n[[sockjs]]\nbase = \"/a\"", "f.toml:3: sockjs: base /a is there twice"),
+        (
+            "[[sockjs]]\nbase = \"/a\"\ndialect = \"stomp\"",
+            "f.toml:3: sockjs: dialect is \"json\", \"raw\" or \"echo\", not \"stomp\"",
+        ),
+        ("[[sockjs]]\nbase = \"/ws\"", "f.toml:2: sockjs: base is a path that the gateway has already: /ws"),
+        ("[[sockjs]]\nbase = \"/a\"\nresponse_len_max = 0", "f.toml:3: sockjs: response_len_max is a size from 1 byte"),
+    ] {
+        let error = load(file, &[], &[]).expect_err(file);
+        assert!(error.contains(message), "{file}: {error}");
+    }
+    for base in ["", "a", "/", "/a/", "//a", "/a b", "/a?b", "/a.b"] {
+        let file = format!("[[sockjs]]\nbase = \"{base}\"");
+        let error = load(&file, &[], &[]).expect_err(&file);
+        assert!(error.contains("sockjs: base is a path such as"), "{base}: {error}");
+    }
 }
 
 #[test]

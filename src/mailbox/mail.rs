@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::command::{
-    HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Presence, Publication, Refusal, ShardId,
-    Taken, TopicName, TopicState,
+    Carried, Carry, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Presence, Publication,
+    Refusal, SessionKey, ShardId, Taken, TopicName, TopicState,
 };
 use crate::metrics::ShardMetrics;
 
@@ -85,6 +85,16 @@ pub enum Request {
         topic: TopicName,
         /// Which part.
         query: HistoryQuery,
+        /// Comes back.
+        ticket: u32,
+    },
+    /// What a request does with a detached session; all but `Gone` is answered by `Carried`. The receiver is the session's
+    /// home.
+    Carry {
+        /// The session.
+        key: SessionKey,
+        /// What is done with it.
+        carry: Carry,
         /// Comes back.
         ticket: u32,
     },
@@ -179,6 +189,13 @@ pub enum Answer {
         /// The count.
         presence: Presence,
     },
+    /// What came of a request that carries a detached session.
+    Carried {
+        /// From the request.
+        ticket: u32,
+        /// What the request is to be answered with.
+        carried: Carried,
+    },
     /// What was to be delivered has been sent.
     Fenced,
     /// What the sender counts.
@@ -194,7 +211,11 @@ impl Request {
     /// Bytes of payloads and their texts in it.
     #[must_use]
     pub fn payload_len(&self) -> usize {
-        if let Self::Publish { message, .. } = self { message.held_len() } else { 0 }
+        match self {
+            Self::Publish { message, .. } => message.held_len(),
+            Self::Carry { carry, .. } => carry.payload_len(),
+            _ => 0,
+        }
     }
 }
 
@@ -208,6 +229,7 @@ impl Answer {
             Self::Joined { result: Ok(answer), .. } => len_of_all(&answer.publications),
             Self::PatternLastValues { publications, .. } => len_of_all(publications),
             Self::History { history: Some(history), .. } => len_of_all(&history.publications),
+            Self::Carried { carried: Carried::Told(bytes), .. } => bytes.len(),
             _ => 0,
         }
     }

@@ -42,6 +42,7 @@ use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::{ProcessMetrics, ShardMetrics};
 use crate::time::MonoTime;
 use crate::transport::http::{Access, Page};
+use crate::transport::sockjs::SockJs;
 use delivery::Delivery;
 use link::Links;
 use request::Requests;
@@ -83,6 +84,8 @@ pub struct Settings {
     pub log_peers: bool,
     /// What connections go through before they speak HTTP.
     pub edge: EdgeSettings,
+    /// Services of SockJS.
+    pub sockjs: Arc<[SockJs]>,
     /// Where portions of snapshots go, if any are taken.
     pub snapshots: Option<PortionLane>,
 }
@@ -162,6 +165,7 @@ impl Shard {
         // Asked twice in each turn, so that this is worth writing out.
         let mut next = earlier(self.links.wheel.next_deadline(), self.sessions.alarms.next());
         next = earlier(next, self.next_unfinished_look());
+        next = earlier(next, self.links.conns.detached.next_look());
         next = earlier(next, self.upkeep.drain.as_ref().map(Drain::next_step));
         next = earlier(next, self.upkeep.taking.as_ref().map(Taking::next_step));
         next = earlier(next, self.hub.next_presence());
@@ -173,7 +177,9 @@ impl Shard {
     /// Whether work is left over from the last turn, so that the next one must not wait.
     pub(super) fn has_work(&self) -> bool {
         let has_put_off = self.links.put_off.has_work() && !self.links.is_congested;
+        let has_news = !self.links.conns.detached.news.is_empty();
         has_put_off
+            || has_news
             || !self.sessions.searches.is_empty()
             || !self.requests.answered.is_empty()
             || self.links.tls.has_work()
@@ -222,6 +228,7 @@ impl Shard {
             streams: self.delivery.compressor.streams() + self.delivery.compressor.windows(),
             deadlines: self.links.wheel.len(),
             put_off: self.links.put_off.connections(),
+            detached: self.links.conns.detached.len(),
             blocks: self.links.pool.in_use(),
         }
     }
@@ -263,6 +270,8 @@ pub struct Census {
     pub deadlines: usize,
     /// Connections with frames that wait for a part in a turn.
     pub put_off: usize,
+    /// Sessions that are no connection's own.
+    pub detached: usize,
     /// Pooled blocks.
     pub blocks: usize,
 }

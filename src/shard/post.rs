@@ -89,6 +89,10 @@ impl Shard {
             Request::AskHistory { topic, query, ticket } => {
                 Some(Answer::History { ticket, history: self.hub.history(self.now, topic.as_str(), query) })
             }
+            Request::Carry { key, carry, ticket } => {
+                self.on_carry(from, key, carry, ticket);
+                None
+            }
             Request::AskMetrics { ticket } => Some(Answer::Metrics { ticket, metrics: Box::new(self.measure()) }),
             Request::Certificates { config, expires_s } => {
                 self.on_certificates(config, expires_s);
@@ -130,6 +134,7 @@ impl Shard {
             Answer::LastForgotten { ticket, position } => self.on_last_forgotten(ticket, position),
             Answer::History { ticket, history } => self.on_history(ticket, history),
             Answer::Presence { topic, presence } => self.on_presence(&topic, presence),
+            Answer::Carried { ticket, carried } => self.on_carried(ticket, carried),
             Answer::Fenced => self.note_fenced(),
             Answer::Metrics { ticket, metrics } => self.on_metrics(ticket, *metrics),
         }

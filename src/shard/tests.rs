@@ -37,6 +37,7 @@ impl World {
             admission: Admission::new(8, 0),
             seats: Seats::default(),
             process: Arc::default(),
+            sockjs: Arc::default(),
             log_peers: false,
             snapshots: None,
             limits: Limits { connections_max: 8, ..limits },

@@ -94,6 +94,10 @@ impl Shard {
             && self.turn.budget.begin_item()
             && let Some(id) = self.links.put_off.next()
         {
+            let Some(id) = id.conn() else {
+                self.resume_detached(id);
+                continue;
+            };
             if self.links.conns.get(id).is_none_or(|conn| !conn.link.is(Flag::PAUSED_TURN)) {
                 continue;
             }

@@ -3,7 +3,8 @@
 //! A reader's message is its own prefix, if its encoding has one, and what all readers share. What the framing puts in
 //! front of a message goes with the prefix, since it may count the bytes of both; what it puts behind is shared.
 
-use super::{sse, stream, websocket};
+use super::{sockjs, sse, stream, websocket};
+use crate::close::CloseReason;
 use crate::command::{MessageKind, Outbound, Position, Publication};
 use crate::wire::ws::Opcode;
 use crate::wire::ws::encode::encode_header;
@@ -20,26 +21,44 @@ pub enum Framing {
     Lines,
     /// The same, each line a chunk.
     Chunks,
+    /// WebSocket frames with a frame of SockJS in each.
+    SockJs,
+    /// Elements of a frame of SockJS, which the response puts around them.
+    SockJsElements,
 }
 
 impl Framing {
     /// Appends one publication, whose message stands in `message`, whole.
     pub fn push(self, publication: &Publication, kind: MessageKind, message: &[u8], out: &mut Vec<u8>) {
+        if self == Self::Events {
+            sse::id(std::iter::once(publication.position), out);
+            return sse::event(publication, message, out);
+        }
+        self.message(kind, message, out);
+    }
+
+    /// Appends a message that is all by itself; nothing where the transport has no way to say it.
+    pub fn message(self, kind: MessageKind, message: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::WebSocket => websocket::frame(kind, message, out),
-            Self::Events => {
-                sse::id(std::iter::once(publication.position), out);
-                sse::event(publication, message, out);
-            }
+            Self::Events => {}
             Self::Lines => stream::line(message, out),
             Self::Chunks => stream::chunk(message, out),
+            Self::SockJs => {
+                let mut element = Vec::with_capacity(message.len() + 16);
+                sockjs::element(message, &mut element);
+                let mut frame = Vec::with_capacity(element.len() + 4);
+                sockjs::wrap(&element, &mut frame);
+                websocket::frame(MessageKind::Text, &frame, out);
+            }
+            Self::SockJsElements => sockjs::element(message, out),
         }
     }
 
     /// Appends what all readers share of one publication, behind the prefix of each.
     pub fn push_shared(self, publication: &Publication, message: &[u8], out: &mut Vec<u8>) {
         match self {
-            Self::WebSocket => out.extend_from_slice(message),
+            Self::WebSocket | Self::SockJs | Self::SockJsElements => out.extend_from_slice(message),
             Self::Events => sse::event(publication, message, out),
             Self::Lines => stream::line(message, out),
             Self::Chunks => {
@@ -64,7 +83,7 @@ impl Framing {
                 encode_header(out, opcode, true, own.len() + shared_len);
             }
             Self::Events => sse::id(positions, out),
-            Self::Lines => {}
+            Self::Lines | Self::SockJs | Self::SockJsElements => {}
             Self::Chunks => stream::chunk_len(own.len() + shared_len - stream::CHUNK_END.len(), out),
         }
         out.extend_from_slice(own);
@@ -73,11 +92,9 @@ impl Framing {
     /// Appends a message that is no publication; nothing where the transport has no way to say it.
     pub fn say(self, outbound: &Outbound<'_>, message: &[u8], out: &mut Vec<u8>) {
         match self {
-            Self::WebSocket if message.is_empty() => {}
-            Self::WebSocket => websocket::frame(MessageKind::Text, message, out),
+            Self::WebSocket | Self::SockJs | Self::SockJsElements if message.is_empty() => {}
             Self::Events => sse::say(outbound, message, out),
-            Self::Lines => stream::line(message, out),
-            Self::Chunks => stream::chunk(message, out),
+            framing => framing.message(MessageKind::Text, message, out),
         }
     }
 
@@ -101,9 +118,23 @@ impl Framing {
     pub fn heartbeat(self, out: &mut Vec<u8>) {
         match self {
             Self::WebSocket => websocket::ping(out),
+            Self::SockJs => {
+                websocket::ping(out);
+                websocket::frame(MessageKind::Text, sockjs::heartbeat(), out);
+            }
+            Self::SockJsElements => {}
             Self::Events => out.extend_from_slice(sse::HEARTBEAT),
             Self::Lines => stream::line(b"", out),
             Self::Chunks => stream::chunk(b"", out),
+        }
+    }
+
+    /// Appends what a reader is told before the connection closes; nothing where the close says it all.
+    pub fn farewell(self, reason: CloseReason, text: &str, out: &mut Vec<u8>) {
+        if self == Self::SockJs
+            && let Some(code) = reason.row().close_code
+        {
+            websocket::frame(MessageKind::Text, &sockjs::close(code, text), out);
         }
     }
 

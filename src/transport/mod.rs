@@ -6,6 +6,7 @@
 
 mod framing;
 pub mod http;
+pub mod sockjs;
 pub mod sse;
 pub mod stream;
 pub mod tls;

@@ -32,6 +32,10 @@ node eventsource.mjs "$GATEWAY"
 in_browsers http "$GATEWAY"
 stop_gateway
 
+start_gateway --shards 2 --sockjs /sockjs --sockjs "/mirror dialect=echo response_len_max=4096" --sockjs "/feed dialect=raw"
+node npm_sockjs.mjs "$GATEWAY"
+stop_gateway
+
 certificates=$(mktemp -d)
 "$PYTHON" -m trustme --quiet --dir "$certificates" --identities 127.0.0.1 localhost
 start_gateway --shards 2 --tls-cert "$certificates/server.pem" --tls-key "$certificates/server.key"

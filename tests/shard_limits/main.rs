@@ -16,6 +16,7 @@ mod presence;
 mod requests;
 mod roles;
 mod snapshots;
+mod sockjs;
 mod streams;
 mod subscriptions;
 mod tls;

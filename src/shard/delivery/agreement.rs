@@ -6,9 +6,9 @@ use crate::command::{Compression, ConnId, MessageKind, SessionId, SessionIndex, 
 use crate::limits::{INFLATED_AT_ONCE_MAX, INFLATED_KEPT_LEN_MAX, PRICE_INFLATE, PRICE_INFLATED_BYTE};
 use crate::shard::Shard;
 use crate::shard::session::agreed::{Agreed, Window};
+use crate::shard::session::session::Session;
 use crate::shard::session::subscription::TargetKind;
 use crate::transport::http::UpgradeRoute;
-use crate::transport::websocket;
 use crate::wire::deflate::InflateError;
 use crate::wire::ws::extension::{DeflateAnswer, DeflateOffer};
 use crate::wire::ws::utf8::is_utf8;
@@ -36,6 +36,8 @@ impl Shard {
             UpgradeRoute::Raw { topic, .. } => self.settings.compression.of(rules, topic.as_str()),
             // Any topic may be asked for later.
             UpgradeRoute::Json => rules.most_compression(default),
+            // Its clients' libraries do not ask for it.
+            UpgradeRoute::SockJs { .. } => Compression::Off,
             UpgradeRoute::Echo if default == Compression::Off => Compression::Off,
             UpgradeRoute::Echo => Compression::Message,
         };
@@ -90,13 +92,13 @@ impl Shard {
 
     /// Sends a message back to where it came from.
     pub(in crate::shard) fn echo(&mut self, id: SessionId, kind: MessageKind, message: &[u8]) {
-        let agreed = self.links.conns[id.index].agreed;
+        let Session { agreed, encoding, .. } = self.links.conns[id.index];
         let mut frame = Vec::new();
         if !agreed.is_none() && message.len() >= self.settings.compression.threshold as usize {
             self.delivery.compressor.frame_alone(agreed.window(), kind, message, &mut frame);
         }
         self.reply(id, |out| match frame.as_slice() {
-            [] => websocket::frame(kind, message, out),
+            [] => encoding.row().framing.message(kind, message, out),
             frame => out.extend_from_slice(frame),
         });
     }

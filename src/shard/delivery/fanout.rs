@@ -5,6 +5,7 @@
 //! it, with no allocation, no reference count and no copy of its own. Every other reader gets references in its outbox and
 //! one send at the end of the turn.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::compression::{Form, Forms};
@@ -112,6 +113,7 @@ impl Shard {
             self.end_session(id, CloseReason::SlowReader, "too slow");
         }
         self.answer_polls();
+        self.flush_detached();
         self.flush_outboxes();
         self.delivery.runs.alone.clear();
         self.hub.end_turn();
@@ -184,7 +186,11 @@ impl Shard {
             runs.stamp = 1;
         }
         runs.stamps.resize(runs.stamps.len().max(self.links.conns.end() as usize), 0);
-        others.retain(|&index| std::mem::replace(&mut runs.stamps[index.place()], runs.stamp) != runs.stamp);
+        let mut detached = HashSet::new();
+        others.retain(|&index| match index.conn() {
+            Some(index) => std::mem::replace(&mut runs.stamps[index as usize], runs.stamp) != runs.stamp,
+            None => detached.insert(index),
+        });
     }
 
     /// Gives a run to a reader that cannot take it straight from the walk; `false` if its outbox is past its bound.

@@ -6,6 +6,7 @@ use slab::Slab;
 
 use super::conn::{Conn, Link};
 use crate::command::{ConnId, SessionId, SessionIndex};
+use crate::shard::session::detached::DetachedSessions;
 use crate::shard::session::session::Session;
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
@@ -16,11 +17,13 @@ pub(in crate::shard) struct Conns {
     capacity: usize,
     made: u32,
     end: u32,
+    /// The sessions that are no connection's own.
+    pub detached: DetachedSessions,
 }
 
 impl Conns {
     pub fn new(capacity: usize) -> Self {
-        Self { slots: Slab::with_capacity(capacity), capacity, made: 0, end: 0 }
+        Self { slots: Slab::with_capacity(capacity), capacity, made: 0, end: 0, detached: DetachedSessions::default() }
     }
 
     /// Makes a connection; `None` if the arena is full. The vector never grows past its first capacity.
@@ -52,19 +55,33 @@ impl Conns {
         self.slots.get(index as usize).map(|conn| conn.id(index))
     }
 
-    /// A session, if it is still there.
+    /// A session, if it is still there and has not ended.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
-        self.get(id.conn()?).map(|conn| &conn.session)
+        match id.conn() {
+            Some(conn) => self.get(conn).map(|conn| &conn.session),
+            None => self.detached.get(id).filter(|detached| detached.end.is_none()).map(|detached| &detached.session),
+        }
     }
 
     /// The id of the session at a place, if there is one.
     pub fn session_at(&self, index: SessionIndex) -> Option<SessionId> {
-        self.id_at(index.conn()?).map(SessionId::from)
+        match index.conn() {
+            Some(index) => self.id_at(index).map(SessionId::from),
+            None => self.detached.open_at(index.place()),
+        }
     }
 
-    /// The link that carries a session now.
+    /// The link whose own a session is.
     pub fn link_of(&self, index: SessionIndex) -> Option<&Link> {
         Some(&self[index.conn()?].link)
+    }
+
+    /// The listener that a session's client came in on.
+    pub fn listener_of(&self, index: SessionIndex) -> u8 {
+        match index.conn() {
+            Some(index) => self[index].link.listener,
+            None => self.detached.at(index.place()).listener,
+        }
     }
 
     /// Whether what a session follows is for it.
@@ -74,8 +91,12 @@ impl Conns {
 
     /// A session, and the place of what waits to be sent to it.
     pub fn parts_mut(&mut self, index: SessionIndex) -> (&mut Session, &mut Slot) {
-        let conn = &mut self[index.bits()];
-        (&mut conn.session, &mut conn.link.outbox)
+        if let Some(index) = index.conn() {
+            let conn = &mut self[index];
+            return (&mut conn.session, &mut conn.link.outbox);
+        }
+        let detached = self.detached.at_mut(index.place());
+        (&mut detached.session, &mut detached.outbox)
     }
 
     pub fn len(&self) -> usize {
@@ -106,13 +127,19 @@ impl Index<SessionIndex> for Conns {
     type Output = Session;
 
     fn index(&self, index: SessionIndex) -> &Session {
-        &self[index.bits()].session
+        match index.conn() {
+            Some(index) => &self[index].session,
+            None => &self.detached.at(index.place()).session,
+        }
     }
 }
 
 impl IndexMut<SessionIndex> for Conns {
     fn index_mut(&mut self, index: SessionIndex) -> &mut Session {
-        &mut self[index.bits()].session
+        match index.conn() {
+            Some(index) => &mut self[index].session,
+            None => &mut self.detached.at_mut(index.place()).session,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::command::ConnId;
 use crate::limits::{POLL_TIMEOUT_MS, SURVEY_PLACES_MAX, SURVEY_STEP_MS, UNFINISHED_INTERVAL_MS};
 use crate::shard::Shard;
 use crate::time::{MonoTime, TICK_MS};
-use crate::transport::websocket;
+use crate::transport::{Framing, websocket};
 
 impl Shard {
     /// Lets every deadline run out that is due, and the shutdown go on. Afterwards `poll_timeout() > now`.
@@ -31,6 +31,7 @@ impl Shard {
         self.step_presence();
         self.step_memory();
         self.step_unfinished();
+        self.step_detached();
         self.step_drain();
     }
 
@@ -131,7 +132,12 @@ impl Shard {
         match conn.link.timer {
             Timer::Ping if conn.link.carrier == Carrier::Stream && conn.link.outbox.is_none() => self.beat(id),
             Timer::Ping => {
-                self.control(id, websocket::ping);
+                let framing = conn.session.encoding.row().framing;
+                if framing == Framing::SockJs {
+                    self.reply(id, |out| framing.heartbeat(out));
+                } else {
+                    self.control(id, websocket::ping);
+                }
                 self.set_timer(id, Timer::Pong);
             }
             Timer::Pong => {

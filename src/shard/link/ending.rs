@@ -50,7 +50,10 @@ impl Shard {
             // What was dropped leaves it without an end, which tells the peer that something is missing.
             (Carrier::Stream, _) if reason == CloseReason::SlowReader => {}
             (Carrier::Stream, encoding) => self.reply(id, |out| encoding.row().framing.end(out)),
-            _ => self.reply(id, |out| websocket::close(reason, text, out)),
+            (_, encoding) => self.reply(id, |out| {
+                encoding.row().framing.farewell(reason, text, out);
+                websocket::close(reason, text, out);
+            }),
         }
         self.begin_end(id, reason);
     }
@@ -90,6 +93,7 @@ impl Shard {
 
     /// The outbox of a connection has run empty.
     pub(in crate::shard) fn settle(&mut self, id: ConnId) {
+        self.resume_carry(id);
         let is_draining = self.is_draining();
         let conn = &mut self.links.conns[id.index];
         if !conn.link.is(Flag::CLOSING) {
@@ -136,7 +140,9 @@ impl Shard {
             self.mark_dirty(id);
         } else if conn.link.carrier == Carrier::Http1 {
             // A poll is answered now; what was asked behind it comes after.
-            if !self.answer_poll(id) {
+            if self.is_carrying(id) {
+                self.terminate(id, CloseReason::PeerGone, Parting::InOrder);
+            } else if !self.answer_poll(id) {
                 self.end_after_answers(id);
             }
         } else {
@@ -150,6 +156,7 @@ impl Shard {
         if self.links.conns.get(id).is_none_or(|conn| conn.link.carrier == Carrier::Gone) {
             return;
         }
+        self.forget_carry(id);
         self.leave_all(id.into());
         self.release_edge(id, parting == Parting::InOrder);
         let conn = &mut self.links.conns[id.index];

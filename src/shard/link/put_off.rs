@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::conn::{Carrier, Flag, tick};
 use crate::buf::BlockPool;
-use crate::command::{ConnId, SessionId};
+use crate::command::{ConnId, SessionId, SessionIndex};
 use crate::limits::{ITEMS_PER_PORTION_MAX, PUT_OFF_LEN_MAX};
 use crate::shard::Shard;
 use crate::shard::slot::Slot;
@@ -20,13 +20,13 @@ use crate::wire::ws::{Decoder, Item, WsError};
 #[derive(Debug, Default)]
 pub(in crate::shard) struct PutOff {
     /// Whose turn is next; may name some that have nothing left.
-    queue: VecDeque<ConnId>,
+    queue: VecDeque<SessionId>,
     /// Frames, by arena place.
     unheard: HashMap<u32, Unheard>,
     /// Their bytes.
     len: usize,
     /// Connections that wait for an answer of another shard before they have their turn, by arena place.
-    held: HashSet<u32>,
+    held: HashSet<SessionIndex>,
     /// Connections whose peer ended its side behind what is put off, by arena place.
     ended: HashSet<u32>,
 }
@@ -74,7 +74,7 @@ impl PutOff {
     }
 
     /// The connection whose step is next.
-    pub fn next(&mut self) -> Option<ConnId> {
+    pub fn next(&mut self) -> Option<SessionId> {
         self.queue.pop_front()
     }
 
@@ -86,7 +86,7 @@ impl PutOff {
     /// Forgets what a connection said.
     pub fn forget(&mut self, index: u32, pool: &mut BlockPool) {
         if !self.held.is_empty() {
-            self.held.remove(&index);
+            self.held.remove(&SessionIndex::own(index));
         }
         if !self.ended.is_empty() {
             self.ended.remove(&index);
@@ -118,25 +118,35 @@ impl Shard {
         let Some(conn) = self.links.conns.get(id).filter(|conn| conn.link.carrier != Carrier::Gone) else { return };
         if !conn.link.is(Flag::PAUSED_TURN) {
             self.pause(id, Flag::PAUSED_TURN);
+            self.links.put_off.queue.push_back(id.into());
+        }
+    }
+
+    /// The same for a session: its connection's, or of its own.
+    pub(in crate::shard) fn put_off_session(&mut self, id: SessionId) {
+        if let Some(conn) = id.conn() {
+            return self.put_off(conn);
+        }
+        if let Some(detached) = self.links.conns.detached.get_mut(id) {
+            detached.is_held = true;
             self.links.put_off.queue.push_back(id);
         }
     }
 
-    /// Takes nothing more in from a connection until [`Shard::release_turn`].
+    /// Takes nothing more in from a session until [`Shard::release_turn`].
     pub(in crate::shard) fn hold_turn(&mut self, id: SessionId) {
         if let Some(conn) = id.conn() {
             self.pause(conn, Flag::PAUSED_TURN);
-            self.links.put_off.held.insert(conn.index);
+        } else if let Some(detached) = self.links.conns.detached.get_mut(id) {
+            detached.is_held = true;
         }
+        self.links.put_off.held.insert(id.index);
     }
 
-    /// Gives a connection that was held its turn.
+    /// Gives a session that was held its turn.
     pub(in crate::shard) fn release_turn(&mut self, id: SessionId) {
-        if !self.links.put_off.held.is_empty()
-            && let Some(conn) = id.conn()
-            && self.links.put_off.held.remove(&conn.index)
-        {
-            self.links.put_off.queue.push_back(conn);
+        if !self.links.put_off.held.is_empty() && self.links.put_off.held.remove(&id.index) {
+            self.links.put_off.queue.push_back(id);
         }
     }
 

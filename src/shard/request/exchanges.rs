@@ -3,8 +3,8 @@
 use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, UNKNOWN_TOPIC, Waiting};
 use crate::close::{CloseReason, Status};
 use crate::command::{
-    ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms, TopicName,
-    TopicState,
+    ConnId, ErrorCode, HistoryAnswer, Message, MessageKind, Origin, Refusal, ShardSet, Subscribe, Target, Terms,
+    TopicName, TopicState,
 };
 use crate::dialect::{Dialect, json};
 use crate::limits::{PRICE_REQUEST, RETRY_AFTER_S};
@@ -14,16 +14,17 @@ use crate::shard::Shard;
 use crate::shard::link::conn::{Carrier, Flag, Standing, Timer};
 use crate::shard::link::ending::Parting;
 use crate::shard::session::agreed::Agreed;
+use crate::shard::session::carry::dialect_of;
 use crate::shard::session::encoding::EncodingId;
 use crate::shard::session::gate::Act;
 use crate::shard::session::session::Mark;
 use crate::shard::session::tickets::Ticket;
 use crate::shard::slot::Slot;
-use crate::transport::Framing;
 use crate::transport::http::{
     Access, Asker, Next, PAGE_REQUEST_FIELDS, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
     encode_continue, encode_switching_protocols, error_body,
 };
+use crate::transport::{Framing, sockjs, websocket};
 use crate::wire::json::escape_into;
 
 impl Shard {
@@ -55,7 +56,7 @@ impl Shard {
             let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
             let message_len_max = self.settings.limits.message_len_max as usize;
             let access = self.settings.access.get(usize::from(conn.link.listener)).unwrap_or(OPEN);
-            let site = Site { pages: &self.settings.pages, access };
+            let site = Site { pages: &self.settings.pages, sockjs: &self.settings.sockjs, access };
             match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
                 Next::Continue => self.reply(id, encode_continue),
@@ -80,7 +81,8 @@ impl Shard {
         let Some(slot) = conn.link.exchange() else { return };
         let HttpSession { exchange, waiting, .. } = &self.requests.exchanges[slot];
         // A poll that waits has its own deadline, and is read from so that its peer is seen to go.
-        if matches!(waiting, Some(Waiting::Poll(poll)) if poll.is_open()) {
+        if matches!(waiting, Some(Waiting::Poll(poll)) if poll.is_open()) || matches!(waiting, Some(Waiting::Carry(_)))
+        {
             return;
         }
         let is_waiting = exchange.is_waiting();
@@ -151,6 +153,7 @@ impl Shard {
                 }
                 self.follow(id, *follow, request.is_chunked);
             }
+            Route::SockJs(route) => self.serve_sockjs(id, *route, request.body),
             Route::Refused(error) => {
                 let body = error_body(error.code, error.message);
                 self.respond(id, error.status, JSON, &headers_of(error), &body);
@@ -279,10 +282,22 @@ impl Shard {
             UpgradeRoute::Json => Dialect::Json,
             UpgradeRoute::Echo => Dialect::Echo,
             UpgradeRoute::Raw { .. } => Dialect::Raw,
+            UpgradeRoute::SockJs { service, .. } => dialect_of(self.settings.sockjs[service].dialect),
         };
-        self.speak(id.into(), EncodingId::of(Framing::WebSocket, dialect, false));
+        let is_framed = matches!(upgrade.route, UpgradeRoute::SockJs { is_framed: true, .. });
+        let framing = if is_framed { Framing::SockJs } else { Framing::WebSocket };
+        self.speak(id.into(), EncodingId::of(framing, dialect, false));
+        if is_framed {
+            self.reply(id, |out| websocket::frame(MessageKind::Text, sockjs::open(), out));
+        }
         match upgrade.route {
-            UpgradeRoute::Json | UpgradeRoute::Echo => {}
+            UpgradeRoute::Json | UpgradeRoute::Echo | UpgradeRoute::SockJs { topic: None, .. } => {}
+            UpgradeRoute::SockJs { topic: Some(topic), .. } => {
+                let (targets, since) = (vec![Target::Topic(topic)], Vec::new());
+                let subscribe =
+                    Subscribe { id: None, targets, since, last: true, policy: None, presence: false, headers: None };
+                self.subscribe(id.into(), subscribe);
+            }
             UpgradeRoute::Raw { topic, options } => {
                 self.links.conns[id.index].session.set(Mark::NO_ECHO, !options.echo);
                 let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();

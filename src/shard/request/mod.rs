@@ -3,6 +3,7 @@
 //! Tests: `tests/shard_limits/`, `tests/conformance/`.
 
 pub(in crate::shard) mod batch;
+pub(in crate::shard) mod carry;
 pub(in crate::shard) mod date;
 pub(in crate::shard) mod exchanges;
 pub(in crate::shard) mod follow;

@@ -68,7 +68,7 @@ impl Shard {
 
     /// Stops reading from a peer that says more than one request behind its poll.
     pub(in crate::shard) fn bound_poll(&mut self, id: ConnId) {
-        if self.is_poll(id)
+        if (self.is_poll(id) || self.is_carrying(id))
             && let Some(slot) = self.links.conns[id.index].link.exchange()
             && self.requests.exchanges[slot].exchange.buffered() > HEAD_LEN_MAX
         {

@@ -1,9 +1,10 @@
 //! What an HTTP request waits for, as values: each kind of answer brings its own.
 
-use crate::command::{ErrorCode, Position, Refusal, Taken, Target, TopicName};
+use crate::command::{ErrorCode, Position, Refusal, SessionKey, Taken, Target, TopicName};
 use crate::dialect::json;
 use crate::metrics::ShardMetrics;
 use crate::transport::http::{Exchange, Follow};
+use crate::transport::sockjs::Receiver;
 use crate::wire::json::escape_into;
 
 /// A connection's requests while any is under way.
@@ -19,13 +20,22 @@ pub(in crate::shard) struct HttpSession {
 #[derive(Debug)]
 pub(in crate::shard) enum Waiting {
     PublishOne(TopicName),
-    PublishMany { batch: Batch, waits: usize },
+    PublishMany {
+        batch: Batch,
+        waits: usize,
+    },
     Topic(TopicName),
     ForgetLast(TopicName),
     History,
     Follow(Opening),
     Poll(Poll),
-    Metrics { shards: Vec<ShardMetrics>, waits: usize },
+    Metrics {
+        shards: Vec<ShardMetrics>,
+        waits: usize,
+    },
+    Carry(CarryWait),
+    /// Messages for a detached session.
+    Sent,
 }
 
 impl HttpSession {
@@ -64,6 +74,21 @@ pub(in crate::shard) enum Line {
     Waits(TopicName),
     Taken(TopicName, Taken),
     Refused(Refusal),
+}
+
+/// A request that waits for what a detached session is told.
+#[derive(Debug)]
+pub(in crate::shard) struct CarryWait {
+    pub key: SessionKey,
+    pub receiver: Receiver,
+    /// Bytes of messages after which the response ends.
+    pub len_max: usize,
+    /// What the response has of that.
+    pub len: usize,
+    /// Whether its head is out.
+    pub has_begun: bool,
+    /// The ticket of the question to the session's home, while there is one.
+    pub asked: Option<u32>,
 }
 
 /// A response that is about to begin.

@@ -10,10 +10,37 @@ use crate::dialect::{Decoded, DialectState};
 use crate::limits::{PRICE_EIGHT_BYTES, PRICE_MESSAGE, REPLY_BACKLOG_LEN_MAX};
 use crate::shard::Shard;
 use crate::shard::link::conn::{Carrier, Flag, Link};
+use crate::transport::{Framing, sockjs};
 
 impl Shard {
     pub(in crate::shard) fn on_message(&mut self, id: SessionId, kind: MessageKind, message: &[u8]) {
         self.metrics.messages_received += 1;
+        let session = &self.links.conns[id.index];
+        let encoding = session.encoding.row();
+        if encoding.framing == Framing::SockJs {
+            return self.on_sockjs_frame(id, message);
+        }
+        self.on_plain_message(id, kind, message);
+    }
+
+    /// Takes in the messages of a frame of SockJS.
+    fn on_sockjs_frame(&mut self, id: SessionId, frame: &[u8]) {
+        if frame.is_empty() {
+            return;
+        }
+        match sockjs::messages(frame) {
+            Ok(messages) => {
+                for message in messages {
+                    if self.links.conns.session(id).is_some() {
+                        self.on_plain_message(id, MessageKind::Text, message.as_bytes());
+                    }
+                }
+            }
+            Err(sockjs::BrokenFrame) => self.end_session(id, CloseReason::ProtocolError, "Broken framing."),
+        }
+    }
+
+    fn on_plain_message(&mut self, id: SessionId, kind: MessageKind, message: &[u8]) {
         let session = &self.links.conns[id.index];
         let (dialect, slot) = (session.encoding.row().dialect, session.rest);
         self.turn.budget.charge(PRICE_MESSAGE + dialect.price(message.len()));
@@ -126,15 +153,17 @@ impl Shard {
 
     /// Notes that a session has something to be sent, or may have nothing left, at the end of the turn.
     pub(in crate::shard) fn mark_news(&mut self, id: SessionId) {
-        if let Some(conn) = id.conn() {
-            self.mark_dirty(conn);
+        match id.conn() {
+            Some(conn) => self.mark_dirty(conn),
+            None => self.links.conns.detached.news.push(id),
         }
     }
 
     /// Ends a session, in order: one that is a connection's own takes the connection with it.
     pub(in crate::shard) fn end_session(&mut self, id: SessionId, reason: CloseReason, text: &str) {
-        if let Some(conn) = id.conn() {
-            self.close(conn, reason, text);
+        match id.conn() {
+            Some(conn) => self.close(conn, reason, text),
+            None => self.end_detached(id, reason, text),
         }
     }
 }

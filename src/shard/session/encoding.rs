@@ -32,6 +32,14 @@ const ENCODINGS: &[Encoding] = &[
     row(Framing::WebSocket, Dialect::JsonWithHeaders),
     row(Framing::Lines, Dialect::JsonWithHeaders),
     row(Framing::Chunks, Dialect::JsonWithHeaders),
+    row(Framing::SockJs, Dialect::Json),
+    row(Framing::SockJs, Dialect::JsonWithHeaders),
+    row(Framing::SockJs, Dialect::Raw),
+    row(Framing::SockJs, Dialect::Echo),
+    row(Framing::SockJsElements, Dialect::Json),
+    row(Framing::SockJsElements, Dialect::JsonWithHeaders),
+    row(Framing::SockJsElements, Dialect::Raw),
+    row(Framing::SockJsElements, Dialect::Echo),
     #[cfg(test)]
     Encoding { has_prefix: true, ..row(Framing::WebSocket, Dialect::Tagged) },
 ];

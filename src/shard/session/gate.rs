@@ -29,7 +29,7 @@ impl Shard {
     /// # Errors
     /// `forbidden`, to be told to the peer.
     pub(in crate::shard) fn may(&mut self, id: SessionId, act: &Act<'_>) -> Result<(), Refusal> {
-        let role = self.links.conns.link_of(id.index).map_or(Role::All, |link| self.role_of(link.listener));
+        let role = self.role_of(self.links.conns.listener_of(id.index));
         let why = match act {
             Act::Publish(_) if !role.may_publish() => NO_PUBLISHING,
             Act::Publish(topic) if role == Role::All && self.is_reserved(topic) => RESERVED,

@@ -82,10 +82,7 @@ impl Shard {
                 return self.hold_turn(id);
             }
             if !is_first && !self.turn.budget.fits(PRICE_JOIN) {
-                if let Some(conn) = id.conn() {
-                    self.put_off(conn);
-                }
-                return;
+                return self.put_off_session(id);
             }
             is_first = false;
             let unasked = &mut open.unasked;

@@ -4,8 +4,10 @@
 
 pub(in crate::shard) mod agreed;
 pub(in crate::shard) mod alarms;
+pub(in crate::shard) mod carry;
 pub(in crate::shard) mod catch_up;
 pub(in crate::shard) mod commands;
+pub(in crate::shard) mod detached;
 pub(in crate::shard) mod encoding;
 pub(in crate::shard) mod gate;
 pub(in crate::shard) mod join;

@@ -25,6 +25,8 @@ pub(in crate::shard) enum Ticket {
     Publish { session: SessionId, id: Option<OperationId>, topic: TopicName },
     /// What was said in a topic, for the JSON dialect.
     History { session: SessionId, id: Option<OperationId>, topic: TopicName },
+    /// What a request that carries a detached session waits for.
+    Carry { conn: ConnId },
     /// A part of what an HTTP request waits for.
     Http { conn: ConnId, part: u32 },
 }

@@ -98,7 +98,12 @@ impl Shard {
                 self.say_goodbye(id, spread_ms);
             }
         }
-        let is_empty = to == end && self.links.conns.len() == 0;
+        let is_told =
+            self.drain_detached(DRAIN_PER_TURN_MAX, |shard| RETRY_MS_MIN + shard.upkeep.rng.u64(0..=spread_ms));
+        let is_empty = is_told && to == end && self.links.conns.len() == 0;
+        if is_empty || is_late {
+            self.remove_all_detached();
+        }
         if !was_drained && (is_empty || is_late) {
             self.ask_all(|| Request::Drained);
         }

@@ -75,6 +75,7 @@ impl Role {
         let publishes = matches!(route, Route::PublishOne { .. } | Route::PublishMany | Route::ForgetLast(_));
         let reads = matches!(route, Route::Topic(_) | Route::History { .. } | Route::Follow(_));
         let reads = reads || matches!(route, Route::Upgrade(UpgradeRoute::Raw { .. }));
+        let reads = reads || matches!(route, Route::SockJs(route) if route.topic.is_some());
         match self {
             Self::Readers if publishes => Err(forbidden(NO_PUBLISHING)),
             Self::Readers if *route == Route::Metrics => Err(forbidden("this address does not tell metrics")),
@@ -138,7 +139,7 @@ mod tests {
     fn answers(hosts: &Hosts, path: &str, host: &str) -> bool {
         let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let (head, _) = parse_head(text.as_bytes()).expect(&text).expect(&text);
-        let route = Route::find(&head, &[]).expect("a path");
+        let route = Route::find(&head, &[], &[]).expect("a path");
         Access { hosts: hosts.clone(), ..Access::OPEN }.judge(&head, &route).is_ok()
     }
 

@@ -12,6 +12,7 @@ pub use exchange::{Asker, Exchange, Next, Request, Site, Upgrade};
 pub use follow::{Follow, HttpTransport};
 pub use origin::{Origins, is_origin};
 pub use respond::{
-    PAGE_REQUEST_FIELDS, Response, encode_continue, encode_stream_head, encode_switching_protocols, error_body,
+    PAGE_REQUEST_FIELDS, Response, encode_continue, encode_open_head, encode_stream_head, encode_switching_protocols,
+    error_body,
 };
-pub use route::{Page, RawOptions, Route, RouteError, UpgradeRoute};
+pub use route::{Page, RawOptions, Route, RouteError, SockJsRoute, UpgradeRoute};

@@ -32,7 +32,8 @@ impl Response<'_> {
         // A 204 has neither a body nor a length. [RFC 9110 8.6]
         let has_body = self.status != Status::NoContent;
         let mut headers = Vec::from_iter(has_body.then_some(("Content-Type", self.content_type)));
-        headers.extend(own_fields(self.date));
+        let is_said = |(name, _): &(&str, &str)| self.headers.iter().any(|(other, _)| other == name);
+        headers.extend(own_fields(self.date).into_iter().filter(|field| !is_said(field)));
         headers.extend_from_slice(self.headers);
         headers.extend(page_fields(self.asker.origin.as_deref()));
         // "A sender of Upgrade MUST also send an "upgrade" connection option". [RFC 9110 7.8]
@@ -76,6 +77,17 @@ pub fn encode_stream_head(out: &mut Vec<u8>, content_type: &str, is_chunked: boo
     }
     headers.extend(page_fields(origin));
     encode_response_head(out, Status::Ok, &headers, None, &["close"]);
+}
+
+/// Appends the head of a response whose end is not known yet, and behind which another request may follow: in chunks, or
+/// for HTTP/1.0 to the end of the connection.
+pub fn encode_open_head(out: &mut Vec<u8>, content_type: &str, headers: &[(&str, &str)], asker: &Asker, date: &str) {
+    let mut all = vec![("Content-Type", content_type), ("X-Accel-Buffering", "no"), ("Date", date)];
+    all.extend_from_slice(headers);
+    all.extend((!asker.is_http_1_0).then_some(("Transfer-Encoding", "chunked")));
+    all.extend(page_fields(asker.origin.as_deref()));
+    let ends = asker.is_http_1_0 || !asker.keep_alive;
+    encode_response_head(out, Status::Ok, &all, None, if ends { &["close"] } else { &[] });
 }
 
 /// The body of a refusal: `{"code":"..","message":".."}`.

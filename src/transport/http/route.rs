@@ -9,6 +9,7 @@ use crate::command::{
     is_event, is_message_id, parse_age, parse_rate,
 };
 use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX};
+use crate::transport::sockjs::{self, SockJs, SockJsCall};
 use crate::wire::http1::{HttpError, NotOneValue, RequestHead, percent_decode, query_pairs};
 
 /// What a request asks for.
@@ -42,6 +43,8 @@ pub enum Route {
     },
     /// `GET /sse`, `/stream`, `/poll`.
     Follow(Box<Follow>),
+    /// What a client of SockJS asks for, but for WebSockets.
+    SockJs(Box<SockJsRoute>),
     /// `OPTIONS`, with the methods that work.
     Options(&'static str),
     /// `GET /healthz`.
@@ -69,6 +72,26 @@ pub enum UpgradeRoute {
     Json,
     /// `/echo`.
     Echo,
+    /// A WebSocket of a SockJS service.
+    SockJs {
+        /// The service, by its place.
+        service: usize,
+        /// The topic of its path.
+        topic: Option<TopicName>,
+        /// Whether messages are in frames of SockJS.
+        is_framed: bool,
+    },
+}
+
+/// What a client of SockJS asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SockJsRoute {
+    /// The service, by its place.
+    pub service: usize,
+    /// The topic of its path.
+    pub topic: Option<TopicName>,
+    /// What is asked of it.
+    pub call: SockJsCall,
 }
 
 /// The query of `/raw/TOPIC`.
@@ -128,13 +151,18 @@ impl Route {
     /// # Errors
     /// 501 for a method that nobody knows, 404 for an unknown path, 405 for a known one with another method, 400 for a bad
     /// topic, field or query, 415 for a body that is encoded.
-    pub fn find(head: &RequestHead<'_>, pages: &[Page]) -> Result<Self, RouteError> {
+    pub fn find(head: &RequestHead<'_>, pages: &[Page], services: &[SockJs]) -> Result<Self, RouteError> {
         if !METHODS.contains(&head.method()) {
             return Err(UNKNOWN_METHOD);
         }
         let path = head.path();
         let page = pages.iter().position(|page| page.path == path);
-        let allow = if page.is_some() { GET } else { methods_of(path).ok_or(NOTHING_HERE)? };
+        let found = if page.is_none() { sockjs::find(path, services) } else { None };
+        let allow = match &found {
+            Some((.., call)) => call.methods(),
+            None if page.is_some() => GET,
+            None => methods_of(path).ok_or(NOTHING_HERE)?,
+        };
         if head.method() == "OPTIONS" {
             // Whatever else the request says: a page that asks first is told by its real request what is wrong with it.
             return Ok(Self::Options(allow));
@@ -149,6 +177,9 @@ impl Route {
         if let Some(page) = page {
             return Ok(Self::Page(page));
         }
+        if let Some((service, topic, call)) = found {
+            return decode_sockjs(service, topic, call, &services[service]);
+        }
         match path {
             "/ws" => Ok(Self::Upgrade(UpgradeRoute::Json)),
             "/echo" => Ok(Self::Upgrade(UpgradeRoute::Echo)),
@@ -161,6 +192,21 @@ impl Route {
             "/publish" => check_encoding(head).map(|()| Self::PublishMany),
             _ => find_by_prefix(head, path),
         }
+    }
+}
+
+fn decode_sockjs(
+    service: usize,
+    topic: Option<Cow<'_, str>>,
+    call: SockJsCall,
+    settings: &SockJs,
+) -> Result<Route, RouteError> {
+    let topic = topic.map(|topic| TopicName::parse(&topic).map_err(|_| BAD_TOPIC)).transpose()?;
+    match call {
+        SockJsCall::WebSocket | SockJsCall::RawWebSocket if !settings.websocket => Err(NOTHING_HERE),
+        SockJsCall::WebSocket => Ok(Route::Upgrade(UpgradeRoute::SockJs { service, topic, is_framed: true })),
+        SockJsCall::RawWebSocket => Ok(Route::Upgrade(UpgradeRoute::SockJs { service, topic, is_framed: false })),
+        call => Ok(Route::SockJs(Box::new(SockJsRoute { service, topic, call }))),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::scan::Scanner;
+use super::scan::{Scanner, is_valid};
 
 /// A JSON value.
 #[derive(Clone, Debug)]
@@ -27,6 +27,13 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// Reads a text that is one value, perhaps with white space around it; `None` if it is not JSON.
+    #[must_use]
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let text = is_valid(text).then(|| std::str::from_utf8(text).ok())??;
+        Some(Self::read(text.trim_ascii()))
+    }
+
     /// Reads a text that is one value, without white space around it.
     pub(super) fn read(raw: &'a str) -> Self {
         match raw.as_bytes() {

@@ -1,0 +1,59 @@
+//! What requests do with a detached session, and what comes of it. A request may arrive at any shard; the session is at
+//! home in one.
+
+use super::TopicName;
+use crate::close::CloseReason;
+
+/// What a request does.
+#[derive(Debug)]
+pub enum Carry {
+    /// Waits for what the session is told.
+    Receive {
+        /// Makes the session, if there is none.
+        opening: Option<Box<Opening>>,
+    },
+    /// Brings messages of the client, in order.
+    Send(Vec<Box<str>>),
+    /// Waits no longer: its client is gone.
+    Gone,
+}
+
+/// What a detached session begins as.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The service, by its place in the configuration.
+    pub service: u8,
+    /// The listener that the request came in on.
+    pub listener: u8,
+    /// The topic of its path.
+    pub topic: Option<TopicName>,
+}
+
+/// What comes of it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// The session is made, or is told so for the first time.
+    Opened,
+    /// What it is told, as its framing writes it.
+    Told(Vec<u8>),
+    /// Nothing for so long that something has to be said.
+    Silence,
+    /// Another request waits already.
+    Busy,
+    /// The session has ended.
+    Ended(CloseReason, Box<str>),
+    /// There is no such session.
+    Unknown,
+    /// The messages are taken.
+    Taken,
+    /// There are too many sessions, or this one does not read what it is told; or the gateway shuts down.
+    Refused,
+}
+
+impl Carry {
+    /// Payload bytes in it.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        if let Self::Send(messages) = self { messages.iter().map(|message| message.len()).sum() } else { 0 }
+    }
+}
