@@ -22,11 +22,11 @@ pub enum CloseReason {
     UnsupportedData,
     /// A text message, or the reason in a close frame, is not UTF-8.
     InvalidUtf8,
-    /// A compressed message that is none.
+    /// A message that is marked as compressed but cannot be inflated.
     InvalidDeflate,
     /// A message, or the bytes of its fragments, passed `message_len_max`.
     MessageTooBig,
-    /// What the peer wants is not allowed to it.
+    /// The peer may not do what it asks for.
     Forbidden,
     /// The reader's outbox passed its bound.
     SlowReader,
@@ -52,9 +52,9 @@ pub enum CloseReason {
     Internal,
     /// The TLS handshake or a record failed; an alert said why.
     TlsFailed,
-    /// TLS on a port that does not speak it, or HTTP without it on one that does.
+    /// TLS on a port without TLS, or plain HTTP on a TLS port.
     WrongScheme,
-    /// A PROXY header from an address that is no trusted proxy, or none or a broken one from one that is.
+    /// A PROXY header from an address that is not trusted as a proxy, or a missing or broken one from a trusted proxy.
     BadProxyHeader,
 }
 
@@ -89,14 +89,14 @@ impl Blame {
     }
 }
 
-/// How loud the log is about an end.
+/// The level at which the log reports an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loudness {
-    /// Only when asked for.
+    /// Only with `log = "debug"`.
     Debug,
-    /// Worth a line.
+    /// From `log = "info"` on.
     Info,
-    /// Somebody should look.
+    /// Always: an operator should look.
     Error,
 }
 
@@ -105,7 +105,7 @@ pub enum Loudness {
 pub struct Row {
     /// The close code of the close frame; `None` where no frame can or need be sent. [RFC 6455 7.4.1]
     pub close_code: Option<u16>,
-    /// The status of the HTTP response, where one is still owed.
+    /// The status of the HTTP response, where the request has no response yet.
     pub status: Status,
     /// The label `reason` of `fanwire_closes_total`.
     pub label: &'static str,
@@ -180,7 +180,7 @@ impl CloseReason {
         }
     }
 
-    /// Its place in [`CloseReason::ALL`], for counters.
+    /// The place in [`CloseReason::ALL`], for counters.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize

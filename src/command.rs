@@ -1,4 +1,4 @@
-//! The neutral vocabulary: what a peer can want and what it can be told, with no protocol's bytes in it.
+//! The neutral vocabulary: the commands of a peer and the answers to it, without the bytes of any protocol.
 //!
 //! Dialects turn messages into [`Command`]s and [`Outbound`]s into messages; the hub and the shard know nothing else.
 
@@ -37,7 +37,7 @@ use crate::time::MonoTime;
 pub enum PayloadKind {
     /// Valid JSON, as it came in a JSON message.
     Json,
-    /// UTF-8 that may or may not be JSON; whoever encodes it as JSON looks.
+    /// UTF-8 that may or may not be JSON; a dialect that encodes it as JSON checks.
     Text,
     /// Any bytes.
     Binary,
@@ -87,8 +87,8 @@ pub struct Publication {
     pub topic: TopicName,
     /// Its number.
     pub position: Position,
-    /// The offset of the one before it in its topic. Numbers may have holes, where somebody else gives them: nothing is
-    /// missing between two publications if the second names the first.
+    /// The offset of the one before it in its topic. Offsets may have holes, where another source numbers the
+    /// publications. Nothing is missing between two publications if the second names the first.
     pub prev: u64,
     /// What the payload is.
     pub kind: PayloadKind,
@@ -96,11 +96,11 @@ pub struct Publication {
     pub payload: Box<[u8]>,
     /// The conflation key, if it has one.
     pub key: Option<Box<str>>,
-    /// Who published it, where that is a session of this process.
+    /// The session that published it, if it is one of this process.
     pub origin: Option<Origin>,
     /// When it was numbered.
     pub time: MonoTime,
-    /// What few publications come with.
+    /// The event, the attributes and the like, if there are any.
     pub extras: Option<Box<Extras>>,
 }
 
@@ -129,7 +129,7 @@ impl Publication {
         !self.extras.as_ref().is_some_and(|extras| extras.is_passing)
     }
 
-    /// Whether there is a session that does not get it, whatever it asked for.
+    /// Whether one session does not get it, even if that session follows the topic.
     #[must_use]
     pub fn has_exception(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.except.is_some())
@@ -143,7 +143,7 @@ impl Publication {
     }
 }
 
-/// What is to be said, before it has a number.
+/// A publication before it is numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// What the payload is.
@@ -152,18 +152,18 @@ pub struct Message {
     pub payload: Box<[u8]>,
     /// The conflation key.
     pub key: Option<Box<str>>,
-    /// Who publishes.
+    /// The publishing session.
     pub origin: Option<Origin>,
-    /// What few publishers ask for.
+    /// The message id and the condition, if there are any.
     pub terms: Option<Box<Terms>>,
-    /// What few publications come with.
+    /// The event, the attributes and the like, if there are any.
     pub extras: Option<Box<Extras>>,
 }
 
-/// What a publisher asks for beside being heard.
+/// Conditions under which a message is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// What names the message, so that a repeat is not said again.
+    /// The message id: a repeat with the same id is not published again.
     pub message_id: Option<Box<str>>,
     /// Where the topic must stand.
     pub condition: Option<Condition>,
@@ -179,18 +179,18 @@ pub fn is_message_id(text: &str) -> bool {
 /// Where a topic must stand for a publication to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Here: nothing was said since.
+    /// At this position: nothing was published since.
     At(Position),
-    /// Nowhere: nothing was said yet.
+    /// At no position: nothing was published yet.
     Nothing,
 }
 
-/// What became of a publication.
+/// The outcome of a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Its number.
     pub position: Position,
-    /// It was taken before, with the same message id, and is not said again.
+    /// Whether it was published before with the same message id. It is not published again.
     pub is_duplicate: bool,
 }
 
@@ -201,7 +201,7 @@ impl Message {
         self.payload.len() + text_len(self.extras.as_deref())
     }
 
-    /// A text without a key, from nobody in particular.
+    /// A text without a key and without an origin.
     #[must_use]
     pub fn text(payload: &[u8]) -> Self {
         Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None, terms: None, extras: None }
@@ -231,7 +231,7 @@ impl OperationId {
     }
 }
 
-/// What a peer wants, decoded from one message.
+/// A command of a peer, decoded from one message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command<'a> {
     /// Follow topics and patterns.
@@ -243,23 +243,23 @@ pub enum Command<'a> {
         /// What to leave.
         targets: Vec<Target>,
     },
-    /// Say something in a topic.
+    /// Publish in a topic.
     Publish(Publish<'a>),
-    /// Say something in the one topic that the session is about.
+    /// Publish in the one topic of the session.
     Say {
         /// What the payload is.
         kind: PayloadKind,
         /// The bytes.
         payload: &'a [u8],
     },
-    /// Say the message back to its sender.
+    /// Send the message back to its sender.
     Echo {
         /// Text or binary.
         kind: MessageKind,
         /// The bytes.
         message: &'a [u8],
     },
-    /// What was said in a topic.
+    /// Read the history of a topic.
     History {
         /// Echoed.
         id: Option<OperationId>,
@@ -267,7 +267,7 @@ pub enum Command<'a> {
         /// Which part of it.
         query: HistoryQuery,
     },
-    /// Are you there?
+    /// Ask for a reply, to see that the gateway is there.
     Ping {
         /// Echoed.
         id: Option<OperationId>,
@@ -290,7 +290,7 @@ impl HistoryQuery {
     pub const ALL: Self = Self { since: None, limit: u32::MAX, newest_first: false };
 }
 
-/// What is kept of a topic.
+/// The answer to a question for history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryAnswer {
     /// Where the topic stands.
@@ -318,7 +318,7 @@ pub struct Subscribe {
     pub headers: Option<bool>,
 }
 
-/// Say something in a topic. The name is checked when it is looked up.
+/// Publish in a topic. The name is checked when it is looked up.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Publish<'a> {
     /// Echoed.
@@ -331,11 +331,11 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
     /// The conflation key.
     pub key: Option<Cow<'a, str>>,
-    /// What names the message, so that a repeat is not said again.
+    /// The message id: a repeat with the same id is not published again.
     pub message_id: Option<Cow<'a, str>>,
     /// Where the topic must stand.
     pub condition: Option<Condition>,
-    /// What few publications come with.
+    /// The event, the attributes and the like, if there are any.
     pub extras: Option<Box<Extras>>,
     /// Whether the publisher gets it too, if it follows the topic.
     pub echo: bool,
@@ -363,7 +363,7 @@ impl Publish<'_> {
     }
 }
 
-/// How one topic or pattern of a subscription went.
+/// The result of a subscription for one topic or pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
     /// What was joined.
@@ -374,14 +374,14 @@ pub struct Joined {
     pub recovered: Option<bool>,
 }
 
-/// What a new reader of a topic is told.
+/// The answer to a new reader of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinAnswer {
-    /// Where the topic stands; what the reader gets from now on follows it without a gap.
+    /// The position of the topic. The publications that the reader gets from now on follow it without a gap.
     pub position: Position,
     /// Whether nothing was missed since the position that the reader gave; `None` if it gave none.
     pub recovered: Option<bool>,
-    /// What the reader gets first: what it missed, or the last value.
+    /// The publications that the reader gets first: those that it missed, or the last value.
     pub publications: Vec<Arc<Publication>>,
 }
 
@@ -390,18 +390,18 @@ pub struct JoinAnswer {
 pub struct Presence {
     /// Subscriptions, by name and by pattern.
     pub readers: u32,
-    /// How often one by name was made since the topic came to be.
+    /// Subscriptions by name made since the topic was created.
     pub joins: u64,
-    /// How often one by name ended.
+    /// Subscriptions by name that ended since then.
     pub leaves: u64,
 }
 
-/// What there is to say of a topic.
+/// The state of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicState {
-    /// Where it stands.
+    /// The position.
     pub position: Position,
-    /// Who reads it.
+    /// The counts of its readers.
     pub presence: Presence,
     /// Its last value, if it is kept.
     pub last: Option<Arc<Publication>>,
@@ -411,7 +411,7 @@ pub struct TopicState {
     pub history_len: u64,
 }
 
-/// What a peer is told, to be encoded by its dialect.
+/// A message to a peer, to be encoded by its dialect.
 #[derive(Debug)]
 pub enum Outbound<'a> {
     /// A subscription was made.
@@ -421,7 +421,7 @@ pub enum Outbound<'a> {
         /// Each target of the operation, once.
         joined: &'a [Joined],
     },
-    /// An operation succeeded that has nothing to tell.
+    /// An operation succeeded, and the reply has no further fields.
     Done {
         /// Echoed.
         id: Option<&'a OperationId>,
@@ -434,7 +434,7 @@ pub enum Outbound<'a> {
         /// Its number.
         taken: Taken,
     },
-    /// What was said in a topic.
+    /// The history of a topic.
     History {
         /// Echoed.
         id: Option<&'a OperationId>,
@@ -451,7 +451,7 @@ pub enum Outbound<'a> {
         /// Why.
         refusal: Refusal,
     },
-    /// Publications were left out because the reader was behind and asked for that.
+    /// Publications were left out, because the reader was behind and its mode permits that.
     Gap {
         topic: &'a str,
         /// How many.
@@ -465,7 +465,7 @@ pub enum Outbound<'a> {
         /// The count.
         presence: Presence,
     },
-    /// The gateway goes away.
+    /// The gateway shuts down.
     Bye {
         /// When to come back, in milliseconds.
         retry_ms: u64,

@@ -68,7 +68,7 @@ pub const MESSAGE_IDS_MAX: usize = 1024 * 1024;
 /// Bytes of all message ids that a shard remembers; past it likewise.
 pub const MESSAGE_IDS_LEN_MAX: u64 = 64 * 1024 * 1024;
 
-/// Message ids forgotten at a time when their time is over, so that no turn takes long for it.
+/// Expired message ids that are forgotten at a time, so that no turn takes long for it.
 pub const MESSAGE_IDS_FORGOTTEN_PER_TURN: usize = 64;
 
 /// Topics and patterns named in one `sub`, `unsub` or `history` operation.
@@ -103,14 +103,15 @@ pub const ID_LEN_MAX: usize = 128;
 /// Payload bytes of a control frame. [RFC 6455 5.5]
 pub const CONTROL_PAYLOAD_LEN_MAX: usize = 125;
 
-/// Bytes of what one peer said that a later compressed message of its can lean on. [RFC 7692 7.1.2]
+/// Bytes of one peer's earlier messages that a later compressed message of the same peer can refer to. [RFC 7692 7.1.2]
 pub const INFLATE_WINDOW_LEN: usize = 32 * 1024;
 
-/// Bytes of such windows that a shard keeps, of all its peers; past it the one that was used least recently goes. Memory:
-/// this much in each shard.
+/// Bytes of such windows that a shard keeps for all its peers; past it the least recently used window is dropped.
+/// Memory: this much in each shard.
 pub const INFLATE_WINDOWS_LEN_MAX: usize = 8 * 1024 * 1024;
 
-/// Such windows that a shard keeps; past it likewise. Memory: some 150 bytes each beside their bytes.
+/// Windows that a shard keeps; past it the least recently used window is dropped. Memory: some 150 bytes each beside
+/// their bytes.
 pub const INFLATE_WINDOWS_MAX: usize = 4096;
 
 /// Bytes of the reason in a close frame: 125 less the two of the close code.
@@ -126,23 +127,24 @@ pub const fn deflated_len_max(len: usize) -> usize {
 /// Streams that one compressed message may consist of: each block with BFINAL ends one. More are not inflated.
 pub const DEFLATE_STREAMS_PER_MESSAGE_MAX: usize = 64;
 
-/// Bytes that a message may be inflated to where it is received. A longer one waits as it came for what the turn has left
-/// for such. Time: so much may be inflated in vain, about 0.06 ms.
+/// Bytes that a message may be inflated to where it is received. A longer message waits, still compressed, until the
+/// turn has budget left for it. Time: at most this much is inflated in vain, about 0.06 ms.
 pub const INFLATED_AT_ONCE_MAX: usize = 64 * 1024;
 
 /// Bytes of the buffer for inflated messages that a shard keeps from one to the next.
 pub const INFLATED_KEPT_LEN_MAX: usize = 64 * 1024;
 
-/// Publications from one joining point of a shared stream to the next, at most: who comes waits for it.
+/// Publications from one joining point of a shared stream to the next, at most: a new reader waits for the next joining
+/// point.
 pub const JOIN_EVERY_MAX: u32 = 10_000;
 
 /// Shared streams of a shard: one for each topic and dialect with readers in it. Readers of further ones get every
 /// message compressed for itself. Memory: one window each, `1 << compression_window` bytes.
 pub const STREAMS_MAX: usize = 64 * 1024;
 
-/// Shards in one process: interest in a topic is one bit a shard. More than cores serve where each may have only so many
-/// descriptors. Memory: 10 KiB of lanes for each ordered pair if there are so many, 160 MiB in all, and a third of a MiB for
-/// each shard.
+/// Shards in one process: interest in a topic is one bit a shard. More shards than cores help where each process or
+/// ring is limited in its descriptors. Memory: 10 KiB of lanes for each ordered pair if there are so many, 160 MiB in
+/// all, and a third of a MiB for each shard.
 pub const SHARDS_MAX: usize = 128;
 
 /// Mails in one lane between two shards. A full lane spills into the sender's own queue, [`SPILL_LEN_MAX`].
@@ -153,23 +155,24 @@ pub const MAILBOX_LEN: usize = 4096;
 /// read may go past it, by at most one turn's worth; nothing is dropped.
 pub const SPILL_LEN_MAX: usize = 16 * 1024;
 
-/// Payload bytes in one lane between two shards, whatever its mails; the last of them may go past it. Memory: twice as
-/// much for each ordered pair of shards whose receiver is slow.
+/// Payload bytes in one lane between two shards, for any number of mails; the last mail may go past it. Memory: twice
+/// as much for each ordered pair of shards whose receiver is slow.
 pub const LANE_PAYLOAD_LEN_MAX: usize = 4 * 1024 * 1024;
 
-/// Payload bytes that wait at a sender for full lanes before it stops reading from those who make mail.
+/// Payload bytes that wait at a sender for full lanes before it stops reading from every connection that makes mail.
 pub const SPILL_PAYLOAD_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// Mails taken from each lane in one turn, so that a busy neighbour cannot keep a shard from its sockets.
 pub const MAIL_PER_TURN_MAX: usize = 1024;
 
-/// Mails taken from one lane before the next has its turn: where the budget ends, every neighbour has had its part.
+/// Mails taken from one lane before the next lane has its turn: when the budget ends, every neighbour has had its part.
 pub const MAIL_PER_ROUND_MAX: usize = 64;
 
-/// Messages and control frames decoded at a time; what is behind them waits as it came if the budget ends.
+/// Messages and control frames decoded at a time; the bytes behind them wait undecoded if the budget ends.
 pub const ITEMS_PER_PORTION_MAX: usize = 128;
 
-/// Bytes put off in one shard, beside what one more receive brings; past it nothing more is received. Memory: as much.
+/// Received bytes that one shard puts off, beside those of one more receive; past it nothing more is received. Memory:
+/// as much.
 pub const PUT_OFF_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// A turn that takes longer is a line in the log, in milliseconds.
@@ -187,8 +190,8 @@ pub const RECEIVE_PER_WAIT_MAX: usize = 256 * 1024;
 /// Connections accepted from one listener in one wait.
 pub const ACCEPT_PER_WAIT_MAX: usize = 256;
 
-/// The least time that a peer's kernel may take nothing of what it is sent before ours gives it up, in milliseconds, however
-/// short the pings are: a lost packet is sent again within it, several times.
+/// The least time without an acknowledgement after which our kernel gives a peer up, in milliseconds. It holds for any
+/// ping interval: within it a lost packet is sent again several times.
 pub const SILENCE_MIN_MS: u64 = 10_000;
 
 /// How long a listener rests after the process ran out of descriptors or memory, in milliseconds.
@@ -200,10 +203,12 @@ pub const ACCEPTS_PER_BATCH_MAX: usize = 64;
 /// Direct descriptors of one io_uring: the kernel's own bound, below that of the process's open files.
 pub const RING_FILES_MAX: u32 = 1 << 20;
 
-/// Buffers that one io_uring receives into, a power of two. Each is filled piece by piece, with what came in for many.
+/// Buffers that one io_uring receives into, a power of two. Each is filled piece by piece, with the bytes of many
+/// connections.
 pub const RING_BUFFERS: usize = 4;
 
-/// Bytes of one of them. Memory: 128 KiB a shard in all, which is also the most that one call brings in unasked.
+/// Bytes of one such buffer. Memory: 128 KiB a shard in all, which is also the most that one call receives from
+/// connections with an armed receive.
 pub const RING_BUFFER_LEN: usize = 32 * 1024;
 
 /// Reads that one batch hands to io_uring.
@@ -212,7 +217,7 @@ pub const READS_PER_ROUND_MAX: usize = 128;
 /// Events of io_uring after which a wait lets the shard work on them.
 pub const EVENTS_PER_WAIT_MAX: usize = 1024;
 
-/// How long the kernel is left alone after it had no memory for what was submitted, in milliseconds.
+/// How long nothing is submitted after the kernel had no memory for a submission, in milliseconds.
 pub const SUBMIT_RETRY_MS: u64 = 1;
 
 /// The period over which io_uring connections are counted as busy or silent, in milliseconds.
@@ -235,10 +240,10 @@ pub const REFUSAL_KEPT_MS: u64 = 1_000;
 /// batch; of few descriptors it is an eighth.
 pub const DESCRIPTORS_RESERVED_MAX: u64 = 64;
 
-/// Descriptors of the process for what comes and goes: snapshots, certificates, what it asks the system.
+/// Descriptors of the process for short-lived files: snapshots, certificates, reads from `/proc`.
 pub const DESCRIPTORS_SPARE: u64 = 8;
 
-/// Bytes of one tick run: what one topic says in one turn in one encoding. A longer turn makes several runs.
+/// Bytes of one run: the publications of one topic in one turn in one encoding. More bytes make several runs.
 pub const RUN_LEN_MAX: usize = 256 * 1024;
 
 /// Payload bytes of a run that is put into one block with others, so that a reader of many topics gets one reference for
@@ -251,13 +256,14 @@ pub const RUN_BLOCK_LEN: usize = 16 * 1024;
 /// Topics and patterns that the configuration may let one connection follow: the count has 16 bits there.
 pub const TOPICS_PER_CONNECTION_BOUND: u32 = 65_535;
 
-/// Payload bytes that the configuration may let one message have: its frame fits 32 bits whatever has to be escaped.
+/// Payload bytes that the configuration may let one message have: the length of its frame fits 32 bits even if every
+/// byte is escaped.
 pub const MESSAGE_LEN_BOUND: u32 = 256 * 1024 * 1024;
 
 /// Buffers handed to the kernel in one send (`IOV_MAX` is 1,024).
 pub const SEGMENTS_PER_SEND_MAX: usize = 64;
 
-/// References in one reader's outbox, whatever their bytes: 16 bytes each, so at most 256 KiB a stalled reader.
+/// References in one reader's outbox, for any payload: 16 bytes each, so at most 256 KiB a stalled reader.
 pub const OUTBOX_SEGMENTS_MAX: usize = 16 * 1024;
 
 /// Bytes of control frames and closing handshake that may wait for a reader that does not read. Past it pongs are
@@ -267,11 +273,11 @@ pub const CONTROL_QUEUE_LEN_MAX: usize = 1024;
 /// Subscriptions of one operation still waiting for their home shard, per connection. One more pauses the reader.
 pub const PENDING_OPERATIONS_MAX: usize = 256;
 
-/// Topics and patterns of one operation that homes are asked for at a time. The others go with their connection if that
-/// ends, and until they are asked for nothing else that the connection says is heard.
+/// Topics and patterns of one operation that homes are asked for at a time. The others are dropped with their
+/// connection if it ends. Until all are asked for, nothing else from the connection is processed.
 pub const JOINS_AT_ONCE_MAX: usize = 256;
 
-/// Bytes of answers that wait for a peer before it is not read from until it has read them.
+/// Bytes of answers that wait for a peer. Past it the peer is not read from until it has read them.
 pub const REPLY_BACKLOG_LEN_MAX: usize = 256 * 1024;
 
 /// Payload bytes of a catch-up (last values, missed publications) put into a reader's outbox at a time; the rest
@@ -281,7 +287,7 @@ pub const CATCH_UP_LEN_MAX: usize = 256 * 1024;
 /// Keys of one topic that wait for one reader in mode `latest`; past it the oldest goes.
 pub const LATEST_KEYS_MAX: usize = 1024;
 
-/// Messages a second that a subscription may ask for as its `max_rate`; more is no limit that anybody would notice.
+/// Messages a second that a subscription may ask for as its `max_rate`; a higher limit has no visible effect.
 pub const MAX_RATE_BOUND: f64 = 1_000_000.0;
 
 /// Milliseconds that a subscription may ask for as its `max_age_ms`: a day.
@@ -290,7 +296,7 @@ pub const MAX_AGE_MS_BOUND: u32 = 24 * 60 * 60 * 1000;
 /// The least a reader's bandwidth may be limited to, in bytes a second: one full packet.
 pub const BANDWIDTH_MIN: u32 = 1_400;
 
-/// How many sends a second a reader gets whose bandwidth is limited: each is its share of the second.
+/// Sends a second to a reader with a bandwidth cap: each send is its share of the second.
 pub const BANDWIDTH_SLICES: u32 = 10;
 
 /// Bytes encoded at a time for a reader that was behind; what is newest is chosen again for the next portion.
@@ -306,11 +312,11 @@ pub const TURN_LEN_MAX: usize = 1024 * 1024;
 /// How soon a shard tries again to post mail that found no room, in milliseconds.
 pub const SPILL_RETRY_MS: u64 = 1;
 
-/// Patterns that anybody reads, in the process; every shard keeps all of them.
+/// Patterns with a reader, in the process; every shard keeps all of them.
 pub const PATTERNS_MAX: usize = 64 * 1024;
 
 /// Tokens of all these patterns together. Memory: each takes up to 1 KiB in each shard. Time: a topic may have to be
-/// held against all of them.
+/// compared with all of them.
 pub const PATTERN_TOKENS_MAX: usize = 256 * 1024;
 
 /// Topics that a shard looks at in one turn for the last values that a new reader of a pattern wants; then it answers
@@ -343,10 +349,10 @@ pub const RECONNECTS_PER_SECOND: u64 = 5_000;
 /// Payload bytes kept of one topic's history unless its rule says otherwise.
 pub const HISTORY_LEN_MAX: u64 = 16 * 1024 * 1024;
 
-/// Publications kept of one topic, at most, whatever its rule says.
+/// The most publications that a rule may keep of one topic.
 pub const HISTORY_MAX: u32 = 1_000_000;
 
-/// Publications in one answer to a question for history; who wants more asks again from the last.
+/// Publications in one answer to a question for history; a client gets more by asking again from the last.
 pub const HISTORY_ANSWER_MAX: usize = 10_000;
 
 /// Payload bytes in one answer to a question for history, the first publication aside.
@@ -355,11 +361,11 @@ pub const HISTORY_ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Topics looked at for the largest history when the bytes kept are at their bound.
 pub const SHED_SAMPLE: usize = 64;
 
-/// Histories halved at a time because of `memory_len_max`; what is still too much is looked at the next time.
+/// Histories halved at a time because of `memory_len_max`; if that is not enough, more are halved the next time.
 pub const HISTORIES_HALVED_MAX: u64 = 256;
 
-/// How often a shard looks whether it holds more than its share of `memory_len_max`, in milliseconds. What comes in
-/// between may go past it.
+/// How often a shard looks whether it holds more than its share of `memory_len_max`, in milliseconds. Between two looks
+/// the memory may go past it.
 pub const MEMORY_INTERVAL_MS: u64 = 100;
 
 /// Connections that a shard looks at in one step of that, where so many are busy that it takes several.
@@ -371,14 +377,14 @@ pub const SURVEY_STEP_MS: u64 = 4;
 /// How often a shard looks whether a message is under way for too long, in milliseconds.
 pub const UNFINISHED_INTERVAL_MS: u64 = 500;
 
-/// The largest holders that a shard remembers while it looks; what the others hold is found the next time. Memory: twice
-/// as many entries of 32 bytes, and only while it looks.
+/// The largest holders that a shard remembers in one look; the other holders are found the next time. Memory: twice as
+/// many entries of 32 bytes, and only while it looks.
 pub const HOLDINGS_MAX: usize = 4096;
 
 /// Connections that are let go in one step because of `memory_len_max`.
 pub const SHED_PER_STEP_MAX: usize = 256;
 
-/// Topics looked at in a turn because something of them has grown too old.
+/// Topics looked at in a turn because they keep something that has grown too old.
 pub const SWEEP_PER_TURN: usize = 64;
 
 /// How long a topic that keeps more is not looked at again, in milliseconds. So history goes within a second after
@@ -392,7 +398,7 @@ pub const SWEEP_INTERVAL_MS: u64 = 1;
 /// Earlier epochs of a topic whose positions still resume, each ended by a death without a shutdown.
 pub const EPOCHS_KEPT: usize = 4;
 
-/// How old what a snapshot brings can be, in milliseconds (30 days); what is older counts as so old.
+/// The greatest age of a publication in a snapshot, in milliseconds (30 days); an older one counts as this old.
 pub const AGE_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// Topics that a shard looks at in one turn for a snapshot.
@@ -404,8 +410,8 @@ pub const SNAPSHOT_PUBLICATIONS_PER_TURN: usize = 4096;
 /// Between two portions of a snapshot, in milliseconds.
 pub const SNAPSHOT_STEP_MS: u64 = 1;
 
-/// Portions of a snapshot that wait to be written, of all shards. Memory: what they hold is kept anyway, but for what
-/// is let go meanwhile.
+/// Portions of a snapshot that wait to be written, of all shards. Memory: only publications that the hub let go
+/// meanwhile; it keeps the others anyway.
 pub const SNAPSHOT_PORTIONS_MAX: usize = 16;
 
 /// Bytes of a snapshot read at a time.
@@ -423,7 +429,7 @@ pub const PRESENCE_TOPICS_PER_TURN: usize = 256;
 /// Between two portions of watched topics, in milliseconds.
 pub const PRESENCE_STEP_MS: u64 = 1;
 
-/// Pooled blocks that a shard keeps for reuse; what is above goes back to the allocator.
+/// Pooled blocks that a shard keeps for reuse; further ones go back to the allocator.
 pub const POOL_BLOCKS_KEPT_MAX: usize = 256;
 
 /// Bytes of a pooled block that is kept for reuse; a larger one goes back to the allocator.
@@ -465,16 +471,16 @@ pub const CLIENT_MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
 /// Addresses and files that a configuration may listen on: a connection says in 8 bits where it came in.
 pub const LISTENERS_MAX: usize = 64;
 
-/// Handshakes begun in one turn; whoever comes past it waits with its first bytes for the next. Time: each takes 0.1 ms
-/// with P-256, 1 ms with RSA-2048, and everybody who is connected waits for them.
+/// Handshakes begun in one turn; the first bytes of further connections wait for the next turn. Time: each takes 0.1 ms
+/// with P-256, 1 ms with RSA-2048, and all connections of the shard wait for it.
 pub const TLS_HANDSHAKES_PER_TURN: usize = 8;
 
 /// Bytes that a connection may send before its handshake begins: a longer first message closes it. Memory: at most this
 /// much in one pooled block until the handshake has its turn.
 pub const TLS_HELLO_LEN_MAX: usize = 17 * 1024;
 
-/// Bytes of records that are not complete, or that make up a message of the handshake that is not. Memory: at most this
-/// much, and what came with one receive, in one pooled block while a record is on its way.
+/// Bytes of incomplete records, or of records that hold an incomplete message of the handshake. Memory: at most this
+/// much, and the bytes of one receive, in one pooled block while a record is incomplete.
 pub const TLS_HELD_LEN_MAX: usize = 64 * 1024;
 
 /// Bytes encrypted at a time for a reader that did not take all of the last portion: one record. Memory: this much for
@@ -485,11 +491,12 @@ pub const TLS_RECORD_LEN: usize = 16 * 1024;
 /// Memory: this much for a reader that stalls in the middle of it.
 pub const TLS_PORTION_LEN_MAX: usize = 2 * RECEIVE_PER_WAIT_MAX;
 
-/// Bytes encrypted in one turn. Past it readers wait for the next: each has a copy of its own until the kernel took it.
-/// Memory: so much in each shard, which its heap keeps once it was needed. Time: who waits is looked at in every turn.
+/// Bytes encrypted in one turn. Past it readers wait for the next turn: each has its own encrypted copy until the
+/// kernel has taken it. Memory: this much in each shard, which its heap keeps after the first use. Time: every turn
+/// looks at each reader that waits.
 pub const TLS_ENCRYPT_PER_TURN_LEN: usize = 16 * 1024 * 1024;
 
-/// Certificates in a configuration: each is held against the name that a client asks for.
+/// Certificates in a configuration: each is compared with the name that a client asks for.
 pub const TLS_CERTIFICATES_MAX: usize = 64;
 
 /// Bytes of a certificate or key file.

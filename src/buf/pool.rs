@@ -2,8 +2,8 @@
 
 use crate::limits::{POOL_BLOCK_KEPT_LEN_MAX, POOL_BLOCKS_KEPT_MAX};
 
-/// Growable blocks that go round. A shard has one pool; what is taken must come back through [`BlockPool::put`],
-/// or through [`BlockPool::forget`] where its bytes move on to another owner, so that `in_use` counts to zero.
+/// Growable blocks for reuse. A shard has one pool. Every block that is taken comes back through [`BlockPool::put`], or
+/// through [`BlockPool::forget`] if its bytes move to another owner, so that `in_use` counts to zero.
 #[derive(Debug, Default)]
 pub struct BlockPool {
     free: Vec<Vec<u8>>,
@@ -11,7 +11,7 @@ pub struct BlockPool {
 }
 
 impl BlockPool {
-    /// An empty block, with whatever capacity it last had.
+    /// An empty block, with the capacity of its last use.
     pub fn take(&mut self) -> Vec<u8> {
         self.in_use += 1;
         self.free.pop().unwrap_or_default()
@@ -27,7 +27,7 @@ impl BlockPool {
         }
     }
 
-    /// Counts a block as returned whose bytes now belong to somebody else.
+    /// Counts a block as returned after its bytes moved to another owner.
     pub fn forget(&mut self) {
         self.in_use = self.in_use.checked_sub(1).expect("a block comes back once, after it was taken");
     }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// How what a topic says is compressed for readers that take it so.
+/// How the publications of a topic are compressed for readers that accept compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Compression {
     /// Not at all.
@@ -15,7 +15,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Every one, from the least.
+    /// Every variant, from the least compression to the most.
     pub const ALL: [Self; 3] = [Self::Off, Self::Message, Self::Shared];
 }
 

@@ -1,4 +1,4 @@
-//! What few publications come with, and what of it can be said.
+//! The optional parts of a publication: event, attributes and the like.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ pub struct Extras {
     pub event: Option<Box<str>>,
     /// What the payload is, for dialects that pass it on.
     pub attributes: Attributes,
-    /// It passes: the topic's last value stays what it was.
+    /// Whether the topic's last value stays as it was.
     pub is_passing: bool,
     /// The one session that does not get it.
     pub except: Option<Origin>,
@@ -31,7 +31,7 @@ pub struct Attributes {
 pub const CONTENT_TYPE: &str = "content-type";
 
 impl Extras {
-    /// A place of its own for what is not the default; `None` where all of it is.
+    /// Boxed if any part is set; `None` if none is.
     #[must_use]
     pub fn boxed(self) -> Option<Box<Self>> {
         (self != Self::default()).then(|| Box::new(self))
@@ -49,7 +49,7 @@ impl Attributes {
     /// for the one that was given.
     ///
     /// # Errors
-    /// A name or value that is none, a name that is there twice, or more than there may be.
+    /// A name or value is not valid, a name is there twice, or there are too many of them.
     pub fn new<'a>(
         content_type: Option<&str>,
         pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,

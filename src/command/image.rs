@@ -1,17 +1,18 @@
-//! A topic as it is written down.
+//! A topic as it is written to a snapshot.
 
 use std::sync::Arc;
 
 use super::{Position, Publication, TopicName};
 
-/// What is kept of one topic, at one moment.
+/// Everything that is kept of one topic, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicImage {
     /// Its name.
     pub topic: TopicName,
-    /// Where it stands.
+    /// The position.
     pub position: Position,
-    /// Where it stood when earlier epochs ended without an orderly shutdown, the oldest first: at most `EPOCHS_KEPT`.
+    /// The positions at which earlier epochs ended without an orderly shutdown, the oldest first: at most
+    /// `EPOCHS_KEPT`.
     pub previous: Vec<Position>,
     /// Whether the last of `publications` is kept as the last value.
     pub has_last: bool,

@@ -1,17 +1,17 @@
-//! What a subscription asks for beside its topics: what happens to a reader that is behind, and how much it wants.
+//! The options of a subscription: the treatment of a reader that is behind, and its rates.
 
 use std::str::FromStr;
 
 use crate::limits::{MAX_AGE_MS_BOUND, MAX_RATE_BOUND};
 use crate::time::MonoTime;
 
-/// What the gateway does for a reader that cannot keep up.
+/// The treatment of a reader that cannot keep up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Everything waits, up to a bound; past it the reader is disconnected.
     #[default]
     Queue,
-    /// The oldest is dropped, and the gap is told.
+    /// The oldest is dropped, and the reader is told how many are missing.
     DropOldest,
     /// Only the newest of each topic and key waits.
     Latest,
@@ -30,12 +30,12 @@ impl FromStr for Mode {
     }
 }
 
-/// How many messages a second, in thousandths: more than nothing.
+/// Messages a second, in thousandths; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate(u32);
 
 impl Rate {
-    /// So many messages a second; `None` for what is no number of 0.001 to [`MAX_RATE_BOUND`].
+    /// A rate in messages a second; `None` outside of 0.001 to [`MAX_RATE_BOUND`].
     #[must_use]
     pub fn per_second(rate: f64) -> Option<Self> {
         let is_in_range = (0.001..=MAX_RATE_BOUND).contains(&rate);
@@ -55,14 +55,14 @@ impl Rate {
     }
 }
 
-/// What a subscription asks for; what it leaves open is as the topic's rule has it.
+/// The options of a subscription. The topic's rule decides those that are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// What to do if the reader cannot keep up.
+    /// The treatment of the reader if it cannot keep up.
     pub mode: Option<Mode>,
-    /// The most it wants; the newest wins.
+    /// The most messages a second; of more messages the newest is sent.
     pub max_rate: Option<Rate>,
-    /// How old a message may be that waited for the reader, in milliseconds.
+    /// The greatest age of a message that waited for the reader, in milliseconds.
     pub max_age_ms: Option<u32>,
 }
 

@@ -1,9 +1,9 @@
-//! Places in the sequence of what a topic says.
+//! Positions: places in a topic's sequence of publications.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Which life of a topic an offset belongs to. A topic that is forgotten and made again gets another epoch.
+/// The life of a topic that an offset belongs to. A topic that is forgotten and made again gets another epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 

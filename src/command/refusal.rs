@@ -8,7 +8,7 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// The sentence.
     pub message: &'static str,
-    /// Where the topic stands, if that is why.
+    /// The topic's position, if the condition on it is the reason.
     pub position: Option<Position>,
 }
 

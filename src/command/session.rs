@@ -7,12 +7,11 @@ use super::ShardId;
 pub struct ConnId {
     /// Its place in the arena.
     pub index: u32,
-    /// How often the place was used before; a stale id is told apart by it.
+    /// How often the place was used before; it tells a stale id from a live one.
     pub generation: u32,
 }
 
-/// The place of a session: that of the connection whose own it is, or one among the detached, which are no connection's
-/// own.
+/// The place of a session: that of its connection, or, for a detached session, one in the pool of detached sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionIndex(u32);
 
@@ -20,13 +19,13 @@ impl SessionIndex {
     /// Set in the bits of a detached session.
     pub const DETACHED: u32 = 1 << 30;
 
-    /// The own session of the connection at a place of the arena.
+    /// The session of the connection at a place of the arena.
     #[must_use]
     pub const fn own(conn: u32) -> Self {
         Self(conn)
     }
 
-    /// A detached session, by its place in the pool of them.
+    /// A detached session, by its place in the pool of detached sessions.
     #[must_use]
     pub const fn detached(place: usize) -> Self {
         Self(place as u32 | Self::DETACHED)
@@ -44,13 +43,13 @@ impl SessionIndex {
         self.0
     }
 
-    /// The connection's place in the arena, if the session is a connection's own.
+    /// The connection's place in the arena, if the session belongs to a connection.
     #[must_use]
     pub const fn conn(self) -> Option<u32> {
         if self.0 & Self::DETACHED == 0 { Some(self.0) } else { None }
     }
 
-    /// Its place in its pool: the arena, or that of the detached.
+    /// The place in the arena, or in the pool of detached sessions.
     #[must_use]
     pub const fn place(self) -> usize {
         (self.0 & !Self::DETACHED) as usize
@@ -62,12 +61,12 @@ impl SessionIndex {
 pub struct SessionId {
     /// Its place.
     pub index: SessionIndex,
-    /// How often the place was used before; of a connection's own session that of the connection.
+    /// How often the place was used before. The session of a connection has the generation of that connection.
     pub generation: u32,
 }
 
 impl SessionId {
-    /// The connection whose own it is.
+    /// The connection that the session belongs to.
     #[must_use]
     pub const fn conn(self) -> Option<ConnId> {
         match self.index.conn() {

@@ -1,4 +1,4 @@
-//! Which characters can be seen, so that two topics that look alike are one.
+//! The visible characters: a topic name has no others, so that two names that look alike are the same.
 
 /// Whether a reader sees the character, and it moves no other: it has none of the general categories Cc, Cf, Zl, Zp and Zs,
 /// is no noncharacter, and is not `Default_Ignorable_Code_Point` (variation selectors, tags, fillers). Of Unicode 17.

@@ -1,4 +1,4 @@
-//! What was said in one topic lately: a ring bounded by count, age and bytes, without a gap.
+//! The latest publications of one topic: a ring bounded by count, age and bytes, without a gap.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Adds the newest and drops what the settings have no room for.
+    /// Adds the newest publication and drops those for which the settings have no room.
     pub fn push(&mut self, publication: &Arc<Publication>, settings: &TopicSettings) {
         if settings.history == 0 {
             return;
@@ -29,7 +29,7 @@ impl History {
         self.expire(publication.time, settings);
     }
 
-    /// Drops what has grown too old.
+    /// Drops publications that have grown too old.
     pub fn expire(&mut self, now: MonoTime, settings: &TopicSettings) {
         let is_old = |publication: &Arc<Publication>| {
             settings.history_ttl_ms > 0 && publication.time.plus_millis(settings.history_ttl_ms) <= now
@@ -55,18 +55,19 @@ impl History {
         }
     }
 
-    /// What follows `offset`, if all of it is there; `newest` is where the topic stands.
+    /// The publications behind `offset`, if all of them are there; `newest` is the offset of the topic.
     pub fn since(&self, offset: u64, newest: u64) -> Option<Vec<Arc<Publication>>> {
         if offset >= newest {
             return (offset == newest).then(Vec::new);
         }
         let skip = self.entries.partition_point(|publication| publication.position.offset <= offset);
         let first = self.entries.get(skip)?;
-        // Whatever the numbers are, nothing is missing if the first names what the reader has, or something before it.
+        // Offsets may have holes. Nothing is missing if the `prev` of the first publication is the reader's offset, or
+        // an earlier one.
         (first.prev <= offset).then(|| self.entries.range(skip..).cloned().collect())
     }
 
-    /// Whether a publication of the topic stands in it, by its offset: all from the first on do.
+    /// Whether it holds a publication of the topic, by its offset: it holds all from the first on.
     pub fn has(&self, offset: u64) -> bool {
         self.entries.front().is_some_and(|first| first.position.offset <= offset)
     }
@@ -96,7 +97,7 @@ impl History {
         self.entries.iter().cloned().collect()
     }
 
-    /// When the oldest was said.
+    /// When the oldest was published.
     pub fn oldest(&self) -> Option<MonoTime> {
         self.entries.front().map(|oldest| oldest.time)
     }

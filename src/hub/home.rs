@@ -22,7 +22,7 @@ use crate::command::{
 };
 use crate::time::MonoTime;
 
-/// What only the home shard knows of a topic.
+/// The part of a topic that only its home shard has.
 #[derive(Debug)]
 pub(super) struct Home {
     /// The topic's name, which all its publications share.
@@ -38,9 +38,9 @@ pub(super) struct Home {
     readers: u32,
     /// How often one came.
     joins: u64,
-    /// What the configuration says of the topic.
+    /// The settings of the topic, by its rule.
     settings: TopicSettings,
-    /// Until when it is kept for those who poll it.
+    /// Until when it is kept for clients that poll it.
     polled_until: Option<MonoTime>,
     /// When it is next looked at for what is too old; zero for never.
     due: MonoTime,
@@ -140,7 +140,7 @@ pub struct Published {
     pub shards: ShardSet,
 }
 
-/// What became of a publication that was not refused.
+/// The outcome of a publication that was not refused.
 #[derive(Debug)]
 pub enum Outcome {
     /// It goes out.
@@ -180,7 +180,8 @@ impl Hub {
         Ok(Outcome::Said(Published { publication, shards }))
     }
 
-    /// Whether a publication's terms keep it from being said: it was said before, or the topic stands elsewhere.
+    /// Whether a publication's terms keep it from being published: it was published before, or the topic has another
+    /// position.
     fn check_terms(&self, now: MonoTime, topic: &TopicName, terms: &Terms) -> Option<Result<Position, Refusal>> {
         if terms.message_id.is_none() && terms.condition.is_none() {
             return None;
@@ -237,7 +238,7 @@ impl Hub {
         let known = self.find(topic.as_str());
         if known.is_none_or(|id| self.topics.state(id) == State::Silent) {
             let position = self.join_private(topic, known, from)?;
-            // Nothing was ever said in it, so that nothing was missed by who knows the position.
+            // Nothing was ever published in it, so that a reader that knows the position missed nothing.
             let recovered = since.map(|since| since == position);
             return Ok(JoinAnswer { position, recovered, publications: Vec::new() });
         }
@@ -270,7 +271,7 @@ impl Hub {
         self.release(id);
     }
 
-    /// What there is to say of a topic that has its home here; `None` if nobody reads or published it.
+    /// The state of a topic that has its home here; `None` if it has neither a reader nor a publication.
     pub fn state(&mut self, topic: &str) -> Option<TopicState> {
         let id = self.find(topic)?;
         let (presence, position) = (self.presence(id)?, self.position(id)?);

@@ -1,4 +1,4 @@
-//! Topics as they are written down, and as they come back after a restart.
+//! Topics as they are written to a snapshot, and as they are restored after a restart.
 
 use std::sync::Arc;
 
@@ -28,25 +28,26 @@ impl Hub {
 
     fn image(&self, id: TopicId) -> Option<TopicImage> {
         let image = self.topics.home(id)?.image();
-        // What nobody has said anything in has nothing to remember.
+        // A topic without a publication has nothing to remember.
         (image.position.offset > 0).then_some(image)
     }
 
-    /// What the epochs of topics follow from in which nothing was said.
+    /// The seed of epochs for topics without a publication.
     #[must_use]
     pub fn epoch_seed(&self) -> u64 {
         self.epoch_seed
     }
 
-    /// Goes on with the epochs of a run that ended in order: a topic in which nothing was said stands where it stood.
-    /// Before the first topic is restored; the first that finds no room takes it back, since more was said in that.
+    /// Keeps the epochs of a run that ended in order: a topic without a publication keeps its position. Call it before
+    /// the first topic is restored. The first topic that finds no room undoes it, since publications of that topic are
+    /// lost.
     pub fn keep_epochs(&mut self, epoch_seed: u64) {
         self.epoch_seed = epoch_seed;
     }
 
-    /// Takes back a topic that is at home here, within today's limits and rules; `false` if there is no room for it.
-    /// Where the last run did not end in order, what it said after the image is not known: the topic goes on under a
-    /// new epoch, and positions up to the image's still resume.
+    /// Takes back a topic that is at home here, within today's limits and rules; `false` if there is no room for it. If
+    /// the last run did not end in order, its publications after the image are not known: the topic gets a new epoch,
+    /// and positions up to the image's still resume.
     pub fn restore(&mut self, now: MonoTime, mut image: TopicImage, is_clean: bool) -> bool {
         let Ok(id) = self.ensure_home(&image.topic) else {
             self.epoch_seed = self.settings.epoch_seed;

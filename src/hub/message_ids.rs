@@ -1,4 +1,4 @@
-//! Which messages were taken lately, by the ids that their publishers gave them, so that a repeat is not said twice.
+//! The message ids of the latest publications, so that a repeat is not published twice.
 
 use std::collections::VecDeque;
 use std::hash::Hasher;
@@ -67,7 +67,7 @@ impl MessageIds {
         }
     }
 
-    /// Forgets some of those whose time is over.
+    /// Forgets some of the expired ids.
     pub fn forget(&mut self, now: MonoTime) {
         for _ in 0..MESSAGE_IDS_FORGOTTEN_PER_TURN {
             if self.entries.front().is_none_or(|oldest| now < oldest.until) {
@@ -81,7 +81,7 @@ impl MessageIds {
         }
     }
 
-    /// Ids remembered, and their bytes with what keeps them.
+    /// Ids remembered, and their bytes with those of the index.
     pub fn sizes(&self) -> (usize, u64) {
         (self.entries.len(), self.len + (self.entries.len() * ENTRY_LEN) as u64)
     }
@@ -115,7 +115,7 @@ fn at(entries: &VecDeque<Entry>, first: u64, number: u64, topic: TopicId, id: &s
     entry.is_some_and(|entry| entry.topic == topic && &*entry.id == id)
 }
 
-/// Keyed: whoever chooses the ids cannot choose ones that collide.
+/// Keyed: a publisher cannot choose ids that collide.
 fn hash_of(key: (u64, u64), topic: TopicId, id: &str) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
     hasher.write_u32(topic.0);
@@ -123,7 +123,7 @@ fn hash_of(key: (u64, u64), topic: TopicId, id: &str) -> u64 {
     hasher.finish()
 }
 
-/// What an id costs beside its own bytes.
+/// The bytes of an id's entry, beside the id.
 const ENTRY_LEN: usize = size_of::<Entry>() + size_of::<u64>() + 1;
 
 #[cfg(test)]

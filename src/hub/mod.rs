@@ -1,11 +1,11 @@
-//! Who listens and what was said: topics, patterns, offsets and last values.
+//! Topics, patterns, their readers, offsets and last values.
 //!
 //! A topic has one home shard, which numbers its publications and knows which shards have readers. Every shard has
 //! one [`Hub`] that plays both parts: home for its share of the topics, and list of the shard's own readers.
 //!
-//! The hub sees no bytes of any protocol and no connection: a reader is a [`SubscriberKey`], whose meaning only the
-//! shard knows. What moves (a swapped key, a publication, a set of shards) is returned; nothing is called upwards.
-//! Tests: beside the code, and `tests/simulator/` across shards.
+//! The hub sees no bytes of any protocol and no connection: a reader is a [`SubscriberKey`], and only the shard knows
+//! its meaning. Results (a swapped key, a publication, a set of shards) are returned; nothing is called upwards. Tests:
+//! beside the code, and `tests/simulator/` across shards.
 
 mod history;
 mod home;
@@ -39,7 +39,7 @@ use presence::Watches;
 use topic::{State, Voice};
 use topic_table::TopicTable;
 
-/// What a hub is told once, at the start.
+/// The settings of a hub, fixed at the start.
 #[derive(Clone, Debug)]
 pub struct HubSettings {
     /// Which shard this is.
@@ -48,7 +48,7 @@ pub struct HubSettings {
     pub shards: usize,
     /// The key of every hash of a topic name; the same in all shards of a process, secret to everyone else.
     pub hash_key: (u64, u64),
-    /// What epochs follow from, beside the name: the same in all shards, another at each start of the process.
+    /// The seed of epochs, beside the topic's name: the same in all shards, another at each start of the process.
     pub epoch_seed: u64,
     /// Topics that have their home here, at most.
     pub topics_max: usize,
@@ -58,7 +58,7 @@ pub struct HubSettings {
     pub retained_len_max: u64,
     /// How long message ids are remembered, in milliseconds.
     pub message_id_ttl_ms: u64,
-    /// What the configuration says of topics.
+    /// The `[[topics]]` rules.
     pub rules: Arc<TopicRules>,
 }
 
@@ -73,7 +73,7 @@ pub struct Hub {
     message_ids: MessageIds,
     watches: Watches,
     homes: usize,
-    /// What epochs follow from: that of the settings, or that of the last run if it ended in order.
+    /// The seed of epochs: that of the settings, or that of the last run if it ended in order.
     epoch_seed: u64,
     /// Payload bytes of last values and histories.
     kept: Kept,
@@ -193,7 +193,7 @@ impl Hub {
         std::mem::take(&mut self.visits)
     }
 
-    /// The number of this turn's run of a topic, for whoever collects runs.
+    /// The number of this turn's run of a topic, for the code that collects runs.
     pub fn run_mut(&mut self, id: TopicId) -> &mut Option<u32> {
         &mut self.voice_mut(id).run
     }
@@ -270,7 +270,7 @@ impl Hub {
         self.patterns.find(pattern)
     }
 
-    /// Notes how many readers a shard has of a pattern; a pattern that nobody reads is forgotten.
+    /// Notes how many readers a shard has of a pattern; a pattern without a reader is forgotten.
     pub fn set_pattern_interest(&mut self, pattern: &Pattern, shard: ShardId, readers: u32) {
         self.patterns.set_interest(pattern, shard, readers);
     }
@@ -350,7 +350,7 @@ impl LastValues {
     }
 }
 
-/// What a hub holds.
+/// The numbers of a hub.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HubSizes {
     /// Topics that have their home here.
@@ -368,7 +368,7 @@ pub struct HubSizes {
     pub shed_last_values: u64,
     /// Message ids remembered.
     pub message_ids: usize,
-    /// Their bytes, with what keeps them.
+    /// Their bytes, with those of their index.
     pub message_ids_len: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Patterns and who reads them: a trie by token, so that a topic finds its patterns without trying each. The maps are
-//! ordered ones: nobody can choose tokens that collide.
+//! Patterns and their readers: a trie by token, so that a topic finds its patterns without trying each. The maps are
+//! ordered: a client cannot choose tokens that collide.
 
 use crate::command::ShardSet;
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use slab::Slab;
 use super::readers::{Readers, SubscriberKey};
 use crate::command::{Pattern, ShardId};
 
-/// A pattern of one shard, valid while somebody reads it.
+/// A pattern of one shard, valid while it has a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PatternId(pub u32);
 
-/// Every shard knows every pattern that anybody reads, because a topic of any home may match it.
+/// Every shard knows every pattern with a reader, because a topic of any home may match it.
 #[derive(Debug, Default)]
 pub(super) struct PatternTable {
     patterns: Slab<Entry>,
@@ -45,7 +45,7 @@ struct Node {
 }
 
 impl PatternTable {
-    /// Changes whenever the set of patterns does; what was matched before must be matched again.
+    /// Changes whenever the set of patterns does; topics must then be matched again.
     pub fn generation(&self) -> u32 {
         self.generation
     }

@@ -1,4 +1,4 @@
-//! How many read a topic, told at a bounded rate to the shards where somebody wants to know.
+//! Counts of a topic's readers, sent at a bounded rate to the shards with a session that asked for them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,7 +10,7 @@ use crate::command::{Presence, ShardId, ShardSet, TopicName};
 use crate::limits::{PRESENCE_INTERVAL_MS, PRESENCE_STEP_MS, PRESENCE_TOPICS_PER_TURN};
 use crate::time::MonoTime;
 
-/// The topics at home here that somebody watches.
+/// The watched topics with their home here.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     by_topic: HashMap<TopicId, Watch>,
@@ -24,7 +24,7 @@ pub(super) struct Watches {
 struct Watch {
     /// The shards that are told. Without any it is forgotten when its turn in the queue comes.
     shards: ShardSet,
-    /// What they were told last.
+    /// The counts that they were told last.
     told: Presence,
 }
 
@@ -56,7 +56,7 @@ impl Hub {
         Some(presence)
     }
 
-    /// A shard wants to be told no longer. It says so before its last reader leaves.
+    /// A shard stops watching. It says so before its last reader leaves.
     pub fn unwatch(&mut self, topic: &str, from: ShardId) {
         if let Some(id) = self.find(topic)
             && let Some(watch) = self.watches.by_topic.get_mut(&id)
@@ -71,7 +71,7 @@ impl Hub {
         self.watches.queue.front().map(|&(due, _)| due.max(self.watches.not_before))
     }
 
-    /// Looks at watched topics whose time has come, as many as a turn may; returns those with a count that is news.
+    /// Looks at watched topics that are due, as many as a turn may; returns those with a changed count.
     pub fn presence_changes(&mut self, now: MonoTime) -> Vec<PresenceChange> {
         let mut changes = Vec::new();
         if now < self.watches.not_before {

@@ -1,4 +1,4 @@
-//! The `[[topics]]` rules of the configuration: what holds for a topic, by its name.
+//! The `[[topics]]` rules of the configuration: the settings of a topic, by its name.
 
 use crate::command::{Compression, Mode, Rate, Target};
 use crate::limits::HISTORY_LEN_MAX;
@@ -15,15 +15,15 @@ pub struct TopicRule {
 /// What holds for one topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicSettings {
-    /// Whether the last value is kept for those who join.
+    /// Whether the last value is kept for new readers.
     pub last: bool,
-    /// What readers get unless they ask for another.
+    /// The mode of readers that ask for none.
     pub mode: Mode,
     /// The most that one reader gets of one topic; the newest wins.
     pub max_rate: Option<Rate>,
     /// How old a publication may be that waited for a reader, in milliseconds; 0 for any age.
     pub max_age_ms: u32,
-    /// Publications kept for those who come back; 0 keeps none.
+    /// Publications kept for readers that come back; 0 keeps none.
     pub history: u32,
     /// How long each is kept, in milliseconds; 0 for as long as there is room.
     pub history_ttl_ms: u64,

@@ -1,5 +1,5 @@
-//! What one shard knows of a topic, in 40 bytes: that is all a topic costs that one reader follows and nobody has said
-//! anything in. What only the others need stands in slabs of the table.
+//! A topic in one shard, in 40 bytes. A topic with one reader and without a publication costs no more. Further parts
+//! stand in slabs of the table.
 
 use super::patterns::{PatternId, PatternTable};
 use super::readers::{Readers, SubscriberKey};
@@ -69,7 +69,7 @@ pub(super) struct Crowd {
     pub readers: Readers,
 }
 
-/// What there is to a topic beside its subscribers in this shard.
+/// The state of a topic beside its subscribers in this shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
     /// Nothing.
@@ -83,10 +83,10 @@ pub(super) enum State {
     Home(u32),
 }
 
-/// What a topic that something is said in has in a shard where it is said.
+/// The part of a topic that a shard needs if it delivers publications of the topic.
 #[derive(Debug)]
 pub(super) struct Voice {
-    /// This turn's run, for whoever collects runs.
+    /// This turn's run, for the code that collects runs.
     pub run: Option<u32>,
     /// The state of the pattern table for which `matched` holds.
     matched_at: u32,

@@ -1,4 +1,4 @@
-//! Topics by name, in a slab, with a keyed hash so that nobody can choose names that collide.
+//! Topics by name, in a slab, with a keyed hash so that a client cannot choose names that collide.
 
 use std::hash::Hasher;
 
@@ -72,7 +72,7 @@ impl TopicTable {
         TopicId(id)
     }
 
-    /// Takes a topic out, whatever it has.
+    /// Takes a topic out with all its parts.
     pub fn remove(&mut self, id: TopicId) {
         let topic = self.topics.remove(id.0 as usize);
         if let Ok(entry) = self.by_name.find_entry(spread(topic.hash), |&other| other == id.0) {
@@ -267,7 +267,7 @@ impl TopicTable {
         &mut self.crowds[place as usize]
     }
 
-    /// Gives a crowd back that one or none is left of.
+    /// Frees a crowd with at most one subscriber left.
     fn settle(&mut self, id: TopicId) {
         let topic = &mut self.topics[id.0 as usize];
         let Subscribers::Many(place) = topic.subscribers else { return };

@@ -1,4 +1,4 @@
-//! The limits that a user may set.
+//! The limits that the configuration sets.
 
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How long a peer's kernel may take nothing of what it is sent, before ours gives it up: as long as a reader over
-    /// HTTP may, which cannot be asked for a pong.
+    /// How long a peer's kernel may acknowledge nothing before our kernel gives the peer up. It is as long as a
+    /// WebSocket may stay silent: a reader over HTTP cannot be asked for a pong.
     #[must_use]
     pub fn silence_max(&self) -> Duration {
         Duration::from_millis((self.ping_interval_ms + self.ping_timeout_ms).max(SILENCE_MIN_MS))

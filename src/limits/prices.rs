@@ -1,11 +1,11 @@
-//! The budget of a turn, and what things cost of it: units of about a nanosecond of one core, measured with a release build
-//! and rounded up. They are there to be fair, not exact.
+//! The budget of a turn, and the price of each kind of work: units of about a nanosecond of one core, measured with a
+//! release build and rounded up. They are there to be fair, not exact.
 
-/// What one turn may cost over all connections, in units of about a nanosecond: so long do all others wait for it, beside
-/// what sending costs.
+/// What one turn may cost over all connections, in units of about a nanosecond: all other connections wait that long
+/// for it, and for the sending.
 pub const TURN_BUDGET: u64 = 10_000_000;
 
-/// One connection may use this part of it at a time: what goes past is put off, and has its turn behind what all others sent.
+/// One connection may use this part of it at a time. Its further work is put off until all others had their turn.
 pub const SHARES_PER_TURN: u64 = 10;
 
 /// Units for what the kernel brings of one connection: a call, and the way to the connection.
@@ -14,10 +14,10 @@ pub const PRICE_RECEIVE: u64 = 2_000;
 /// Units for four bytes received: copied by the kernel, unmasked, checked to be UTF-8.
 pub const PRICE_FOUR_BYTES: u64 = 1;
 
-/// Units for a message or control frame, whatever is in it.
+/// Units for a message or control frame, without its payload.
 pub const PRICE_MESSAGE: u64 = 200;
 
-/// Units for a byte of JSON at its worst, which is brackets; what people write costs a fifth.
+/// Units for a byte of JSON at its worst, which is brackets; usual JSON costs a fifth.
 pub const PRICE_JSON_BYTE: u64 = 10;
 
 /// Units for a byte that is inflated.
@@ -38,7 +38,7 @@ pub const PRICE_VISIT: u64 = 20;
 /// Units for a subscription to one topic, made or answered.
 pub const PRICE_JOIN: u64 = 2_000;
 
-/// Units for a mail, whatever is in it.
+/// Units for a mail, without its content.
 pub const PRICE_MAIL: u64 = 200;
 
 /// Units for a publication in an answer: found, referred to, put into its place.
@@ -48,7 +48,7 @@ pub const PRICE_KEPT: u64 = 200;
 pub const PRICE_EIGHT_BYTES: u64 = 1;
 
 /// Units for one further send: the call and what the kernel does in it. The first run of a turn goes to all its readers
-/// whatever that costs.
+/// at any cost.
 pub const PRICE_SEND: u64 = 2_000;
 
 /// Bytes to readers that cost a unit: the kernel copies them.

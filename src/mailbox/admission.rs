@@ -41,7 +41,7 @@ impl Admission {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Counts a connection; `ip` is `None` while it is not known whose it is.
+    /// Counts a connection; `ip` is `None` while its client is not known.
     ///
     /// # Errors
     /// If it is past a limit; then it is not counted.
@@ -97,7 +97,7 @@ impl Admission {
         }
     }
 
-    /// Whether nobody was refused before this call, which notes that somebody is.
+    /// Whether this is the first refusal. Notes that there was one.
     #[must_use]
     pub fn is_first_refusal(&self) -> bool {
         !self.shared.has_refused.swap(true, Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! What shards say to each other.
+//! The mails between shards.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ pub enum Mail {
     Answer(Answer),
 }
 
-/// What one shard asks of another. A `ticket` comes back in the answer; only its maker knows its meaning.
+/// A request of one shard to another. A `ticket` comes back in the answer; only its maker knows its meaning.
 #[derive(Debug)]
 pub enum Request {
     /// Number a publication and see that it reaches its readers. The receiver is the topic's home.
     Publish {
         topic: TopicName,
-        /// What is to be said.
+        /// The publication, before it is numbered.
         message: Message,
         /// Answered by `Published`, if there is one.
         ticket: Option<u32>,
@@ -50,7 +50,7 @@ pub enum Request {
         pattern: Pattern,
         /// Its readers in the sender's shard; 0 ends the interest.
         readers: u32,
-        /// If somebody joins with it: answered by `PatternNoted`.
+        /// If a reader joins with it: answered by `PatternNoted`.
         ticket: Option<u32>,
     },
     /// The last values of the topics at home here that match a pattern; answered by `PatternLastValues`.
@@ -65,9 +65,9 @@ pub enum Request {
     /// From now on the sender wants to know how many read a topic that it reads; answered by `Presence`, now and
     /// whenever the count changes. The receiver is the topic's home.
     Watch { topic: TopicName },
-    /// The sender wants to know it no longer; it says so before its last reader leaves.
+    /// The sender stops watching; it says so before its last reader leaves.
     Unwatch { topic: TopicName },
-    /// What is there to say of a topic? Answered by `TopicState`. The receiver is the topic's home.
+    /// Asks for the state of a topic. Answered by `TopicState`. The receiver is the topic's home.
     AskTopic {
         topic: TopicName,
         /// Comes back.
@@ -80,7 +80,7 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
-    /// What is kept of a topic? Answered by `History`. The receiver is the topic's home.
+    /// Asks for the history of a topic. Answered by `History`. The receiver is the topic's home.
     AskHistory {
         topic: TopicName,
         /// Which part.
@@ -98,14 +98,14 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
-    /// What do you count? Answered by `Metrics`.
+    /// Asks for the shard's counters. Answered by `Metrics`.
     AskMetrics {
         /// Comes back.
         ticket: u32,
     },
-    /// The certificate files were loaded again. Only the composition root says so.
+    /// The certificate files were loaded again. Only the composition root sends it.
     Certificates {
-        /// What handshakes are made with from now on; `None` if the files are of no use, and all stays as it was.
+        /// The certificates of handshakes from now on; `None` if the files cannot be used, and the old ones stay.
         config: Option<Arc<rustls::ServerConfig>>,
         /// When the first of them expires, in seconds since 1970.
         expires_s: u64,
@@ -120,7 +120,7 @@ pub enum Request {
         /// Whether it is on the disk.
         is_written: bool,
     },
-    /// Shut down in order. Only the composition root says so.
+    /// Shut down in order. Only the composition root sends it.
     Drain,
     /// Everything that the sender is to deliver for what it has answered so far comes before the `Fenced` to this.
     Fence,
@@ -128,7 +128,7 @@ pub enum Request {
     Drained,
 }
 
-/// What needs no answer.
+/// Mail that needs no answer.
 #[derive(Debug)]
 pub enum Answer {
     /// A publication for the receiver's readers.
@@ -196,9 +196,9 @@ pub enum Answer {
         /// What the request is to be answered with.
         carried: Carried,
     },
-    /// What was to be delivered has been sent.
+    /// Everything before the fence was sent.
     Fenced,
-    /// What the sender counts.
+    /// The counters of the sender.
     Metrics {
         /// From the request.
         ticket: u32,

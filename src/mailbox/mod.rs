@@ -5,9 +5,9 @@
 //! are full of each other's mail still get on. Each lane keeps its order; a snapshot and what follows it travel as
 //! answers, so that no publication overtakes the snapshot it belongs behind.
 //!
-//! Full lanes are not drops: mail waits at its sender, who is told by [`Mailbox::is_congested`] to stop reading from
-//! its publishers. This room knows no connection and no kernel: it says whom to wake, and the shard's loop does.
-//! Tests: beside the code.
+//! A full lane drops nothing: mail waits at its sender, and [`Mailbox::is_congested`] tells the sender to stop reading
+//! from its publishers. This room knows no connection and no kernel: it returns the shards to wake, and the shard's
+//! loop wakes them. Tests: beside the code.
 
 mod admission;
 mod mail;
@@ -37,11 +37,11 @@ pub struct Mailbox {
     peers: Vec<Option<Peer>>,
     control: Consumer<Request>,
     parked: Arc<[AtomicBool]>,
-    /// Whose lanes are drained first in the next turn, so that nobody is always last.
+    /// The shard with the lanes that are drained first in the next turn, so that no shard is always last.
     first: usize,
 }
 
-/// The end that the composition root keeps, to tell every shard something.
+/// The end that the composition root keeps, to send mail to every shard.
 #[derive(Debug)]
 pub struct Control {
     lanes: Vec<Producer<Request>>,
@@ -55,7 +55,7 @@ struct Peer {
     answers_in: Consumer<Answer>,
 }
 
-/// The sending end of a lane, with what found no room in it.
+/// The sending end of a lane, with the mail that found no room in it.
 #[derive(Debug)]
 struct Lane<T> {
     ring: Producer<T>,
@@ -214,8 +214,8 @@ impl Mailbox {
 }
 
 impl Control {
-    /// Sends a request to every shard; whoever calls wakes them all. `false` if a lane is full, which only repeated
-    /// calls can bring about.
+    /// Sends a request to every shard; the caller wakes them all. `false` if a lane is full, which only repeated calls
+    /// can bring about.
     pub fn tell_all(&mut self, request: impl Fn() -> Request) -> bool {
         self.lanes.iter_mut().filter_map(|lane| lane.push(request()).err()).count() == 0
     }

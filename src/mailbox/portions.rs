@@ -1,4 +1,4 @@
-//! Portions of a snapshot on their way from the shards to whoever writes them down.
+//! Portions of a snapshot on their way from the shards to the thread that writes it.
 
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 
@@ -9,7 +9,7 @@ use crate::time::MonoTime;
 /// Some topics of one shard.
 #[derive(Debug)]
 pub struct Portion {
-    /// Whose topics.
+    /// The shard of the topics.
     pub shard: ShardId,
     /// Of which snapshot.
     pub number: SnapshotNumber,

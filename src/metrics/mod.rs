@@ -1,4 +1,4 @@
-//! What a shard counts, and how it is told to Prometheus.
+//! The counters of a shard, and their text for Prometheus.
 //!
 //! Counters are plain numbers of their shard; the shard that serves `/metrics` asks the others for copies. Nothing
 //! here is shared and nothing is atomic. Tests: beside the code.
@@ -26,7 +26,7 @@ pub struct ShardMetrics {
     pub event_connections: u64,
     /// Live connections that read lines.
     pub line_connections: u64,
-    /// Live connections whose poll waits; they count as HTTP too.
+    /// Live connections with a poll that waits; they count as HTTP too.
     pub poll_connections: u64,
     /// HTTP requests answered, upgrades included.
     pub requests: u64,
@@ -56,7 +56,7 @@ pub struct ShardMetrics {
     pub outbox_len: u64,
     /// Payload bytes that readers in mode `latest` or `drop_oldest` have not got yet.
     pub lag_len: u64,
-    /// Publications that such readers were not sent.
+    /// Publications that such readers skipped.
     pub skipped: u64,
     /// By how many bytes compression made frames to readers shorter.
     pub compression_saved_len: u64,
@@ -64,49 +64,49 @@ pub struct ShardMetrics {
     pub compression_streams: u64,
     /// How often history was let go because of `retained_len_max`.
     pub shed_histories: u64,
-    /// How often a last value was, with all that is kept of its topic.
+    /// How often a last value was let go for the same reason, with everything else of its topic.
     pub shed_last_values: u64,
     /// TLS handshakes that made a new session.
     pub tls_full: u64,
-    /// TLS handshakes that went on from an earlier session.
+    /// TLS handshakes that resumed an earlier session.
     pub tls_resumed: u64,
     /// TLS handshakes and sessions that failed.
     pub tls_failed: u64,
-    /// Those of them in which the peer gave up, by an alert.
+    /// Failed TLS handshakes and sessions that the peer ended with an alert.
     pub tls_alerts: u64,
     /// Certificates loaded while running; only the first shard counts them.
     pub tls_reloads: u64,
-    /// Certificates that could not be, likewise.
+    /// Certificates that could not be loaded; only the first shard counts them.
     pub tls_reload_failures: u64,
     /// When the first certificate expires, in seconds since 1970; 0 without TLS.
     pub tls_expires_s: u64,
-    /// Publications that came again with their message id and were not said again.
+    /// Repeats of a publication with the same message id; they were not published again.
     pub duplicates: u64,
     /// Message ids remembered.
     pub message_ids: u64,
     /// Snapshots written; the first shard counts those of all.
     pub snapshots: u64,
-    /// Snapshots that could not be written; likewise.
+    /// Snapshots that could not be written; the first shard counts those of all.
     pub snapshot_errors: u64,
-    /// Seconds since the last snapshot, or since the start; likewise.
+    /// Seconds since the last snapshot, or since the start; the first shard has the number.
     pub snapshot_age_s: u64,
     /// Bytes held, by [`MemoryClass`].
     pub memory: [u64; MemoryClass::ALL.len()],
-    /// How often some were let go because of `memory_len_max`, likewise.
+    /// How often some were let go because of `memory_len_max`, by [`MemoryClass`].
     pub shed: [u64; MemoryClass::ALL.len()],
     /// Pooled blocks in use.
     pub blocks_in_use: u64,
     /// Mails that wait.
     pub mailbox_depth: u64,
-    /// How long turns took, from the first thing that the kernel told to the next wait.
+    /// How long turns took, from the first completion of the kernel to the next wait.
     pub turns: TurnTimes,
     /// The longest of them, in microseconds.
     pub turn_longest_us: u64,
-    /// Turns in which something had to wait for the next.
+    /// Turns in which some work was put off to the next.
     pub turns_spent: u64,
     /// The most that a turn has cost, in units of its budget.
     pub turn_charge_max: u64,
-    /// The most that one item of a turn has cost: a receive, a mail, a step of what was put off.
+    /// The most that one item of a turn has cost: a receive, a mail, or a step of the work that was put off.
     pub item_charge_max: u64,
 }
 
@@ -117,15 +117,15 @@ impl ShardMetrics {
     }
 }
 
-/// What a shard holds bytes for.
+/// The purposes for which a shard holds bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryClass {
     LastValues,
     /// Histories, without the last values in them.
     History,
-    /// What waits for readers.
+    /// Bytes that wait for readers.
     Outboxes,
-    /// What readers would rather skip than wait for, and what is held for subscriptions under way.
+    /// Publications for readers in mode `drop_oldest` or `latest`, and for subscriptions under way.
     Lag,
     /// Unfinished messages and requests.
     Reassembly,
@@ -133,7 +133,7 @@ pub enum MemoryClass {
     MessageIds,
     /// The windows of shared compression streams.
     Streams,
-    /// What peers said that their next compressed messages may lean on.
+    /// Earlier messages of peers that their next compressed messages may refer to.
     Windows,
 }
 

@@ -1,4 +1,4 @@
-//! What is told of the process as a whole.
+//! Metrics of the process as a whole.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// What does not change while the process lives, and how to ask for the rest.
+/// The values that do not change while the process lives, and a function for the others.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessMetrics {
     /// The program's version.
     pub version: &'static str,
-    /// What the shards run on.
+    /// The driver of the shards.
     pub driver: &'static str,
     /// The limits in effect by their keys, in base units.
     pub limits: Vec<(&'static str, f64)>,
-    /// What the process uses; without it nothing is told of that.
+    /// Reads what the process uses; `None` leaves these families out.
     pub usage: Option<fn() -> ProcessUsage>,
 }
 
-/// What a process uses now.
+/// The resources that a process uses now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProcessUsage {
     /// Time on a core, in seconds.
@@ -33,9 +33,9 @@ pub struct ProcessUsage {
     /// Bytes of address space.
     pub virtual_len: u64,
     pub threads: u64,
-    /// Open descriptors; `None` where the kernel does not say without counting them.
+    /// Open descriptors; `None` where they would have to be counted one by one.
     pub open_files: Option<u64>,
-    /// How many there may be.
+    /// The limit of open descriptors.
     pub open_files_max: u64,
 }
 

@@ -11,13 +11,13 @@ pub use wheel::{TICK_MS, Wheel};
 
 use std::time::Duration;
 
-/// Monotonic nanoseconds since some time before the process started, so that what is older than the process has a time
-/// too. Only `driver/` creates one from a clock; elsewhere it is data.
+/// Monotonic nanoseconds since some time before the process started, so that a restored publication that is older than
+/// the process has a time too. Only `driver/` creates one from a clock; elsewhere it is data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonoTime(u64);
 
 impl MonoTime {
-    /// The first time there is.
+    /// The earliest time.
     pub const ZERO: Self = Self(0);
 
     /// The time `nanos` nanoseconds after the first.

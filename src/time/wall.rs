@@ -2,15 +2,15 @@
 
 use super::MonoTime;
 
-/// What the wall clock said the last time that it was looked at, and what it says since: between two looks it goes as fast
-/// as the monotonic clock. Only for what people read.
+/// The wall clock, as it was read last, and advanced with the monotonic clock between two reads. Only for output that
+/// people read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WallTime {
     seen: Option<(MonoTime, u64)>,
 }
 
 impl WallTime {
-    /// Whether it is time for another look: it may have been set meanwhile.
+    /// Whether it is time to read the clock again: somebody may have set it.
     #[must_use]
     pub fn is_old(&self, now: MonoTime) -> bool {
         self.seen.is_none_or(|(at, _)| now >= at.plus_millis(WALL_LOOK_MS))
@@ -28,7 +28,7 @@ impl WallTime {
     }
 }
 
-/// How long a look at the wall clock holds, in milliseconds.
+/// How long one read of the wall clock is used, in milliseconds.
 const WALL_LOOK_MS: u64 = 1_000;
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Wheel {
         self.now_tick = self.now_tick.max(target);
     }
 
-    /// When [`Wheel::expire`] next has something to hand out; `None` while nothing is scheduled.
+    /// When [`Wheel::expire`] next returns a key; `None` while nothing is scheduled.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonoTime> {
         self.next_tick().map(|tick| MonoTime::ZERO.plus_millis(tick * TICK_MS))

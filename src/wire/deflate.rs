@@ -1,5 +1,5 @@
-//! DEFLATE as `permessage-deflate` has it: each message on its own, without the four bytes that every flush ends with.
-//! [RFC 7692 7.2]
+//! DEFLATE for `permessage-deflate`: each message by itself, without the four bytes at the end of a flush. [RFC 7692
+//! 7.2]
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use crate::limits::DEFLATE_STREAMS_PER_MESSAGE_MAX;
 
-/// Deflates messages. It remembers nothing: what a message may lean on is passed in with it.
+/// Deflates messages. It remembers nothing: the history that a message may refer to is passed in with it.
 pub struct Deflater(Compress);
 
 impl Deflater {
@@ -17,7 +17,8 @@ impl Deflater {
         Self(Compress::new_with_window_bits(Compression::new(u32::from(level)), false, window_bits))
     }
 
-    /// Begins anew: the next message may lean on `history`, what the reader inflated last, and on nothing else.
+    /// Begins anew: the next message may refer to `history`, the bytes that the reader inflated last, and to nothing
+    /// else.
     pub fn begin(&mut self, history: &[u8]) {
         self.0.reset();
         if !history.is_empty() {
@@ -27,7 +28,7 @@ impl Deflater {
         }
     }
 
-    /// Appends a message, which may lean on those since [`Deflater::begin`].
+    /// Appends a message, which may refer to those since [`Deflater::begin`].
     pub fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         let before = self.0.total_in();
@@ -48,8 +49,8 @@ impl Deflater {
     }
 }
 
-/// Inflates messages of any connection: nothing is left of one for the next. What a message may lean on is passed in
-/// with it.
+/// Inflates messages of any connection: nothing of one message is kept for the next. The history that a message may
+/// refer to is passed in with it.
 pub struct Inflater(Decompress);
 
 /// Why a message cannot be inflated.
@@ -68,9 +69,9 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Appends what a message says to `out`, which grows to `len_max` bytes and no further, whatever the message would
-    /// grow to. It may lean on `history`, what its peer said compressed before, as far as that is known. A message of no
-    /// bytes at all is an empty one: some encoders leave out the byte that stands for it.
+    /// Appends the inflated message to `out`, which grows to at most `len_max` bytes. The message may refer to
+    /// `history`, the earlier compressed messages of its peer as far as they are kept. A message without bytes is an
+    /// empty message: some encoders leave out the byte that stands for it.
     ///
     /// # Errors
     /// [`InflateError`]; `out` then holds a part of it.
@@ -111,7 +112,7 @@ impl Inflater {
         }
     }
 
-    /// Inflates all of `piece`; `Some` with what is left of it if the stream ended.
+    /// Inflates all of `piece`; `Some` with the bytes behind it if the stream ended.
     fn inflate_piece<'a>(
         &mut self,
         mut piece: &'a [u8],
@@ -170,7 +171,7 @@ impl fmt::Debug for Inflater {
     }
 }
 
-/// The end of a flush, which is not sent, and a last block that says nothing.
+/// The end of a flush, which is not sent, and an empty last block.
 const TAIL: [u8; 6] = [0, 0, 0xff, 0xff, 0x03, 0];
 /// Bytes that there is room for at first.
 const ROOM_LEN: usize = 256;

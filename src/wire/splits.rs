@@ -1,4 +1,4 @@
-//! What the room's tests share: pieces of a stream, and a seed that is printed.
+//! Shared by the tests of this room: pieces of a stream, and a seed that is printed.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};

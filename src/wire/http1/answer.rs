@@ -13,7 +13,7 @@ use crate::limits::{HEAD_LEN_MAX, HEADERS_MAX};
 pub enum BadAnswer {
     /// Another protocol, or another version of it.
     NotHttp11,
-    /// A field line that is none, or more than `HEADERS_MAX`.
+    /// An invalid field line, or more lines than `HEADERS_MAX`.
     BadHead,
     /// The head is longer than `HEAD_LEN_MAX`.
     HeadTooLong,
@@ -30,7 +30,7 @@ pub enum BadAnswer {
 }
 
 impl BadAnswer {
-    /// What is wrong, as the end of "the server's answer is not understood: ".
+    /// The mistake, as the end of "the server's answer is not understood: ".
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
@@ -165,7 +165,7 @@ impl AnswerBody {
         matches!(self, Self::Framed(decoder) if decoder.is_complete())
     }
 
-    /// Takes what it needs from `bytes`, appends what the body says to `out`, and says how many bytes it took.
+    /// Takes what it needs from `bytes`, appends the content to `out`, and returns how many bytes it took.
     ///
     /// # Errors
     /// [`BadAnswer::BadChunk`] and [`BadAnswer::BodyTooLong`].

@@ -1,4 +1,4 @@
-//! `uri-host [ ":" port ]`: what `Host` and an absolute target say. [RFC 3986 3.2.2]
+//! `uri-host [ ":" port ]`: the form of `Host` and of the authority in an absolute target. [RFC 3986 3.2.2]
 
 use std::net::Ipv6Addr;
 

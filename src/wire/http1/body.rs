@@ -18,8 +18,8 @@ pub enum BodyFraming {
 }
 
 impl BodyFraming {
-    /// The one reading of a head's framing fields. Whatever a proxy in front of us could have read differently is
-    /// refused, even where the RFC lets a server repair it.
+    /// The one reading of a head's framing fields. A head that a proxy in front of the gateway could read differently
+    /// is refused, even where the RFC lets a server repair it.
     pub(super) fn of(head: &RequestHead<'_>) -> Result<Self, HttpError> {
         let mut codings = head.raw_values("transfer-encoding");
         let mut lengths = head.raw_values("content-length");
@@ -50,7 +50,7 @@ fn of_codings(list: &[u8]) -> Result<BodyFraming, HttpError> {
     if !codings.next().is_some_and(is_chunked) {
         return Err(HttpError::BadFraming);
     }
-    // It may be applied only once, and an empty element shows that somebody has lost count.
+    // It may be applied only once, and an empty element is no coding.
     match codings.try_fold(0, |count, coding| (!coding.is_empty() && !is_chunked(coding)).then_some(count + 1)) {
         Some(0) => Ok(BodyFraming::Chunked),
         Some(_) => Err(HttpError::UnsupportedCoding),
@@ -69,10 +69,10 @@ pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
     })
 }
 
-/// What one call of [`BodyDecoder::decode`] did.
+/// The result of one call of [`BodyDecoder::decode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyProgress {
-    /// Bytes that belonged to the body; what follows is the next request.
+    /// Bytes that belonged to the body; those behind them are the next request.
     pub consumed: usize,
     /// Whether the body has ended.
     pub is_complete: bool,
@@ -152,8 +152,7 @@ impl BodyDecoder {
         self.state == State::Complete
     }
 
-    /// Takes what it needs from `bytes` and appends what the body says to `out`, which grows by no more than what
-    /// arrived.
+    /// Takes the body's bytes from `bytes` and appends the content to `out`, which grows by no more than what arrived.
     ///
     /// # Errors
     /// [`HttpError::BadChunk`], or [`HttpError::BodyTooLarge`] as soon as a chunk announces more than is allowed.

@@ -1,5 +1,5 @@
-//! Extensions of a chunk-size line, one byte at a time: they are dropped, but must be what the grammar says, so that
-//! nobody in front of us ends the line elsewhere. [RFC 9112 7.1.1]
+//! Extensions of a chunk-size line, one byte at a time: they are dropped, but must follow the grammar, so that no proxy
+//! in front of the gateway ends the line elsewhere. [RFC 9112 7.1.1]
 
 use super::body::{is_field_byte, is_token_byte};
 

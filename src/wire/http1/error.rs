@@ -4,14 +4,15 @@ use std::fmt;
 
 use crate::close::{ErrorCode, Status};
 
-/// Why a request is refused. The framing of what follows is unknown, so that the connection ends after the answer.
+/// Why a request is refused. The framing of the following bytes is unknown, so that the connection ends after the
+/// answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HttpError {
     /// Not `method SP request-target SP HTTP-version`, or a line that does not end in CRLF. [RFC 9112 3]
     BadRequestLine,
     /// Not a request target that the method may have. [RFC 9112 3.2]
     BadTarget,
-    /// A field line that is no field line: folded, space before its colon, a control character. [RFC 9112 5]
+    /// An invalid field line: folded, space before its colon, a control character. [RFC 9112 5]
     BadHeader,
     /// Not exactly one valid `Host`. [RFC 9112 3.2]
     BadHost,

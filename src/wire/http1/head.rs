@@ -106,9 +106,9 @@ fn parse_lines<'a>(
     }
 }
 
-/// What follows a version that is neither HTTP/1.0 nor HTTP/1.1, if it is a later HTTP/1: "The intention of HTTP's
-/// versioning design is that the major number will only be incremented if an incompatible message syntax is introduced".
-/// [RFC 9110 2.5]
+/// The bytes behind a version that is neither HTTP/1.0 nor HTTP/1.1, if it is a later HTTP/1: "The intention of HTTP's
+/// versioning design is that the major number will only be incremented if an incompatible message syntax is
+/// introduced". [RFC 9110 2.5]
 fn fields_behind_version(bytes: &[u8]) -> Result<Option<&[u8]>, HttpError> {
     match bytes.strip_prefix(b"HTTP/").ok_or(HttpError::BadRequestLine)? {
         [b'1', b'.', b'2'..=b'9', b'\r', b'\n', fields @ ..] => Ok(Some(fields)),
@@ -124,8 +124,8 @@ fn skip_empty_lines(bytes: &[u8]) -> Result<usize, HttpError> {
     if lines > LEADING_EMPTY_LINES_MAX { Err(HttpError::BadRequestLine) } else { Ok(2 * lines) }
 }
 
-/// Where the first LF without a CR stands. It ends a line to some and not to others, so that no head may reach it.
-/// [RFC 9112 2.2]
+/// Where the first LF without a CR stands. Some parsers end a line there and others do not, so that no head may reach
+/// it. [RFC 9112 2.2]
 fn find_lone_lf(bytes: &[u8]) -> Option<usize> {
     let follows_cr = |at: usize| at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'\r');
     memchr_iter(b'\n', bytes).find(|&at| !follows_cr(at))
@@ -207,14 +207,15 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// The values of all fields of this name (any case), in order, without the white space around them. They are octets:
-    /// what is no text is a value all the same. [RFC 9110 5.5]
+    /// The values of all fields of this name (any case), in order, without the white space around them. They are
+    /// octets: a value need not be UTF-8. [RFC 9110 5.5]
     pub fn raw_values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'_, 'a, 'n> {
         let headers = self.headers.iter().take(self.header_count);
         headers.filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.trim_ascii())
     }
 
-    /// The fields whose names begin so (any case): what follows in the name, as it was sent, and the value, in order.
+    /// The fields with names that begin like this (any case), in order: the rest of each name as it was sent, and the
+    /// value.
     pub fn fields_with_prefix<'n>(
         &self,
         prefix: &'n str,

@@ -1,9 +1,9 @@
 //! HTTP/1.1 as a server needs it: request heads, request bodies, response heads. [RFC 9112] And as a client needs it:
 //! answers.
 //!
-//! A head is borrowed from the bytes it came in; a body is decoded as it arrives. Framing has one reading only: what
-//! two implementations could read differently is refused, since that difference is how requests are smuggled. What
-//! this room must never know: routes, and whether a request is allowed. Tests: beside the code.
+//! A head is borrowed from the bytes it came in; a body is decoded as it arrives. Framing has one reading only: a
+//! request that two implementations could read differently is refused, since requests are smuggled through such
+//! differences. This room must never know routes, nor whether a request is allowed. Tests: beside the code.
 
 mod answer;
 mod authority;

@@ -2,8 +2,8 @@
 
 use crate::close::Status;
 
-/// Appends a response head. `content_length` is left out where there is none to tell: a 1xx or 204, or a body that
-/// the caller frames by a header of its own. `connection` are the options of `Connection`. [RFC 9110 7.6.1]
+/// Appends a response head. `content_length` is `None` for a 1xx or 204, and for a body that the caller frames by a
+/// header field of its own. `connection` are the options of `Connection`. [RFC 9110 7.6.1]
 ///
 /// CR, LF and NUL in a name or value are left out, so that no value can begin a field or a response of its own.
 pub fn encode_response_head(

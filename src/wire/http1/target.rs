@@ -71,7 +71,7 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// What percent-encoded text stands for; borrowed where nothing is encoded. `+` stands for itself. [RFC 3986 2.1]
+/// Decodes percent-encoded text; borrowed where nothing is encoded. `+` stands for itself. [RFC 3986 2.1]
 ///
 /// # Errors
 /// [`HttpError::BadPercentEncoding`] for a `%` without two hexadecimal digits, and where the outcome is not UTF-8.
@@ -99,8 +99,8 @@ impl<'a> QueryPair<'a> {
     }
 }
 
-/// The pairs of a query, in order. `+` stands for a space, a missing `=` for an empty value, and nothing between two `&`
-/// for nothing. A pair whose name cannot be decoded is left out: nobody reads it.
+/// The pairs of a query, in order. `+` stands for a space, a missing `=` for an empty value, and nothing between two
+/// `&` for nothing. A pair with a name that cannot be decoded is left out: no route reads it.
 pub fn query_pairs(query: Option<&str>) -> impl Iterator<Item = QueryPair<'_>> {
     query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -6,27 +6,27 @@ use super::error::JsonError;
 use super::scan::{Field, scan_fields};
 use super::value::{Members, Value, unescape};
 
-/// What a parse needs, kept from one text to the next so that it stops allocating.
+/// Buffers of a parse, kept from one text to the next so that parsing stops allocating.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Where the fields stand in the text.
     fields: Vec<Field>,
 }
 
-/// A text that is refused, and the fields that could be read all the same: those in front of what is wrong, and all of
+/// A text that is refused, and the fields that could be read nevertheless: those in front of the mistake, and all of
 /// them where it is a bound that the text is past.
 #[derive(Clone, Copy, Debug)]
 pub struct Broken<'a> {
     /// Why it is refused.
     pub error: JsonError,
-    /// What it says, as far as that can be read.
+    /// The fields, as far as they can be read.
     pub object: Object<'a>,
 }
 
-/// Parses a text that is one JSON object. Nothing is decoded before somebody asks for it.
+/// Parses a text that is one JSON object. Values are decoded when they are read.
 ///
 /// # Errors
-/// The whole text is checked, so that what [`Object::raw`] returns can be passed on.
+/// The whole text is checked, so that the bytes from [`Object::raw`] can be passed on.
 pub fn parse_object<'a>(scratch: &'a mut Scratch, text: &'a [u8]) -> Result<Object<'a>, Broken<'a>> {
     scratch.fields.clear();
     let Ok(text) = simdutf8::basic::from_utf8(text) else {
@@ -62,7 +62,7 @@ impl<'a> Object<'a> {
         self.text.get(field.value.clone())
     }
 
-    /// How often a field is there; more than once only in what is [`Broken`].
+    /// How often a field is there; more than once only in a [`Broken`] text.
     #[must_use]
     pub fn count(&self, name: &str) -> usize {
         self.fields.iter().filter(|field| self.is_named(field, name)).count()
@@ -85,7 +85,7 @@ impl<'a> Object<'a> {
         field.is_named(self.text, name)
     }
 
-    /// Each name must be there once, however it is spelled. One that is no text is nobody's, and may be there twice.
+    /// Each name must be there once, in any spelling. A name that is no text matches no field, and may be there twice.
     fn check_names(&self) -> Result<(), JsonError> {
         for (index, field) in self.fields.iter().enumerate() {
             let raw = self.text.get(field.name.clone()).unwrap_or_default();

@@ -35,8 +35,8 @@ impl Field {
     }
 }
 
-/// Checks a text that is an object, and notes where its fields stand. Each of its values may have as many levels as a text
-/// that stands for itself. Past a bound the rest is read all the same, for the sake of the `id` that may stand there.
+/// Checks a text that is an object, and notes where its fields stand. Each of its values may have as many levels as a
+/// text that stands for itself. Past a bound the rest is read nevertheless, since the `id` may be there.
 pub(super) fn scan_fields(text: &str, fields: &mut Vec<Field>) -> Result<(), JsonError> {
     let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
     scanner.space();
@@ -183,7 +183,7 @@ impl<'a> Scanner<'a> {
         Some(Field { name, has_escape, value: start..self.at })
     }
 
-    /// One value, with white space before it. No recursion: what is open stands in `levels`, which is empty before and
+    /// One value, with white space before it. No recursion: the open levels are in `levels`, which is empty before and
     /// after.
     fn value(&mut self, levels: &mut impl Levels) -> Result<(), JsonError> {
         loop {

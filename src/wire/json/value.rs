@@ -1,4 +1,4 @@
-//! Values, read from the text when somebody asks for them. The text was checked before: whatever does not fit the grammar
+//! Values, decoded from the text when they are read. The text was checked before: text that does not fit the grammar
 //! here ends a walk, and never panics.
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ pub enum Value<'a> {
     Number(f64),
     /// A string, unescaped; it borrows the text unless something in it is escaped.
     String(Cow<'a, str>),
-    /// A string that is JSON but no text, since half of a surrogate pair stands in it alone. [RFC 8259 8.2]
+    /// A string that is valid JSON but not text: it has half of a surrogate pair. [RFC 8259 8.2]
     NotText,
     /// An array: its elements.
     Array(Elements<'a>),
@@ -109,7 +109,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// What stands between the quotes of a string; `None` if half of a surrogate pair stands alone. [RFC 8259 7]
+/// Decodes the text between the quotes of a string; `None` if it has half of a surrogate pair. [RFC 8259 7]
 pub(super) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
     let Some(first) = memchr::memchr(b'\\', raw.as_bytes()) else { return Some(Cow::Borrowed(raw)) };
     let mut text = String::with_capacity(raw.len());
@@ -126,7 +126,7 @@ pub(super) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(text))
 }
 
-/// The character that stands behind a backslash, and the text behind it.
+/// The character behind a backslash, and the text behind that.
 fn unescape_one(escape: &str) -> Option<(char, &str)> {
     let mut chars = escape.chars();
     let character = match chars.next()? {

@@ -1,11 +1,11 @@
-//! `X-Forwarded-For`: each proxy appends whom it heard from, so that only the end of the list can be believed.
+//! `X-Forwarded-For`: each proxy appends the address of its client, so that only the end of the list can be believed.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::Trusted;
 use crate::limits::FORWARDED_HOPS_MAX;
 
-/// The client of a list that came from a trusted proxy: the last hop that is no such proxy itself. Behind it anybody may
+/// The client of a list that came from a trusted proxy: the last hop that is not a trusted proxy. Before it anybody may
 /// have written anything. `None` if the last hop is no address.
 #[must_use]
 pub fn forwarded_for(list: &[u8], trusted: &Trusted) -> Option<IpAddr> {

@@ -1,4 +1,4 @@
-//! The PROXY header, versions 1 and 2: who is at the other end of the proxy.
+//! The PROXY header, versions 1 and 2: the address of the proxy's client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,17 +7,18 @@ use crate::limits::PROXY_HEADER_LEN_MAX;
 /// A complete header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Whom the proxy speaks for; `None` for itself, as in its health checks, and where it does not know.
+    /// The address of the client; `None` for the proxy's own connections, such as health checks, and if the proxy does
+    /// not know.
     pub client: Option<IpAddr>,
     /// Bytes that the header took.
     pub len: usize,
 }
 
-/// The bytes are no header, whatever follows.
+/// The bytes cannot become a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadHeader;
 
-/// Whether bytes begin as a header does: nobody who speaks HTTP or TLS begins like that.
+/// Whether bytes begin as a header does: neither HTTP nor TLS begins like that.
 #[must_use]
 pub fn begins_header(bytes: &[u8]) -> bool {
     bytes.starts_with(SIGNATURE_1) || bytes.starts_with(SIGNATURE_2)
@@ -67,7 +68,7 @@ fn parse_text(bytes: &[u8]) -> Result<Option<Header>, BadHeader> {
     Ok(Some(Header { client, len }))
 }
 
-/// The signature, version and command, family, and the length of addresses and what else the proxy adds.
+/// The signature, version and command, family, and the length of the addresses and of further values.
 fn parse_binary(bytes: &[u8]) -> Result<Option<Header>, BadHeader> {
     let Some((&[command, family, high, low], rest)) = bytes[SIGNATURE_2.len()..].split_first_chunk::<4>() else {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! What proxies say of whom they speak for: the PROXY header in front of everything, `X-Forwarded-For` in a request, and
-//! the networks whose word counts. <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
+//! The addresses of clients behind proxies: the PROXY header in front of a connection, `X-Forwarded-For` in a request,
+//! and the networks of trusted proxies. <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
 
 mod forwarded;
 mod header;

@@ -11,23 +11,23 @@ pub struct Network {
     prefix_len: u8,
 }
 
-/// Whose word on a client's address is taken.
+/// The proxies that are trusted to name a client's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trusted {
     /// Networks of proxies.
     pub networks: Vec<Network>,
-    /// Whether who comes in through a file is one.
+    /// Whether connections through socket files count as trusted proxies.
     pub unix: bool,
 }
 
 impl Trusted {
-    /// Whether nobody is.
+    /// Whether no proxy is trusted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty() && !self.unix
     }
 
-    /// Whether an address is one of a proxy. Who came in through a file has the unspecified one.
+    /// Whether an address is one of a trusted proxy. A connection through a socket file has the unspecified address.
     #[must_use]
     pub fn has(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();

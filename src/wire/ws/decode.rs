@@ -23,10 +23,10 @@ pub enum Role {
     Client,
 }
 
-/// What one connection remembers between two receives.
+/// The state of one connection between two receives.
 ///
 /// A frame that is whole in the received bytes is unmasked there and handed out as a range; nothing is copied. Only
-/// what must outlive the call is: an incomplete header into the decoder itself, an incomplete payload and the
+/// bytes that must outlive the call are: an incomplete header into the decoder itself, an incomplete payload and the
 /// fragments of an unfinished message into one pooled block, which grows by what arrives and never by what is
 /// announced.
 ///
@@ -46,7 +46,7 @@ pub enum Role {
 pub struct Decoder {
     /// `message_len` bytes of the message in progress, then the payload so far of a control frame.
     block: Option<Vec<u8>>,
-    /// At most what a message may have, compressed or not, which is at most `u32::MAX`.
+    /// At most the greatest length of a message, compressed or not, which is at most `u32::MAX`.
     message_len: u32,
     /// Payload bytes that `frame` still lacks; not 0 while there is one.
     frame_rest: u32,
@@ -113,12 +113,12 @@ impl Decoder {
         self.block.as_ref().map_or(0, Vec::capacity)
     }
 
-    /// Decodes all of `bytes`, unmasking them in place, and appends what is complete to `inbox`. Ranges in it count
-    /// from the start of `bytes` and are valid as long as those are. After a close frame, or an error, what follows
-    /// is ignored.
+    /// Decodes all of `bytes`, unmasking them in place, and appends complete messages and control frames to `inbox`.
+    /// Ranges in it count from the start of `bytes` and are valid as long as those are. After a close frame, or an
+    /// error, what follows is ignored.
     ///
     /// # Errors
-    /// The first rule that was broken, as soon as it is known. What came before it is in `inbox`.
+    /// The first rule that was broken, as soon as it is known. The messages before it are in `inbox`.
     pub fn decode(
         &mut self,
         bytes: &mut [u8],
@@ -178,7 +178,8 @@ impl Decoder {
             if header.rsv1 {
                 self.deflate = Deflate::InProgress;
             }
-            // What is not whole in `bytes` is longer than they are, so that the comparison decides for any length.
+            // A frame that is incomplete in `bytes` is longer than they are, so that the comparison decides for any
+            // length.
             let len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
             if len <= bytes.len() - at {
                 unmask(&mut bytes[at..at + len], header.masking_key, 0);
@@ -230,7 +231,7 @@ impl Decoder {
         }
     }
 
-    /// A frame that stands whole, and unmasked, at `range` of `bytes`.
+    /// A frame that is complete, and unmasked, at `range` of `bytes`.
     fn finish_whole(
         &mut self,
         header: Header,
@@ -253,7 +254,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Takes what `bytes` hold of the payload of `frame`, whose opcode is passed in, and returns how much that was.
+    /// Takes the part of the payload of `frame` that `bytes` hold, and returns its length. The frame's opcode is passed
+    /// in.
     fn take_payload(
         &mut self,
         opcode: Opcode,
@@ -321,7 +323,7 @@ impl Decoder {
         self.message = Message::None;
     }
 
-    /// Hands out the control frame that stands behind the message in progress in the block.
+    /// Returns the control frame that is stored behind the message in progress in the block.
     fn finish_kept_control(
         &mut self,
         opcode: Opcode,

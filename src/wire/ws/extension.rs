@@ -1,28 +1,29 @@
-//! Extensions in the opening handshake: what a client offers, and the answer. [RFC 6455 9.1, RFC 7692 7.1]
+//! Extensions in the opening handshake: the client's offer, and the answer. [RFC 6455 9.1, RFC 7692 7.1]
 
 use super::handshake::HandshakeError;
 use crate::wire::http1::{RequestHead, is_token_byte};
 
 /// An offer of `permessage-deflate` that can be accepted.
 ///
-/// Of the client's own messages only is kept whether each stands for itself, as the answer asks.
+/// Of the options for the client's own messages only `client_no_context_takeover` is kept, since the answer asks for
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeflateOffer {
-    /// Each message of ours has to stand for itself.
+    /// Each of our messages must be compressed without a history.
     pub server_no_context_takeover: bool,
     /// The largest window that ours may have, in bits, `9..=15`; `None` if the client does not care.
     pub server_max_window_bits: Option<u8>,
-    /// The client says of itself that each message of its own stands for itself.
+    /// The client promises to compress each of its messages without a history.
     pub client_no_context_takeover: bool,
 }
 
-/// What an offer is answered with. `client_no_context_takeover` always stands in it, so that nothing need be kept of a
-/// client between two of its messages; some lean on earlier ones all the same.
+/// The answer to an offer. `client_no_context_takeover` always stands in it, so that nothing need be kept of a client
+/// between two of its messages; some lean on earlier ones all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeflateAnswer {
-    /// Each message of ours stands for itself.
+    /// Each of our messages is compressed without a history.
     pub server_no_context_takeover: bool,
-    /// The window of ours, in bits, if the client asked for one: at most what it asked for.
+    /// Our window in bits, if the client asked for one: at most the bits that it asked for.
     pub server_max_window_bits: Option<u8>,
 }
 
@@ -35,7 +36,7 @@ pub fn accept_deflate(head: &RequestHead<'_>) -> Result<Option<DeflateOffer>, Ha
     let mut first = None;
     for value in head.raw_values(EXTENSIONS) {
         let mut cursor = Cursor(value);
-        // All of the list is read, so that what breaks the grammar behind a good offer is seen too.
+        // All of the list is read, so that a mistake in the grammar behind a good offer is found too.
         while let Some(offer) = cursor.extension().ok_or(HandshakeError::BadExtensions)? {
             first = first.or(offer);
         }

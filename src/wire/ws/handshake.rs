@@ -84,7 +84,7 @@ pub struct Upgrade<'a> {
 }
 
 impl<'a> Upgrade<'a> {
-    /// The subprotocols that the client speaks, the preferred one first.
+    /// The subprotocols that the client offers, the preferred one first.
     pub fn protocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         // They were found to be tokens, which are ASCII.
         list(self.head, PROTOCOL).filter_map(|protocol| std::str::from_utf8(protocol).ok())

@@ -14,7 +14,7 @@ pub struct Header {
     pub fin: bool,
     /// Whether this is the first frame of a compressed message. [RFC 7692 6]
     pub rsv1: bool,
-    /// What the frame is.
+    /// The opcode.
     pub opcode: Opcode,
     /// Bytes of the payload.
     pub payload_len: u64,
@@ -22,7 +22,7 @@ pub struct Header {
     pub masking_key: [u8; 4],
 }
 
-/// What a header is checked against.
+/// The rules that a header is checked against.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     /// Whether frames carry a masking key: those of clients do, those of servers do not.

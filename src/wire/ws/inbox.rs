@@ -1,11 +1,12 @@
-//! What the decoder hands out.
+//! The results of the decoder.
 
 use crate::command::MessageKind;
 use std::ops::Range;
 
 use crate::buf::BlockPool;
 
-/// What one call of the decoder found, in order. Kept and cleared by its owner, so that it stops allocating.
+/// The messages and control frames of one call of the decoder, in order. Kept and cleared by its owner, so that it
+/// stops allocating.
 #[derive(Debug, Default)]
 pub struct Inbox {
     /// The items, oldest first.
@@ -30,7 +31,7 @@ pub enum Item {
         kind: MessageKind,
         /// To be inflated; whether text is UTF-8 shows only then.
         is_deflated: bool,
-        /// What it says.
+        /// Its payload.
         payload: Payload,
     },
     /// To be answered by a pong with the same payload. [RFC 6455 5.5.2]
@@ -47,7 +48,7 @@ pub enum Item {
 }
 
 impl Item {
-    /// The payload of whatever it is.
+    /// The payload of any item.
     #[must_use]
     pub fn into_payload(self) -> Payload {
         match self {
@@ -68,10 +69,10 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// The bytes. `bytes` is what was passed to the decoder.
+    /// The bytes. `bytes` are those that were passed to the decoder.
     ///
     /// # Panics
-    /// If `bytes` is shorter than what was passed to the decoder.
+    /// If `bytes` is shorter than the bytes that were passed to the decoder.
     #[must_use]
     pub fn as_slice<'a>(&'a self, bytes: &'a [u8]) -> &'a [u8] {
         match self {

@@ -1,8 +1,8 @@
 //! RFC 6455: the opening handshake, and frames in both directions.
 //!
 //! [`Decoder`] turns received bytes into messages and control frames; a frame that is whole in the receive buffer is
-//! unmasked where it stands and handed out as a range of it. What this room must never know: connections, and what a
-//! message says. Tests: beside the code; `tests/conformance.rs` has one case per MUST.
+//! unmasked where it stands and handed out as a range of it. This room must never know connections, nor the meaning of
+//! a message. Tests: beside the code; `tests/conformance.rs` has one case per MUST.
 
 pub mod close_code;
 pub mod decode;

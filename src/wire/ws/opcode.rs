@@ -1,4 +1,4 @@
-//! What a frame is. [RFC 6455 5.2]
+//! The kinds of frames. [RFC 6455 5.2]
 
 /// The opcode of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

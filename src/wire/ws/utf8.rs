@@ -67,7 +67,7 @@ impl Utf8Validator {
         if is_start_of_text(tail)? {
             return Ok(());
         }
-        // An unfinished character has at most three bytes; `is_start_of_text` refuses four that make none.
+        // An unfinished character has at most three bytes; `is_start_of_text` refuses four bytes that are no character.
         self.pending[..tail.len()].copy_from_slice(tail);
         self.pending_len = tail.len() as u8;
         Ok(())

@@ -1,8 +1,8 @@
 //! Unmasking in place. [RFC 6455 5.3]
 //!
 //! One scalar twin that every machine has and every other is tested against, and one file per instruction set. Which
-//! one serves is picked at the first long payload and never again. What this room must never know: frames. Tests:
-//! here, over all short lengths, key offsets and alignments; they also run under Miri.
+//! one serves is picked at the first long payload and never again. This room must never know frames. Tests: here, over
+//! all short lengths, key offsets and alignments; they also run under Miri.
 
 use std::sync::OnceLock;
 
