@@ -37,7 +37,7 @@ use crate::limits::{CONFIG_LEN_MAX, Limits, SHARDS_MAX};
 use crate::server::SnapshotSettings;
 use crate::shard::CompressionSettings;
 use crate::transport::http::{Access, Page, Role};
-use crate::transport::sockjs::SockJs;
+use crate::transport::service::Service;
 
 /// What the gateway runs with, valid as a whole.
 #[derive(Clone, Debug)]
@@ -76,8 +76,8 @@ pub struct Config {
     pub snapshot: Option<PathBuf>,
     /// From the end of one snapshot to the beginning of the next, in milliseconds.
     pub snapshot_interval_ms: u64,
-    /// Services of SockJS.
-    pub sockjs: Vec<SockJs>,
+    /// Transports with sessions of their own.
+    pub services: Vec<Service>,
     /// Pages of the program's own; only `demo` has any.
     pub pages: Vec<Page>,
     /// Where randomness starts from; `None` takes a fresh one.
@@ -213,7 +213,7 @@ impl Config {
         config.names = edge::names(&mut raw)?;
         config.access = config.names.access(&config.listen);
         config.topics = topics::rules(&raw.topics)?;
-        config.sockjs = sockjs::services(&raw.sockjs)?;
+        config.services = sockjs::services(&raw.sockjs)?;
         config.warnings = raw.warnings;
         config.warn();
         Ok(config)
@@ -240,7 +240,7 @@ impl Config {
             snapshot: None,
             snapshot_interval_ms: SNAPSHOT_INTERVAL_MS_DEFAULT,
             pages: Vec::new(),
-            sockjs: Vec::new(),
+            services: Vec::new(),
             seed: None,
             warnings: Vec::new(),
             typed: RawConfig::default(),

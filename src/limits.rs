@@ -526,9 +526,9 @@ pub const DETACHED_LINGER_MS: u64 = 5_000;
 /// sockjs-node, `heartbeat_delay`.
 pub const DETACHED_HEARTBEAT_MS: u64 = 25_000;
 
-/// Bytes of messages after which a streaming response of SockJS ends: browsers keep all of it. Source: sockjs-node,
+/// Bytes of messages after which a streaming response of a service ends: browsers keep all of it. Source: sockjs-node,
 /// `response_limit`.
-pub const SOCKJS_RESPONSE_LEN_MAX: usize = 128 * 1024;
+pub const SERVICE_RESPONSE_LEN_MAX: usize = 128 * 1024;
 
 /// Messages in one frame of a SockJS client.
 pub const SOCKJS_MESSAGES_MAX: usize = 1_024;

@@ -264,7 +264,7 @@ fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>, dri
             usage: Some(process_usage),
         }),
         log_peers: config.log_peers,
-        sockjs: config.sockjs.clone().into(),
+        services: config.services.clone().into(),
         snapshots: None,
     }
 }

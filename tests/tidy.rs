@@ -84,6 +84,16 @@ const SHARD_ROOMS: &[Room] = &[
 const TEST_DIALECT: &[&str] =
     &["src/dialect/mod.rs", "src/dialect/tagged/mod.rs", "src/shard/session/encoding.rs", "src/shard/tests.rs"];
 
+/// Where the transport of the tests is named: its folder, its variants in two enumerations, its row, and what it proves.
+const TEST_TRANSPORT: &[&str] = &[
+    "src/shard/session/encoding.rs",
+    "src/shard/tests.rs",
+    "src/transport/framing.rs",
+    "src/transport/mod.rs",
+    "src/transport/packets/mod.rs",
+    "src/transport/service.rs",
+];
+
 /// Rooms of which others see only what their `mod.rs` holds, and who may go further in.
 const SEAMS: &[(&str, &[&str])] = &[("driver", &["server", "cli"])];
 
@@ -231,13 +241,23 @@ fn the_shards_folders_name_only_what_their_row_allows() {
 
 #[test]
 fn a_dialect_is_its_folder_its_variant_and_its_row() {
+    assert_eq!(files_that_name("tagged"), TEST_DIALECT);
+}
+
+#[test]
+fn a_transport_with_sessions_is_its_folder_its_variants_and_its_row() {
+    assert_eq!(files_that_name("packets"), TEST_TRANSPORT);
+}
+
+/// The files of the program that have a word in their path or text, however it is written.
+fn files_that_name(word: &str) -> Vec<String> {
     let tree = Tree::read();
     let names_it = |(path, text): &(&str, &str)| {
-        path.starts_with("src/") && (path.contains("tagged") || text.to_ascii_lowercase().contains("tagged"))
+        path.starts_with("src/") && (path.contains(word) || text.to_ascii_lowercase().contains(word))
     };
-    let mut named: Vec<&str> = tree.texts().filter(names_it).map(|(path, _)| path).collect();
+    let mut named: Vec<_> = tree.texts().filter(names_it).map(|(path, _)| path.to_owned()).collect();
     named.sort_unstable();
-    assert_eq!(named, TEST_DIALECT);
+    named
 }
 
 #[test]

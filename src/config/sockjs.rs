@@ -3,17 +3,17 @@
 use super::raw::RawTable;
 use super::{ConfigError, value};
 use crate::limits::SOCKJS_SERVICES_MAX;
-use crate::transport::sockjs::{SockJs, SockJsDialect};
+use crate::transport::service::{Meaning, Service};
 
 /// Every service, in order.
-pub(super) fn services(tables: &[RawTable]) -> Result<Vec<SockJs>, ConfigError> {
+pub(super) fn services(tables: &[RawTable]) -> Result<Vec<Service>, ConfigError> {
     if let Some(table) = tables.get(SOCKJS_SERVICES_MAX) {
         return Err(ConfigError::new(
             &table.source,
             format!("there are more than {SOCKJS_SERVICES_MAX} services of sockjs"),
         ));
     }
-    let mut services: Vec<SockJs> = Vec::new();
+    let mut services: Vec<Service> = Vec::new();
     for table in tables {
         let service = service(table)?;
         if services.iter().any(|other| other.base == service.base) {
@@ -24,20 +24,20 @@ pub(super) fn services(tables: &[RawTable]) -> Result<Vec<SockJs>, ConfigError> 
     Ok(services)
 }
 
-fn service(table: &RawTable) -> Result<SockJs, ConfigError> {
-    let (mut base, mut settings) = (None, SockJs::new("", SockJsDialect::Json));
+fn service(table: &RawTable) -> Result<Service, ConfigError> {
+    let (mut base, mut settings) = (None, Service::sockjs("", Meaning::Json));
     for (key, typed) in &table.fields {
         let word = typed.word();
         let set = match *key {
             "base" => base_path(word).map(|path| base = Some(path)),
-            "dialect" => dialect(word).map(|dialect| settings.dialect = dialect),
+            "dialect" => dialect(word).map(|dialect| settings.meaning = dialect),
             "websocket" => value::boolean(word).map(|value| settings.websocket = value),
             _ => response_len_max(word).map(|len| settings.response_len_max = len),
         };
         set.map_err(|message| ConfigError::new(&typed.source, format!("sockjs: {key} {message}")))?;
     }
     match base {
-        Some(base) => Ok(SockJs { base: base.into(), ..settings }),
+        Some(base) => Ok(Service { base: base.into(), ..settings }),
         None => Err(ConfigError::new(&table.source, "sockjs: a service needs base, such as \"/sockjs\"")),
     }
 }
@@ -55,11 +55,11 @@ fn base_path(word: &str) -> Result<&str, String> {
     }
 }
 
-fn dialect(word: &str) -> Result<SockJsDialect, String> {
+fn dialect(word: &str) -> Result<Meaning, String> {
     match word {
-        "json" => Ok(SockJsDialect::Json),
-        "raw" => Ok(SockJsDialect::Raw),
-        "echo" => Ok(SockJsDialect::Echo),
+        "json" => Ok(Meaning::Json),
+        "raw" => Ok(Meaning::Raw),
+        "echo" => Ok(Meaning::Echo),
         _ => Err(format!("is \"json\", \"raw\" or \"echo\", not \"{word}\"")),
     }
 }

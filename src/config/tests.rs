@@ -6,7 +6,7 @@ use super::keys::Without;
 use super::kind::Kind;
 use super::*;
 use crate::transport::http::{Origins, Role};
-use crate::transport::sockjs::{SockJs, SockJsDialect};
+use crate::transport::service::{Meaning, Service};
 use crate::transport::tls::ClientAuth;
 
 /// Loads a file's text, an environment and flags as the program would.
@@ -436,8 +436,8 @@ fn services_of_sockjs_have_paths_of_their_own() {
     let file = "[[sockjs]]\nbase = \"/sockjs\"\n[[sockjs]]\nbase = \"/feed/raw\"\ndialect = \"raw\"\nwebsocket = false\n\
                 response_len_max = \"4KiB\"\n";
     let config = good(file, &[], &[]);
-    let raw = SockJs { websocket: false, response_len_max: 4096, ..SockJs::new("/feed/raw", SockJsDialect::Raw) };
-    assert_eq!(config.sockjs, [SockJs::new("/sockjs", SockJsDialect::Json), raw]);
+    let raw = Service { websocket: false, response_len_max: 4096, ..Service::sockjs("/feed/raw", Meaning::Raw) };
+    assert_eq!(config.services, [Service::sockjs("/sockjs", Meaning::Json), raw]);
     for (file, message) in [
         ("[[sockjs]]\ndialect = \"json\"", "f.toml:1: sockjs: a service needs base, such as \"/sockjs\""),
         ("[[sockjs]]\nbase = \"/a\"\n[[sockjs]]\nbase = \"/a\"", "f.toml:3: sockjs: base /a is there twice"),

@@ -42,7 +42,7 @@ use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::{ProcessMetrics, ShardMetrics};
 use crate::time::MonoTime;
 use crate::transport::http::{Access, Page};
-use crate::transport::sockjs::SockJs;
+use crate::transport::service::Service;
 use delivery::Delivery;
 use link::Links;
 use request::Requests;
@@ -84,8 +84,8 @@ pub struct Settings {
     pub log_peers: bool,
     /// What connections go through before they speak HTTP.
     pub edge: EdgeSettings,
-    /// Services of SockJS.
-    pub sockjs: Arc<[SockJs]>,
+    /// Transports with sessions of their own.
+    pub services: Arc<[Service]>,
     /// Where portions of snapshots go, if any are taken.
     pub snapshots: Option<PortionLane>,
 }

@@ -1,4 +1,5 @@
-//! The seams of the shard, held by what nobody ships: a dialect with state, and a prefix for each reader.
+//! The seams of the shard, held by what nobody ships: a dialect with state and a prefix for each reader, and a transport
+//! whose sessions are carried by requests.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::driver::{Completion, Driver as _, Op};
 use crate::limits::Limits;
 use crate::mailbox::Admission;
 use crate::transport::Framing;
+use crate::transport::service::{Meaning, Service, ServiceKind};
 use crate::wire::ws::{Opcode, encode_client_frame};
 
 /// A shard and its peers: what they are sent is kept, by connection.
@@ -24,6 +26,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let limits = Limits::default();
+        let packets = Service { kind: ServiceKind::Packets, ..Service::sockjs("/packets", Meaning::Json) };
         let settings = Settings {
             shard: ShardId(0),
             shards: 1,
@@ -37,7 +40,7 @@ impl World {
             admission: Admission::new(8, 0),
             seats: Seats::default(),
             process: Arc::default(),
-            sockjs: Arc::default(),
+            services: [packets].into(),
             log_peers: false,
             snapshots: None,
             limits: Limits { connections_max: 8, ..limits },
@@ -68,6 +71,29 @@ impl World {
         self.driver.submit(&mut shard.ops).expect("nothing goes wrong");
     }
 
+    /// A connection that speaks HTTP.
+    fn connect(&mut self) -> ConnId {
+        self.driver.arrive(1);
+        self.turn();
+        *self.driver.adopted().last().expect("it was adopted")
+    }
+
+    /// The body of the answer to a request, as far as it is there.
+    fn post(&mut self, conn: ConnId, path: &str, body: &str) -> String {
+        let len = body.len();
+        let request = format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len}\r\n\r\n{body}");
+        self.driver.receive(conn, request.as_bytes());
+        self.turn();
+        self.body(conn)
+    }
+
+    /// The body of an answer that came since the last time.
+    fn body(&mut self, conn: ConnId) -> String {
+        let heard = self.heard.extract_if(.., |(to, _)| *to == conn).flat_map(|(_, bytes)| bytes).collect();
+        let heard = String::from_utf8(heard).expect("text");
+        heard.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+    }
+
     /// A WebSocket whose session speaks the dialect of these tests.
     fn open(&mut self) -> ConnId {
         let conn = self.upgrade("/ws");
@@ -76,9 +102,7 @@ impl World {
     }
 
     fn upgrade(&mut self, path: &str) -> ConnId {
-        self.driver.arrive(1);
-        self.turn();
-        let conn = *self.driver.adopted().last().expect("it was adopted");
+        let conn = self.connect();
         let handshake = format!(
             "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -166,4 +190,23 @@ fn what_a_session_keeps_goes_with_its_connection() {
     world.driver.receive(a, &close);
     (0..3).for_each(|_| world.turn());
     assert_eq!((world.shard.sessions.rests.len(), world.shard.census().connections), (0, 0));
+}
+
+#[test]
+fn a_session_is_carried_by_requests_of_a_transport_that_is_a_folder_and_its_rows() {
+    let mut world = World::new();
+    let (receiver, sender) = (world.connect(), world.connect());
+    assert_eq!(world.post(receiver, "/packets/me", ""), "open\n");
+    assert_eq!(world.post(receiver, "/packets/me", ""), "", "it waits");
+    let subscribe = "{\"op\":\"sub\",\"topics\":[\"px.A\"],\"id\":1}";
+    let publish = "{\"op\":\"pub\",\"topic\":\"px.A\",\"data\":7}";
+    assert_eq!(world.post(sender, "/packets/me/say", &format!("{subscribe}\n{publish}")), "taken\n");
+    let told = world.body(receiver);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 3, "{told}");
+    assert!(
+        lines[0].starts_with("{\"op\":\"ok\",\"id\":1") && lines.contains(&"{\"t\":\"px.A\",\"o\":1,\"d\":7}"),
+        "{told}"
+    );
+    assert_eq!(world.shard.census().detached, 1);
 }

@@ -3,6 +3,9 @@
 //! A reader's message is its own prefix, if its encoding has one, and what all readers share. What the framing puts in
 //! front of a message goes with the prefix, since it may count the bytes of both; what it puts behind is shared.
 
+#[cfg(test)]
+use super::packets;
+use super::service::Messages;
 use super::{sockjs, sse, stream, websocket};
 use crate::close::CloseReason;
 use crate::command::{MessageKind, Outbound, Position, Publication};
@@ -25,6 +28,9 @@ pub enum Framing {
     SockJs,
     /// Elements of a frame of SockJS, which the response puts around them.
     SockJsElements,
+    /// Lines that the tests' transport is answered with.
+    #[cfg(test)]
+    Packets,
 }
 
 impl Framing {
@@ -52,6 +58,8 @@ impl Framing {
                 websocket::frame(MessageKind::Text, &frame, out);
             }
             Self::SockJsElements => sockjs::element(message, out),
+            #[cfg(test)]
+            Self::Packets => packets::message(message, out),
         }
     }
 
@@ -59,6 +67,8 @@ impl Framing {
     pub fn push_shared(self, publication: &Publication, message: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::WebSocket | Self::SockJs | Self::SockJsElements => out.extend_from_slice(message),
+            #[cfg(test)]
+            Self::Packets => packets::message(message, out),
             Self::Events => sse::event(publication, message, out),
             Self::Lines => stream::line(message, out),
             Self::Chunks => {
@@ -84,6 +94,8 @@ impl Framing {
             }
             Self::Events => sse::id(positions, out),
             Self::Lines | Self::SockJs | Self::SockJsElements => {}
+            #[cfg(test)]
+            Self::Packets => {}
             Self::Chunks => stream::chunk_len(own.len() + shared_len - stream::CHUNK_END.len(), out),
         }
         out.extend_from_slice(own);
@@ -123,9 +135,30 @@ impl Framing {
                 websocket::frame(MessageKind::Text, sockjs::heartbeat(), out);
             }
             Self::SockJsElements => {}
+            #[cfg(test)]
+            Self::Packets => {}
             Self::Events => out.extend_from_slice(sse::HEARTBEAT),
             Self::Lines => stream::line(b"", out),
             Self::Chunks => stream::chunk(b"", out),
+        }
+    }
+
+    /// Appends what a WebSocket begins with; nothing where its handshake says it all.
+    pub fn greet(self, out: &mut Vec<u8>) {
+        if self == Self::SockJs {
+            websocket::frame(MessageKind::Text, sockjs::open(), out);
+        }
+    }
+
+    /// The messages of a frame that a client sent, where each stands in one with others; `None` where a frame is one.
+    ///
+    /// # Errors
+    /// It is none: why the connection is closed.
+    pub fn messages(self, frame: &[u8]) -> Result<Option<Messages<'_>>, &'static str> {
+        match self {
+            Self::SockJs if frame.is_empty() => Ok(Some(Vec::new())),
+            Self::SockJs => sockjs::messages(frame).map(Some).map_err(|sockjs::BrokenFrame| "Broken framing."),
+            _ => Ok(None),
         }
     }
 

@@ -6,6 +6,9 @@
 
 mod framing;
 pub mod http;
+#[cfg(test)]
+mod packets;
+pub mod service;
 pub mod sockjs;
 pub mod sse;
 pub mod stream;

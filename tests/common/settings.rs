@@ -26,7 +26,7 @@ pub fn settings(shards: usize, limits: &Limits) -> Vec<Settings> {
         admission: admission.clone(),
         seats: Seats::default(),
         process: Arc::default(),
-        sockjs: Arc::default(),
+        services: Arc::default(),
         log_peers: false,
         snapshots: None,
         limits: limits.clone(),

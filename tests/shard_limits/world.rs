@@ -11,7 +11,7 @@ use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Reques
 use fanwire::metrics::ShardMetrics;
 use fanwire::shard::{Census, CompressionSettings, EdgeSettings, Seats, Settings, Shard, turn};
 use fanwire::transport::http::{Access, Origins};
-use fanwire::transport::sockjs::{SockJs, SockJsDialect};
+use fanwire::transport::service::{Meaning, Service};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
 
 /// The shards, stepped in order.
@@ -85,7 +85,7 @@ impl World {
             admission: admission.clone(),
             seats: Seats::default(),
             process: Arc::default(),
-            sockjs: services().into(),
+            services: services().into(),
             log_peers: false,
             snapshots: Some(lane.clone()),
             limits: limits.clone(),
@@ -234,11 +234,7 @@ pub fn handshake(path: &str) -> String {
 const STEP_MS: u64 = 10;
 
 /// A service of SockJS for each dialect.
-fn services() -> Vec<SockJs> {
-    let service = |base: &str, dialect| SockJs { response_len_max: 1_000, ..SockJs::new(base, dialect) };
-    vec![
-        service("/sockjs", SockJsDialect::Json),
-        service("/feed", SockJsDialect::Raw),
-        service("/mirror", SockJsDialect::Echo),
-    ]
+fn services() -> Vec<Service> {
+    let service = |base: &str, dialect| Service { response_len_max: 1_000, ..Service::sockjs(base, dialect) };
+    vec![service("/sockjs", Meaning::Json), service("/feed", Meaning::Raw), service("/mirror", Meaning::Echo)]
 }

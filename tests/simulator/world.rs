@@ -183,7 +183,7 @@ impl World {
             admission: Admission::new(limits.connections_max, 0),
             seats: Seats::default(),
             process: Arc::default(),
-            sockjs: Arc::default(),
+            services: Arc::default(),
             log_peers: false,
             snapshots: None,
             limits,

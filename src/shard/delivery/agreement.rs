@@ -37,7 +37,7 @@ impl Shard {
             // Any topic may be asked for later.
             UpgradeRoute::Json => rules.most_compression(default),
             // Its clients' libraries do not ask for it.
-            UpgradeRoute::SockJs { .. } => Compression::Off,
+            UpgradeRoute::Service { .. } => Compression::Off,
             UpgradeRoute::Echo if default == Compression::Off => Compression::Off,
             UpgradeRoute::Echo => Compression::Message,
         };

@@ -5,59 +5,55 @@
 //! what it was sent. So a slow client is behind with its session, and nothing piles up here.
 
 use super::waiting::{CarryWait, Waiting};
-use crate::close::{SOCKJS_BUSY, SOCKJS_CLOSED, SOCKJS_INTERRUPTED, Status};
-use crate::command::{Carried, Carry, ConnId, ErrorCode, Opening, Refusal, SessionKey};
+use crate::close::Status;
+use crate::command::{Carried, Carry, ConnId, ErrorCode, Opening, Refusal, SessionKey, TopicName};
 use crate::limits::DETACHED_HEARTBEAT_MS;
 use crate::mailbox::Request;
 use crate::shard::Shard;
 use crate::shard::link::conn::{Flag, Timer};
 use crate::shard::session::tickets::Ticket;
-use crate::transport::http::{Asker, SockJsRoute, encode_open_head};
-use crate::transport::sockjs::{self, Receiver, SockJsCall};
+use crate::transport::http::{Asker, ServiceRoute, encode_open_head};
+use crate::transport::service::{Answer, Receiver, ServiceCall, ServiceKind};
 
 impl Shard {
-    /// Serves what a client of SockJS asks for.
-    pub(in crate::shard) fn serve_sockjs(&mut self, id: ConnId, route: SockJsRoute, body: Vec<u8>) {
-        let service = &self.settings.sockjs[route.service];
-        match route.call {
-            SockJsCall::Greeting => self.respond(id, Status::Ok, sockjs::TEXT, &[], sockjs::GREETING),
-            SockJsCall::Info => {
-                let info = sockjs::info(service, self.upkeep.rng.u32(..));
-                self.respond_sockjs(id, Status::Ok, sockjs::JSON, info.as_bytes());
+    /// Serves what a client of a service asks for.
+    pub(in crate::shard) fn serve_service(&mut self, id: ConnId, route: ServiceRoute, body: Vec<u8>) {
+        let ServiceRoute { service: place, topic, call } = route;
+        let service = &self.settings.services[place];
+        let kind = service.kind;
+        match call {
+            ServiceCall::Page(number) => {
+                let page = service.page(number, self.upkeep.rng.u32(..));
+                self.respond_as(id, kind, page);
             }
-            SockJsCall::Receive { session, receiver } => {
+            ServiceCall::Receive { session, receiver } => {
                 let (len_max, listener) = (service.response_len_max, self.links.conns[id.index].link.listener);
-                let key =
-                    self.session_key(route.service, route.topic.as_ref().map_or("", |topic| topic.as_str()), &session);
-                let wait = CarryWait { key, receiver, len_max, len: 0, has_begun: false, asked: None };
+                let key = self.session_key(place, topic.as_ref(), &session);
+                let wait = CarryWait { key, kind, receiver, len_max, len: 0, has_begun: false, asked: None };
                 self.wait_for(id, Waiting::Carry(wait));
-                let opening = Opening { service: route.service as u8, listener, topic: route.topic };
-                self.ask_carry(id, Some(Box::new(opening)));
+                self.ask_carry(id, Some(Box::new(Opening { service: place as u8, listener, topic })));
             }
-            SockJsCall::Send { session } => {
-                let key =
-                    self.session_key(route.service, route.topic.as_ref().map_or("", |topic| topic.as_str()), &session);
-                let error = if body.is_empty() { "Payload expected." } else { "Broken JSON encoding." };
-                let Ok(messages) = sockjs::messages(&body) else {
-                    return self.respond_sockjs(id, Status::InternalServerError, sockjs::TEXT, error.as_bytes());
+            ServiceCall::Send { session } => {
+                let key = self.session_key(place, topic.as_ref(), &session);
+                let messages = match kind.messages(&body) {
+                    Ok(messages) => messages.into_iter().map(|message| message.into_owned().into_boxed_str()).collect(),
+                    Err(answer) => return self.respond_as(id, kind, answer),
                 };
-                let messages = messages.into_iter().map(|message| message.into_owned().into_boxed_str()).collect();
-                self.wait_for(id, Waiting::Sent);
+                self.wait_for(id, Waiting::Sent(kind));
                 let ticket = self.issue(Ticket::Carry { conn: id });
-                let home = key.home(self.settings.shards);
-                self.ask(home, Request::Carry { key, carry: Carry::Send(messages), ticket });
+                self.ask(key.home(self.settings.shards), Request::Carry { key, carry: Carry::Send(messages), ticket });
             }
-            SockJsCall::WebSocket | SockJsCall::RawWebSocket => unreachable!("they are upgrades"),
+            ServiceCall::WebSocket(_) => unreachable!("it is an upgrade"),
         }
     }
 
     /// A session by the names that a client has for it.
-    fn session_key(&self, service: usize, topic: &str, session: &str) -> SessionKey {
+    fn session_key(&self, service: usize, topic: Option<&TopicName>, session: &str) -> SessionKey {
         use std::hash::Hasher as _;
         let (one, other) = self.settings.hash_key;
         let mut hasher = siphasher::sip::SipHasher13::new_with_keys(one, other);
         hasher.write_usize(service);
-        hasher.write(topic.as_bytes());
+        hasher.write(topic.map_or("", |topic| topic.as_str()).as_bytes());
         hasher.write_u8(0);
         hasher.write(session.as_bytes());
         SessionKey(hasher.finish())
@@ -89,79 +85,48 @@ impl Shard {
         let Ticket::Carry { conn: id } = self.sessions.tickets.remove(ticket as usize) else {
             unreachable!("the ticket of a request comes back with its answer");
         };
-        match self.waiting_mut(id) {
-            Some(Waiting::Sent) => match carried {
-                Carried::Taken => self.respond_sockjs(id, Status::NoContent, sockjs::TEXT, b""),
-                Carried::Unknown | Carried::Ended(..) => self.respond_sockjs(id, Status::NotFound, sockjs::TEXT, b""),
-                _ => self.respond_refused(
-                    id,
-                    Refusal::new(ErrorCode::Overloaded, "the session does not read what it is told"),
-                ),
-            },
-            Some(Waiting::Carry(wait)) if wait.asked == Some(ticket) => {
+        match (self.waiting_mut(id), carried) {
+            (Some(Waiting::Sent(_)), Carried::Refused | Carried::Busy) => {
+                let refusal = Refusal::new(ErrorCode::Overloaded, "the session does not read what it is told");
+                self.respond_refused(id, refusal);
+            }
+            (Some(Waiting::Sent(kind)), carried) => {
+                let kind = *kind;
+                self.respond_as(id, kind, kind.taken(carried == Carried::Taken));
+            }
+            (Some(Waiting::Carry(wait)), carried) if wait.asked == Some(ticket) => {
                 wait.asked = None;
-                self.tell_carried(id, carried);
+                self.tell_carried(id, &carried);
             }
             _ => {}
         }
     }
 
-    fn tell_carried(&mut self, id: ConnId, carried: Carried) {
-        let mut frame = Vec::new();
-        let ends = match carried {
-            Carried::Opened => {
-                frame.extend_from_slice(sockjs::open());
-                false
-            }
-            Carried::Told(elements) => {
-                sockjs::wrap(&elements, &mut frame);
-                false
-            }
-            Carried::Silence => {
-                frame.extend_from_slice(sockjs::heartbeat());
-                false
-            }
-            Carried::Busy => {
-                frame = sockjs::close(SOCKJS_BUSY, "Another connection still open");
-                true
-            }
-            Carried::Ended(reason, text) => {
-                frame = sockjs::close(reason.row().close_code.unwrap_or(SOCKJS_CLOSED), &text);
-                true
-            }
-            Carried::Refused => {
-                return self.respond_refused(id, Refusal::new(ErrorCode::Overloaded, "there are too many sessions"));
-            }
-            Carried::Unknown | Carried::Taken => {
-                frame = sockjs::close(SOCKJS_INTERRUPTED, "Connection interrupted");
-                true
-            }
+    fn tell_carried(&mut self, id: ConnId, carried: &Carried) {
+        let Some(Waiting::Carry(wait)) = self.waiting_mut(id) else { return };
+        let Some(frame) = wait.receiver.frame(carried) else {
+            return self.respond_refused(id, Refusal::new(ErrorCode::Overloaded, "there are too many sessions"));
         };
-        let Some(Waiting::Carry(CarryWait { receiver, len, len_max, has_begun, .. })) = self.waiting_mut(id) else {
-            return;
-        };
-        let (receiver, is_first) = (*receiver, !std::mem::replace(has_begun, true));
-        *len += frame.len();
-        let is_over = ends || !receiver.is_stream() || *len >= *len_max;
-        let mut body = Vec::new();
+        let (kind, receiver, is_first) = (wait.kind, wait.receiver, !std::mem::replace(&mut wait.has_begun, true));
         if !receiver.is_stream() {
-            receiver.frame(&frame, &mut body);
-            return self.respond_sockjs(id, Status::Ok, receiver.content_type(), &body);
+            let (content_type, body) = (receiver.content_type(), frame.bytes.into());
+            return self.respond_as(id, kind, Answer { status: Status::Ok, content_type, body });
         }
+        wait.len += frame.bytes.len();
+        let is_over = frame.is_last || wait.len >= wait.len_max;
         let asker = self.asker(id);
         if is_first {
-            self.begin_carry(id, receiver, &asker);
+            self.begin_carry(id, kind, receiver, &asker);
         }
-        receiver.frame(&frame, &mut body);
-        self.reply(id, |out| chunk(&body, &asker, out));
+        self.reply(id, |out| chunk(&frame.bytes, &asker, out));
         if is_over {
             self.finish_carry(id, &asker);
         }
     }
 
     /// Writes the head of a streaming response and what it begins with.
-    fn begin_carry(&mut self, id: ConnId, receiver: Receiver, asker: &Asker) {
-        let headers = [sockjs::CACHE, sockjs::page_fields(asker.origin.as_deref())];
+    fn begin_carry(&mut self, id: ConnId, kind: ServiceKind, receiver: Receiver, asker: &Asker) {
+        let headers = kind.fields(asker.origin.as_deref());
         self.reply_dated(id, |date, out| {
             encode_open_head(out, receiver.content_type(), &headers, asker, date);
             chunk(receiver.prelude(), asker, out);
@@ -195,11 +160,10 @@ impl Shard {
         self.take_waiting(id);
         self.ask(key.home(self.settings.shards), Request::Carry { key, carry: Carry::Gone, ticket });
     }
-    /// Answers the request under way as SockJS has it.
-    fn respond_sockjs(&mut self, id: ConnId, status: Status, content_type: &str, body: &[u8]) {
-        let asker = self.asker(id);
-        let headers = [sockjs::CACHE, sockjs::page_fields(asker.origin.as_deref())];
-        self.respond(id, status, content_type, &headers, body);
+    /// Answers the request under way as its service has it.
+    fn respond_as(&mut self, id: ConnId, kind: ServiceKind, answer: Answer) {
+        let headers = kind.fields(self.asker(id).origin.as_deref());
+        self.respond(id, answer.status, answer.content_type, &headers, &answer.body);
     }
 
     /// What the answer depends on of its request.

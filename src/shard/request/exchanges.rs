@@ -3,8 +3,8 @@
 use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, UNKNOWN_TOPIC, Waiting};
 use crate::close::{CloseReason, Status};
 use crate::command::{
-    ConnId, ErrorCode, HistoryAnswer, Message, MessageKind, Origin, Refusal, ShardSet, Subscribe, Target, Terms,
-    TopicName, TopicState,
+    ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms, TopicName,
+    TopicState,
 };
 use crate::dialect::{Dialect, json};
 use crate::limits::{PRICE_REQUEST, RETRY_AFTER_S};
@@ -20,11 +20,11 @@ use crate::shard::session::gate::Act;
 use crate::shard::session::session::Mark;
 use crate::shard::session::tickets::Ticket;
 use crate::shard::slot::Slot;
+use crate::transport::Framing;
 use crate::transport::http::{
     Access, Asker, Next, PAGE_REQUEST_FIELDS, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
     encode_continue, encode_switching_protocols, error_body,
 };
-use crate::transport::{Framing, sockjs, websocket};
 use crate::wire::json::escape_into;
 
 impl Shard {
@@ -56,7 +56,7 @@ impl Shard {
             let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
             let message_len_max = self.settings.limits.message_len_max as usize;
             let access = self.settings.access.get(usize::from(conn.link.listener)).unwrap_or(OPEN);
-            let site = Site { pages: &self.settings.pages, sockjs: &self.settings.sockjs, access };
+            let site = Site { pages: &self.settings.pages, services: &self.settings.services, access };
             match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
                 Next::Continue => self.reply(id, encode_continue),
@@ -153,7 +153,7 @@ impl Shard {
                 }
                 self.follow(id, *follow, request.is_chunked);
             }
-            Route::SockJs(route) => self.serve_sockjs(id, *route, request.body),
+            Route::Service(route) => self.serve_service(id, *route, request.body),
             Route::Refused(error) => {
                 let body = error_body(error.code, error.message);
                 self.respond(id, error.status, JSON, &headers_of(error), &body);
@@ -282,17 +282,15 @@ impl Shard {
             UpgradeRoute::Json => Dialect::Json,
             UpgradeRoute::Echo => Dialect::Echo,
             UpgradeRoute::Raw { .. } => Dialect::Raw,
-            UpgradeRoute::SockJs { service, .. } => dialect_of(self.settings.sockjs[service].dialect),
+            UpgradeRoute::Service { service, .. } => dialect_of(self.settings.services[service].meaning),
         };
-        let is_framed = matches!(upgrade.route, UpgradeRoute::SockJs { is_framed: true, .. });
-        let framing = if is_framed { Framing::SockJs } else { Framing::WebSocket };
+        let framing =
+            if let UpgradeRoute::Service { framing, .. } = upgrade.route { framing } else { Framing::WebSocket };
         self.speak(id.into(), EncodingId::of(framing, dialect, false));
-        if is_framed {
-            self.reply(id, |out| websocket::frame(MessageKind::Text, sockjs::open(), out));
-        }
+        self.reply(id, |out| framing.greet(out));
         match upgrade.route {
-            UpgradeRoute::Json | UpgradeRoute::Echo | UpgradeRoute::SockJs { topic: None, .. } => {}
-            UpgradeRoute::SockJs { topic: Some(topic), .. } => {
+            UpgradeRoute::Json | UpgradeRoute::Echo | UpgradeRoute::Service { topic: None, .. } => {}
+            UpgradeRoute::Service { topic: Some(topic), .. } => {
                 let (targets, since) = (vec![Target::Topic(topic)], Vec::new());
                 let subscribe =
                     Subscribe { id: None, targets, since, last: true, policy: None, presence: false, headers: None };

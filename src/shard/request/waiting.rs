@@ -4,7 +4,7 @@ use crate::command::{ErrorCode, Position, Refusal, SessionKey, Taken, Target, To
 use crate::dialect::json;
 use crate::metrics::ShardMetrics;
 use crate::transport::http::{Exchange, Follow};
-use crate::transport::sockjs::Receiver;
+use crate::transport::service::{Receiver, ServiceKind};
 use crate::wire::json::escape_into;
 
 /// A connection's requests while any is under way.
@@ -35,7 +35,7 @@ pub(in crate::shard) enum Waiting {
     },
     Carry(CarryWait),
     /// Messages for a detached session.
-    Sent,
+    Sent(ServiceKind),
 }
 
 impl HttpSession {
@@ -80,6 +80,7 @@ pub(in crate::shard) enum Line {
 #[derive(Debug)]
 pub(in crate::shard) struct CarryWait {
     pub key: SessionKey,
+    pub kind: ServiceKind,
     pub receiver: Receiver,
     /// Bytes of messages after which the response ends.
     pub len_max: usize,

@@ -13,8 +13,7 @@ use crate::limits::{DETACHED_HEARTBEAT_MS, DETACHED_LINGER_MS, DETACHED_MAX, REP
 use crate::mailbox::Answer;
 use crate::shard::Shard;
 use crate::shard::link::outbox::Outbox;
-use crate::transport::Framing;
-use crate::transport::sockjs::SockJsDialect;
+use crate::transport::service::Meaning;
 
 impl Shard {
     /// A request wants something of a detached session.
@@ -55,11 +54,12 @@ impl Shard {
         if self.is_draining() || self.links.conns.detached.len() >= DETACHED_MAX {
             return None;
         }
-        let dialect = dialect_of(self.settings.sockjs.get(usize::from(opening.service))?.dialect);
+        let service = self.settings.services.get(usize::from(opening.service))?;
+        let encoding = EncodingId::of(service.kind.framing(), dialect_of(service.meaning), false);
         let due = self.now.plus_millis(DETACHED_LINGER_MS);
         let id = self.links.conns.detached.insert(key, opening.listener, due);
         self.links.conns.detached.at_mut(id.index.place()).is_open = true;
-        self.speak(id, EncodingId::of(Framing::SockJsElements, dialect, false));
+        self.speak(id, encoding);
         if let Some(topic) = opening.topic {
             let targets = vec![Target::Topic(topic)];
             let (since, policy) = (Vec::new(), None);
@@ -223,11 +223,11 @@ impl Shard {
 }
 
 /// What the messages of a service mean.
-pub(in crate::shard) fn dialect_of(dialect: SockJsDialect) -> Dialect {
-    match dialect {
-        SockJsDialect::Json => Dialect::Json,
-        SockJsDialect::Raw => Dialect::Raw,
-        SockJsDialect::Echo => Dialect::Echo,
+pub(in crate::shard) fn dialect_of(meaning: Meaning) -> Dialect {
+    match meaning {
+        Meaning::Json => Dialect::Json,
+        Meaning::Raw => Dialect::Raw,
+        Meaning::Echo => Dialect::Echo,
     }
 }
 

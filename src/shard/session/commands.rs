@@ -10,33 +10,22 @@ use crate::dialect::{Decoded, DialectState};
 use crate::limits::{PRICE_EIGHT_BYTES, PRICE_MESSAGE, REPLY_BACKLOG_LEN_MAX};
 use crate::shard::Shard;
 use crate::shard::link::conn::{Carrier, Flag, Link};
-use crate::transport::{Framing, sockjs};
 
 impl Shard {
     pub(in crate::shard) fn on_message(&mut self, id: SessionId, kind: MessageKind, message: &[u8]) {
         self.metrics.messages_received += 1;
         let session = &self.links.conns[id.index];
         let encoding = session.encoding.row();
-        if encoding.framing == Framing::SockJs {
-            return self.on_sockjs_frame(id, message);
-        }
-        self.on_plain_message(id, kind, message);
-    }
-
-    /// Takes in the messages of a frame of SockJS.
-    fn on_sockjs_frame(&mut self, id: SessionId, frame: &[u8]) {
-        if frame.is_empty() {
-            return;
-        }
-        match sockjs::messages(frame) {
-            Ok(messages) => {
+        match encoding.framing.messages(message) {
+            Ok(None) => self.on_plain_message(id, kind, message),
+            Ok(Some(messages)) => {
                 for message in messages {
                     if self.links.conns.session(id).is_some() {
                         self.on_plain_message(id, MessageKind::Text, message.as_bytes());
                     }
                 }
             }
-            Err(sockjs::BrokenFrame) => self.end_session(id, CloseReason::ProtocolError, "Broken framing."),
+            Err(why) => self.end_session(id, CloseReason::ProtocolError, why),
         }
     }
 

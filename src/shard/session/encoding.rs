@@ -42,6 +42,8 @@ const ENCODINGS: &[Encoding] = &[
     row(Framing::SockJsElements, Dialect::Echo),
     #[cfg(test)]
     Encoding { has_prefix: true, ..row(Framing::WebSocket, Dialect::Tagged) },
+    #[cfg(test)]
+    row(Framing::Packets, Dialect::Json),
 ];
 
 const fn row(framing: Framing, dialect: Dialect) -> Encoding {

@@ -75,7 +75,7 @@ impl Role {
         let publishes = matches!(route, Route::PublishOne { .. } | Route::PublishMany | Route::ForgetLast(_));
         let reads = matches!(route, Route::Topic(_) | Route::History { .. } | Route::Follow(_));
         let reads = reads || matches!(route, Route::Upgrade(UpgradeRoute::Raw { .. }));
-        let reads = reads || matches!(route, Route::SockJs(route) if route.topic.is_some());
+        let reads = reads || matches!(route, Route::Service(route) if route.topic.is_some());
         match self {
             Self::Readers if publishes => Err(forbidden(NO_PUBLISHING)),
             Self::Readers if *route == Route::Metrics => Err(forbidden("this address does not tell metrics")),

@@ -4,7 +4,7 @@ use super::access::Access;
 use super::route::{NOT_AN_UPGRADE, Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
 use crate::close::ErrorCode;
 use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX, REFUSED_BODY_LEN_MAX};
-use crate::transport::sockjs::SockJs;
+use crate::transport::service::Service;
 use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
 use crate::wire::ws::extension::DeflateOffer;
 use crate::wire::ws::handshake;
@@ -87,8 +87,8 @@ pub struct Upgrade {
 pub struct Site<'a> {
     /// Pages beside the endpoints.
     pub pages: &'a [Page],
-    /// Services of SockJS.
-    pub sockjs: &'a [SockJs],
+    /// Transports with sessions of their own.
+    pub services: &'a [Service],
     /// What the listener lets its clients do.
     pub access: &'a Access,
 }
@@ -187,7 +187,7 @@ impl Exchange {
             self.looked_at = self.buffer.len();
             return Ok(Next::Incomplete);
         };
-        let found = Route::find(&head, site.pages, site.sockjs);
+        let found = Route::find(&head, site.pages, site.services);
         let found = found.and_then(|route| site.access.judge(&head, &route).map(|()| route));
         let found = found.and_then(|route| match route {
             Route::Upgrade(_) if head.method() != "GET" || !handshake::is_upgrade(&head) => Err(NOT_AN_UPGRADE),
@@ -216,7 +216,7 @@ impl Exchange {
             return Ok(Next::Upgrade(Upgrade { rest, ..upgrade }));
         }
         let body_len_max = match route {
-            Route::PublishOne { .. } | Route::SockJs(_) => message_len_max,
+            Route::PublishOne { .. } | Route::Service(_) => message_len_max,
             Route::PublishMany => BATCH_LEN_MAX,
             Route::Refused(_) => REFUSED_BODY_LEN_MAX,
             _ => 0,

@@ -15,4 +15,4 @@ pub use respond::{
     PAGE_REQUEST_FIELDS, Response, encode_continue, encode_open_head, encode_stream_head, encode_switching_protocols,
     error_body,
 };
-pub use route::{Page, RawOptions, Route, RouteError, SockJsRoute, UpgradeRoute};
+pub use route::{Page, RawOptions, Route, RouteError, ServiceRoute, UpgradeRoute};

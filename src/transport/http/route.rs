@@ -9,7 +9,8 @@ use crate::command::{
     is_event, is_message_id, parse_age, parse_rate,
 };
 use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX};
-use crate::transport::sockjs::{self, SockJs, SockJsCall};
+use crate::transport::Framing;
+use crate::transport::service::{self, Service, ServiceCall};
 use crate::wire::http1::{HttpError, NotOneValue, RequestHead, percent_decode, query_pairs};
 
 /// What a request asks for.
@@ -43,8 +44,8 @@ pub enum Route {
     },
     /// `GET /sse`, `/stream`, `/poll`.
     Follow(Box<Follow>),
-    /// What a client of SockJS asks for, but for WebSockets.
-    SockJs(Box<SockJsRoute>),
+    /// What a client of a service asks for, but for WebSockets.
+    Service(Box<ServiceRoute>),
     /// `OPTIONS`, with the methods that work.
     Options(&'static str),
     /// `GET /healthz`.
@@ -72,26 +73,26 @@ pub enum UpgradeRoute {
     Json,
     /// `/echo`.
     Echo,
-    /// A WebSocket of a SockJS service.
-    SockJs {
+    /// A WebSocket of a service.
+    Service {
         /// The service, by its place.
         service: usize,
         /// The topic of its path.
         topic: Option<TopicName>,
-        /// Whether messages are in frames of SockJS.
-        is_framed: bool,
+        /// How messages stand in it.
+        framing: Framing,
     },
 }
 
-/// What a client of SockJS asks for.
+/// What a client of a service asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SockJsRoute {
+pub struct ServiceRoute {
     /// The service, by its place.
     pub service: usize,
     /// The topic of its path.
     pub topic: Option<TopicName>,
     /// What is asked of it.
-    pub call: SockJsCall,
+    pub call: ServiceCall,
 }
 
 /// The query of `/raw/TOPIC`.
@@ -151,13 +152,13 @@ impl Route {
     /// # Errors
     /// 501 for a method that nobody knows, 404 for an unknown path, 405 for a known one with another method, 400 for a bad
     /// topic, field or query, 415 for a body that is encoded.
-    pub fn find(head: &RequestHead<'_>, pages: &[Page], services: &[SockJs]) -> Result<Self, RouteError> {
+    pub fn find(head: &RequestHead<'_>, pages: &[Page], services: &[Service]) -> Result<Self, RouteError> {
         if !METHODS.contains(&head.method()) {
             return Err(UNKNOWN_METHOD);
         }
         let path = head.path();
         let page = pages.iter().position(|page| page.path == path);
-        let found = if page.is_none() { sockjs::find(path, services) } else { None };
+        let found = if page.is_none() { service::find(path, services) } else { None };
         let allow = match &found {
             Some((.., call)) => call.methods(),
             None if page.is_some() => GET,
@@ -178,7 +179,7 @@ impl Route {
             return Ok(Self::Page(page));
         }
         if let Some((service, topic, call)) = found {
-            return decode_sockjs(service, topic, call, &services[service]);
+            return decode_service(service, topic, call);
         }
         match path {
             "/ws" => Ok(Self::Upgrade(UpgradeRoute::Json)),
@@ -195,19 +196,12 @@ impl Route {
     }
 }
 
-fn decode_sockjs(
-    service: usize,
-    topic: Option<Cow<'_, str>>,
-    call: SockJsCall,
-    settings: &SockJs,
-) -> Result<Route, RouteError> {
+fn decode_service(service: usize, topic: Option<Cow<'_, str>>, call: ServiceCall) -> Result<Route, RouteError> {
     let topic = topic.map(|topic| TopicName::parse(&topic).map_err(|_| BAD_TOPIC)).transpose()?;
-    match call {
-        SockJsCall::WebSocket | SockJsCall::RawWebSocket if !settings.websocket => Err(NOTHING_HERE),
-        SockJsCall::WebSocket => Ok(Route::Upgrade(UpgradeRoute::SockJs { service, topic, is_framed: true })),
-        SockJsCall::RawWebSocket => Ok(Route::Upgrade(UpgradeRoute::SockJs { service, topic, is_framed: false })),
-        call => Ok(Route::SockJs(Box::new(SockJsRoute { service, topic, call }))),
-    }
+    Ok(match call {
+        ServiceCall::WebSocket(framing) => Route::Upgrade(UpgradeRoute::Service { service, topic, framing }),
+        call => Route::Service(Box::new(ServiceRoute { service, topic, call })),
+    })
 }
 
 /// The methods that HTTP knows, whatever we do with them. [RFC 9110 9.3] [RFC 5789]
