@@ -15,6 +15,7 @@ mod positions;
 mod presence;
 mod requests;
 mod roles;
+mod shutdown;
 mod snapshots;
 mod sockjs;
 mod streams;

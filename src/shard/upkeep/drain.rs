@@ -53,6 +53,8 @@ impl Shard {
     pub(in crate::shard) fn note_fenced(&mut self) {
         if let Some(drain) = &mut self.upkeep.drain {
             drain.fences -= 1;
+            // What came before the last of them is still a run: it goes to its readers at the end of this turn.
+            drain.next_step = self.now.plus_millis(DRAIN_STEP_MS);
         }
     }
 
