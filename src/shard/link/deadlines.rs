@@ -120,10 +120,7 @@ impl Shard {
     }
 
     fn on_due(&mut self, id: ConnId) {
-        // What became of one before may have moved it.
-        if !self.is_due(id.index) {
-            return;
-        }
+        debug_assert!(self.deadline(id) <= self.now, "what becomes of one connection moves no deadline of another");
         let conn = &self.links.conns[id.index];
         if conn.link.is(Flag::PAUSED_TURN) && !matches!(conn.link.timer, Timer::Close | Timer::Poll) {
             // It waits for us, and what it sent may be the very thing that the deadline is for.

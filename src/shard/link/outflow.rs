@@ -125,7 +125,6 @@ impl Shard {
                 // Of a fan-out that was counted as sent.
                 self.metrics.sent_len -= rest.iter().map(|segment| segment.len() as u64).sum::<u64>();
                 outbox.adopt_rest(sent_len, &mut rest);
-                sent_len = 0;
             }
         }
         let outbox = self.links.outboxes.get_mut(self.links.conns[id.index].link.outbox);
