@@ -1,9 +1,10 @@
 //! Fan-out to readers of many topics and of large runs, and how many connections there may be.
 
 use fanwire::close::CloseReason;
+use fanwire::driver::sim::PeerId;
 use fanwire::limits::{BATCH_LINES_MAX, Limits, OUTBOX_SEGMENTS_MAX, RUN_LEN_MAX};
 
-use crate::world::{World, get, handshake, text_frame};
+use crate::world::{World, get, handshake, post, text_frame};
 
 #[test]
 fn a_reader_of_more_topics_than_an_outbox_has_places_gets_all_that_one_turn_says() {
@@ -52,6 +53,35 @@ fn what_one_topic_says_beyond_one_run_reaches_its_one_topic_readers_in_order() {
     let places: Vec<_> = (0..messages).filter_map(|n| heard.find(&format!("<{n}>"))).collect();
     assert_eq!(places.len(), messages, "each arrives");
     assert!(places.chunks(4).all(|of_one| of_one.is_sorted()), "each publisher's in its order: {places:?}");
+}
+
+/// Fault: what the kernel did not take of a fan-out is counted as sent.
+#[test]
+fn bytes_of_a_fanout_are_counted_as_sent_when_the_kernel_has_taken_them() {
+    let room = 4_096;
+    let mut world = World::new(1, room, Limits::default());
+    let peers: Vec<_> = (0..3).map(|_| world.connect(0)).collect();
+    for &peer in &peers[1..] {
+        world.say(peer, handshake("/raw/a?last=0").as_bytes());
+    }
+    let mut heard = vec![0; peers.len()];
+    let mut read = |world: &World, readers: &[PeerId]| {
+        for (heard, &peer) in heard.iter_mut().zip(readers) {
+            *heard += world.net.read(peer).len() as u64;
+        }
+        heard.iter().sum::<u64>()
+    };
+    world.turns(2);
+    assert_eq!(world.measure(0).sent_len, read(&world, &peers));
+    world.say(peers[0], post("a", &"x".repeat(20_000)).as_bytes());
+    world.turns(2);
+    let sent = read(&world, &peers);
+    assert_eq!(world.measure(0).sent_len, sent, "the readers' kernels are full, and the rest waits");
+    for _ in 0..20 {
+        world.turns(1);
+        assert_eq!(world.measure(0).sent_len, read(&world, &peers));
+    }
+    assert!(read(&world, &peers) > sent + 2 * (20_000 - room as u64), "all of it has arrived");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod congestion;
 mod deadlines;
+mod echo;
 mod fanout;
 mod memory;
 mod options;

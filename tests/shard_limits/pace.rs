@@ -1,5 +1,6 @@
 //! Readers that want less than all, in virtual time: rates, ages and bandwidth.
 
+use fanwire::close::CloseReason;
 use fanwire::limits::Limits;
 
 use crate::world::{World, post};
@@ -158,6 +159,40 @@ fn a_reader_that_waits_for_everything_at_too_little_bandwidth_is_disconnected() 
     }
     world.pass_ms(100);
     world.assert_empty();
+}
+
+/// Says messages, each in a turn of its own, while no time passes: what a reader was sent before has used up its bandwidth.
+fn talk_at_once(world: &mut World, messages: &[String]) {
+    let publisher = world.connect(0);
+    for message in messages {
+        world.say(publisher, post("a", message).as_bytes());
+        world.turns(2);
+    }
+}
+
+/// Fault: what waits for the bandwidth and was not offered yet does not make a reader one that is behind.
+#[test]
+fn a_reader_that_skips_skips_what_comes_while_its_bandwidth_is_used_up() {
+    let mut world = World::new(1, 1 << 20, Limits::default());
+    let reader = world.upgrade(0, "/raw/a?bandwidth=1400&mode=latest&last=0");
+    talk_at_once(&mut world, &(0..5).map(|n| format!("<{n}>")).collect::<Vec<_>>());
+    world.pass_ms(1_000);
+    let heard = world.hear(reader);
+    assert!(heard.contains("<0>") && heard.contains("<4>"), "{heard:?}");
+    assert_eq!((count(&heard, "<"), world.measure(0).skipped), (2, 3), "{heard:?}");
+}
+
+/// The same fault: its outbox would have no bound for as long as a slice takes.
+#[test]
+fn a_reader_that_waits_for_everything_has_its_bound_while_its_bandwidth_is_used_up() {
+    let mut world = World::new(1, 1 << 20, Limits { outbox_len_max: 4_000, ..Limits::default() });
+    world.upgrade(0, "/raw/a?bandwidth=1400&last=0");
+    talk_at_once(&mut world, &vec!["x".repeat(900); 4]);
+    assert!((3_600..4_000).contains(&world.measure(0).outbox_len));
+    talk_at_once(&mut world, &vec!["x".repeat(900); 4]);
+    assert!(world.measure(0).outbox_len < 100, "a farewell: {}", world.measure(0).outbox_len);
+    world.pass_ms(10_000);
+    assert_eq!(world.measure(0).closes[CloseReason::SlowReader.index()], 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! TLS at its bounds, record by record.
 
 use fanwire::driver::sim::{PeerEnd, PeerId};
-use fanwire::limits::{Limits, TLS_HANDSHAKES_PER_TURN, TLS_HELLO_LEN_MAX};
+use fanwire::limits::{Limits, TLS_HANDSHAKES_PER_TURN, TLS_HELLO_LEN_MAX, TLS_PORTION_LEN_MAX};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::ConnectionTrafficSecrets;
 use rustls::SupportedProtocolVersion;
@@ -200,6 +200,23 @@ fn a_reader_that_stalls_keeps_references_and_one_portion() {
         let numbers: Vec<usize> = (0..20).filter_map(|n| find(&heard, format!("{n:02}p").as_bytes())).collect();
         assert!(numbers.len() == 20 && numbers.is_sorted(), "{numbers:?}");
         assert_eq!(pair.world.measure(0).outbox_len, 0);
+        pair.end(&[peer, publisher]);
+    }
+}
+
+/// Fault: what is encrypted gets too little room for all of its records.
+#[test]
+fn the_longest_portion_has_room_for_every_record() {
+    for version in VERSIONS {
+        let mut pair = Pair::new(1 << 22);
+        let (peer, mut client) = pair.upgrade(version, "/raw/t?last=0");
+        let publisher = pair.world.connect(0);
+        let payload = "p".repeat(TLS_PORTION_LEN_MAX + TLS_PORTION_LEN_MAX / 2);
+        pair.world.say(publisher, post("t", &payload).as_bytes());
+        pair.world.turns(10);
+        let heard = pair.talk(peer, &mut client);
+        assert!(heard.ends_with(payload.as_bytes()), "{} bytes", heard.len());
+        assert_eq!(pair.world.measure(0).tls_failed, 0);
         pair.end(&[peer, publisher]);
     }
 }

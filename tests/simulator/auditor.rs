@@ -28,6 +28,10 @@ pub struct Auditor {
     /// Messages in answers to polls.
     pub polled: u64,
     pub presences: u64,
+    /// Raw readers that wait for everything and were still there at the end.
+    pub raw_readers: u64,
+    /// Those of whose messages too little was known to hold them against anything.
+    pub raw_unknown: u64,
 }
 
 /// What is known of one peer.
@@ -260,9 +264,7 @@ impl Auditor {
         for peer in peers {
             for heard in std::mem::take(&mut peer.heard) {
                 match (&peer.part, heard) {
-                    (Part::Raw { .. }, Heard::Text(payload)) => {
-                        self.notes.entry(peer.id).or_default().payloads.push(payload);
-                    }
+                    (Part::Raw { echo, .. }, Heard::Text(payload)) => self.hear_raw(peer.id, *echo, payload),
                     (Part::Json { .. }, Heard::Text(text)) => self.hear_json(peer.id, &text),
                     (Part::Http | Part::Follow { .. }, Heard::Response(status, body)) => {
                         self.hear_response(peer.id, status, &body);

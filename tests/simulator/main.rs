@@ -12,6 +12,7 @@ mod auditor;
 mod deflate;
 mod followers;
 mod peers;
+mod raw_readers;
 mod stream;
 #[path = "../common/tls_peer.rs"]
 mod tls_peer;
@@ -47,6 +48,7 @@ fn check(name: &str, plan: impl Fn(u64) -> Run) {
         }
     }
     println!("{name}: seeds {seeds:?}, {totals:?}");
+    totals.assert_that_raw_readers_were_known();
     if plan(0).floods {
         assert_eq!(totals.floods, seeds.end - seeds.start);
     } else if seeds.end - seeds.start >= 100 {

@@ -11,6 +11,7 @@ use crate::peers::{Pace, Part, Peer};
 impl Auditor {
     /// Everything that was said has had the time to arrive: who is still there has all of it.
     pub fn audit_all(&mut self, peers: &mut [Peer], net: &SimNet, is_faultless: bool) {
+        self.learn_from_raw_readers(peers);
         for (topic, log) in &self.log {
             let mut said = BTreeSet::new();
             let mut numbers: HashMap<String, u64> = HashMap::new();
@@ -51,7 +52,10 @@ impl Auditor {
                 Part::Json { pace, .. } => self.audit_json(notes, *pace),
                 Part::Raw { pace: Pace { max_age_ms: 1.., .. }, .. } => 0,
                 Part::Raw { topic, echo, mode: "queue", pace } if peer.is_upgraded && !pace.skips() => {
-                    self.audit_raw(notes, topic, *echo)
+                    let is_known = self.audit_raw(notes, topic, *echo);
+                    self.raw_readers += 1;
+                    self.raw_unknown += u64::from(!is_known);
+                    u64::from(is_known)
                 }
                 Part::Raw { topic, .. } if peer.is_upgraded => self.audit_skipping(notes, topic),
                 _ => 0,
@@ -72,45 +76,6 @@ impl Auditor {
             }
         }
         u64::from(!notes.targets.is_empty())
-    }
-
-    /// A raw reader heard exactly the log from some offset on, its own messages aside if it asked for that.
-    fn audit_raw(&self, notes: &Notes, topic: &str, echo: bool) -> u64 {
-        let Some(log) = self.log.get(topic) else { return 0 };
-        let newest = *log.keys().next_back().expect("a log has entries");
-        let Some(first) = notes.payloads.first() else { return 0 };
-        let Some(begin) = log.iter().find(|(_, payload)| *payload == first).map(|(offset, _)| *offset) else {
-            return 0;
-        };
-        if (begin..=newest).any(|offset| !log.contains_key(&offset)) {
-            return 0;
-        }
-        let hears = |payload: &&String| echo || !notes.own.contains(*payload);
-        let mut expected: Vec<&String> = log.range(begin..).map(|(_, payload)| payload).filter(hears).collect();
-        // What only raw peers said and heard is not in the log; there may be more of it at the end.
-        let extra = notes.payloads.len().saturating_sub(expected.len());
-        let known = &notes.payloads[..notes.payloads.len() - extra];
-        if !echo && expected.first().is_some_and(|payload| *payload != first) {
-            expected.insert(0, first);
-        }
-        assert_eq!(known.iter().collect::<Vec<_>>(), expected, "{topic}: a raw reader missed or repeated something");
-        1
-    }
-
-    /// A raw reader that would rather skip heard what it heard in order, and the newest at last.
-    fn audit_skipping(&self, notes: &Notes, topic: &str) -> u64 {
-        let Some(log) = self.log.get(topic) else { return 0 };
-        let offset_of = |heard: &String| log.iter().find(|(_, said)| *said == heard).map(|(offset, _)| *offset);
-        let offsets: Vec<u64> = notes.payloads.iter().filter_map(offset_of).collect();
-        assert!(offsets.is_sorted_by(|a, b| a < b), "{topic}: {offsets:?}");
-        let newest = log.iter().next_back().filter(|(_, said)| !notes.own.contains(*said)).map(|(offset, _)| *offset);
-        // What only raw peers said and heard is not in the log, and may be newer.
-        let ends_unknown = notes.payloads.last().is_some_and(|heard| offset_of(heard).is_none());
-        assert!(
-            newest.is_none() || ends_unknown || offsets.last().copied() >= newest,
-            "{topic}: the newest is missing"
-        );
-        1
     }
 
     /// The shutdown was said to a peer that was still there.

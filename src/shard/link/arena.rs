@@ -159,7 +159,8 @@ mod tests {
         conns.remove(first);
         let third = conns.insert(MonoTime::ZERO).expect("there is room again");
         assert_eq!(third.index, first.index);
-        assert!(conns.get(first).is_none() && conns.get(third).is_some());
+        assert!(conns.get(first).is_none() && conns.get_mut(first).is_none() && conns.session(first.into()).is_none());
+        assert!(conns.get(third).is_some() && conns.get_mut(third).is_some() && conns.session(third.into()).is_some());
     }
 
     #[test]
