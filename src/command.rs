@@ -29,7 +29,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use crate::close::ErrorCode;
-use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX};
+use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX, PUBLICATION_COST, TEXT_COST};
 use crate::time::MonoTime;
 
 /// What the bytes of a payload are known to be.
@@ -105,10 +105,17 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// Bytes that it keeps alive: the payload, and the texts that it comes with.
+    /// Bytes that it takes, for as long as anybody keeps it. Its topic's name is the topic's.
+    #[inline]
     #[must_use]
-    pub fn held_len(&self) -> usize {
-        self.payload.len() + text_len(self.extras.as_deref())
+    pub fn cost(&self) -> usize {
+        cost(&self.payload, self.key.as_deref(), self.extras.as_deref())
+    }
+
+    /// Bytes of it that are said to each reader: the payload, and the texts that it comes with.
+    #[must_use]
+    pub fn said_len(&self) -> usize {
+        self.payload.len() + self.extras.as_ref().map_or(0, |extras| extras.text_len())
     }
 
     /// The name of the event that it tells of.
@@ -141,6 +148,12 @@ impl Publication {
         let is_own = hides_own && self.origin == Some(session);
         is_own || self.extras.as_ref().is_some_and(|extras| extras.except == Some(session))
     }
+}
+
+#[inline]
+fn cost(payload: &[u8], key: Option<&str>, extras: Option<&Extras>) -> usize {
+    let key = key.map_or(0, |key| key.len() + TEXT_COST);
+    PUBLICATION_COST + payload.len() + key + extras.map_or(0, Extras::cost)
 }
 
 /// A publication before it is numbered.
@@ -195,10 +208,12 @@ pub struct Taken {
 }
 
 impl Message {
-    /// Bytes that it keeps alive: the payload, and the texts that it comes with.
+    /// Bytes that it takes.
     #[must_use]
-    pub fn held_len(&self) -> usize {
-        self.payload.len() + text_len(self.extras.as_deref())
+    pub fn cost(&self) -> usize {
+        let message_id = self.terms.as_ref().and_then(|terms| terms.message_id.as_ref());
+        let message_id = message_id.map_or(0, |id| id.len() + TEXT_COST);
+        message_id + cost(&self.payload, self.key.as_deref(), self.extras.as_deref())
     }
 
     /// A text without a key and without an origin.
@@ -206,10 +221,6 @@ impl Message {
     pub fn text(payload: &[u8]) -> Self {
         Self { kind: PayloadKind::Text, payload: payload.into(), key: None, origin: None, terms: None, extras: None }
     }
-}
-
-fn text_len(extras: Option<&Extras>) -> usize {
-    extras.map_or(0, Extras::text_len)
 }
 
 /// The `id` of an operation, echoed in its reply: the JSON text of a number or a string, at most

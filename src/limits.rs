@@ -4,9 +4,13 @@
 //! [`Default`] holds the documented defaults. This room imports nothing.
 
 mod configured;
+mod costs;
+mod memory;
 mod prices;
 
 pub use configured::Limits;
+pub use costs::*;
+pub use memory::*;
 pub use prices::*;
 
 /// Bytes of one HTTP request head, request line and header fields together. A longer one is answered with 431.
@@ -62,11 +66,11 @@ pub const ATTRIBUTES_LEN_MAX: usize = 4096;
 pub const MESSAGE_ID_LEN_MAX: usize = 255;
 
 /// Message ids that a shard remembers, of all its topics; past it the oldest is forgotten before its time.
-/// Memory: about 60 bytes each beside the id itself.
 pub const MESSAGE_IDS_MAX: usize = 1024 * 1024;
 
-/// Bytes of all message ids that a shard remembers; past it likewise.
-pub const MESSAGE_IDS_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of all message ids that a shard remembers, each with [`MESSAGE_ID_COST`]; past it likewise. Past its share
+/// of `memory_len_max` a shard remembers no more than a quarter of that.
+pub const MESSAGE_IDS_COST_MAX: u64 = 64 * 1024 * 1024;
 
 /// Expired message ids that are forgotten at a time, so that no turn takes long for it.
 pub const MESSAGE_IDS_FORGOTTEN_PER_TURN: usize = 64;
@@ -91,11 +95,15 @@ pub const POLL_KEPT_MS: u64 = 120_000;
 /// Publications that a topic without a history keeps while it is polled, so that nothing is lost between two polls.
 pub const POLL_KEPT_MAX: u32 = 256;
 
-/// Payload bytes of them.
+/// Bytes of them.
 pub const POLL_KEPT_LEN_MAX: u64 = 1024 * 1024;
 
-/// Payload bytes in one answer to a poll, the first publication aside; the next poll gets the rest.
+/// Bytes of the messages in one answer to a poll, as they are encoded, the first one aside; the next poll gets the rest.
 pub const POLL_ANSWER_LEN_MAX: usize = 1024 * 1024;
+
+/// Payload bytes from which on an answer with a topic's last value shares them with other answers. Memory: one encoded
+/// value a shard for as long as anybody waits for it.
+pub const SHARED_ANSWER_LEN_MIN: usize = 4 * 1024;
 
 /// Bytes of an `id` in the JSON dialect, as it is echoed.
 pub const ID_LEN_MAX: usize = 128;
@@ -155,12 +163,16 @@ pub const MAILBOX_LEN: usize = 4096;
 /// read may go past it, by at most one turn's worth; nothing is dropped.
 pub const SPILL_LEN_MAX: usize = 16 * 1024;
 
-/// Payload bytes in one lane between two shards, for any number of mails; the last mail may go past it. Memory: twice
-/// as much for each ordered pair of shards whose receiver is slow.
-pub const LANE_PAYLOAD_LEN_MAX: usize = 4 * 1024 * 1024;
+/// Bytes in one lane between two shards, whatever its mails; the last of them may go past it. Memory: twice as much for
+/// each ordered pair of shards whose receiver is slow.
+pub const LANE_COST_MAX: usize = 1024 * 1024;
 
-/// Payload bytes that wait at a sender for full lanes before it stops reading from every connection that makes mail.
-pub const SPILL_PAYLOAD_LEN_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that wait at a sender for full lanes before it stops reading from the connections that make mail. Memory: as
+/// much in each shard, and [`MAIL_PER_PART_COST_MAX`] past it for each part of a turn.
+pub const SPILL_COST_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of mail that one part of a turn makes before it ends; the last item may go past it.
+pub const MAIL_PER_PART_COST_MAX: usize = 1024 * 1024;
 
 /// Mails taken from each lane in one turn, so that a busy neighbour cannot keep a shard from its sockets.
 pub const MAIL_PER_TURN_MAX: usize = 1024;
@@ -361,28 +373,8 @@ pub const HISTORY_ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Topics looked at for the largest history when the bytes kept are at their bound.
 pub const SHED_SAMPLE: usize = 64;
 
-/// Histories halved at a time because of `memory_len_max`; if that is not enough, more are halved the next time.
-pub const HISTORIES_HALVED_MAX: u64 = 256;
-
-/// How often a shard looks whether it holds more than its share of `memory_len_max`, in milliseconds. Between two looks
-/// the memory may go past it.
-pub const MEMORY_INTERVAL_MS: u64 = 100;
-
-/// Connections that a shard looks at in one step of that, where so many are busy that it takes several.
-pub const SURVEY_PLACES_MAX: u32 = 4096;
-
-/// Between two such steps, in milliseconds: a million connections take a second.
-pub const SURVEY_STEP_MS: u64 = 4;
-
 /// How often a shard looks whether a message is under way for too long, in milliseconds.
 pub const UNFINISHED_INTERVAL_MS: u64 = 500;
-
-/// The largest holders that a shard remembers in one look; the other holders are found the next time. Memory: twice as
-/// many entries of 32 bytes, and only while it looks.
-pub const HOLDINGS_MAX: usize = 4096;
-
-/// Connections that are let go in one step because of `memory_len_max`.
-pub const SHED_PER_STEP_MAX: usize = 256;
 
 /// Topics looked at in a turn because they keep something that has grown too old.
 pub const SWEEP_PER_TURN: usize = 64;

@@ -54,6 +54,18 @@ impl Segment {
         Rc::ptr_eq(&self.block, &other.block) && (self.start, self.end) == (other.start, other.end)
     }
 
+    /// Whether nothing else refers to its block.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        Rc::strong_count(&self.block) == 1
+    }
+
+    /// Its part of the block that it keeps alive, in bytes: all that refer to the block have equal parts.
+    #[must_use]
+    pub fn own_len(&self) -> usize {
+        self.block.capacity() / Rc::strong_count(&self.block)
+    }
+
     /// Takes `next` into this segment if its bytes follow directly in the same block; gives it back otherwise.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{ErrorCode, Origin, Refusal};
-use crate::limits::{ATTRIBUTE_NAME_LEN_MAX, ATTRIBUTES_LEN_MAX, ATTRIBUTES_MAX, EVENT_LEN_MAX};
+use crate::limits::{ATTRIBUTE_NAME_LEN_MAX, ATTRIBUTES_LEN_MAX, ATTRIBUTES_MAX, EVENT_LEN_MAX, TEXT_COST};
 
 /// What few publications come with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,13 @@ impl Extras {
     #[must_use]
     pub fn text_len(&self) -> usize {
         self.event.as_deref().map_or(0, str::len) + self.attributes.text_len()
+    }
+
+    /// Bytes that it takes.
+    #[cold]
+    pub(super) fn cost(&self) -> usize {
+        let texts = 2 * self.attributes.pairs.len() + 2;
+        size_of::<Self>() + self.text_len() + texts * (TEXT_COST + size_of::<Box<str>>())
     }
 }
 

@@ -301,13 +301,13 @@ pub static KEYS: &[Key] = &[
         "Over WebSocket, `/sse` and `/stream`. `/poll` has none: each answer holds [about 1 MiB](PROTOCOL.md#get-poll) at most, and how often a client polls is a matter of its rate of requests, which a proxy can limit"),
     Key { name: "retained_len_max", kind: Kind::Size(0, 1024 * GIB, field!(limits.retained_len_max as u64)), default: Is("1GiB"), ..SIZE
     }.says("Last values of all topics together",
-        "Payload bytes of all last values and histories; past it the largest history among 64 topics is halved, and where there is none the newest message is delivered, but not kept"),
+        "What all last values and histories take, about 200 bytes each beside the payload; past it the largest history among 64 topics is halved, and where there is none the newest message is delivered, but not kept"),
     Key { name: "memory_len_max", kind: Kind::Size(0, 1024 * GIB, field!(limits.memory_len_max as u64)), default: Is("0"), ..SIZE
     }.says("Histories, outboxes and unfinished messages together, 0 for no limit",
         "[Lags](PROTOCOL.md#slow-readers) count too; see [too much memory](OPERATING.md#too-much-memory)"),
     Key { name: "message_id_ttl", kind: Kind::Time(0, DAY_MS, field!(limits.message_id_ttl_ms as u64)), default: Is("5m"), ..TIME
     }.says("How long a repeat is known by its message id, 0s for not at all",
-        "About 60 bytes and the [id](PROTOCOL.md#said-once-fanwire-id) itself for each, at most 64 MiB of ids a shard. Ids that are known keep the time that they came with"),
+        "About 100 bytes and the [id](PROTOCOL.md#said-once-fanwire-id) itself for each, at most 64 MiB of ids a shard. Ids that are known keep the time that they came with"),
     Key { name: "handshake_timeout", kind: Kind::Time(1, DAY_MS, field!(limits.handshake_timeout_ms as u64)), default: Is("10s"), ..TIME
     }.says("For a whole opening handshake or request head", ""),
     Key { name: "body_timeout", kind: Kind::Time(1, DAY_MS, field!(limits.body_timeout_ms as u64)), default: Is("30s"), ..TIME
@@ -362,7 +362,7 @@ pub(super) static TOPIC_COLUMNS: &[Column] = &[
     column("max_age", "a duration up to a day", "`\"0s\"`", "how old a message may be that waited for a reader that is behind; 0 for any age"),
     column("history", "0 to 1,000,000", "`0`", "messages kept for those who come back"),
     column("history_ttl", "a duration", "`\"0s\"`", "how long each is kept; 0 for as long as there is room. It is never told after that, and its memory is given back within a second, also in silence; of a million topics that are due at once within 16 s"),
-    column("history_len_max", "a size", "`\"16MiB\"`", "payload bytes kept of one topic; the oldest go first"),
+    column("history_len_max", "a size", "`\"16MiB\"`", "bytes kept of one topic, at what they take; the oldest go first"),
     column("compression", "`off`, `message`, `shared`", "that of the top level", "how it is compressed"),
     column("publish", "true or false", "`true`", "`false`: only [listeners](OPERATING.md#listeners) for publishers take messages for it"),
 ];

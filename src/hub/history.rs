@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::rules::TopicSettings;
 use crate::command::{HistoryQuery, Position, Publication};
-use crate::limits::{HISTORY_ANSWER_LEN_MAX, HISTORY_ANSWER_MAX};
+use crate::limits::{HISTORY_ANSWER_LEN_MAX, HISTORY_ANSWER_MAX, REFERENCE_COST};
 use crate::time::MonoTime;
 
 /// The ring: a chain, each names the one before it. The last is the topic's newest, or the ring is empty.
@@ -21,7 +21,7 @@ impl History {
         if settings.history == 0 {
             return;
         }
-        self.len += publication.held_len() as u64;
+        self.len += cost(publication);
         self.entries.push_back(Arc::clone(publication));
         while self.entries.len() > settings.history as usize || self.len > settings.history_len_max {
             self.drop_oldest();
@@ -44,19 +44,21 @@ impl History {
         for _ in 0..self.entries.len().div_ceil(2) {
             self.drop_oldest();
         }
+        self.entries.shrink_to(2 * self.entries.len());
     }
 
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.entries.pop_front() {
-            self.len -= oldest.held_len() as u64;
+            self.len -= cost(&oldest);
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
     }
 
-    /// The publications behind `offset`, if all of them are there; `newest` is the offset of the topic.
-    pub fn since(&self, offset: u64, newest: u64) -> Option<Vec<Arc<Publication>>> {
+    /// The publications behind `offset`, if all of them are there: the first of them, up to `len_max` bytes as they are
+    /// said. `newest` is the offset of the topic.
+    pub fn since(&self, offset: u64, newest: u64, len_max: usize) -> Option<Vec<Arc<Publication>>> {
         if offset >= newest {
             return (offset == newest).then(Vec::new);
         }
@@ -64,7 +66,13 @@ impl History {
         let first = self.entries.get(skip)?;
         // Offsets may have holes. Nothing is missing if the `prev` of the first publication is the reader's offset, or
         // an earlier one.
-        (first.prev <= offset).then(|| self.entries.range(skip..).cloned().collect())
+        let mut len = 0;
+        let fits = |publication: &&Arc<Publication>| {
+            let is_first = len == 0;
+            len += publication.said_len() + PUSH_LEN;
+            is_first || len <= len_max
+        };
+        (first.prev <= offset).then(|| self.entries.range(skip..).take_while(fits).cloned().collect())
     }
 
     /// Whether it holds a publication of the topic, by its offset: it holds all from the first on.
@@ -81,7 +89,7 @@ impl History {
         let mut len = 0;
         let fits = |publication: &&Arc<Publication>| {
             let is_first = len == 0;
-            len += publication.held_len() + 1;
+            len += publication.said_len() + 1;
             is_first || len <= HISTORY_ANSWER_LEN_MAX
         };
         let entries = self.entries.iter().filter(newer);
@@ -102,16 +110,33 @@ impl History {
         self.entries.front().map(|oldest| oldest.time)
     }
 
-    /// Payload bytes kept.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes kept.
     pub fn len(&self) -> u64 {
         self.len
     }
+}
+
+/// About what is written around a payload when it is said.
+const PUSH_LEN: usize = 32;
+
+/// Bytes that an entry takes.
+#[inline]
+pub(super) fn cost(publication: &Publication) -> u64 {
+    (publication.cost() + REFERENCE_COST) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::command::{Epoch, PayloadKind, TopicName};
+    use crate::limits::PUBLICATION_COST;
+
+    /// What one with ten bytes takes.
+    const ENTRY: u64 = (PUBLICATION_COST + REFERENCE_COST + 10) as u64;
 
     fn publication(offset: u64, time_ms: u64) -> Arc<Publication> {
         Arc::new(Publication {
@@ -135,7 +160,7 @@ mod tests {
     fn the_ring_holds_its_three_bounds() {
         let by_count = TopicSettings { history: 3, ..TopicSettings::default() };
         let by_age = TopicSettings { history: 100, history_ttl_ms: 25, ..TopicSettings::default() };
-        let by_bytes = TopicSettings { history: 100, history_len_max: 45, ..TopicSettings::default() };
+        let by_bytes = TopicSettings { history: 100, history_len_max: 4 * ENTRY + 5, ..TopicSettings::default() };
         for (settings, kept) in [(by_count, 7), (by_age, 7), (by_bytes, 6), (TopicSettings::default(), 10)] {
             let mut history = History::default();
             for offset in 1..=9 {
@@ -144,7 +169,7 @@ mod tests {
             let expected: Vec<u64> = (kept..=9).collect();
             let position = Position { epoch: Epoch(1), offset: 9 };
             assert_eq!(offsets(&history.read(HistoryQuery::ALL, position)), expected, "{settings:?}");
-            assert_eq!(history.len(), expected.len() as u64 * 10);
+            assert_eq!(history.len(), expected.len() as u64 * ENTRY);
         }
     }
 
@@ -152,12 +177,12 @@ mod tests {
     fn what_follows_an_offset_is_whole_or_nothing() {
         let settings = TopicSettings { history: 3, ..TopicSettings::default() };
         let mut history = History::default();
-        assert_eq!(history.since(0, 0), Some(vec![]));
+        assert_eq!(history.since(0, 0, usize::MAX), Some(vec![]));
         (1..=9).for_each(|offset| history.push(&publication(offset, 0), &settings));
-        assert_eq!(history.since(9, 9).map(|missed| offsets(&missed)), Some(vec![]));
-        assert_eq!(history.since(6, 9).map(|missed| offsets(&missed)), Some(vec![7, 8, 9]));
-        assert_eq!(history.since(5, 9), None);
-        assert_eq!(history.since(10, 9), None);
+        assert_eq!(history.since(9, 9, usize::MAX).map(|missed| offsets(&missed)), Some(vec![]));
+        assert_eq!(history.since(6, 9, usize::MAX).map(|missed| offsets(&missed)), Some(vec![7, 8, 9]));
+        assert_eq!(history.since(5, 9, usize::MAX), None);
+        assert_eq!(history.since(10, 9, usize::MAX), None);
     }
 
     #[test]
@@ -186,7 +211,7 @@ mod tests {
             let said = Publication { prev, ..Publication::clone(&publication(offset, offset)) };
             history.push(&Arc::new(said), &settings);
         }
-        let since = |offset| history.since(offset, 36).map(|missed| offsets(&missed));
+        let since = |offset| history.since(offset, 36, usize::MAX).map(|missed| offsets(&missed));
         assert_eq!(since(36), Some(vec![]));
         assert_eq!(since(35), Some(vec![36]));
         assert_eq!(since(20), Some(vec![35, 36]));

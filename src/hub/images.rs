@@ -91,7 +91,7 @@ pub fn home_of(hash_key: (u64, u64), shards: usize, topic: &str) -> crate::comma
 #[cfg(test)]
 mod tests {
     use super::super::rules::{TopicRule, TopicRules, TopicSettings};
-    use super::super::tests::{hub, say, topic};
+    use super::super::tests::{cost_of, hub, say, topic};
     use super::*;
     use crate::command::{HistoryQuery, ShardId, Target};
 
@@ -217,11 +217,11 @@ mod tests {
         let mut none = with_history(0, 100, 1 << 20);
         assert!(none.restore(MonoTime::ZERO, read_back(&images).remove(0), true));
         assert_eq!(none.state("t.a").expect("it is there").last.expect("a last value").position.offset, 10);
-        assert_eq!(none.sizes().retained_len, 1);
-        let mut small = with_history(10, 100, 4);
+        assert_eq!(none.sizes().retained_len, cost_of("9"));
+        let mut small = with_history(10, 100, 4 * cost_of("9"));
         for image in read_back(&images) {
             assert!(small.restore(MonoTime::ZERO, image, true));
-            assert!(small.sizes().retained_len <= 4);
+            assert!(small.sizes().retained_len <= 4 * cost_of("9"));
         }
         let mut late = with_history(10, 100, 1 << 20);
         assert!(late.restore(MonoTime::ZERO.plus_millis(10_000), read_back(&images).remove(0), true));

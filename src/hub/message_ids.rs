@@ -7,7 +7,9 @@ use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
 use super::topic_table::TopicId;
-use crate::limits::{MESSAGE_IDS_FORGOTTEN_PER_TURN, MESSAGE_IDS_LEN_MAX, MESSAGE_IDS_MAX};
+use crate::limits::{
+    MESSAGE_ID_COST, MESSAGE_IDS_COST_MAX, MESSAGE_IDS_FORGOTTEN_PER_TURN, MESSAGE_IDS_MAX, MESSAGE_IDS_SHED_MAX,
+};
 use crate::time::MonoTime;
 
 /// The ids, the oldest first. A topic that was published to is never forgotten, so that its id names it here.
@@ -18,7 +20,7 @@ pub(super) struct MessageIds {
     by_id: HashTable<u64>,
     /// The number of the first entry.
     first: u64,
-    /// Bytes of all ids.
+    /// Bytes of all ids, with what keeps them.
     len: u64,
     key: (u64, u64),
     ttl_ms: u64,
@@ -53,7 +55,7 @@ impl MessageIds {
         if let Ok(old) = self.by_id.find_entry(hash, |&number| at(&self.entries, self.first, number, topic, &id)) {
             old.remove();
         }
-        self.len += id.len() as u64;
+        self.len += cost(&id);
         let number = self.first + self.entries.len() as u64;
         self.entries.push_back(Entry { topic, id, offset, until: now.plus_millis(self.ttl_ms) });
         let (entries, first, key) = (&self.entries, self.first, self.key);
@@ -62,7 +64,7 @@ impl MessageIds {
             hash_of(key, entry.topic, &entry.id)
         });
         self.forget(now);
-        while self.entries.len() > MESSAGE_IDS_MAX || self.len > MESSAGE_IDS_LEN_MAX {
+        while self.entries.len() > MESSAGE_IDS_MAX || self.len > MESSAGE_IDS_COST_MAX {
             self.forget_oldest();
         }
     }
@@ -81,16 +83,27 @@ impl MessageIds {
         }
     }
 
-    /// Ids remembered, and their bytes with those of the index.
+    /// Forgets the oldest until they take no more than `len`, some at a time.
+    pub fn shed(&mut self, len: u64) {
+        for _ in 0..MESSAGE_IDS_SHED_MAX {
+            if self.len <= len {
+                break;
+            }
+            self.forget_oldest();
+        }
+        self.entries.shrink_to(2 * self.entries.len());
+    }
+
+    /// Ids remembered, and their bytes with what keeps them.
     pub fn sizes(&self) -> (usize, u64) {
-        (self.entries.len(), self.len + (self.entries.len() * ENTRY_LEN) as u64)
+        (self.entries.len(), self.len)
     }
 
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.entries.pop_front() else { return };
         let number = self.first;
         self.first += 1;
-        self.len -= oldest.id.len() as u64;
+        self.len -= cost(&oldest.id);
         let hash = self.hash(oldest.topic, &oldest.id);
         if let Ok(entry) = self.by_id.find_entry(hash, |&other| other == number) {
             entry.remove();
@@ -123,8 +136,10 @@ fn hash_of(key: (u64, u64), topic: TopicId, id: &str) -> u64 {
     hasher.finish()
 }
 
-/// The bytes of an id's entry, beside the id.
-const ENTRY_LEN: usize = size_of::<Entry>() + size_of::<u64>() + 1;
+/// Bytes that an id takes.
+fn cost(id: &str) -> u64 {
+    (id.len() + MESSAGE_ID_COST) as u64
+}
 
 #[cfg(test)]
 mod tests {
@@ -172,11 +187,11 @@ mod tests {
     fn past_the_bounds_the_oldest_is_forgotten_first() {
         let mut ids = MessageIds::new((1, 2), 1_000);
         let long = "x".repeat(200);
-        let count = MESSAGE_IDS_LEN_MAX / 208 + 10;
+        let count = MESSAGE_IDS_COST_MAX / 208 + 10;
         for n in 0..count {
             ids.insert(after(0), A, format!("{n:08}{long}").into(), n);
         }
-        assert!(ids.len <= MESSAGE_IDS_LEN_MAX && ids.entries.len() <= MESSAGE_IDS_MAX);
+        assert!(ids.len <= MESSAGE_IDS_COST_MAX && ids.entries.len() <= MESSAGE_IDS_MAX);
         assert_eq!(ids.find(after(1), A, &format!("{:08}{long}", 0)), None);
         assert_eq!(ids.find(after(1), A, &format!("{:08}{long}", count - 1)), Some(count - 1));
         assert_eq!(ids.by_id.len(), ids.entries.len());

@@ -379,6 +379,7 @@ const RELEASED_KEPT: usize = 1024;
 pub(crate) mod tests {
     use super::*;
     use crate::command::{Message, ShardSet, Target};
+    use crate::limits::{PUBLICATION_COST, REFERENCE_COST};
 
     pub fn topic(name: &str) -> TopicName {
         TopicName::parse(name).expect("a valid name")
@@ -396,6 +397,11 @@ pub(crate) mod tests {
             message_id_ttl_ms: 1_000,
             rules: Arc::default(),
         })
+    }
+
+    /// Bytes that a text takes that is kept.
+    pub fn cost_of(text: &str) -> u64 {
+        (PUBLICATION_COST + REFERENCE_COST + text.len()) as u64
     }
 
     pub fn say(hub: &mut Hub, name: &str, text: &str) -> Published {

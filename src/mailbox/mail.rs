@@ -6,6 +6,7 @@ use crate::command::{
     Carried, Carry, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Presence, Publication,
     Refusal, SessionKey, ShardId, Taken, TopicName, TopicState,
 };
+use crate::limits::MAIL_COST;
 use crate::metrics::ShardMetrics;
 
 #[derive(Debug)]
@@ -208,43 +209,72 @@ pub enum Answer {
 }
 
 impl Request {
-    /// Bytes of payloads and their texts in it.
+    /// Bytes that it takes.
     #[must_use]
-    pub fn payload_len(&self) -> usize {
-        match self {
-            Self::Publish { message, .. } => message.held_len(),
+    pub fn cost(&self) -> usize {
+        let brought = match self {
+            Self::Publish { message, .. } => message.cost(),
             Self::Carry { carry, .. } => carry.payload_len(),
             _ => 0,
-        }
+        };
+        MAIL_COST + brought
     }
 }
 
 impl Answer {
-    /// Bytes of payloads and their texts that it keeps alive.
+    /// Bytes that it keeps alive.
     #[must_use]
-    pub fn payload_len(&self) -> usize {
-        let len_of_all = |all: &[Arc<Publication>]| all.iter().map(|publication| publication.held_len()).sum();
-        match self {
-            Self::Deliver(publication) => publication.held_len(),
-            Self::Joined { result: Ok(answer), .. } => len_of_all(&answer.publications),
-            Self::PatternLastValues { publications, .. } => len_of_all(publications),
-            Self::History { history: Some(history), .. } => len_of_all(&history.publications),
+    pub fn cost(&self) -> usize {
+        let cost_of_all = |all: &[Arc<Publication>]| all.iter().map(|publication| publication.cost()).sum();
+        let kept: usize = match self {
+            Self::Deliver(publication) => publication.cost(),
+            Self::Joined { result: Ok(answer), .. } => cost_of_all(&answer.publications),
+            Self::PatternLastValues { publications, .. } => cost_of_all(publications),
+            Self::History { history: Some(history), .. } => cost_of_all(&history.publications),
             Self::Carried { carried: Carried::Told(bytes), .. } => bytes.len(),
+            Self::TopicState { state: Some(state), .. } => state.last.as_ref().map_or(0, |last| last.cost()),
             _ => 0,
-        }
+        };
+        MAIL_COST + kept
     }
 }
 
 /// Mail on its way out, collected in a turn.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    /// By receiver, in order.
-    pub requests: Vec<(ShardId, Request)>,
-    /// By receiver, in order.
-    pub answers: Vec<(ShardId, Answer)>,
+    /// By receiver, in order, with the bytes of each.
+    pub(super) requests: Vec<(ShardId, Request, usize)>,
+    /// By receiver, in order, with the bytes that each keeps alive.
+    pub(super) answers: Vec<(ShardId, Answer, usize)>,
+    /// Bytes of all of it. A publication counts once, however many shards it goes to.
+    pub(super) cost: usize,
 }
 
 impl Outgoing {
+    /// Adds a request.
+    pub fn ask(&mut self, to: ShardId, request: Request) {
+        let cost = request.cost();
+        self.cost += cost;
+        self.requests.push((to, request, cost));
+    }
+
+    /// Adds an answer.
+    pub fn answer(&mut self, to: ShardId, answer: Answer) {
+        let cost = answer.cost();
+        let is_shared = match (&answer, self.answers.last()) {
+            (Answer::Deliver(one), Some((_, Answer::Deliver(other), _))) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        self.cost += if is_shared { MAIL_COST } else { cost };
+        self.answers.push((to, answer, cost));
+    }
+
+    /// Bytes of all of it.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
     /// Mails.
     #[must_use]
     pub fn len(&self) -> usize {

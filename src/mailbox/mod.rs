@@ -25,9 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::command::{ShardId, ShardSet};
-use crate::limits::{
-    LANE_PAYLOAD_LEN_MAX, MAIL_PER_ROUND_MAX, MAILBOX_LEN, SHARDS_MAX, SPILL_LEN_MAX, SPILL_PAYLOAD_LEN_MAX,
-};
+use crate::limits::{LANE_COST_MAX, MAIL_PER_ROUND_MAX, MAILBOX_LEN, SHARDS_MAX, SPILL_COST_MAX, SPILL_LEN_MAX};
 
 /// One shard's end of all lanes.
 #[derive(Debug)]
@@ -59,11 +57,11 @@ struct Peer {
 #[derive(Debug)]
 struct Lane<T> {
     ring: Producer<T>,
-    /// The payload bytes of each mail that was in the ring at the last look, and of all of them.
-    payload_lens: VecDeque<usize>,
-    payload_len: usize,
+    /// What each mail costs that was in the ring at the last look, and all of them.
+    costs: VecDeque<usize>,
+    cost: usize,
     spill: VecDeque<(T, usize)>,
-    spilled_payload_len: usize,
+    spilled_cost: usize,
 }
 
 impl Mailbox {
@@ -122,14 +120,13 @@ impl Mailbox {
     /// If mail is addressed to the shard itself, which handles its own without a mailbox.
     pub fn post(&mut self, outgoing: &mut Outgoing) -> ShardSet {
         let mut posted = ShardSet::EMPTY;
-        for (to, request) in outgoing.requests.drain(..) {
-            let payload_len = request.payload_len();
-            peer_mut(&mut self.peers, to).requests.add(request, payload_len);
+        for (to, request, cost) in outgoing.requests.drain(..) {
+            peer_mut(&mut self.peers, to).requests.add(request, cost);
         }
-        for (to, answer) in outgoing.answers.drain(..) {
-            let payload_len = answer.payload_len();
-            peer_mut(&mut self.peers, to).answers.add(answer, payload_len);
+        for (to, answer, cost) in outgoing.answers.drain(..) {
+            peer_mut(&mut self.peers, to).answers.add(answer, cost);
         }
+        outgoing.cost = 0;
         for (to, peer) in peers_mut(&mut self.peers) {
             if peer.requests.flush() | peer.answers.flush() {
                 posted.insert(to);
@@ -149,8 +146,8 @@ impl Mailbox {
     /// Whether so much mail waits for room that this shard should read no more publications.
     #[must_use]
     pub fn is_congested(&self) -> bool {
-        let payload_len = |peer: &Peer| peer.requests.spilled_payload_len + peer.answers.spilled_payload_len;
-        self.spilled() >= SPILL_LEN_MAX || peers(&self.peers).map(payload_len).sum::<usize>() >= SPILL_PAYLOAD_LEN_MAX
+        let cost = |peer: &Peer| peer.requests.spilled_cost + peer.answers.spilled_cost;
+        self.spilled() >= SPILL_LEN_MAX || peers(&self.peers).map(cost).sum::<usize>() >= SPILL_COST_MAX
     }
 
     /// Whether mail of this shard waits for room: it should not sleep long.
@@ -164,6 +161,12 @@ impl Mailbox {
     pub fn depth(&self) -> usize {
         self.spilled()
             + peers(&self.peers).map(|peer| peer.requests_in.slots() + peer.answers_in.slots()).sum::<usize>()
+    }
+
+    /// Bytes of what this shard has sent and is not taken, as of the last [`Mailbox::post`]: for the metrics.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        peers(&self.peers).map(|peer| peer.requests.cost_of_all() + peer.answers.cost_of_all()).sum()
     }
 
     fn try_drain(&mut self, budget: usize, sink: &mut impl FnMut(ShardId, Mail) -> ControlFlow<()>) -> ControlFlow<()> {
@@ -200,8 +203,8 @@ impl Mailbox {
 
     /// Requests make answers: no more of them while those find no room.
     fn takes_requests(&self) -> bool {
-        let payload_len = peers(&self.peers).map(|peer| peer.answers.spilled_payload_len).sum::<usize>();
-        self.spilled_answers() < SPILL_LEN_MAX && payload_len < SPILL_PAYLOAD_LEN_MAX
+        let cost = peers(&self.peers).map(|peer| peer.answers.spilled_cost).sum::<usize>();
+        self.spilled_answers() < SPILL_LEN_MAX && cost < SPILL_COST_MAX
     }
 
     fn spilled(&self) -> usize {
@@ -240,38 +243,43 @@ impl Peer {
 
 impl<T> Lane<T> {
     fn new(ring: Producer<T>) -> Self {
-        let (payload_lens, spill) = (VecDeque::new(), VecDeque::new());
-        Self { ring, payload_lens, payload_len: 0, spill, spilled_payload_len: 0 }
+        Self { ring, costs: VecDeque::new(), cost: 0, spill: VecDeque::new(), spilled_cost: 0 }
     }
 
-    fn add(&mut self, mail: T, payload_len: usize) {
-        self.spilled_payload_len += payload_len;
-        self.spill.push_back((mail, payload_len));
+    fn add(&mut self, mail: T, cost: usize) {
+        self.spilled_cost += cost;
+        self.spill.push_back((mail, cost));
     }
 
-    /// Moves what fits from the spill to the ring, by mails and by payload bytes; says whether anything did.
+    /// Of what is in the ring and of what found no room there.
+    fn cost_of_all(&self) -> usize {
+        self.cost + self.spilled_cost
+    }
+
+    /// Moves what fits from the spill to the ring, by mails and by bytes; says whether anything did.
     fn flush(&mut self) -> bool {
-        let (before, slots) = (self.spill.len(), self.ring.slots());
-        if before == 0 {
+        let before = self.spill.len();
+        if before == 0 && self.costs.is_empty() {
             return false;
         }
+        let slots = self.ring.slots();
         let in_ring = self.ring.buffer().capacity() - slots;
-        while self.payload_lens.len() > in_ring {
-            self.payload_len -= self.payload_lens.pop_front().unwrap_or(0);
+        while self.costs.len() > in_ring {
+            self.cost -= self.costs.pop_front().unwrap_or(0);
         }
         for _ in 0..slots.min(before) {
-            if self.payload_len >= LANE_PAYLOAD_LEN_MAX {
+            if self.cost >= LANE_COST_MAX {
                 break;
             }
-            let Some((mail, payload_len)) = self.spill.pop_front() else { break };
-            self.spilled_payload_len -= payload_len;
-            self.payload_len += payload_len;
-            self.payload_lens.push_back(payload_len);
+            let Some((mail, cost)) = self.spill.pop_front() else { break };
+            self.spilled_cost -= cost;
+            self.cost += cost;
+            self.costs.push_back(cost);
             let pushed = self.ring.push(mail).is_ok();
             debug_assert!(pushed, "the slots were counted");
         }
-        if self.spill.is_empty() && self.spill.capacity() > SPILL_LEN_MAX {
-            self.spill.shrink_to(MAILBOX_LEN);
+        if self.spill.is_empty() && self.spill.capacity() > SPILL_KEPT {
+            self.spill.shrink_to(SPILL_KEPT);
         }
         self.spill.len() < before
     }
@@ -304,6 +312,8 @@ fn peers_mut(peers: &mut [Option<Peer>]) -> impl Iterator<Item = (ShardId, &mut 
 
 /// Requests that the composition root may have under way to one shard.
 const CONTROL_LEN: usize = 16;
+/// Places for mails that found no room which a lane keeps.
+const SPILL_KEPT: usize = 256;
 /// The shortest lane, however many shards share the memory.
 const LANE_LEN_MIN: usize = 64;
 
@@ -335,7 +345,7 @@ mod tests {
         let (a, b) = (&mut first[0], &mut second[0]);
         let mut outgoing = Outgoing::default();
         let total = MAILBOX_LEN + SPILL_LEN_MAX;
-        outgoing.requests.extend((0..total).map(|n| (ShardId(1), leave(n))));
+        (0..total).for_each(|n| outgoing.ask(ShardId(1), leave(n)));
         assert_eq!(a.post(&mut outgoing), ShardSet::EMPTY, "nobody is parked");
         assert!(a.is_congested() && a.has_spilled());
         check_drained(b, ShardId(0), 0..MAILBOX_LEN);
@@ -356,15 +366,15 @@ mod tests {
         let (mut boxes, _control) = Mailbox::mesh(2);
         let (first, second) = boxes.split_at_mut(1);
         let (a, b) = (&mut first[0], &mut second[0]);
-        let payload_len = LANE_PAYLOAD_LEN_MAX / 4;
+        let payload_len = LANE_COST_MAX / 4;
         let publish = |n: usize| Request::Publish {
             topic: TopicName::parse(&format!("t.{n}")).expect("a valid name"),
             message: crate::command::Message::text(&vec![b'x'; payload_len]),
             ticket: None,
         };
-        let total = 4 + SPILL_PAYLOAD_LEN_MAX / payload_len;
+        let total = 4 + SPILL_COST_MAX / payload_len;
         let mut outgoing = Outgoing::default();
-        outgoing.requests.extend((0..total).map(|n| (ShardId(1), publish(n))));
+        (0..total).for_each(|n| outgoing.ask(ShardId(1), publish(n)));
         a.post(&mut outgoing);
         assert!(a.is_congested() && a.has_spilled());
         let mut arrived = Vec::new();
@@ -389,9 +399,10 @@ mod tests {
         assert!(boxes[2].park());
         let mut outgoing = Outgoing::default();
         for _ in 0..2 {
-            outgoing.requests.extend([(ShardId(1), leave(0)), (ShardId(2), leave(0))]);
+            outgoing.ask(ShardId(1), leave(0));
+            outgoing.ask(ShardId(2), leave(0));
             let wake = boxes[0].post(&mut outgoing);
-            outgoing.requests.push((ShardId(2), leave(1)));
+            outgoing.ask(ShardId(2), leave(1));
             assert_eq!((wake, boxes[0].post(&mut outgoing)), (ShardSet::one(ShardId(2)), ShardSet::EMPTY));
             boxes[2].drain(usize::MAX, |_, _| ControlFlow::Continue(()));
             boxes[1].drain(usize::MAX, |_, _| ControlFlow::Continue(()));
@@ -407,7 +418,7 @@ mod tests {
         let (first, last) = (ShardId(0), ShardId((SHARDS_MAX - 1) as u8));
         assert!(boxes[last.index()].park());
         let mut outgoing = Outgoing::default();
-        outgoing.requests.extend((0..LANE_LEN_MIN + 1).map(|n| (last, leave(n))));
+        (0..=LANE_LEN_MIN).for_each(|n| outgoing.ask(last, leave(n)));
         assert_eq!(boxes[0].post(&mut outgoing), ShardSet::one(last));
         assert!(boxes[0].has_spilled(), "a lane of so many is as short as it gets");
         check_drained(&mut boxes[last.index()], first, 0..LANE_LEN_MIN);
@@ -425,10 +436,10 @@ mod tests {
             ticket: 1,
             result: Err(crate::command::Refusal::new(crate::command::ErrorCode::Internal, "")),
         };
-        outgoing.answers.extend((0..MAILBOX_LEN + SPILL_LEN_MAX).map(|_| (ShardId(1), answer())));
+        (0..MAILBOX_LEN + SPILL_LEN_MAX).for_each(|_| outgoing.answer(ShardId(1), answer()));
         a.post(&mut outgoing);
-        outgoing.requests.push((ShardId(0), leave(0)));
-        outgoing.answers.push((ShardId(0), answer()));
+        outgoing.ask(ShardId(0), leave(0));
+        outgoing.answer(ShardId(0), answer());
         b.post(&mut outgoing);
         let mut kinds = Vec::new();
         a.drain(usize::MAX, |_, mail| {

@@ -135,11 +135,15 @@ pub enum MemoryClass {
     Streams,
     /// Earlier messages of peers that their next compressed messages may refer to.
     Windows,
+    /// What was sent to other shards and is not taken.
+    Mail,
+    /// Topics that have their home here, beside what is kept of them.
+    Topics,
 }
 
 impl MemoryClass {
     /// Each of them, by discriminant.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::LastValues,
         Self::History,
         Self::Outboxes,
@@ -148,6 +152,8 @@ impl MemoryClass {
         Self::MessageIds,
         Self::Streams,
         Self::Windows,
+        Self::Mail,
+        Self::Topics,
     ];
 
     #[must_use]
@@ -161,6 +167,8 @@ impl MemoryClass {
             Self::MessageIds => "message_ids",
             Self::Streams => "streams",
             Self::Windows => "windows",
+            Self::Mail => "mail",
+            Self::Topics => "topics",
         }
     }
 }

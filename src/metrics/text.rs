@@ -68,7 +68,7 @@ const GAUGES: [Row; 15] = [
     ("topics", "Topics that have their home in the shard", |m| m.topics),
     ("patterns", "Patterns that anybody reads, known to every shard", |m| m.patterns),
     ("subscriptions", "Subscriptions of live connections", |m| m.subscriptions),
-    ("retained_bytes", "Payload bytes of last values", |m| m.retained_len),
+    ("retained_bytes", "Bytes that last values and histories take", |m| m.retained_len),
     ("outbox_bytes", "Bytes that wait for readers", |m| m.outbox_len),
     ("compression_streams", "Shared compression streams, one a topic and dialect", |m| m.compression_streams),
     ("lag_bytes", "Payload bytes kept for readers behind in mode latest or drop_oldest", |m| m.lag_len),

@@ -14,6 +14,8 @@
 //! | `request` | HTTP requests: answers and their date, batches, readers over HTTP |
 //! | `upkeep` | memory, snapshots, the shutdown |
 
+#[cfg(test)]
+mod costs;
 mod delivery;
 mod link;
 mod post;

@@ -3,7 +3,7 @@
 use super::Shard;
 use crate::command::{ShardId, ShardSet};
 use crate::hub::LastValues;
-use crate::limits::PRICE_MAIL;
+use crate::limits::{POLL_ANSWER_LEN_MAX, PRICE_MAIL};
 use crate::mailbox::{Answer, Mail, Request};
 use crate::time::MonoTime;
 
@@ -24,7 +24,7 @@ impl Shard {
         if to == self.settings.shard {
             self.handle_request(to, request);
         } else {
-            self.outgoing.requests.push((to, request));
+            self.outgoing.ask(to, request);
         }
     }
 
@@ -32,7 +32,7 @@ impl Shard {
     pub(in crate::shard) fn ask_all(&mut self, mut request: impl FnMut() -> Request) {
         let me = self.settings.shard;
         for shard in ShardSet::all(self.settings.shards).iter().filter(|shard| *shard != me) {
-            self.outgoing.requests.push((shard, request()));
+            self.outgoing.ask(shard, request());
         }
         self.handle_request(me, request());
     }
@@ -42,7 +42,7 @@ impl Shard {
         if to == self.settings.shard {
             self.handle_answer(to, answer);
         } else {
-            self.outgoing.answers.push((to, answer));
+            self.outgoing.answer(to, answer);
         }
     }
 
@@ -53,7 +53,9 @@ impl Shard {
                 ticket.map(|ticket| Answer::Published { ticket, result })
             }
             Request::Join { topic, since, last, polls, ticket } => {
-                let result = self.hub.join(self.now, &topic, from, since, last);
+                // A poll has no use for more than its answer takes.
+                let len_max = if polls { POLL_ANSWER_LEN_MAX } else { usize::MAX };
+                let result = self.hub.join_for(self.now, &topic, from, since, last, len_max);
                 self.charge_join(&result);
                 if polls {
                     self.hub.note_poll(self.now, topic.as_str());

@@ -60,7 +60,7 @@ pub fn turn<D: Driver>(
     shard.handle_congestion(mailbox.is_congested());
     driver.submit(&mut shard.ops)?;
     woken.iter().for_each(|peer| wake(peer.index()));
-    shard.note_turn(driver.now().since(woken_at).as_nanos() as u64, mailbox.depth());
+    shard.note_turn(driver.now().since(woken_at).as_nanos() as u64, mailbox.depth(), mailbox.cost());
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::Shard;
 use crate::budget::{Budget, Part, TurnCharge};
-use crate::limits::{TURN_SLOW_LOG_MS, TURN_SLOW_MS};
+use crate::limits::{MAIL_PER_PART_COST_MAX, TURN_LEN_MAX, TURN_SLOW_LOG_MS, TURN_SLOW_MS};
 use crate::shard::link::conn::{Carrier, Flag};
 use crate::time::MonoTime;
 
@@ -13,6 +13,12 @@ use crate::time::MonoTime;
 pub(in crate::shard) struct Turn {
     /// What it has cost so far.
     pub budget: Budget,
+    /// Bytes that are held since the last look at the memory, or were for a while.
+    pub grown: usize,
+    /// Bytes of mail that this part of the turn began with.
+    mail_before: usize,
+    /// Bytes of mail that other shards have not taken, when the last turn ended.
+    pub mail_len: u64,
     /// When its first completion came.
     woken_at: Option<MonoTime>,
     /// When a turn that took long was last told of.
@@ -38,6 +44,7 @@ impl Shard {
     /// Begins a turn.
     pub(super) fn begin_turn(&mut self) {
         self.turn.woken_at = None;
+        self.turn.mail_before = 0;
     }
 
     /// Begins to take in a completion.
@@ -48,13 +55,25 @@ impl Shard {
 
     /// `Break` when this turn has received enough.
     pub(super) fn receives_more(&mut self) -> ControlFlow<()> {
-        let is_enough = self.is_turn_full() || self.links.put_off.is_full();
+        let is_enough = self.is_turn_full() || self.links.put_off.is_full() || self.has_grown();
         if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Begins the next part of the turn.
     pub(super) fn begin_part(&mut self, part: Part) {
         self.turn.budget.begin_part(part);
+        self.turn.mail_before = self.outgoing.cost();
+    }
+
+    /// Whether this part of the turn has taken in enough: what it brings to readers, what it sends to other shards, what
+    /// it costs.
+    pub(super) fn is_turn_full(&mut self) -> bool {
+        self.delivery.runs.len >= TURN_LEN_MAX || self.is_mail_full() || self.turn.budget.is_spent()
+    }
+
+    /// Whether this part of the turn has made as much mail as it may.
+    pub(in crate::shard) fn is_mail_full(&self) -> bool {
+        self.outgoing.cost() >= self.turn.mail_before + MAIL_PER_PART_COST_MAX
     }
 
     /// When this turn began to cost time: with the first completion, or `now` if there was none.
@@ -63,8 +82,9 @@ impl Shard {
     }
 
     /// Ends a turn: its budget is whole again. Notes what the loop knows and the shard does not: how long the turn took,
-    /// and how much mail waits.
-    pub(super) fn note_turn(&mut self, turn_nanos: u64, mailbox_depth: usize) {
+    /// and how much mail waits: mails, and bytes of what this shard sent.
+    pub(super) fn note_turn(&mut self, turn_nanos: u64, mailbox_depth: usize, mail_len: usize) {
+        self.turn.mail_len = mail_len as u64;
         self.turn.last = self.turn.budget.begin_turn();
         let TurnCharge { charged, largest_item, was_spent } = self.turn.last;
         self.metrics.turn_charge_max = self.metrics.turn_charge_max.max(charged);
@@ -92,6 +112,7 @@ impl Shard {
         while !self.links.is_congested
             && self.links.put_off.has_work()
             && self.turn.budget.begin_item()
+            && !self.is_mail_full()
             && let Some(id) = self.links.put_off.next()
         {
             let Some(id) = id.conn() else {

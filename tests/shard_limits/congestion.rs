@@ -1,6 +1,8 @@
 //! A shard that falls behind: who makes mail for it waits, whatever the mail is, and nothing is lost.
 
-use fanwire::limits::{LANE_PAYLOAD_LEN_MAX, Limits, RECEIVE_PER_WAIT_MAX, SPILL_LEN_MAX, SPILL_PAYLOAD_LEN_MAX};
+use fanwire::limits::{
+    LANE_COST_MAX, Limits, MAIL_PER_PART_COST_MAX, RECEIVE_PER_WAIT_MAX, SPILL_COST_MAX, SPILL_LEN_MAX,
+};
 
 use crate::world::{World, text_frame};
 
@@ -25,7 +27,7 @@ fn check_publisher(home: usize) {
     let payload = "x".repeat(100_000);
     let frame = text_frame(&payload);
     let said = flood(&mut world, publisher, &frame, 1_000);
-    let bound = LANE_PAYLOAD_LEN_MAX + SPILL_PAYLOAD_LEN_MAX + 4 * RECEIVE_PER_WAIT_MAX + (1 << 20);
+    let bound = LANE_COST_MAX + SPILL_COST_MAX + 2 * MAIL_PER_PART_COST_MAX + (1 << 20);
     assert!(said < bound, "{said} bytes were taken in for a shard that takes none");
     let mut heard = world.hear_for(reader, 1).len();
     let messages = said / frame.len();

@@ -2,7 +2,7 @@
 
 use fanwire::close::CloseReason;
 use fanwire::driver::sim::PeerId;
-use fanwire::limits::{Limits, MEMORY_INTERVAL_MS};
+use fanwire::limits::{Limits, MEMORY_INTERVAL_MS, PUBLICATION_COST, REFERENCE_COST};
 use fanwire::metrics::MemoryClass;
 
 use crate::world::{World, post};
@@ -14,10 +14,16 @@ fn world(memory_len_max: u64) -> World {
 }
 
 fn publish(world: &mut World, publisher: PeerId, count: usize) {
+    publish_in(world, publisher, &["t"], count);
+}
+
+fn publish_in(world: &mut World, publisher: PeerId, topics: &[&str], count: usize) {
     for n in 0..count {
-        world.say(publisher, post("t", &format!("{n:04}{}", "x".repeat(4_092))).as_bytes());
-        world.turns(2);
-        assert!(world.hear(publisher).contains("200 OK"));
+        for topic in topics {
+            world.say(publisher, post(topic, &format!("{n:04}{}", "x".repeat(4_092))).as_bytes());
+            world.turns(2);
+            assert!(world.hear(publisher).contains("200 OK"));
+        }
     }
 }
 
@@ -31,14 +37,17 @@ fn held(world: &World) -> u64 {
 fn readers_that_wait_for_most_are_closed_first_and_the_others_go_on() {
     let mut world = world(300 * KIB);
     let publisher = world.connect(0);
-    for _ in 0..3 {
-        world.upgrade(0, "/raw/t?last=0");
+    let topics = ["t.0", "t.1", "t.2"];
+    for topic in topics {
+        world.upgrade(0, &format!("/raw/{topic}?last=0"));
     }
-    publish(&mut world, publisher, 20);
+    publish_in(&mut world, publisher, &topics, 20);
     let later = world.upgrade(0, "/raw/t?last=0");
-    publish(&mut world, publisher, 20);
-    // Three readers of forty messages and one of twenty: about 560 KiB.
-    assert!(held(&world) > 300 * KIB);
+    // Three readers of forty messages and one of twenty: about 560 KiB, if all were left.
+    for _ in 0..20 {
+        publish_in(&mut world, publisher, &["t", "t.0", "t.1", "t.2"], 1);
+        assert!(held(&world) <= 400 * KIB, "a quarter may be added before the next look, and what one turn brings");
+    }
     world.pass_ms(MEMORY_INTERVAL_MS * 2);
     let metrics = world.measure(0);
     assert_eq!(metrics.shed[MemoryClass::Outboxes as usize], 2, "{metrics:?}");
@@ -51,9 +60,7 @@ fn readers_that_wait_for_most_are_closed_first_and_the_others_go_on() {
         world.pass_ms(10);
         heard.push_str(&world.hear(later));
     }
-    for n in 0..20 {
-        assert!(heard.contains(&format!("{n:04}xxxx")), "message {n}");
-    }
+    assert_eq!(heard.matches("0000xxxx").count(), 20, "every message");
 }
 
 #[test]
@@ -64,10 +71,9 @@ fn a_reader_that_would_rather_skip_keeps_the_newest_and_lives() {
     world.say_text(reader, r#"{"op":"sub","topics":["t"],"mode":"drop_oldest","id":1}"#);
     world.turns(4);
     publish(&mut world, publisher, 40);
-    assert!(held(&world) > 64 * KIB);
     world.pass_ms(MEMORY_INTERVAL_MS * 2);
     let metrics = world.measure(0);
-    assert!(held(&world) <= 64 * KIB && metrics.shed[MemoryClass::Lag as usize] == 1, "{metrics:?}");
+    assert!(held(&world) <= 64 * KIB && metrics.shed[MemoryClass::Lag as usize] > 0, "{metrics:?}");
     assert_eq!(world.end(reader), None);
     let mut heard = String::new();
     for _ in 0..100 {
@@ -87,7 +93,6 @@ fn a_reader_that_has_come_to_wait_for_everything_is_closed_and_skips_nothing() {
         world.turns(4);
         publish(&mut world, publisher, count);
     }
-    assert!(held(&world) > 64 * KIB);
     world.pass_ms(MEMORY_INTERVAL_MS * 2);
     let metrics = world.measure(0);
     assert_eq!((metrics.shed[MemoryClass::Lag as usize], metrics.skipped), (1, 0), "{metrics:?}");
@@ -117,11 +122,11 @@ fn a_stream_that_is_cut_off_has_no_end() {
 
 #[test]
 fn unfinished_messages_go_with_their_senders_the_largest_first() {
-    let mut world = world(300 * KIB);
-    let begin = |len: usize| {
+    let mut world = world(1_800 * KIB);
+    let begin = |len: usize, announced: u64| {
         // The header of a masked text frame, and a part of what it announces.
         let mut bytes = vec![0x81, 0xff];
-        bytes.extend_from_slice(&500_000_u64.to_be_bytes());
+        bytes.extend_from_slice(&announced.to_be_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.resize(bytes.len() + len, b'x');
         bytes
@@ -129,23 +134,23 @@ fn unfinished_messages_go_with_their_senders_the_largest_first() {
     let large: Vec<_> = (0..4).map(|_| world.upgrade(0, "/echo")).collect();
     let small = world.upgrade(0, "/echo");
     for &peer in &large {
-        world.say(peer, &begin(120_000));
+        world.say(peer, &begin(480_000, 500_000));
         world.turns(2);
     }
-    world.say(small, &begin(1_000));
+    world.say(small, &begin(1_000, 100_000));
     world.turns(2);
     world.pass_ms(5_000);
     let metrics = world.measure(0);
-    assert!(metrics.shed[MemoryClass::Reassembly as usize] >= 1 && held(&world) <= 300 * KIB, "{metrics:?}");
+    assert!(metrics.shed[MemoryClass::Reassembly as usize] >= 1 && held(&world) <= 1_800 * KIB, "{metrics:?}");
     assert_eq!(world.end(small), None);
     world.net.set_reading(small, true);
-    world.say(small, &vec![b'x'; 499_000]);
+    world.say(small, &vec![b'x'; 99_000]);
     let mut heard = 0;
     for _ in 0..1_000 {
         world.pass_ms(10);
         heard += world.hear(small).len();
     }
-    assert!(heard >= 500_000, "{heard}");
+    assert!(heard >= 100_000, "{heard}");
 }
 
 #[test]
@@ -157,5 +162,6 @@ fn without_a_limit_nothing_is_let_go_and_the_shard_sleeps() {
     world.pass_ms(2_000);
     assert_eq!((world.measure(0).shed, world.end(reader)), ([0; MemoryClass::ALL.len()], None));
     assert!(world.measure(0).memory[MemoryClass::Outboxes as usize] > 100 * KIB);
-    assert_eq!(world.measure(0).memory[MemoryClass::LastValues as usize], 4 * KIB);
+    let last_values = world.measure(0).memory[MemoryClass::LastValues as usize];
+    assert_eq!(last_values, 4 * KIB + (PUBLICATION_COST + REFERENCE_COST) as u64);
 }

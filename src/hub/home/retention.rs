@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Home;
 use crate::command::Publication;
 use crate::hub::Hub;
-use crate::hub::history::History;
+use crate::hub::history::{History, cost};
 use crate::hub::rules::TopicSettings;
 use crate::hub::topic_table::TopicId;
 use crate::limits::{
@@ -46,15 +46,15 @@ impl Home {
         [oldest, self.polled_until].into_iter().flatten().min()
     }
 
-    /// Payload bytes kept. What stands in the history and is the last value counts as the last value.
+    /// Bytes kept. What stands in the history and is the last value counts as the last value.
     pub fn kept(&self) -> Kept {
-        let last = self.last.as_ref().map_or(0, |last| last.held_len() as u64);
+        let last = self.last.as_ref().map_or(0, |last| cost(last));
         let shared = self.last.as_ref().filter(|last| self.history.has(last.position.offset)).map_or(0, |_| last);
         Kept { last, history: self.history.len() - shared }
     }
 }
 
-/// Payload bytes kept, each once.
+/// Bytes kept, each once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Last values.
@@ -80,15 +80,20 @@ impl Hub {
     /// Keeps a publication as the last value and in the history, as far as the bytes kept have room.
     pub(in crate::hub) fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
         let home = self.topics.home_mut(id).expect("only a home keeps");
-        let before = home.kept();
-        // What is not kept any more goes before the new one comes, so that it may take its place in memory.
-        let last = home.last.take().filter(|_| !publication.keeps_last());
         let kept = home.keeps();
-        home.history.push(publication, &kept);
         let is_last = home.settings.last && publication.keeps_last();
-        home.last = if is_last { Some(Arc::clone(publication)) } else { last };
-        let after = home.kept();
-        self.kept.change(before, after);
+        if kept.history == 0 && home.history.is_empty() && is_last {
+            // As most do. What is not kept any more goes before the new one comes, so that it may take its place.
+            let before = home.last.take().map_or(0, |last| cost(&last));
+            home.last = Some(Arc::clone(publication));
+            self.kept.last = self.kept.last - before + cost(publication);
+        } else {
+            let before = home.kept();
+            let last = home.last.take().filter(|_| !publication.keeps_last());
+            home.history.push(publication, &kept);
+            home.last = if is_last { Some(Arc::clone(publication)) } else { last };
+            self.kept.change(before, home.kept());
+        }
         if kept.history > 0 && kept.history_ttl_ms > 0 {
             self.line_up(id, publication.time.plus_millis(kept.history_ttl_ms));
         }
@@ -119,6 +124,11 @@ impl Hub {
             found_nothing = if has_shed { 0 } else { found_nothing + 1 };
         }
         halved
+    }
+
+    /// Forgets the oldest message ids before their time, some at a time, until they take no more than `len`.
+    pub fn shed_message_ids(&mut self, len: u64) {
+        self.message_ids.shed(len);
     }
 
     fn shed_sample(&mut self, newest: Option<TopicId>) -> bool {
@@ -213,34 +223,35 @@ mod tests {
     use super::*;
     use crate::command::Message;
     use crate::hub::rules::{TopicRule, TopicRules};
-    use crate::hub::tests::{hub, say, topic};
+    use crate::hub::tests::{cost_of, hub, say, topic};
 
     #[test]
     fn past_the_limit_of_bytes_a_value_is_delivered_and_not_kept() {
-        let mut hub = hub(1, 100, 10);
+        let mut hub = hub(1, 100, 2 * cost_of("12345"));
         say(&mut hub, "a", "12345678");
         say(&mut hub, "b", "123");
         assert_eq!(hub.state("b").expect("the topic is there").last, None);
-        assert_eq!(hub.sizes().retained_len, 8);
+        assert_eq!(hub.sizes().retained_len, cost_of("12345678"));
         say(&mut hub, "a", "1");
         say(&mut hub, "b", "123");
-        assert_eq!(hub.sizes().retained_len, 4);
+        assert_eq!(hub.sizes().retained_len, cost_of("1") + cost_of("123"));
     }
 
     #[test]
     fn the_limit_of_bytes_holds_for_topics_with_a_history_of_one() {
-        let mut hub = hub(1, 1_000, 1_000);
+        let len_max = 1_000 + 10 * cost_of("");
+        let mut hub = hub(1, 1_000, len_max);
         let settings = TopicSettings { history: 10, ..TopicSettings::default() };
         let pattern = crate::command::Target::parse(">").expect("a pattern");
         hub.settings.rules = Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }]));
         for round in 0..3 {
             for n in 0..100 {
                 say(&mut hub, &format!("t.{n}"), &"x".repeat(90 + round));
-                assert!(hub.sizes().retained_len <= 1_000, "{} bytes are kept", hub.sizes().retained_len);
+                assert!(hub.sizes().retained_len <= len_max, "{} bytes are kept", hub.sizes().retained_len);
             }
         }
-        say(&mut hub, "big", &"x".repeat(2_000));
-        assert!(hub.sizes().retained_len <= 1_000);
+        say(&mut hub, "big", &"x".repeat(len_max as usize));
+        assert!(hub.sizes().retained_len <= len_max);
         let summed: u64 = (0..hub.topics.places())
             .filter_map(|place| hub.topics.home(TopicId(place as u32)))
             .map(|home| home.kept().total())
@@ -258,7 +269,7 @@ mod tests {
         for n in 0..2 * topics {
             say(&mut hub, &format!("t.{}", n % topics), "x");
         }
-        let held = |hub: &Hub| hub.sizes().kept.history as usize;
+        let held = |hub: &Hub| (hub.sizes().kept.history / cost_of("x")) as usize;
         assert_eq!(held(&hub), topics, "the older of two, the newer is the last value");
         let mut now = MonoTime::ZERO.plus_millis(5_000);
         for looks in 1..=4 {
@@ -283,7 +294,7 @@ mod tests {
         let mut looks = Vec::new();
         while let Some(next) = hub.next_sweep() {
             hub.sweep(next);
-            looks.push((next.as_millis(), hub.sizes().kept.history));
+            looks.push((next.as_millis(), hub.sizes().kept.history / cost_of("x")));
         }
         assert_eq!(looks, [(2_000, 98), (3_000, 0)]);
     }
@@ -298,14 +309,15 @@ mod tests {
             let count = if n == 7 { 100 } else { 3 };
             (0..count).for_each(|_| drop(say(&mut hub, &format!("t.{n}"), &"x".repeat(100))));
         }
+        let each = cost_of(&"x".repeat(100));
         let before = hub.sizes().kept;
-        assert_eq!((before.last, before.history), (2_000, 9_900 + 19 * 200));
-        assert_eq!(hub.shed_history(4_000), 1);
-        let kept = |hub: &mut Hub, topic: &str| hub.state(topic).expect("the topic is there").history_len;
-        assert_eq!((kept(&mut hub, "t.7"), kept(&mut hub, "t.8")), (4_900, 200));
+        assert_eq!((before.last, before.history), (20 * each, (99 + 19 * 2) * each));
+        assert_eq!(hub.shed_history(40 * each), 1);
+        let kept = |hub: &mut Hub, topic: &str| hub.state(topic).expect("the topic is there").history_len / each;
+        assert_eq!((kept(&mut hub, "t.7"), kept(&mut hub, "t.8")), (49, 2));
         hub.shed_history(u64::MAX);
         let after = hub.sizes().kept;
-        assert_eq!((after.last, after.history), (2_000, 0), "last values stay");
+        assert_eq!((after.last, after.history), (20 * each, 0), "last values stay");
         assert_eq!(hub.shed_history(1), 0);
     }
 }

@@ -15,7 +15,7 @@ use crate::close::CloseReason;
 use crate::command::{ConnId, Origin, Publication, SessionId, SessionIndex, TopicName};
 use crate::driver::Op;
 use crate::hub::TopicId;
-use crate::limits::{DELIVERED_PER_UNIT, HELD_LEN_MAX, PRICE_SEND, RUN_LEN_MAX, TURN_LEN_MAX};
+use crate::limits::{CATCH_UP_ENTRY_COST, DELIVERED_PER_UNIT, HELD_LEN_MAX, PRICE_SEND, PUBLICATION_COST, RUN_LEN_MAX};
 use crate::shard::Shard;
 use crate::shard::link::conn::{Conn, Flag};
 use crate::shard::link::outbox::Outbox;
@@ -28,10 +28,11 @@ impl Shard {
     /// Takes in a publication for this shard's readers.
     pub(in crate::shard) fn deliver(&mut self, publication: Arc<Publication>) {
         let topic = self.hub.ensure(&publication.topic);
-        let len = publication.held_len();
+        let len = publication.said_len();
         let open = *self.hub.run_mut(topic);
         self.charge_delivery(topic, len, open.is_none() && !self.delivery.runs.runs.is_empty());
         self.delivery.runs.len += len;
+        self.turn.grown += len + PUBLICATION_COST;
         if let Some(open) = open {
             let run = &mut self.delivery.runs.runs[open as usize];
             if run.len + len <= RUN_LEN_MAX {
@@ -79,11 +80,6 @@ impl Shard {
             && self.delivery.runs.runs.iter().any(has)
     }
 
-    /// Whether this part of the turn has taken in enough.
-    pub(in crate::shard) fn is_turn_full(&mut self) -> bool {
-        self.delivery.runs.len >= TURN_LEN_MAX || self.turn.budget.is_spent()
-    }
-
     /// Sends what the turn has gathered: runs to their readers, then each outbox that something was added to.
     pub fn flush(&mut self) {
         self.shake_hands();
@@ -112,6 +108,7 @@ impl Shard {
         for id in too_slow {
             self.end_session(id, CloseReason::SlowReader, "too slow");
         }
+        self.forget_shared_value();
         self.answer_polls();
         self.flush_detached();
         self.flush_outboxes();
@@ -209,6 +206,7 @@ impl Shard {
             // A reader that may skip is not disconnected because another shard takes long to answer.
             let len_max = if session.is(Mark::HAS_POLICIES) { len_max.max(HELD_LEN_MAX) } else { len_max };
             let fits = pending.catch_up.hold(&run.publications[news..], len_max);
+            self.turn.grown += (run.publications.len() - news) * CATCH_UP_ENTRY_COST;
             if is_request && pending.operations.is_empty() {
                 // A poll: it is answered at the end of this turn, which bounds what it holds.
                 self.requests.polls_ready.extend(id.conn());

@@ -11,6 +11,7 @@ impl Shard {
     pub(in crate::shard) fn on_received(&mut self, id: ConnId, bytes: &mut [u8]) {
         let Some(conn) = self.links.conns.get_mut(id) else { return };
         self.metrics.received_len += bytes.len() as u64;
+        self.turn.grown += bytes.len();
         self.turn.budget.charge(PRICE_RECEIVE + bytes.len() as u64 / 4 * PRICE_FOUR_BYTES);
         if conn.link.is(Flag::DEAF) {
             return;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use crate::buf::Segment;
-use crate::limits::{CONTROL_QUEUE_LEN_MAX, OUTBOX_SEGMENTS_MAX, SEGMENTS_PER_SEND_MAX};
+use crate::limits::{CONTROL_QUEUE_LEN_MAX, OUTBOX_COST, OUTBOX_SEGMENTS_MAX, SEGMENT_COST, SEGMENTS_PER_SEND_MAX};
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
@@ -266,9 +266,31 @@ impl Outbox {
         self.len
     }
 
+    /// The same with what keeps them.
+    pub fn cost(&self) -> usize {
+        OUTBOX_COST + self.len + self.queue.len() * SEGMENT_COST
+    }
+
+    /// Its part of that: a block that several wait for counts in equal parts for each. What the driver has counts like what
+    /// waits. An estimate from some of the segments.
+    pub fn own_cost(&self) -> usize {
+        let (mut all, mut own) = (0, 0);
+        for segment in self.queue.iter().step_by(self.queue.len().div_ceil(SAMPLED).max(1)) {
+            all += segment.len();
+            own += segment.own_len();
+        }
+        let rest = self.len - self.tail.len() - self.control.len();
+        let rest = if all == 0 { rest } else { (rest as u128 * own as u128 / all as u128) as usize };
+        OUTBOX_COST + self.queue.len() * SEGMENT_COST + self.tail.capacity() + self.control.capacity() + rest
+    }
+
     fn seal_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.queue.push_back(Segment::from(std::mem::take(&mut self.tail)));
+            let mut tail = std::mem::take(&mut self.tail);
+            if tail.capacity() - tail.len() > SPARE_LEN_MAX {
+                tail.shrink_to_fit();
+            }
+            self.queue.push_back(Segment::from(tail));
         }
     }
 
@@ -354,6 +376,11 @@ impl Outboxes {
         self.outboxes.iter().map(|(_, outbox)| outbox.len()).sum()
     }
 
+    /// The same with what keeps them.
+    pub fn cost_of_all(&self) -> usize {
+        self.outboxes.iter().map(|(_, outbox)| outbox.cost()).sum()
+    }
+
     /// How many places that looks at: the pool keeps those that were needed once.
     pub fn places(&self) -> usize {
         if self.outboxes.is_empty() { 0 } else { self.outboxes.capacity() }
@@ -362,6 +389,10 @@ impl Outboxes {
 
 /// Outboxes and vectors kept for reuse: as many as one turn of a busy shard takes.
 const SPARE_MAX: usize = 4096;
+/// Segments that are looked at to estimate how many of them others wait for as well.
+const SAMPLED: usize = 256;
+/// Bytes that the block of a reply may have room for in vain.
+const SPARE_LEN_MAX: usize = 16 * 1024;
 /// Places that a spare outbox keeps in its queue.
 const QUEUE_KEPT: usize = 8;
 

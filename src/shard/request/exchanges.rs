@@ -1,11 +1,9 @@
 //! HTTP requests and their answers, and the upgrade to WebSocket.
 
-use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, UNKNOWN_TOPIC, Waiting};
+use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, Waiting};
+use crate::buf::Segment;
 use crate::close::{CloseReason, Status};
-use crate::command::{
-    ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms, TopicName,
-    TopicState,
-};
+use crate::command::{ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms};
 use crate::dialect::{Dialect, json};
 use crate::limits::{PRICE_REQUEST, RETRY_AFTER_S};
 use crate::mailbox::Request as Ask;
@@ -25,7 +23,6 @@ use crate::transport::http::{
     Access, Asker, Next, PAGE_REQUEST_FIELDS, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
     encode_continue, encode_switching_protocols, error_body,
 };
-use crate::wire::json::escape_into;
 
 impl Shard {
     pub(in crate::shard) fn receive_requests(&mut self, id: ConnId, bytes: &[u8]) {
@@ -233,19 +230,6 @@ impl Shard {
         }
     }
 
-    pub(in crate::shard) fn on_state_for_request(&mut self, ticket: u32, state: Option<TopicState>) {
-        let Ticket::Http { conn: id, .. } = self.sessions.tickets.remove(ticket as usize) else {
-            unreachable!("the ticket of a request comes back with its answer");
-        };
-        let mut body = Vec::new();
-        match (self.take_waiting(id), state) {
-            (Some(Waiting::Topic(topic)), Some(state)) => encode_state(&topic, &state, &mut body),
-            (Some(_), None) => return self.respond_refused(id, UNKNOWN_TOPIC),
-            _ => return,
-        }
-        self.respond(id, Status::Ok, JSON, &[], &body);
-    }
-
     pub(in crate::shard) fn on_history_for_request(&mut self, id: ConnId, history: &HistoryAnswer) {
         let mut body = format!("{{\"epoch\":\"{}\",\"messages\":", history.position.epoch).into_bytes();
         json::encode_messages(history.publications.iter().map(|publication| &**publication), &mut body);
@@ -321,18 +305,23 @@ impl Shard {
         headers: &[(&str, &str)],
         body: &[u8],
     ) {
+        let Some(asker) = self.take_asker(id) else { return };
+        self.respond_with(id, asker.keep_alive, |date, out| {
+            Response { status, content_type, headers, body, further_len: 0, asker: &asker, date }.encode(out);
+        });
+    }
+
+    /// What the answer to the request under way depends on; the connection waits for nothing any more.
+    pub(in crate::shard) fn take_asker(&mut self, id: ConnId) -> Option<Asker> {
         self.take_waiting(id);
         let is_draining = self.is_draining();
-        let conn = self.links.conns.get_mut(id).filter(|conn| !conn.link.is(Flag::CLOSING));
-        let Some(conn) = conn else { return };
+        let conn = self.links.conns.get_mut(id).filter(|conn| !conn.link.is(Flag::CLOSING))?;
         // A seat past the limit is for one request.
         let is_past_limit = conn.link.standing.is_past_limit();
-        let Some(slot) = conn.link.exchange() else { return };
+        let slot = conn.link.exchange()?;
         let mut asker = self.requests.exchanges[slot].exchange.take_asker();
         asker.keep_alive &= !is_draining && !is_past_limit;
-        self.respond_with(id, asker.keep_alive, |date, out| {
-            Response { status, content_type, headers, body, asker: &asker, date }.encode(out);
-        });
+        Some(asker)
     }
 
     /// Answers the request under way with the response that is written, with its date.
@@ -341,6 +330,17 @@ impl Shard {
         id: ConnId,
         keep_alive: bool,
         write: impl FnOnce(&str, &mut Vec<u8>),
+    ) {
+        self.respond_in_parts(id, keep_alive, write, None);
+    }
+
+    /// The same; behind what is written come shared bytes, and others.
+    pub(in crate::shard) fn respond_in_parts(
+        &mut self,
+        id: ConnId,
+        keep_alive: bool,
+        write: impl FnOnce(&str, &mut Vec<u8>),
+        further: Option<(&Segment, &[u8])>,
     ) {
         let Some(conn) = self.links.conns.get_mut(id) else { return };
         let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
@@ -353,6 +353,11 @@ impl Shard {
         }
         self.metrics.requests += 1;
         self.reply_dated(id, write);
+        if let Some((segment, end)) = further {
+            let outbox = self.links.outboxes.ensure(&mut self.links.conns[id.index].link.outbox);
+            outbox.append(segment.clone());
+            self.reply(id, |out| out.extend_from_slice(end));
+        }
         self.unpause(id, Flag::PAUSED_REQUEST);
         if keep_alive {
             self.requests.answered.push(id);
@@ -366,7 +371,7 @@ impl Shard {
     pub(in crate::shard) fn resume_answered(&mut self) {
         let mut answered = std::mem::take(&mut self.requests.answered);
         for id in answered.drain(..) {
-            if self.turn.budget.begin_item() {
+            if self.turn.budget.begin_item() && !self.is_mail_full() {
                 self.advance_requests(id);
             } else {
                 self.put_off(id);
@@ -387,7 +392,8 @@ impl Shard {
         let asker = Asker { keep_alive: false, ..asker };
         self.metrics.requests += 1;
         self.reply_dated(id, |date, out| {
-            Response { status, content_type: JSON, headers, body: &body, asker: &asker, date }.encode(out);
+            Response { status, content_type: JSON, headers, body: &body, further_len: 0, asker: &asker, date }
+                .encode(out);
         });
         self.begin_end(id, CloseReason::BadRequest);
     }
@@ -462,21 +468,6 @@ fn headers_of(error: RouteError) -> Vec<(&'static str, &'static str)> {
         status if status.has_retry_after() => vec![("Retry-After", RETRY_AFTER_S)],
         _ => Vec::new(),
     }
-}
-
-fn encode_state(topic: &TopicName, state: &TopicState, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"topic\":");
-    escape_into(out, topic.as_str());
-    out.push(b',');
-    json::encode_position(state.position, out);
-    json::encode_presence(&state.presence, out);
-    out.extend_from_slice(b",\"last\":");
-    match &state.last {
-        Some(last) => json::encode_kept(last, out),
-        None => out.extend_from_slice(b"null"),
-    }
-    let bytes = format!(",\"bytes\":{{\"last\":{},\"history\":{}}}}}\n", state.last_len, state.history_len);
-    out.extend_from_slice(bytes.as_bytes());
 }
 
 /// Of a listener that the settings do not name.

@@ -8,6 +8,7 @@ pub(in crate::shard) mod date;
 pub(in crate::shard) mod exchanges;
 pub(in crate::shard) mod follow;
 pub(in crate::shard) mod poll;
+pub(in crate::shard) mod state;
 pub(in crate::shard) mod waiting;
 
 use slab::Slab;
@@ -15,6 +16,7 @@ use slab::Slab;
 use crate::command::ConnId;
 use crate::dialect::Scratch;
 use date::Dates;
+use state::SharedValue;
 use waiting::HttpSession;
 
 /// Requests under way.
@@ -27,6 +29,8 @@ pub(in crate::shard) struct Requests {
     pub answered: Vec<ConnId>,
     /// Kept between messages so that it stops allocating.
     pub scratch: Scratch,
+    /// A value that several answers share.
+    pub shared: Option<SharedValue>,
     /// When responses are made.
     pub dates: Dates,
 }

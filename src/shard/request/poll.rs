@@ -104,20 +104,25 @@ impl Shard {
         };
         let encode = if headers { json::encode_push_with_headers } else { json::encode_push };
         let mut body = b"{\"messages\":[".to_vec();
-        let (mut count, mut len) = (0, 0);
+        let mut count = 0;
         while let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id.into())
             && let Some((publication, _)) = pending.catch_up.pop(false)
         {
-            len += publication.held_len();
-            if count > 0 && len > POLL_ANSWER_LEN_MAX {
-                break;
+            let at = open.positions.iter_mut().find(|(topic, _)| *topic == publication.topic);
+            // Of a long history the home sent the beginning: what was said meanwhile does not follow it.
+            if at.as_ref().is_some_and(|(_, position)| position.offset < publication.prev) {
+                continue;
             }
+            let len = body.len();
             if count > 0 {
                 body.push(b',');
             }
             encode(&publication, &mut body);
+            if count > 0 && body.len() > POLL_ANSWER_LEN_MAX {
+                body.truncate(len);
+                break;
+            }
             count += 1;
-            let at = open.positions.iter_mut().find(|(topic, _)| *topic == publication.topic);
             if let Some((_, position)) = at {
                 *position = publication.position;
             }

@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::command::{Pattern, Publication, TopicName};
+use crate::limits::CATCH_UP_ENTRY_COST;
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct CatchUp {
     /// What shards answered.
     kept: BTreeMap<(TopicName, u64), Kept>,
+    /// Bytes of those.
+    kept_len: usize,
     /// What was said meanwhile.
     held: Publications,
-    /// What counts of that.
+    /// Bytes of that.
     held_len: usize,
 }
 
@@ -44,6 +47,7 @@ impl CatchUp {
             if self.held.range((key.0.clone(), 0)..key.clone()).next().is_some() {
                 self.hold_one(key, &publication);
             } else {
+                self.kept_len += cost(&publication);
                 self.kept.insert(key, Kept { publication, pattern: pattern.cloned() });
             }
         }
@@ -61,6 +65,7 @@ impl CatchUp {
             let behind: Vec<_> = self.kept.range(behind).map(|(key, _)| key.clone()).collect();
             for key in behind {
                 if let Some(Kept { publication, .. }) = self.kept.remove(&key) {
+                    self.kept_len -= cost(&publication);
                     self.hold_one(key, &publication);
                 }
             }
@@ -71,7 +76,7 @@ impl CatchUp {
 
     fn hold_one(&mut self, key: (TopicName, u64), publication: &Arc<Publication>) {
         self.held.entry(key).or_insert_with(|| {
-            self.held_len += held_len(publication);
+            self.held_len += cost(publication);
             Arc::clone(publication)
         });
     }
@@ -85,13 +90,15 @@ impl CatchUp {
             (None, _) => false,
         };
         if is_kept_first {
-            return self.kept.pop_first().map(|(_, kept)| (kept.publication, false));
+            let (_, Kept { publication, .. }) = self.kept.pop_first()?;
+            self.kept_len -= cost(&publication);
+            return Some((publication, false));
         }
         if waits_for_more {
             return None;
         }
         let (_, publication) = self.held.pop_first()?;
-        self.held_len -= held_len(&publication);
+        self.held_len -= cost(&publication);
         Some((publication, true))
     }
 
@@ -100,9 +107,21 @@ impl CatchUp {
         self.kept.len()
     }
 
-    /// Bytes of what was said meanwhile.
+    /// Bytes of all that waits.
     pub fn len(&self) -> usize {
-        self.held_len
+        self.kept_len + self.held_len
+    }
+
+    /// Its part of them: what is kept by several counts in equal parts for each. An estimate from some of it.
+    pub fn own_len(&self) -> usize {
+        let count = self.kept.len() + self.held.len();
+        let kept = self.kept.values().map(|kept| &kept.publication);
+        let (mut all, mut own) = (0, 0);
+        for publication in kept.chain(self.held.values()).step_by(count.div_ceil(SAMPLED).max(1)) {
+            all += cost(publication);
+            own += CATCH_UP_ENTRY_COST + publication.cost() / Arc::strong_count(publication);
+        }
+        (self.len() as u128 * own as u128 / all.max(1) as u128) as usize
     }
 
     pub fn is_empty(&self) -> bool {
@@ -119,21 +138,29 @@ impl CatchUp {
 
     /// Forgets what was said in a topic.
     pub fn forget_topic(&mut self, topic: &TopicName) {
-        take_topic(&mut self.kept, topic);
-        self.held_len -= take_topic(&mut self.held, topic).iter().map(|gone| held_len(gone)).sum::<usize>();
+        self.kept_len -= take_topic(&mut self.kept, topic).iter().map(|gone| cost(&gone.publication)).sum::<usize>();
+        self.held_len -= take_topic(&mut self.held, topic).iter().map(|gone| cost(gone)).sum::<usize>();
     }
 
     /// Forgets the last values that came for a pattern and for nothing else.
     pub fn forget_pattern(&mut self, pattern: &Pattern) {
-        self.kept.retain(|_, kept| kept.pattern.as_ref() != Some(pattern));
+        self.retain_kept(|_, kept| kept.pattern.as_ref() != Some(pattern));
     }
 
     /// Forgets what was said in every topic that `is_wanted` does not want.
     pub fn retain(&mut self, is_wanted: impl Fn(&TopicName) -> bool) {
-        self.kept.retain(|(topic, _), _| is_wanted(topic));
+        self.retain_kept(|topic, _| is_wanted(topic));
         self.held.retain(|(topic, _), publication| {
             let stays = is_wanted(topic);
-            self.held_len -= if stays { 0 } else { held_len(publication) };
+            self.held_len -= if stays { 0 } else { cost(publication) };
+            stays
+        });
+    }
+
+    fn retain_kept(&mut self, is_wanted: impl Fn(&TopicName, &Kept) -> bool) {
+        self.kept.retain(|(topic, _), kept| {
+            let stays = is_wanted(topic, kept);
+            self.kept_len -= if stays { 0 } else { cost(&kept.publication) };
             stays
         });
     }
@@ -150,18 +177,22 @@ fn key(publication: &Publication) -> (TopicName, u64) {
     (publication.topic.clone(), publication.position.offset)
 }
 
-fn held_len(publication: &Publication) -> usize {
-    publication.held_len() + HELD_COST
+fn cost(publication: &Publication) -> usize {
+    publication.cost() + CATCH_UP_ENTRY_COST
 }
 
-/// What a held publication counts beside its payload, so that empty ones are bounded too.
-const HELD_COST: usize = 64;
+/// Publications that are looked at to estimate how many of them others keep as well.
+const SAMPLED: usize = 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::command::{Epoch, PayloadKind, Position, Target};
+    use crate::limits::PUBLICATION_COST;
     use crate::time::MonoTime;
+
+    /// What one of these publications takes.
+    const ENTRY: usize = PUBLICATION_COST + CATCH_UP_ENTRY_COST + 36;
 
     fn said(topic: &str, offset: u64) -> Arc<Publication> {
         Arc::new(Publication {
@@ -200,12 +231,12 @@ mod tests {
     #[test]
     fn each_publication_comes_once_and_in_the_order_of_its_topic() {
         let mut catch_up = CatchUp::default();
-        assert!(catch_up.hold(&[said("b", 7), said("b", 8)], 1_000));
+        assert!(catch_up.hold(&[said("b", 7), said("b", 8)], 100 * ENTRY));
         catch_up.keep(vec![said("a", 3), said("b", 7)], None);
-        assert!(catch_up.hold(&[said("a", 3), said("a", 4), said("b", 9)], 1_000));
+        assert!(catch_up.hold(&[said("a", 3), said("a", 4), said("b", 9)], 100 * ENTRY));
         let expected = [("a", 3), ("a", 4), ("b", 7), ("b", 8), ("b", 9)];
         assert_eq!(rest(&mut catch_up), expected.map(|(topic, offset)| (topic.to_owned(), offset)));
-        assert_eq!(catch_up.held_len, 0);
+        assert_eq!((catch_up.held_len, catch_up.kept_len), (0, 0));
     }
 
     #[test]
@@ -213,13 +244,13 @@ mod tests {
         let mut catch_up = CatchUp::default();
         catch_up.keep((0..100).map(|offset| said("a", offset)).collect(), None);
         for offset in 100..300 {
-            assert!(catch_up.hold(&[said("a", offset)], 10_100), "{offset}: as much is read as is said");
+            assert!(catch_up.hold(&[said("a", offset)], 101 * ENTRY), "{offset}: as much is read as is said");
             catch_up.pop(false);
         }
-        assert!(catch_up.hold(&[said("a", 300)], 10_100), "a hundred wait and one is said");
-        assert!(!catch_up.hold(&[said("a", 301)], 10_100), "one too many");
+        assert!(catch_up.hold(&[said("a", 300)], 101 * ENTRY), "a hundred wait and one is said");
+        assert!(!catch_up.hold(&[said("a", 301)], 101 * ENTRY), "one too many");
         catch_up.retain(|_| false);
-        assert_eq!(catch_up.held_len, 0);
+        assert_eq!((catch_up.held_len, catch_up.kept_len), (0, 0));
     }
 
     #[test]
@@ -234,15 +265,15 @@ mod tests {
     #[test]
     fn while_answers_are_to_come_only_they_are_given_out() {
         let mut catch_up = CatchUp::default();
-        assert!(catch_up.hold(&[said("a", 4), said("a", 5), said("c", 2)], 10_000));
+        assert!(catch_up.hold(&[said("a", 4), said("a", 5), said("c", 2)], 100 * ENTRY));
         catch_up.keep(vec![said("a", 6), said("b", 1), said("c", 1), said("d", 3)], None);
         catch_up.keep(vec![said("a", 6), said("b", 1)], None);
-        assert!(catch_up.hold(&[said("d", 2), said("d", 3)], 10_000), "of the same turn");
+        assert!(catch_up.hold(&[said("d", 2), said("d", 3)], 100 * ENTRY), "of the same turn");
         let mut next = || catch_up.pop(true).map(|(next, is_held)| (next.position.offset, is_held));
         assert_eq!((next(), next(), next()), (Some((1, false)), Some((1, false)), None));
         assert_eq!(catch_up.kept_count(), 0);
         let expected = [("a", 4), ("a", 5), ("a", 6), ("c", 2), ("d", 2), ("d", 3)];
         assert_eq!(rest(&mut catch_up), expected.map(|(topic, offset)| (topic.to_owned(), offset)));
-        assert_eq!(catch_up.held_len, 0);
+        assert_eq!((catch_up.held_len, catch_up.kept_len), (0, 0));
     }
 }

@@ -129,7 +129,9 @@ impl Shard {
         let outbox = self.links.outboxes.ensure(outbox_slot);
         let len_before = outbox.len();
         outbox.reply(|out| write(rest, &mut self.delivery.message, out));
-        self.turn.budget.charge(PRICE_MESSAGE + (outbox.len() - len_before) as u64 / 8 * PRICE_EIGHT_BYTES);
+        let len = outbox.len() - len_before;
+        self.turn.grown += len;
+        self.turn.budget.charge(PRICE_MESSAGE + len as u64 / 8 * PRICE_EIGHT_BYTES);
         let has_backlog = outbox.len() > REPLY_BACKLOG_LEN_MAX;
         self.mark_news(id);
         if has_backlog

@@ -17,7 +17,9 @@ use crate::command::{
     Subscribe, Target, TopicName,
 };
 use crate::hub::{LastValues, PatternId, SubscriberKey};
-use crate::limits::{CATCH_UP_LEN_MAX, JOINS_AT_ONCE_MAX, PENDING_OPERATIONS_MAX, PRICE_JOIN, PRICE_KEPT};
+use crate::limits::{
+    CATCH_UP_ENTRY_COST, CATCH_UP_LEN_MAX, JOINS_AT_ONCE_MAX, PENDING_OPERATIONS_MAX, PRICE_JOIN, PRICE_KEPT,
+};
 use crate::mailbox::Request;
 use crate::shard::Shard;
 use crate::shard::link::conn::Carrier;
@@ -175,6 +177,7 @@ impl Shard {
                     {
                         pending.stands.push((last.topic.clone(), answer.position));
                     }
+                    self.turn.grown += answer.publications.len() * CATCH_UP_ENTRY_COST;
                     pending.catch_up.keep(answer.publications, None);
                 }
             }

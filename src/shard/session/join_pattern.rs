@@ -16,7 +16,7 @@ use super::subscription::{Place, TargetId};
 use super::tickets::Ticket;
 use crate::command::{Pattern, SessionId, ShardId, Target};
 use crate::hub::LastValues;
-use crate::limits::{PATTERN_PAGE_MAX, SEARCHES_PER_TURN_MAX};
+use crate::limits::{CATCH_UP_ENTRY_COST, PATTERN_PAGE_MAX, SEARCHES_PER_TURN_MAX};
 use crate::mailbox::{Answer, Request};
 use crate::shard::Shard;
 
@@ -117,6 +117,7 @@ impl Shard {
             let is_asked = pending.page_asked.as_ref().is_some_and(|(asked, _)| *asked == ticket);
             if operation.is_some() && is_followed || is_asked {
                 let Target::Pattern(pattern) = target else { unreachable!("a page is one of a pattern") };
+                self.turn.grown += page.publications.len() * CATCH_UP_ENTRY_COST;
                 pending.catch_up.keep(page.publications, Some(&pattern));
                 if let Some(place) = page.next {
                     pending.pages.push(Page { shard: from, pattern, place });

@@ -15,7 +15,7 @@ use slab::Slab;
 
 use super::subscription::TargetId;
 use crate::command::{Mode, Publication, Rate, TopicName};
-use crate::limits::LATEST_KEYS_MAX;
+use crate::limits::{LAG_ENTRY_COST, LAG_TOPIC_COST, LATEST_KEYS_MAX};
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
@@ -33,7 +33,7 @@ pub(in crate::shard) struct Lag {
     is_lanes_turn: bool,
     /// Topics with more than one item that skip, by how many, so that whatever they are, the fullest is found at once.
     crowded: BTreeSet<(usize, TopicName)>,
-    /// Payload bytes that are kept alive, [`ITEM_COST`] for each reference included.
+    /// Bytes of topics, references, and the publications that they keep alive.
     len: usize,
 }
 
@@ -159,6 +159,7 @@ impl Lag {
                 let (lane, max_age_ms) = (key.cloned(), terms.max_age_ms);
                 let lag = TopicLag { sent, items: VecDeque::new(), len: 0, lane, max_age_ms, waits: false };
                 self.topics.insert(topic.clone(), lag);
+                self.len += LAG_TOPIC_COST;
                 false
             }
         };
@@ -317,8 +318,8 @@ impl Lag {
         if let Some(count) = spare {
             self.crowded.insert((count, topic.clone()));
         }
-        if is_empty {
-            self.topics.remove(topic);
+        if is_empty && self.topics.remove(topic).is_some() {
+            self.len -= LAG_TOPIC_COST;
         }
     }
 
@@ -383,6 +384,22 @@ impl Lag {
     pub fn len(&self) -> usize {
         self.len
     }
+
+    /// Its part of them: what is kept by several counts in equal parts for each. An estimate from some of it, so that a
+    /// large lag takes no longer than a small one.
+    pub fn own_len(&self) -> usize {
+        let topics_len = self.topics.len() * LAG_TOPIC_COST;
+        let (mut all, mut own) = (0, 0);
+        for lag in self.topics.values().step_by(self.topics.len().div_ceil(SAMPLED_TOPICS).max(1)) {
+            let step = lag.items.len().div_ceil(SAMPLED_ITEMS).max(1);
+            for item in lag.items.iter().step_by(step) {
+                all += step * cost(item);
+                own += step * (LAG_ENTRY_COST + item.cost() / Arc::strong_count(item));
+            }
+        }
+        let items_len = self.len - topics_len;
+        topics_len + (items_len as u128 * own as u128 / all.max(1) as u128) as usize
+    }
 }
 
 /// The lag of a slot, made if there is none.
@@ -396,13 +413,14 @@ pub(in crate::shard) fn ensure<'a>(lags: &'a mut Slab<Lag>, slot: &mut Slot) -> 
 }
 
 fn cost(publication: &Arc<Publication>) -> usize {
-    publication.held_len() + ITEM_COST
+    publication.cost() + LAG_ENTRY_COST
 }
 
 /// Turns of topics that were let go which may stand in any lag.
 const TURNS_SPARE: usize = 64;
-/// What a reference counts beside its payload, so that empty publications are bounded too.
-const ITEM_COST: usize = 16;
+/// Topics of a lag, and publications of each, that are looked at to estimate how much of it others keep as well.
+const SAMPLED_TOPICS: usize = 256;
+const SAMPLED_ITEMS: usize = 64;
 
 #[cfg(test)]
 mod tests;

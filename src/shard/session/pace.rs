@@ -11,7 +11,7 @@ use crate::buf::Segment;
 use crate::command::{Mode, Origin, Outbound, Policy, Publication, SessionId, SessionIndex, Target, TopicName};
 use crate::dialect::DialectState;
 use crate::hub::{TopicId, TopicSettings};
-use crate::limits::LAG_DRAIN_LEN;
+use crate::limits::{LAG_DRAIN_LEN, LAG_TOPIC_COST};
 use crate::shard::Shard;
 use crate::shard::link::outflow::slice_len;
 use crate::shard::slot::Slot;
@@ -117,6 +117,7 @@ impl Shard {
         let session = &mut self.links.conns[index];
         let hides_own = session.is(Mark::NO_ECHO);
         let lag = lag::ensure(&mut self.sessions.lags, &mut session.lag);
+        self.turn.grown += publications.len() * LAG_TOPIC_COST;
         for publication in publications.iter().filter(|publication| !publication.is_hidden_from(me, hides_own)) {
             self.metrics.skipped += lag.push(publication, terms, self.settings.limits.outbox_len_max as usize)?;
         }

@@ -10,7 +10,9 @@ use crate::command::{
     Position, Publish, Refusal, SessionId, Taken, TopicName, TopicState,
 };
 use crate::hub::Outcome;
-use crate::limits::{PRICE_FOUR_BYTES, PRICE_KEPT, PRICE_PUBLICATION, PRICE_VISIT};
+use crate::limits::{
+    PRICE_FOUR_BYTES, PRICE_KEPT, PRICE_PUBLICATION, PRICE_TWO_ENCODED_BYTES, PRICE_VISIT, PUBLICATION_COST,
+};
 use crate::mailbox::{Answer, Request};
 use crate::shard::Shard;
 use crate::shard::link::conn::Flag;
@@ -30,6 +32,7 @@ impl Shard {
 
     /// Numbers a publication whose home is here, and sends it to every shard with readers.
     pub(in crate::shard) fn number(&mut self, topic: &TopicName, message: Message) -> Result<Taken, Refusal> {
+        self.turn.grown += message.payload.len() + PUBLICATION_COST;
         self.turn.budget.charge(PRICE_PUBLICATION + message.payload.len() as u64 / 4 * PRICE_FOUR_BYTES);
         let published = self.hub.publish(self.now, topic, message);
         self.turn.budget.charge(self.hub.take_visits() as u64 * PRICE_VISIT);
@@ -101,7 +104,9 @@ impl Shard {
     pub(in crate::shard) fn on_history(&mut self, ticket: u32, history: Option<HistoryAnswer>) {
         let history = history
             .unwrap_or(HistoryAnswer { position: Position { epoch: Epoch(0), offset: 0 }, publications: Vec::new() });
-        self.turn.budget.charge(history.publications.len() as u64 * PRICE_KEPT);
+        let payload_len: usize = history.publications.iter().map(|publication| publication.payload.len()).sum();
+        let price = history.publications.len() as u64 * PRICE_KEPT + payload_len as u64 / 2 * PRICE_TWO_ENCODED_BYTES;
+        self.turn.budget.charge(price);
         match self.sessions.tickets.remove(ticket as usize) {
             // A question is short and its answer may be long: a client that does not read its answers gets no further ones.
             Ticket::History { session, id, .. } if self.is_unread(session) => {

@@ -2,7 +2,11 @@
 //!
 //! Histories go first, the largest by halves. Then the connections that hold most, the largest first: a reader that
 //! waits for everything is closed as overloaded, one that would rather skip keeps the newest of each topic, and an
-//! unfinished message or request takes its connection with it. A piece that several readers wait for counts for each.
+//! unfinished message or request takes its connection with it. Publishers do not pay for readers, nor readers for
+//! publishers: while one of the two holds less than half of the share, only the other is let go
+//! (docs/decisions/0018). What several readers wait for counts in equal parts for each.
+//!
+//! It is looked at ten times a second, and at once when much was added: until that look nothing more is received.
 
 use std::cmp::Reverse;
 
@@ -10,12 +14,16 @@ use slab::Slab;
 
 use crate::close::CloseReason;
 use crate::command::ConnId;
-use crate::limits::{HOLDINGS_MAX, MEMORY_INTERVAL_MS, SHED_PER_STEP_MAX, SURVEY_PLACES_MAX, SURVEY_STEP_MS};
+use crate::limits::{
+    CLOSING_LEN_MAX, GROWN_LEN_MAX, GROWN_LEN_MIN, HOLDINGS_MAX, MEMORY_INTERVAL_MS, SHED_PER_STEP_MAX,
+    SURVEY_PLACES_MAX, SURVEY_STEP_MS, TOPIC_COST,
+};
 use crate::metrics::MemoryClass;
 use crate::shard::Shard;
 use crate::shard::link::conn::{Carrier, Conn, Flag};
 use crate::shard::link::edge::Edge;
 use crate::shard::link::ending::Parting;
+use crate::shard::link::outbox::Outbox;
 use crate::shard::request::waiting::HttpSession;
 use crate::shard::session::lag::Lag;
 use crate::shard::session::session::Mark;
@@ -27,14 +35,41 @@ use crate::time::MonoTime;
 pub(in crate::shard) struct Survey {
     /// The place in the arena to go on from.
     next: u32,
-    /// Bytes of outboxes, lags, unfinished messages and requests.
-    len: u64,
-    /// Outboxes of those who are about to end.
+    /// What is held.
+    held: BySide,
+    /// Outboxes of connections that are about to end.
     ending_len: u64,
+    /// What it would be if nothing was shared.
+    unshared_len: u64,
     /// What can be let go; once all was looked at, what goes first stands last.
     holdings: Vec<Holding>,
     /// What is still too much, once all was looked at.
-    excess: Option<u64>,
+    excess: Option<BySide>,
+}
+
+/// Bytes of what waits for peers, and of what peers began to say.
+#[derive(Clone, Copy, Debug, Default)]
+struct BySide {
+    /// Outboxes and lags.
+    readers: u64,
+    /// Unfinished messages and requests.
+    senders: u64,
+}
+
+impl BySide {
+    fn of(&mut self, class: MemoryClass) -> &mut u64 {
+        if class == MemoryClass::Reassembly { &mut self.senders } else { &mut self.readers }
+    }
+
+    /// Which side has to give how much: the one that holds more than half of `len_max`, and only what it holds past that
+    /// while the other holds more, too.
+    fn divide(self, excess: u64, len_max: u64) -> Self {
+        let half = len_max / 2;
+        let readers = excess.min(self.readers.saturating_sub(half));
+        let senders = (excess - readers).min(self.senders.saturating_sub(half));
+        // Histories may have left less than both halves.
+        Self { readers: excess - senders, senders }
+    }
 }
 
 /// What can be let go of one connection.
@@ -71,7 +106,7 @@ impl Shard {
         let mut memory = [0; MemoryClass::ALL.len()];
         memory[MemoryClass::LastValues as usize] = hub.kept.last;
         memory[MemoryClass::History as usize] = hub.kept.history;
-        memory[MemoryClass::Outboxes as usize] = self.links.outboxes.len_of_all() as u64;
+        memory[MemoryClass::Outboxes as usize] = self.links.outboxes.cost_of_all() as u64;
         let held = sum(&self.sessions.pendings, |pending| pending.catch_up.len());
         memory[MemoryClass::Lag as usize] = sum(&self.sessions.lags, Lag::len) + held;
         let requests = sum(&self.requests.exchanges, HttpSession::held_len);
@@ -82,6 +117,8 @@ impl Shard {
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
         memory[MemoryClass::Streams as usize] = self.delivery.compressor.streams_len() as u64;
         memory[MemoryClass::Windows as usize] = self.delivery.compressor.windows_len() as u64;
+        memory[MemoryClass::Mail as usize] = self.turn.mail_len;
+        memory[MemoryClass::Topics as usize] = (hub.topics * TOPIC_COST) as u64;
         memory
     }
 
@@ -90,34 +127,43 @@ impl Shard {
         (self.settings.limits.memory_len_max > 0).then_some(self.upkeep.memory_look)
     }
 
+    /// Whether so much was added since the last look that nothing more is received before the next.
+    pub(in crate::shard) fn has_grown(&self) -> bool {
+        self.turn.grown >= self.upkeep.grown_len_max
+    }
+
     /// Looks whether too much is held, and lets the largest go. Where much is busy, one look is many steps.
     pub(in crate::shard) fn step_memory(&mut self) {
         let len_max = self.settings.limits.memory_len_max.div_ceil(self.settings.shards as u64);
-        if len_max == 0 || self.now < self.upkeep.memory_look {
+        if len_max == 0 || self.now < self.upkeep.memory_look && !self.has_grown() {
             return;
         }
+        self.upkeep.grown_len_max = (len_max / 4).clamp(GROWN_LEN_MIN, GROWN_LEN_MAX) as usize;
         let mut survey = match self.upkeep.survey.take() {
             Some(survey) => survey,
             None if self.busy_places() <= SURVEY_PLACES_MAX as usize && self.excess(self.busy_len(), len_max) == 0 => {
-                self.upkeep.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
-                return;
+                return self.end_look();
             }
             None => Survey::default(),
         };
         if survey.excess.is_none() {
             self.walk(&mut survey);
             if survey.next == self.links.conns.end() {
-                let excess = self.excess(survey.len, len_max);
-                survey.excess = Some(excess.saturating_sub(survey.ending_len));
+                survey.excess = Some(self.excess_of(&survey, len_max));
                 survey.holdings.sort_unstable_by_key(|holding| Reverse(holding.rank()));
             }
         }
         if survey.excess.is_some() && self.shed_largest(&mut survey) {
-            self.upkeep.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
+            self.end_look();
         } else {
             self.upkeep.memory_look = self.now.plus_millis(SURVEY_STEP_MS);
             self.upkeep.survey = Some(survey);
         }
+    }
+
+    fn end_look(&mut self) {
+        self.turn.grown = 0;
+        self.upkeep.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
     }
 
     /// Places that [`Shard::busy_len`] looks at: a pool keeps those that were needed once.
@@ -126,19 +172,38 @@ impl Shard {
         self.links.outboxes.places() + places(&self.sessions.lags) + places(&self.sessions.pendings) + messages
     }
 
-    /// Bytes of outboxes, lags, unfinished messages and requests.
+    /// Bytes of outboxes, lags, unfinished messages and requests, as if nothing was shared.
     fn busy_len(&self) -> u64 {
         let memory = self.memory();
         let classes = [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly];
         classes.iter().map(|&class| memory[class as usize]).sum()
     }
 
-    /// What is too much beside `busy_len`, once histories have given what they can.
+    /// What is too much with `busy_len` beside histories and message ids, once these have given what they can.
     fn excess(&mut self, busy_len: u64, len_max: u64) -> u64 {
-        let history = self.hub.sizes().kept.history;
-        let Some(excess) = (history + busy_len).checked_sub(len_max).filter(|excess| *excess > 0) else { return 0 };
+        let hub = self.hub.sizes();
+        let excess = (hub.kept.history + hub.message_ids_len + busy_len).saturating_sub(len_max);
+        if excess == 0 {
+            return 0;
+        }
         self.metrics.shed[MemoryClass::History as usize] += self.hub.shed_history(excess);
-        excess.saturating_sub(history - self.hub.sizes().kept.history)
+        let excess = excess.saturating_sub(hub.kept.history - self.hub.sizes().kept.history);
+        if excess > 0 {
+            self.hub.shed_message_ids((len_max / 4).max(hub.message_ids_len.saturating_sub(excess)));
+        }
+        excess.saturating_sub(hub.message_ids_len - self.hub.sizes().message_ids_len)
+    }
+
+    /// What is to be let go after a look at all connections.
+    fn excess_of(&mut self, survey: &Survey, len_max: u64) -> BySide {
+        let held = survey.held;
+        let excess = self.excess(held.readers + held.senders, len_max).saturating_sub(survey.ending_len);
+        let mut excess = held.divide(excess, len_max);
+        // What is shared goes with the last that waits for it: a few more go, so that this comes to an end.
+        if excess.readers > 0 && survey.unshared_len > 2 * (held.readers + held.senders) {
+            excess.readers += len_max / SHARED_MARGIN;
+        }
+        excess
     }
 
     /// Looks at the next connections.
@@ -149,15 +214,16 @@ impl Shard {
             let conn = &self.links.conns[index];
             // What is about to end needs no second end.
             if conn.link.is(Flag::CLOSING) || conn.link.carrier == Carrier::Gone {
-                let len = self.len_of(index, conn, MemoryClass::Outboxes) as u64;
+                let len = self.len_of(index, conn, MemoryClass::Outboxes).0 as u64;
                 survey.ending_len += len;
-                survey.len += len;
+                survey.held.readers += len;
                 continue;
             }
             for class in [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly] {
-                let len = self.len_of(index, conn, class);
+                let (len, unshared_len) = self.len_of(index, conn, class);
                 if len > 0 {
-                    survey.len += len as u64;
+                    *survey.held.of(class) += len as u64;
+                    survey.unshared_len += unshared_len as u64;
                     let is_last_resort = class == MemoryClass::Outboxes && conn.session.is(Mark::HAS_POLICIES);
                     survey.add(Holding { len, class, id, is_last_resort });
                 }
@@ -168,24 +234,33 @@ impl Shard {
 
     /// Lets go of the largest; `true` if that is enough, or all there is.
     fn shed_largest(&mut self, survey: &mut Survey) -> bool {
-        let mut excess = survey.excess.unwrap_or(0);
-        for _ in 0..SHED_PER_STEP_MAX {
-            let Some(holding) = survey.holdings.pop().filter(|_| excess > 0) else { return true };
-            if self.shed(holding.id, holding.class) {
+        let mut excess = survey.excess.unwrap_or_default();
+        let mut count = 0;
+        while count < SHED_PER_STEP_MAX && excess.readers + excess.senders > 0 {
+            let Some(holding) = survey.holdings.pop() else { return true };
+            if *excess.of(holding.class) > 0 && self.shed(holding.id, holding.class) {
                 self.metrics.shed[holding.class as usize] += 1;
-                excess = excess.saturating_sub(holding.len as u64);
+                let excess = excess.of(holding.class);
+                *excess = excess.saturating_sub(holding.len as u64);
+                count += 1;
             }
         }
         survey.excess = Some(excess);
-        excess == 0 || survey.holdings.is_empty()
+        excess.readers + excess.senders == 0 || survey.holdings.is_empty()
     }
 
-    fn len_of(&self, index: u32, conn: &Conn, class: MemoryClass) -> usize {
+    /// What a connection holds: its part of it, and all of it.
+    fn len_of(&self, index: u32, conn: &Conn, class: MemoryClass) -> (usize, usize) {
         match class {
-            MemoryClass::Outboxes => self.links.outboxes.get(conn.link.outbox).map_or(0, |outbox| outbox.len()),
+            MemoryClass::Outboxes => {
+                let outbox = self.links.outboxes.get(conn.link.outbox);
+                outbox.map_or((0, 0), |outbox| (outbox.own_cost(), outbox.cost()))
+            }
             MemoryClass::Lag => {
-                let lag = conn.session.lag.index().map_or(0, |slot| self.sessions.lags[slot].len());
-                lag + self.held_len(conn)
+                let lag = conn.session.lag.index().map(|slot| &self.sessions.lags[slot]);
+                let held = conn.session.pending.index().map(|slot| &self.sessions.pendings[slot].catch_up);
+                let own = lag.map_or(0, Lag::own_len) + held.map_or(0, |held| held.own_len());
+                (own, lag.map_or(0, Lag::len) + held.map_or(0, |held| held.len()))
             }
             MemoryClass::Reassembly => {
                 let parsed = conn.link.parser.index().map_or(0, |slot| match conn.link.carrier {
@@ -193,9 +268,10 @@ impl Shard {
                     _ => self.links.decoders[slot].decoder.held_len(),
                 });
                 let records = conn.link.edge.index().map_or(0, |slot| self.links.edges[slot].held_len());
-                parsed + records + self.links.put_off.len_of(index)
+                let len = parsed + records + self.links.put_off.len_of(index);
+                (len, len)
             }
-            _ => 0,
+            _ => (0, 0),
         }
     }
 
@@ -222,8 +298,13 @@ impl Shard {
             self.terminate(id, CloseReason::Overloaded, Parting::Abort);
         } else {
             let is_stream = conn.link.carrier == Carrier::Stream;
-            if let Some(outbox) = self.links.outboxes.get_mut(conn.link.outbox) {
-                outbox.drop_queued();
+            let outbox = self.links.outboxes.get_mut(conn.link.outbox);
+            outbox.into_iter().for_each(Outbox::drop_queued);
+            let rest_len = self.links.outboxes.get(conn.link.outbox).map_or(0, Outbox::own_cost);
+            if rest_len > CLOSING_LEN_MAX {
+                // What was begun would stay until the peer has read it.
+                self.terminate(id, CloseReason::Overloaded, Parting::Abort);
+                return true;
             }
             if is_stream {
                 // What was dropped leaves it without an end, which tells the peer that something is missing.
@@ -250,3 +331,6 @@ fn sum<T>(pool: &Slab<T>, len: impl Fn(&T) -> usize) -> u64 {
 fn places<T>(pool: &Slab<T>) -> usize {
     if pool.is_empty() { 0 } else { pool.capacity() }
 }
+
+/// So much of its share a shard lets go beside what is too much, where that is shared by many: an eighth.
+const SHARED_MARGIN: u64 = 8;

@@ -20,6 +20,8 @@ pub(in crate::shard) struct Upkeep {
     pub snapshot_time: MonoTime,
     /// When it is next looked at how much is held.
     pub memory_look: MonoTime,
+    /// Bytes that may be added before the next look; what comes past them waits for it.
+    pub grown_len_max: usize,
     /// That look, while it is under way.
     pub survey: Option<Survey>,
     /// Jitter.
@@ -34,6 +36,7 @@ impl Upkeep {
             taking: None,
             snapshot_time: MonoTime::ZERO,
             memory_look: MonoTime::ZERO,
+            grown_len_max: usize::MAX,
             survey: None,
             rng: fastrand::Rng::with_seed(seed),
         }

@@ -19,7 +19,10 @@ pub struct Response<'a> {
     pub content_type: &'a str,
     /// Further header fields.
     pub headers: &'a [(&'a str, &'a str)],
+    /// The body, or its beginning.
     pub body: &'a [u8],
+    /// Bytes of the body that come behind it.
+    pub further_len: usize,
     /// What the answer depends on of its request. Another request may follow on the connection if it says so.
     pub asker: &'a Asker,
     /// When it is made.
@@ -44,7 +47,13 @@ impl Response<'_> {
             // Else it waits for the end of the connection. [RFC 9112 C.2.2]
             connection.push("keep-alive");
         }
-        encode_response_head(out, self.status, &headers, has_body.then_some(self.body.len()), &connection);
+        encode_response_head(
+            out,
+            self.status,
+            &headers,
+            has_body.then_some(self.body.len() + self.further_len),
+            &connection,
+        );
         if !self.asker.is_head {
             out.extend_from_slice(self.body);
         }

@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::command::{Epoch, PayloadKind, Position};
+use crate::limits::{PUBLICATION_COST, TEXT_COST};
 
+/// What a publication of these tests takes.
+const ITEM: usize = PUBLICATION_COST + LAG_ENTRY_COST + 84;
+/// Room for more than the tests say.
+const ROOM: usize = 2 * LAG_TOPIC_COST + 10 * ITEM;
 const NOW: MonoTime = MonoTime::from_nanos(10_000_000_000);
 
 fn publication(topic: &str, offset: u64, key: Option<&str>) -> Arc<Publication> {
@@ -40,12 +45,12 @@ fn row(topic: &str, offset: u64, skipped: u64) -> (String, u64, u64) {
 fn latest_keeps_the_newest_of_each_topic_and_key() {
     let mut lag = Lag::default();
     for offset in 5..100 {
-        push(&mut lag, &publication("a", offset, None), Mode::Latest, 1_000);
+        push(&mut lag, &publication("a", offset, None), Mode::Latest, ROOM);
     }
-    push(&mut lag, &publication("b", 1, Some("x")), Mode::Latest, 1_000);
-    push(&mut lag, &publication("b", 2, Some("y")), Mode::Latest, 1_000);
-    push(&mut lag, &publication("b", 3, Some("x")), Mode::Latest, 1_000);
-    assert_eq!(lag.len(), 300);
+    push(&mut lag, &publication("b", 1, Some("x")), Mode::Latest, ROOM);
+    push(&mut lag, &publication("b", 2, Some("y")), Mode::Latest, ROOM);
+    push(&mut lag, &publication("b", 3, Some("x")), Mode::Latest, ROOM);
+    assert_eq!(lag.len(), 2 * LAG_TOPIC_COST + 3 * ITEM + 2 * (TEXT_COST + 1));
     assert_eq!(drain(&mut lag), [row("a", 99, 94), row("b", 2, 1), row("b", 3, 0)]);
     assert_eq!((lag.is_empty(), lag.len), (true, 0));
 }
@@ -53,11 +58,12 @@ fn latest_keeps_the_newest_of_each_topic_and_key() {
 #[test]
 fn drop_oldest_keeps_what_fits_and_the_newest_of_every_topic() {
     let mut lag = Lag::default();
+    let len_max = 2 * LAG_TOPIC_COST + 3 * ITEM;
     for offset in 1..=10 {
-        push(&mut lag, &publication("a", offset, None), Mode::DropOldest, 300);
+        push(&mut lag, &publication("a", offset, None), Mode::DropOldest, len_max);
     }
-    push(&mut lag, &publication("b", 1, None), Mode::DropOldest, 300);
-    assert_eq!(lag.len(), 300);
+    push(&mut lag, &publication("b", 1, None), Mode::DropOldest, len_max);
+    assert_eq!(lag.len(), len_max);
     assert_eq!(drain(&mut lag), [row("a", 9, 8), row("b", 1, 0), row("a", 10, 0)]);
 }
 
@@ -67,6 +73,7 @@ fn the_counts_stay_true_whatever_comes_and_goes() {
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut lag = Lag::default();
+    let len_max = 50 * LAG_TOPIC_COST + 60 * ITEM;
     for offset in 1..20_000 {
         let topic = format!("t.{}", rng.u8(0..50));
         match rng.u8(0..20) {
@@ -75,12 +82,12 @@ fn the_counts_stay_true_whatever_comes_and_goes() {
             2..6 => drop(lag.pop(NOW, NOW)),
             roll => {
                 let mode = if roll < 12 { Mode::Latest } else { Mode::DropOldest };
-                push(&mut lag, &publication(&topic, offset, None), mode, 6_000);
+                push(&mut lag, &publication(&topic, offset, None), mode, len_max);
             }
         }
         let items = || lag.topics.values().flat_map(|topic| &topic.items);
-        assert_eq!(lag.len, items().map(cost).sum::<usize>());
-        assert!(lag.len <= 6_000, "fifty of a hundred bytes, and ten more, fit");
+        assert_eq!(lag.len, lag.topics.len() * LAG_TOPIC_COST + items().map(cost).sum::<usize>());
+        assert!(lag.len <= len_max, "fifty, and ten more, fit");
         let crowded: BTreeSet<_> = lag.topics.iter().map(|(topic, lag)| (lag.items.len(), topic.clone())).collect();
         assert_eq!(lag.crowded, crowded.into_iter().filter(|(count, _)| *count > 1).collect());
         assert!(lag.turns.len() <= 2 * lag.topics.len().max(50) + TURNS_SPARE + 1);
@@ -93,9 +100,9 @@ fn the_counts_stay_true_whatever_comes_and_goes() {
 fn topics_take_turns() {
     let mut lag = Lag::default();
     for offset in 1..=3 {
-        push(&mut lag, &publication("busy", offset, None), Mode::DropOldest, 10_000);
+        push(&mut lag, &publication("busy", offset, None), Mode::DropOldest, ROOM);
     }
-    push(&mut lag, &publication("calm", 1, None), Mode::DropOldest, 10_000);
+    push(&mut lag, &publication("calm", 1, None), Mode::DropOldest, ROOM);
     assert_eq!(drain(&mut lag), [row("busy", 1, 0), row("calm", 1, 0), row("busy", 2, 0), row("busy", 3, 0)]);
 }
 
@@ -115,7 +122,7 @@ fn a_lane_lets_one_through_in_each_slot_and_is_forgotten_once_it_has_cooled_down
     let mut lag = Lag::default();
     let terms = Terms { mode: Mode::DropOldest, rate: rated(1, 500.0), ..Terms::default() };
     for offset in 1..=3 {
-        lag.push(&publication("a", offset, None), &terms, 1_000).expect("it drops");
+        lag.push(&publication("a", offset, None), &terms, ROOM).expect("it drops");
     }
     assert_eq!(pops(&mut lag, 100, 8), [1, 0, 1, 0, 1, 0, 0, 0]);
     assert!(lag.is_empty() && lag.next_due().is_none());
@@ -128,7 +135,7 @@ fn a_topic_with_a_rate_of_its_own_waits_for_that_of_its_subscription_too() {
         let terms =
             Terms { mode: Mode::DropOldest, rate: rated(key, 500.0), outer: rated(1, 250.0), ..Terms::default() };
         for offset in 1..=2 {
-            lag.push(&publication(topic, offset, None), &terms, 1_000).expect("it drops");
+            lag.push(&publication(topic, offset, None), &terms, ROOM).expect("it drops");
         }
     }
     assert_eq!(pops(&mut lag, 100, 20).into_iter().filter(|count| *count > 0).count(), 4, "one each four");
@@ -141,10 +148,10 @@ fn a_topic_whose_rate_is_lifted_goes_on_at_once_and_in_order() {
     let mut lag = Lag::default();
     let terms = Terms { mode: Mode::DropOldest, rate: rated(1, 1.0), ..Terms::default() };
     for offset in 1..=3 {
-        lag.push(&publication("a", offset, None), &terms, 1_000).expect("it drops");
+        lag.push(&publication("a", offset, None), &terms, ROOM).expect("it drops");
     }
     assert_eq!(pops(&mut lag, 100, 3), [1, 0, 0]);
-    lag.push(&publication("a", 4, None), &Terms::default(), 1_000).expect("there is room");
+    lag.push(&publication("a", 4, None), &Terms::default(), ROOM).expect("there is room");
     assert_eq!(pops(&mut lag, 103, 1), [3]);
 }
 
@@ -154,7 +161,7 @@ fn what_is_too_old_is_let_go_from_the_oldest_on() {
     let terms = Terms { mode: Mode::DropOldest, max_age_ms: 50, ..Terms::default() };
     for offset in 1..=4 {
         let said = Publication { time: MonoTime::from_nanos(offset * 40_000_000), ..copy("a", offset) };
-        lag.push(&Arc::new(said), &terms, 1_000).expect("it drops");
+        lag.push(&Arc::new(said), &terms, ROOM).expect("it drops");
     }
     let now = MonoTime::from_nanos(165_000_000);
     let item = lag.pop(now, now).expect("the third is young");
@@ -168,12 +175,12 @@ fn what_is_too_old_is_let_go_from_the_oldest_on() {
 #[test]
 fn what_a_reader_has_come_to_wait_for_is_not_dropped_for_anything_else() {
     let mut lag = Lag::default();
-    push(&mut lag, &publication("a", 1, None), Mode::DropOldest, 1_000);
+    push(&mut lag, &publication("a", 1, None), Mode::DropOldest, ROOM);
     for offset in 2..=4 {
-        push(&mut lag, &publication("a", offset, None), Mode::Queue, 1_000);
+        push(&mut lag, &publication("a", offset, None), Mode::Queue, ROOM);
     }
     for offset in 1..=3 {
-        push(&mut lag, &publication("b", offset, None), Mode::DropOldest, 600);
+        push(&mut lag, &publication("b", offset, None), Mode::DropOldest, 2 * LAG_TOPIC_COST + 6 * ITEM);
     }
     assert!(lag.waits());
     assert_eq!(lag.keep_newest(), 1, "of b, which had two left");
@@ -184,6 +191,24 @@ fn what_a_reader_has_come_to_wait_for_is_not_dropped_for_anything_else() {
 #[test]
 fn a_reader_that_waits_for_everything_is_full_at_its_bound() {
     let mut lag = Lag::default();
-    lag.push(&publication("a", 1, None), &Terms::default(), 150).expect("there is room");
-    assert_eq!(lag.push(&publication("a", 2, None), &Terms::default(), 150), Err(Full));
+    lag.push(&publication("a", 1, None), &Terms::default(), LAG_TOPIC_COST + ITEM).expect("there is room");
+    assert_eq!(lag.push(&publication("a", 2, None), &Terms::default(), LAG_TOPIC_COST + ITEM), Err(Full));
+}
+
+#[test]
+fn what_others_keep_as_well_counts_in_equal_parts() {
+    let publications: Vec<_> = (1..=1_000).map(|offset| publication("a", offset, None)).collect();
+    let mut lags: Vec<Lag> = std::iter::repeat_with(Lag::default).take(9).collect();
+    for lag in &mut lags {
+        publications.iter().for_each(|publication| push(lag, publication, Mode::DropOldest, 1_000 * ROOM));
+    }
+    let shares: usize = lags.iter().map(Lag::own_len).sum();
+    let references = 9 * (LAG_TOPIC_COST + 1_000 * LAG_ENTRY_COST);
+    // The tenth that keeps them is the test itself.
+    let once = references + 1_000 * (ITEM - LAG_ENTRY_COST) * 9 / 10;
+    assert!(shares.abs_diff(once) < once / 50, "{shares} and not {once}");
+    drop(publications);
+    let lag = lags.pop().expect("one of nine");
+    drop(lags);
+    assert!(lag.own_len().abs_diff(lag.len()) < lag.len() / 50, "the last has all of it");
 }

@@ -1,0 +1,143 @@
+//! Measures what `limits/costs.rs` says of entries: 100,000 of each, by the process's resident memory. Nothing is let go
+//! before the end, so that none takes the place of another.
+
+use std::sync::Arc;
+
+use super::link::outbox::Outbox;
+use super::session::catch_up::CatchUp;
+use super::session::lag::{Lag, Terms};
+use crate::buf::Segment;
+use crate::command::{
+    Epoch, Message, Mode, PayloadKind, Position, Publication, ShardId, Target, Terms as PublishTerms, TopicName,
+};
+use crate::hub::{Hub, HubSettings, TopicRule, TopicRules, TopicSettings};
+use crate::limits::{
+    CATCH_UP_ENTRY_COST, LAG_ENTRY_COST, LAG_TOPIC_COST, MESSAGE_ID_COST, OUTBOX_COST, PUBLICATION_COST,
+    REFERENCE_COST, SEGMENT_COST, TEXT_COST, TOPIC_COST,
+};
+use crate::time::MonoTime;
+
+const COUNT: u64 = 100_000;
+
+fn resident_len() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("it is Linux");
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number of pages") * 4096
+}
+
+/// What one of `COUNT` of something takes, beside `len` bytes that are counted elsewhere.
+fn check<T>(what: &str, cost: usize, len: u64, make: impl FnOnce() -> T) {
+    let before = resident_len();
+    std::mem::forget(make());
+    let measured = ((resident_len() - before) / COUNT).saturating_sub(len);
+    println!("{what}: {measured} bytes measured, {cost} counted");
+    let cost = cost as u64;
+    assert!(measured <= cost + cost / 10, "{what} takes {measured} bytes, and counts as {cost}");
+    assert!(measured >= cost / 2, "{what} takes {measured} bytes only, and counts as {cost}");
+}
+
+fn name(text: &str) -> TopicName {
+    TopicName::parse(text).expect("a valid name")
+}
+
+fn publication(topic: &TopicName, offset: u64, key: Option<Box<str>>) -> Arc<Publication> {
+    Arc::new(Publication {
+        topic: topic.clone(),
+        position: Position { epoch: Epoch(1), offset },
+        prev: offset - 1,
+        kind: PayloadKind::Text,
+        payload: Box::from(*b"x"),
+        key,
+        origin: None,
+        time: MonoTime::ZERO,
+        extras: None,
+    })
+}
+
+fn hub(history: u32) -> Hub {
+    let pattern = Target::parse(">").expect("a pattern");
+    let settings = TopicSettings { history, last: history > 0, ..TopicSettings::default() };
+    Hub::new(HubSettings {
+        shard: ShardId(0),
+        shards: 1,
+        hash_key: (1, 2),
+        epoch_seed: 3,
+        topics_max: 1 << 30,
+        patterns_max: 1,
+        retained_len_max: 1 << 40,
+        message_id_ttl_ms: 1_000,
+        rules: Arc::new(TopicRules::new(vec![TopicRule { pattern, settings }])),
+    })
+}
+
+#[test]
+fn entries_take_what_they_count() {
+    let topic = name("a");
+    let all: Vec<_> = (1..=COUNT).map(|offset| publication(&topic, offset, None)).collect();
+    check("a publication with one byte", PUBLICATION_COST, 1, || {
+        // The list of them is none of it.
+        let mut list = Vec::with_capacity(1);
+        (1..=COUNT).for_each(|offset| list.push(publication(&topic, offset, None)));
+        list
+    });
+    // The place of each in the list is none of it.
+    check("a key of 16 bytes", TEXT_COST, 16 + 16, || {
+        let list: Vec<Box<str>> = (0..COUNT).map(|n| format!("{n:016}").into_boxed_str()).collect();
+        list
+    });
+    check("an entry of a history with its publication", PUBLICATION_COST + REFERENCE_COST, 1, || {
+        let mut hub = hub(u32::MAX);
+        for _ in 0..COUNT {
+            hub.publish(MonoTime::ZERO, &topic, Message::text(b"x")).expect("there is room");
+        }
+        hub
+    });
+    check("a topic", TOPIC_COST, 0, || {
+        let mut hub = hub(0);
+        for n in 0..COUNT {
+            hub.publish(MonoTime::ZERO, &name(&format!("t.{n}")), Message::text(b"x")).expect("there is room");
+        }
+        hub
+    });
+    check("a message id of 16 bytes", MESSAGE_ID_COST, 16, || {
+        let mut hub = hub(0);
+        for n in 0..COUNT {
+            let message_id = Some(format!("{n:016}").into_boxed_str());
+            let terms = Some(Box::new(PublishTerms { message_id, condition: None }));
+            let message = Message { terms, ..Message::text(b"x") };
+            hub.publish(MonoTime::ZERO, &topic, message).expect("there is room");
+        }
+        hub
+    });
+    let terms = Terms { mode: Mode::DropOldest, ..Terms::default() };
+    check("a reference in a lag", LAG_ENTRY_COST, 0, || {
+        let mut lag = Lag::default();
+        all.iter().for_each(|publication| assert!(lag.push(publication, &terms, usize::MAX).is_ok()));
+        lag
+    });
+    let topics: Vec<_> = (0..COUNT).map(|n| publication(&name(&format!("t.{n}")), 1, None)).collect();
+    check("a topic in a lag, with one reference", LAG_TOPIC_COST + LAG_ENTRY_COST, 0, || {
+        let mut lag = Lag::default();
+        topics.iter().for_each(|publication| assert!(lag.push(publication, &terms, usize::MAX).is_ok()));
+        lag
+    });
+    check("an entry of a catch-up", CATCH_UP_ENTRY_COST, 0, || {
+        let mut catch_up = CatchUp::default();
+        catch_up.hold(&all, usize::MAX);
+        catch_up
+    });
+    let block = Segment::copy_of(&[0; 2]);
+    check("an outbox with a piece", OUTBOX_COST + SEGMENT_COST, 0, || {
+        let mut outboxes = Vec::new();
+        for _ in 0..COUNT {
+            let mut outbox = Outbox::default();
+            outbox.push(block.clone(), usize::MAX).expect("it is empty");
+            outboxes.push(outbox);
+        }
+        outboxes
+    });
+    check("a piece in an outbox", SEGMENT_COST, 0, || {
+        let mut outbox = Outbox::default();
+        (0..COUNT).for_each(|_| outbox.append(block.slice(0..1)));
+        outbox
+    });
+}
