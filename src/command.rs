@@ -17,7 +17,7 @@ mod visible;
 pub use carry::{Carried, Carry, Opening};
 pub use compression::Compression;
 pub use extras::{Attributes, CONTENT_TYPE, Extras, is_event};
-pub use image::TopicImage;
+pub use image::{LastImage, TopicImage};
 pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};
 pub use refusal::Refusal;

@@ -112,6 +112,29 @@ fn text(numbers: std::ops::RangeInclusive<u64>) -> Vec<String> {
 }
 
 #[test]
+fn what_messages_carry_and_an_older_last_value_outlive_a_restart() {
+    let folder = Folder::new("carries");
+    let mut gateway = start(&folder, "2", "1h");
+    for (name, field) in [("t.a", ""), ("plain", ""), ("t.a", "Fanwire-Last: 0\r\n"), ("plain", "Fanwire-Last: 0\r\n")]
+    {
+        let mut socket = gateway.connect();
+        let fields = format!("Host: localhost\r\nFanwire-Event: sold\r\nFanwire-Attribute-Color: red\r\n{field}");
+        socket.write(format!("POST /publish/{name} HTTP/1.1\r\n{fields}Content-Length: 1\r\n\r\n7"));
+        socket.expect_http_status(200);
+    }
+    let before = ["t.a", "plain"].map(|name| get(&gateway, &format!("/topics/{name}/history")));
+    gateway.terminate();
+    assert!(gateway.wait().success());
+    let gateway = start(&folder, "1", "1h");
+    let kept = |offset: u64| json!({"o": offset, "e": "sold", "h": {"color": "red"}, "d": 7});
+    for (name, before) in ["t.a", "plain"].into_iter().zip(before) {
+        let state = topic(&gateway, name);
+        assert_eq!((&state["last"], &state["offset"]), (&kept(1), &json!(2)), "{name}");
+        assert_eq!(get(&gateway, &format!("/topics/{name}/history")), before, "{name}");
+    }
+}
+
+#[test]
 fn after_a_death_readers_resume_from_what_the_snapshot_knew() {
     let folder = Folder::new("death");
     let gateway = start(&folder, "2", "20ms");

@@ -17,8 +17,8 @@ use super::rules::TopicSettings;
 use super::topic::{State, Voice};
 use super::topic_table::TopicId;
 use crate::command::{
-    Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Position, Publication, Refusal,
-    ShardId, ShardSet, Terms, TopicImage, TopicName, TopicState,
+    Condition, Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, LastImage, Message, Position, Publication,
+    Refusal, ShardId, ShardSet, Terms, TopicImage, TopicName, TopicState,
 };
 use crate::time::MonoTime;
 
@@ -103,12 +103,14 @@ impl Home {
 
     /// What is kept, to be written down.
     pub fn image(&self) -> TopicImage {
-        let mut publications = self.history.to_vec();
-        if publications.is_empty() {
-            publications.extend(self.last.clone());
-        }
+        let publications = self.history.to_vec();
+        let last = match &self.last {
+            None => LastImage::None,
+            Some(last) if self.history.has(last.position.offset) => LastImage::Among(last.position.offset),
+            Some(last) => LastImage::Apart(Arc::clone(last)),
+        };
         let (topic, position, previous) = (self.name.clone(), self.position(), self.previous.to_vec());
-        TopicImage { topic, position, previous, has_last: self.last.is_some(), publications }
+        TopicImage { topic, position, previous, last, publications }
     }
 
     /// The offset of a position of this epoch, or of an earlier one up to where that is known; `None` for any other.
@@ -369,17 +371,8 @@ impl Hub {
     /// or published it. Its history stays.
     pub fn forget_last(&mut self, topic: &str) -> Option<Position> {
         let id = self.find(topic)?;
-        self.drop_last(id);
+        self.set_last(id, None);
         self.position(id)
-    }
-
-    /// Keeps the history of a topic and no last value.
-    pub(super) fn drop_last(&mut self, id: TopicId) {
-        if let Some(home) = self.topics.home_mut(id) {
-            let before = home.kept();
-            home.last = None;
-            self.kept.change(before, home.kept());
-        }
     }
 }
 

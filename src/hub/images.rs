@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::topic_table::TopicId;
 use super::{Hub, home};
-use crate::command::{Epoch, Position, TopicImage};
+use crate::command::{Epoch, LastImage, Publication, TopicImage};
 use crate::limits::{EPOCHS_KEPT, SNAPSHOT_PUBLICATIONS_PER_TURN, SNAPSHOT_TOPICS_PER_TURN};
 use crate::time::MonoTime;
 
@@ -66,17 +66,27 @@ impl Hub {
         let home = self.topics.home_mut(id).expect("ensure_home made it");
         home.begin_at(position, std::mem::take(&mut image.previous));
         let keeps_all = home.keeps_history();
-        let skip = if keeps_all { 0 } else { image.publications.len().saturating_sub(1) };
-        let has_last = image.has_last;
-        for mut publication in image.publications.into_iter().skip(skip) {
-            if let Some(publication) = Arc::get_mut(&mut publication) {
-                publication.position = Position { epoch: position.epoch, ..publication.position };
+        let renew = |publication: &mut Arc<Publication>| {
+            if let Some(publication) = Arc::get_mut(publication) {
+                publication.position.epoch = position.epoch;
             }
-            self.keep(id, &publication);
+        };
+        image.publications.iter_mut().for_each(renew);
+        let last = match image.last {
+            LastImage::None => None,
+            LastImage::Among(offset) => image.publications.iter().find(|it| it.position.offset == offset).cloned(),
+            LastImage::Apart(mut last) => {
+                renew(&mut last);
+                Some(last)
+            }
+        };
+        // Where nothing else is kept, the newest begins a history that there is today.
+        let newest = last.iter().filter(|last| last.position.offset == position.offset);
+        let is_alone = image.publications.is_empty();
+        for publication in image.publications.iter().filter(|_| keeps_all).chain(newest.filter(|_| is_alone)) {
+            self.keep(id, publication);
         }
-        if !has_last {
-            self.drop_last(id);
-        }
+        self.set_last(id, last);
         self.expire(now, id);
         true
     }
@@ -93,7 +103,7 @@ mod tests {
     use super::super::rules::{TopicRule, TopicRules, TopicSettings};
     use super::super::tests::{cost_of, hub, say, topic};
     use super::*;
-    use crate::command::{HistoryQuery, ShardId, Target};
+    use crate::command::{HistoryQuery, Position, ShardId, Target};
 
     fn with_history(history: u32, topics_max: usize, retained_len_max: u64) -> Hub {
         let mut hub = hub(1, topics_max, retained_len_max);
@@ -116,8 +126,14 @@ mod tests {
 
     /// As it comes from a file: nobody else holds the publications.
     fn read_back(images: &[TopicImage]) -> Vec<TopicImage> {
+        let copy_of = |publication: &Arc<Publication>| Arc::new((**publication).clone());
         let copy = |image: &TopicImage| TopicImage {
-            publications: image.publications.iter().map(|p| Arc::new((**p).clone())).collect(),
+            publications: image.publications.iter().map(copy_of).collect(),
+            last: if let LastImage::Apart(last) = &image.last {
+                LastImage::Apart(copy_of(last))
+            } else {
+                image.last.clone()
+            },
             ..image.clone()
         };
         images.iter().map(copy).collect()
@@ -151,6 +167,42 @@ mod tests {
         images.sort_by(by_name);
         assert_eq!(again, images);
         assert_eq!(say(&mut second, "t.0", "next").publication.position.offset, 4);
+    }
+
+    #[test]
+    fn a_last_value_comes_back_that_is_older_than_what_passed_since() {
+        use crate::command::{Extras, Message};
+        for history in [0, 10, 1] {
+            let mut before = with_history(history, 100, 1 << 20);
+            say(&mut before, "t.a", "stays");
+            let extras = Extras { is_passing: true, ..Extras::default() }.boxed();
+            for text in ["passes", "passes too"] {
+                let message = Message { extras: extras.clone(), ..Message::text(text.as_bytes()) };
+                before.publish(MonoTime::ZERO, &topic("t.a"), message).expect("there is room");
+            }
+            let images = all(&before);
+            for is_clean in [true, false] {
+                let mut after = with_history(history, 100, 1 << 20);
+                assert!(after.restore(MonoTime::ZERO, read_back(&images).remove(0), is_clean));
+                let state = after.state("t.a").expect("it is there");
+                let last = state.last.expect("a last value");
+                assert_eq!((&*last.payload, last.position.offset, state.position.offset), (&b"stays"[..], 1, 3));
+                assert_eq!(last.position.epoch, state.position.epoch);
+                assert_eq!(after.sizes().retained_len, before.sizes().retained_len);
+                let kept = after.history(MonoTime::ZERO, "t.a", HistoryQuery::ALL).expect("it is there");
+                let kept: Vec<u64> = kept.publications.iter().map(|it| it.position.offset).collect();
+                let wanted: &[u64] =
+                    [&[1][..], &[1, 2, 3], &[3]][[0, 10, 1].iter().position(|it| *it == history).expect("one")];
+                assert_eq!(kept, wanted);
+                if is_clean {
+                    assert_eq!(all(&after), images);
+                }
+            }
+            before.forget_last("t.a").expect("it is there");
+            let mut after = with_history(history, 100, 1 << 20);
+            assert!(after.restore(MonoTime::ZERO, read_back(&all(&before)).remove(0), true));
+            assert_eq!(after.state("t.a").expect("it is there").last, None, "what is forgotten stays so");
+        }
     }
 
     #[test]

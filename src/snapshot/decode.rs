@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{END, EPOCHS, HEADER_LEN, MAGIC, PUBLICATION, SnapshotError, TAIL_LEN, TOPIC, VERSION, check, tail};
-use crate::command::{Epoch, PayloadKind, Position, Publication, TopicImage, TopicName};
-use crate::limits::{EPOCHS_KEPT, HISTORY_MAX, MESSAGE_LEN_BOUND};
+use super::fields::Fields;
+use super::{
+    END, EPOCHS, HAS_EXTRAS, HAS_KEY, HEADER_LEN, LAST_AMONG, LAST_APART, LAST_NONE, MAGIC, PUBLICATION, SnapshotError,
+    TAIL_LEN, TOPIC, VERSION, check, tail,
+};
+use crate::command::{LastImage, PayloadKind, Position, Publication, TopicImage, TopicName};
+use crate::limits::{ATTRIBUTES_LEN_MAX, EPOCHS_KEPT, HISTORY_MAX, MESSAGE_LEN_BOUND};
 use crate::time::MonoTime;
 
 /// Takes a file in, in portions of any size.
@@ -14,9 +18,13 @@ pub struct Decoder {
     wall_ms: u64,
     /// How long ago the file was written.
     age_ms: u64,
+    /// The version of the file's format.
+    version: u32,
     records: u64,
     topics: Vec<TopicImage>,
     epoch_seed: Option<u64>,
+    /// The last value that comes next, before the last topic's publications.
+    apart: Option<u64>,
     /// Publications that the last topic still lacks.
     missing: u32,
     publications: u64,
@@ -48,9 +56,9 @@ impl Decoder {
     /// A decoder of a file that is read at `now`, which is `wall_ms` on the wall clock.
     #[must_use]
     pub fn new(now: MonoTime, wall_ms: u64) -> Self {
-        let (age_ms, records, missing, publications) = (0, 0, 0, 0);
-        let (topics, epoch_seed, phase) = (Vec::new(), None, Phase::Header);
-        Self { now, wall_ms, age_ms, records, topics, epoch_seed, missing, publications, phase }
+        let (age_ms, version, records, missing, publications) = (0, VERSION, 0, 0, 0);
+        let (topics, epoch_seed, apart, phase) = (Vec::new(), None, None, Phase::Header);
+        Self { now, wall_ms, age_ms, version, records, topics, epoch_seed, apart, missing, publications, phase }
     }
 
     /// Takes the next record at the start of `bytes`; says how long it is, or `None` if not all of it is there.
@@ -63,8 +71,8 @@ impl Decoder {
             Phase::Records => self.take_record(bytes),
             Phase::Tail { end_check } => {
                 let Some(&told) = bytes.first_chunk::<TAIL_LEN>() else { return Ok(None) };
-                let unclean_tail = tail(end_check, false);
-                let is_clean = told == tail(end_check, true);
+                let unclean_tail = tail(self.version, end_check, false);
+                let is_clean = told == tail(self.version, end_check, true);
                 if !is_clean && told != unclean_tail {
                     return Err(SnapshotError::Damaged(self.records + 1));
                 }
@@ -92,13 +100,15 @@ impl Decoder {
         let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
         let mut fields = Fields(&header[MAGIC.len()..]);
         let (version, written_ms, told) = (fields.u32(), fields.u64(), fields.u64());
-        let is_right = told == Some(check(0, &[&header[..HEADER_LEN - 8]]));
-        match version {
+        let version = version.unwrap_or_default();
+        if version > VERSION {
             // What a later version's header looks like behind the number is not known.
-            Some(version) if version > VERSION => return Err(SnapshotError::TooNew(version)),
-            Some(VERSION) if is_right => {}
-            _ => return Err(SnapshotError::Damaged(0)),
+            return Err(SnapshotError::TooNew(version));
         }
+        if version == 0 || told != Some(check(version, 0, &[&header[..HEADER_LEN - 8]])) {
+            return Err(SnapshotError::Damaged(0));
+        }
+        self.version = version;
         self.age_ms = self.wall_ms.saturating_sub(written_ms.unwrap_or_default());
         self.phase = Phase::Records;
         Ok(Some(HEADER_LEN))
@@ -114,12 +124,13 @@ impl Decoder {
         }
         let (Some(body), Some(told)) = (bytes.get(..5 + len), bytes.get(5 + len..5 + len + 8)) else { return Ok(None) };
         self.records += 1;
-        let right = check(self.records, &[body]);
+        let right = check(self.version, self.records, &[body]);
         if told != right.to_le_bytes() {
             return Err(damaged);
         }
         let mut fields = Fields(&body[5..]);
-        let taken = match (body[4], self.missing) {
+        let missing = self.missing + u32::from(self.apart.is_some());
+        let taken = match (body[4], missing) {
             (TOPIC, 0) => self.take_topic(&mut fields),
             (PUBLICATION, 1..) => self.take_publication(&mut fields),
             (EPOCHS, 0) => fields.u64().map(|epoch_seed| self.epoch_seed = Some(epoch_seed)),
@@ -136,23 +147,43 @@ impl Decoder {
 
     fn take_topic(&mut self, fields: &mut Fields<'_>) -> Option<()> {
         let position = fields.position()?;
-        let (has_last, count) = (fields.u8()? != 0, fields.u32()?);
-        let previous_count = usize::from(fields.u8()?);
-        if count > HISTORY_MAX || u64::from(count) > position.offset || previous_count > EPOCHS_KEPT {
+        let last = match (self.version, fields.u8()?) {
+            (_, LAST_NONE) => LAST_NONE,
+            // The newest publication, always.
+            (1, _) => LAST_AMONG,
+            (_, last @ (LAST_AMONG | LAST_APART)) => last,
+            _ => return None,
+        };
+        let last_offset = if self.version == 1 { position.offset } else { fields.u64()? };
+        let (count, previous_count) = (fields.u32()?, usize::from(fields.u8()?));
+        if count > HISTORY_MAX
+            || u64::from(count) > position.offset
+            || last_offset > position.offset
+            || previous_count > EPOCHS_KEPT
+        {
             return None;
         }
         let previous = (0..previous_count).map(|_| fields.position()).collect::<Option<Vec<_>>>()?;
         let topic = TopicName::parse(std::str::from_utf8(fields.0).ok()?).ok()?;
         self.missing = count;
-        self.topics.push(TopicImage { topic, position, previous, has_last, publications: Vec::new() });
+        self.apart = (last == LAST_APART).then_some(last_offset);
+        let last = if last == LAST_AMONG { LastImage::Among(last_offset) } else { LastImage::None };
+        self.topics.push(TopicImage { topic, position, previous, last, publications: Vec::new() });
         Some(())
     }
 
     fn take_publication(&mut self, fields: &mut Fields<'_>) -> Option<()> {
         let image = self.topics.last_mut()?;
         let offset = fields.u64()?;
-        // They follow each other up to the topic's newest.
-        if offset + u64::from(self.missing) != image.position.offset + 1 {
+        let prev = if self.version == 1 { offset.checked_sub(1)? } else { fields.u64()? };
+        let before = image.publications.last().map(|before| before.position.offset);
+        let is_newest = offset == image.position.offset;
+        let is_in_place = match self.apart {
+            Some(last) => offset == last,
+            // They follow each other up to the topic's newest.
+            None => before.is_none_or(|before| before == prev) && is_newest == (self.missing == 1),
+        };
+        if prev >= offset || !is_in_place {
             return None;
         }
         let age_ms = fields.u64()?.saturating_add(self.age_ms);
@@ -162,62 +193,49 @@ impl Decoder {
             2 => PayloadKind::Binary,
             _ => return None,
         };
-        let (has_key, key_len) = (fields.u8()? != 0, usize::from(fields.u8()?));
-        let (key, payload) = fields.0.split_at_checked(key_len)?;
-        let key = std::str::from_utf8(key).ok()?;
+        let (key, extras) = if self.version == 1 {
+            (fields.first_key()?, None)
+        } else {
+            let flags = fields.u8()?;
+            let key = if flags & HAS_KEY != 0 { Some(fields.short()?) } else { None };
+            (key, if flags & HAS_EXTRAS != 0 { fields.extras()?.boxed() } else { None })
+        };
+        let payload = fields.0;
         if !kind.allows(payload) {
             return None;
         }
-        image.publications.push(Arc::new(Publication {
+        let publication = Arc::new(Publication {
             topic: image.topic.clone(),
             position: Position { offset, ..image.position },
-            prev: offset.saturating_sub(1),
+            prev,
             kind,
             payload: payload.into(),
-            key: has_key.then(|| key.into()),
+            key,
             origin: None,
             time: self.now.minus_millis(age_ms),
-            extras: None,
-        }));
-        self.missing -= 1;
+            extras,
+        });
+        if self.apart.take().is_some() {
+            image.last = LastImage::Apart(publication);
+        } else {
+            image.publications.push(publication);
+            self.missing -= 1;
+        }
         self.publications += 1;
-        Some(())
+        // A last value among them is there when they all are.
+        let is_among = |last| image.publications.iter().any(|it| it.position.offset == last);
+        let is_missing = matches!(image.last, LastImage::Among(last) if self.missing == 0 && !is_among(last));
+        (!is_missing).then_some(())
     }
 }
 
-/// The fields of a record's body, from its start.
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (&bytes, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.bytes::<1>().map(|[byte]| byte)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.bytes().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.bytes().map(u64::from_le_bytes)
-    }
-
-    fn position(&mut self) -> Option<Position> {
-        Some(Position { epoch: Epoch(self.u64()?), offset: self.u64()? })
-    }
-}
-
-/// Bytes of a record's body: a payload, a key and some numbers.
-const RECORD_LEN_MAX: usize = MESSAGE_LEN_BOUND as usize + 1024;
+/// Bytes of a record's body: a payload, a key, attributes and some numbers.
+const RECORD_LEN_MAX: usize = MESSAGE_LEN_BOUND as usize + 2 * ATTRIBUTES_LEN_MAX;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::{Attributes, Epoch, Extras};
     use crate::snapshot::Encoder;
 
     fn after(ms: u64) -> MonoTime {
@@ -238,6 +256,18 @@ mod tests {
         })
     }
 
+    fn with(publication: Arc<Publication>, prev: u64, extras: Extras) -> Arc<Publication> {
+        Arc::new(Publication { prev, extras: extras.boxed(), ..Publication::clone(&publication) })
+    }
+
+    /// With everything, or with something only.
+    fn extras(has_all: bool) -> Extras {
+        let pairs = [("größe", "1"), ("b", "")].map(|(name, value)| (name.into(), value.into()));
+        let pairs = pairs.into_iter().filter(|_| has_all);
+        let attributes = Attributes::new(Some("text/csv").filter(|_| has_all), pairs).expect("they are right");
+        Extras { event: has_all.then(|| "sold".into()), attributes, is_passing: true, except: None }
+    }
+
     fn images() -> Vec<TopicImage> {
         let topic = |name: &str| TopicName::parse(name).expect("a valid name");
         vec![
@@ -245,7 +275,7 @@ mod tests {
                 topic: topic("px.A"),
                 position: Position { epoch: Epoch(7), offset: 9 },
                 previous: vec![Position { epoch: Epoch(5), offset: 3 }, Position { epoch: Epoch(6), offset: 3 }],
-                has_last: true,
+                last: LastImage::Among(8),
                 publications: vec![
                     publication(7, PayloadKind::Json, b"[1]", None),
                     publication(8, PayloadKind::Text, "größe".as_bytes(), Some("k")),
@@ -256,8 +286,18 @@ mod tests {
                 topic: topic("größe"),
                 position: Position { epoch: Epoch(u64::MAX), offset: 1 },
                 previous: Vec::new(),
-                has_last: false,
+                last: LastImage::None,
                 publications: Vec::new(),
+            },
+            TopicImage {
+                topic: topic("px.A"),
+                position: Position { epoch: Epoch(7), offset: 30 },
+                previous: Vec::new(),
+                last: LastImage::Apart(with(publication(5, PayloadKind::Text, b"old", None), 2, Extras::default())),
+                publications: vec![
+                    with(publication(12, PayloadKind::Text, b"", Some("k")), 5, extras(true)),
+                    with(publication(30, PayloadKind::Text, b"x", None), 12, extras(false)),
+                ],
             },
         ]
     }
@@ -291,6 +331,9 @@ mod tests {
             assert_eq!(topics[0].publications[0].time, after(2_000 - 300 - 500));
             for (image, written) in topics.iter_mut().zip(images()) {
                 for (read, written) in image.publications.iter_mut().zip(written.publications) {
+                    Arc::make_mut(read).time = written.time;
+                }
+                if let (LastImage::Apart(read), LastImage::Apart(written)) = (&mut image.last, written.last) {
                     Arc::make_mut(read).time = written.time;
                 }
             }
@@ -342,6 +385,77 @@ mod tests {
         }
     }
 
+    /// A file as the first version wrote it.
+    fn first_version() -> Vec<u8> {
+        let mut bytes = [&MAGIC[..], &1_u32.to_le_bytes(), &5_000_u64.to_le_bytes()].concat();
+        bytes.extend(check(1, 0, &[&bytes]).to_le_bytes());
+        let u64s = |numbers: &[u64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>();
+        let topic = [&u64s(&[7, 9])[..], &[1, 2, 0, 0, 0, 1], &u64s(&[5, 3]), b"px.A"].concat();
+        let records = [
+            (TOPIC, topic),
+            (PUBLICATION, [&u64s(&[8, 200])[..], &[1, 1, 1, b'k'], "größe".as_bytes()].concat()),
+            (PUBLICATION, [&u64s(&[9, 100])[..], &[2, 0, 0], &[0, 255]].concat()),
+            (EPOCHS, u64s(&[77])),
+            (END, u64s(&[1, 2])),
+        ];
+        let mut end_check = 0;
+        for (number, (kind, body)) in (1..).zip(records) {
+            let start = bytes.len();
+            bytes.extend((body.len() as u32).to_le_bytes());
+            bytes.push(kind);
+            bytes.extend(body);
+            end_check = check(1, number, &[&bytes[start..]]);
+            bytes.extend(end_check.to_le_bytes());
+        }
+        bytes.extend(tail(1, end_check, true));
+        bytes
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_still_read() {
+        let bytes = first_version();
+        let snapshot = decode(&bytes, 500).expect("it is right");
+        assert_eq!((snapshot.is_clean, snapshot.epoch_seed), (true, Some(77)));
+        let [image] = &snapshot.topics[..] else { panic!("one topic") };
+        assert_eq!((image.topic.as_str(), image.position), ("px.A", Position { epoch: Epoch(7), offset: 9 }));
+        assert_eq!(image.previous, [Position { epoch: Epoch(5), offset: 3 }]);
+        assert_eq!(image.last, LastImage::Among(9));
+        let kept: Vec<_> =
+            image.publications.iter().map(|it| (it.position.offset, it.prev, it.key.as_deref())).collect();
+        assert_eq!(kept, [(8, 7, Some("k")), (9, 8, None)]);
+        assert_eq!(
+            (&*image.publications[0].payload, image.publications[1].kind),
+            ("größe".as_bytes(), PayloadKind::Binary)
+        );
+        assert_eq!(image.publications[1].time, after(2_000 - 100 - 500));
+        let mut unclean = bytes.clone();
+        let at = bytes.len() - TAIL_LEN;
+        unclean[at..].copy_from_slice(&snapshot.unclean_tail);
+        assert!(!decode(&unclean, 0).expect("it is right").is_clean);
+        for len in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..len], 0).map(|_| ()), Err(SnapshotError::Torn), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_chain_with_a_hole_and_a_last_value_that_is_nowhere_are_refused() {
+        let right = || images().remove(2);
+        let said = |offset, prev| with(publication(offset, PayloadKind::Text, b"", None), prev, Extras::default());
+        assert!(decode(&encode(&[right()], true), 0).is_ok());
+        let broken = [
+            TopicImage { publications: vec![said(12, 5), said(30, 11)], ..right() },
+            TopicImage { publications: vec![said(12, 5), said(29, 12)], ..right() },
+            TopicImage { publications: vec![said(30, 12), said(30, 30)], ..right() },
+            TopicImage { publications: vec![said(30, 30)], ..right() },
+            TopicImage { last: LastImage::Among(11), ..right() },
+            TopicImage { last: LastImage::Among(31), ..right() },
+            TopicImage { last: LastImage::Apart(said(31, 30)), ..right() },
+        ];
+        for (number, image) in broken.into_iter().enumerate() {
+            assert!(matches!(decode(&encode(&[image], true), 0), Err(SnapshotError::Damaged(_))), "{number}");
+        }
+    }
+
     fn record_len(bytes: &[u8]) -> usize {
         let len = bytes.first_chunk::<4>().expect("a record");
         u32::from_le_bytes(*len) as usize + 13
@@ -353,8 +467,10 @@ mod tests {
         bytes.push(0);
         assert_eq!(decode(&bytes, 0).map(|_| ()), Err(SnapshotError::Overlong));
         bytes.pop();
-        bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
-        assert_eq!(decode(&bytes, 0).map(|_| ()), Err(SnapshotError::TooNew(2)));
+        bytes[8..12].copy_from_slice(&3_u32.to_le_bytes());
+        assert_eq!(decode(&bytes, 0).map(|_| ()), Err(SnapshotError::TooNew(3)));
+        bytes[8..12].copy_from_slice(&0_u32.to_le_bytes());
+        assert_eq!(decode(&bytes, 0).map(|_| ()), Err(SnapshotError::Damaged(0)));
         assert_eq!(decode(b"{\"topics\":[]}", 0).map(|_| ()), Err(SnapshotError::Foreign));
         assert_eq!(decode(b"", 0).map(|_| ()), Err(SnapshotError::Torn));
     }

@@ -1,7 +1,10 @@
 //! Images of topics to bytes.
 
-use super::{END, EPOCHS, HEADER_LEN, MAGIC, PUBLICATION, TAIL_LEN, TOPIC, VERSION, check, tail};
-use crate::command::{PayloadKind, Publication, TopicImage};
+use super::{
+    END, EPOCHS, HAS_EVENT, HAS_EXTRAS, HAS_KEY, HAS_TYPE, HEADER_LEN, IS_PASSING, LAST_AMONG, LAST_APART, LAST_NONE,
+    MAGIC, PUBLICATION, TAIL_LEN, TOPIC, VERSION, check, tail,
+};
+use crate::command::{Extras, LastImage, PayloadKind, Publication, TopicImage};
 use crate::time::MonoTime;
 
 /// Writes one snapshot, portion by portion.
@@ -23,7 +26,7 @@ impl Encoder {
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&wall_ms.to_le_bytes());
-        let check = check(0, &[&out[start..]]);
+        let check = check(VERSION, 0, &[&out[start..]]);
         out.extend_from_slice(&check.to_le_bytes());
         Self { records: 0, topics: 0, publications: 0, len: HEADER_LEN as u64 }
     }
@@ -34,7 +37,13 @@ impl Encoder {
         self.record(TOPIC, out, |out| {
             out.extend_from_slice(&image.position.epoch.0.to_le_bytes());
             out.extend_from_slice(&image.position.offset.to_le_bytes());
-            out.push(u8::from(image.has_last));
+            let (kind, offset) = match &image.last {
+                LastImage::None => (LAST_NONE, 0),
+                LastImage::Among(offset) => (LAST_AMONG, *offset),
+                LastImage::Apart(last) => (LAST_APART, last.position.offset),
+            };
+            out.push(kind);
+            out.extend_from_slice(&offset.to_le_bytes());
             out.extend_from_slice(&(image.publications.len() as u32).to_le_bytes());
             out.push(image.previous.len() as u8);
             for position in &image.previous {
@@ -43,7 +52,8 @@ impl Encoder {
             }
             out.extend_from_slice(image.topic.as_str().as_bytes());
         });
-        for publication in &image.publications {
+        let apart = if let LastImage::Apart(last) = &image.last { Some(last) } else { None };
+        for publication in apart.into_iter().chain(&image.publications) {
             self.publication(publication, now, out);
         }
     }
@@ -53,17 +63,17 @@ impl Encoder {
         let age_ms = now.since(publication.time).as_millis() as u64;
         self.record(PUBLICATION, out, |out| {
             out.extend_from_slice(&publication.position.offset.to_le_bytes());
+            out.extend_from_slice(&publication.prev.to_le_bytes());
             out.extend_from_slice(&age_ms.to_le_bytes());
             out.push(match publication.kind {
                 PayloadKind::Json => 0,
                 PayloadKind::Text => 1,
                 PayloadKind::Binary => 2,
             });
-            let key = publication.key.as_deref();
-            out.push(u8::from(key.is_some()));
-            // A key has at most 255 bytes.
-            out.push(key.map_or(0, str::len) as u8);
-            out.extend_from_slice(key.unwrap_or_default().as_bytes());
+            let (key, extras) = (publication.key.as_deref(), publication.extras.as_deref());
+            out.push(flag(key.is_some(), HAS_KEY) | flag(extras.is_some(), HAS_EXTRAS));
+            key.inspect(|key| short(key, out));
+            extras.inspect(|extras| encode_extras(extras, out));
             out.extend_from_slice(&publication.payload);
         });
     }
@@ -83,7 +93,7 @@ impl Encoder {
             out.resize(out.len() + unpadded.next_multiple_of(TAIL_LEN) - unpadded, 0);
         });
         debug_assert!(self.len.is_multiple_of(TAIL_LEN as u64), "the tail is changed in one write");
-        out.extend_from_slice(&tail(end_check, is_clean));
+        out.extend_from_slice(&tail(VERSION, end_check, is_clean));
     }
 
     fn record(&mut self, kind: u8, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) -> u64 {
@@ -93,11 +103,44 @@ impl Encoder {
         body(out);
         let len = (out.len() - start - 5) as u32;
         out[start..start + 4].copy_from_slice(&len.to_le_bytes());
-        let check = check(self.records, &[&out[start..]]);
+        let check = check(VERSION, self.records, &[&out[start..]]);
         out.extend_from_slice(&check.to_le_bytes());
         self.len += (out.len() - start) as u64;
         check
     }
+}
+
+/// What few publications come with. Which connection did not get it says nothing to another process.
+fn encode_extras(extras: &Extras, out: &mut Vec<u8>) {
+    let Extras { event, attributes, is_passing, except: _ } = extras;
+    let content_type = attributes.content_type.as_deref();
+    let flags =
+        flag(*is_passing, IS_PASSING) | flag(event.is_some(), HAS_EVENT) | flag(content_type.is_some(), HAS_TYPE);
+    out.push(flags);
+    event.as_deref().inspect(|event| short(event, out));
+    content_type.inspect(|content_type| long(content_type, out));
+    // There are at most `ATTRIBUTES_MAX`.
+    out.push(attributes.pairs.len() as u8);
+    for (name, value) in &attributes.pairs {
+        short(name, out);
+        long(value, out);
+    }
+}
+
+fn flag(is_set: bool, flag: u8) -> u8 {
+    if is_set { flag } else { 0 }
+}
+
+/// A text of at most 255 bytes: a key, an event, an attribute's name.
+fn short(text: &str, out: &mut Vec<u8>) {
+    out.push(text.len() as u8);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A text of at most `ATTRIBUTES_LEN_MAX` bytes.
+fn long(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Bytes of a record beside its body.

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! file   = header record* end tail                          numbers are little endian
+//!          the last value is one of the publications, or stands before them
 //! header = magic[8] version:u32 written_ms:u64 check        wall clock, for ages over the time between two runs
 //! record = len:u32 kind:u8 body[len] check                  a topic, then its publications; or the seed of epochs
 //! end    = a record with the counts, padded so that the tail is aligned
@@ -16,6 +17,7 @@
 mod decode;
 mod encode;
 mod error;
+mod fields;
 
 pub use decode::{Decoder, Snapshot};
 pub use encode::Encoder;
@@ -26,7 +28,10 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 const MAGIC: [u8; 8] = *b"fanwire\n";
-const VERSION: u32 = 1;
+/// The version that is written; earlier ones are read.
+///
+/// 2: publications have what few come with and the offset before theirs, and the last value may be older than they are.
+const VERSION: u32 = 2;
 const HEADER_LEN: usize = 28;
 const TAIL_LEN: usize = 8;
 
@@ -35,14 +40,27 @@ const PUBLICATION: u8 = 2;
 const END: u8 = 3;
 const EPOCHS: u8 = 4;
 
+/// No last value, one of the publications, or a publication of its own before the others.
+const LAST_NONE: u8 = 0;
+const LAST_AMONG: u8 = 1;
+const LAST_APART: u8 = 2;
+
+/// What a publication has, as bits.
+const HAS_KEY: u8 = 1;
+const HAS_EXTRAS: u8 = 2;
+/// What extras have, as bits.
+const IS_PASSING: u8 = 1;
+const HAS_EVENT: u8 = 2;
+const HAS_TYPE: u8 = 4;
+
 /// Against damage, not against forgery: the key is no secret.
-fn check(number: u64, parts: &[&[u8]]) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(u64::from(VERSION), number);
+fn check(version: u32, number: u64, parts: &[&[u8]]) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(u64::from(version), number);
     parts.iter().for_each(|part| hasher.write(part));
     hasher.finish()
 }
 
 /// The tail of a file whose end record has this check.
-fn tail(end_check: u64, is_clean: bool) -> [u8; TAIL_LEN] {
-    check(end_check, &[if is_clean { b"clean" } else { b"unclean" }]).to_le_bytes()
+fn tail(version: u32, end_check: u64, is_clean: bool) -> [u8; TAIL_LEN] {
+    check(version, end_check, &[if is_clean { b"clean" } else { b"unclean" }]).to_le_bytes()
 }

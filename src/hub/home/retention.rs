@@ -97,9 +97,24 @@ impl Hub {
         if kept.history > 0 && kept.history_ttl_ms > 0 {
             self.line_up(id, publication.time.plus_millis(kept.history_ttl_ms));
         }
+        self.make_room(id);
+    }
+
+    /// Keeps this as the last value, if the configuration says so, and the history as it is.
+    pub(in crate::hub) fn set_last(&mut self, id: TopicId, last: Option<Arc<Publication>>) {
+        if let Some(home) = self.topics.home_mut(id) {
+            let before = home.kept();
+            home.last = last.filter(|_| home.settings.last);
+            self.kept.change(before, home.kept());
+            self.make_room(id);
+        }
+    }
+
+    /// Sheds histories until the bytes kept have room; what is kept of the newest topic goes if there are none.
+    fn make_room(&mut self, newest: TopicId) {
         while self.kept.total() > self.settings.retained_len_max {
-            if !self.shed(id) {
-                self.forget(id);
+            if !self.shed(newest) {
+                self.forget(newest);
                 break;
             }
         }
