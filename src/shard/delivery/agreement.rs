@@ -28,7 +28,7 @@ impl Shard {
         session.agreed.keeps_context() && !session.first.is_none() && is_shared(topic) && !first_is_shared()
     }
 
-    /// What is answered to an offer, and what is then agreed on; `None` to leave it.
+    /// The agreement on an offer, and the answer to it; `None` to decline.
     pub(in crate::shard) fn agree(&self, route: &UpgradeRoute, offer: DeflateOffer) -> Option<(Agreed, DeflateAnswer)> {
         let CompressionSettings { default, stream_window_bits, .. } = self.settings.compression;
         let rules = &self.settings.rules;

@@ -1,11 +1,11 @@
-//! Compression towards readers, and of what they say.
+//! Compression of messages to readers, and inflation of messages from peers.
 //!
-//! Whatever is compressed is compressed once for all who take it so. There are two ways: each message for itself, once
-//! for each of three windows; and one stream for each topic, in which a message leans on those before it. A stream
+//! A message is compressed once for all readers with the same agreement. There are two ways: each message for itself,
+//! once for each of three windows; and one stream for each topic, in which a message leans on those before it. A stream
 //! can be joined at every `join_every`th publication, which leans on nothing before it. Its reader gets every
 //! publication of the topic by it and nothing else that is compressed, since that would move its window; when one goes
-//! past the stream, because the reader skips, is held, or hides its own, the reader is out of it until the next
-//! joining point, and is told things as they are meanwhile. [RFC 7692]
+//! past the stream, because the reader skips, is held, or hides its own, the reader is out of it until the next joining
+//! point, and is told things as they are meanwhile. [RFC 7692]
 //!
 //! Of a stream nothing is kept but its window, so that a topic costs its bytes and not those of an encoder.
 
@@ -26,10 +26,10 @@ use crate::transport::websocket;
 use crate::wire::deflate::{Deflater, Inflater};
 use crate::wire::ws::header_len;
 
-/// What the configuration says of compression.
+/// The compression settings of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompressionSettings {
-    /// For topics whose rule does not say.
+    /// For topics with no rule about it.
     pub default: Compression,
     /// Payload bytes of the shortest message that is compressed for itself.
     pub threshold: u32,
@@ -48,7 +48,7 @@ impl Default for CompressionSettings {
 }
 
 impl CompressionSettings {
-    /// What holds for a topic.
+    /// The compression of a topic.
     pub(in crate::shard) fn of(&self, rules: &TopicRules, topic: &str) -> Compression {
         rules.find(topic).compression.unwrap_or(self.default)
     }
@@ -144,7 +144,7 @@ impl Session {
         }
     }
 
-    /// Whether the topic is the one whose stream the connection may follow.
+    /// Whether the connection may follow the stream of this topic: only of the first that it follows.
     fn has_first(&self, topic: TopicId) -> bool {
         self.first.target == TargetId::topic(topic) && matches!(self.first.place(), Place::Attached(_))
     }
@@ -153,7 +153,7 @@ impl Session {
 /// A topic's stream in one dialect, between two runs.
 #[derive(Debug, Default)]
 struct Stream {
-    /// What its readers inflated last, at most a window, since the last joining point.
+    /// The bytes that its readers inflated last, since the last joining point: at most a window.
     history: Vec<u8>,
     /// Publications to the next joining point.
     until_join: u32,
@@ -194,7 +194,7 @@ impl Compressor {
         self.streams.len()
     }
 
-    /// Windows of peers that may lean on what they said.
+    /// Windows of peers that may refer to their earlier messages.
     pub fn windows(&self) -> usize {
         self.windows.count()
     }
@@ -204,7 +204,7 @@ impl Compressor {
         self.windows.len_of_all()
     }
 
-    /// Forgets what was said by the connection at a place.
+    /// Forgets the earlier messages of the connection at a place.
     pub fn forget_window(&mut self, place: u32) {
         self.windows.forget(place);
     }
@@ -250,8 +250,8 @@ impl Compressor {
         Some(out.finish())
     }
 
-    /// Encodes the next publications of a topic's stream: for who is in it, and for who joins it at the first joining
-    /// point.
+    /// Encodes the next publications of a topic's stream: for its readers, and for those that join it at the first
+    /// joining point.
     pub fn encode_stream(
         &mut self,
         topic: TopicId,
@@ -261,7 +261,7 @@ impl Compressor {
     ) -> (Encoded, Encoded) {
         let CompressionSettings { level, stream_window_bits: bits, join_every, .. } = self.settings;
         let deflater = self.stream_deflater.get_or_insert_with(|| {
-            // Once for all who are in it, so that it may take its time.
+            // Once for all readers of the stream, so that a slower level is affordable.
             Box::new(Deflater::new(bits, level.max(STREAM_LEVEL_MIN)))
         });
         let stream = self.streams.entry((topic, encoding)).or_default();
@@ -317,7 +317,7 @@ impl Compressor {
         }
     }
 
-    /// Lets a topic's streams go: nobody is in them.
+    /// Drops a topic's streams: they have no reader.
     pub fn forget(&mut self, topic: TopicId) {
         self.keep_streams(topic, |_| false);
     }
@@ -333,7 +333,7 @@ impl Compressor {
 }
 
 impl Stream {
-    /// Keeps what was said, as far as the window goes.
+    /// Keeps the message, as far as the window goes.
     fn keep(&mut self, message: &[u8], window_len: usize) {
         let message = &message[message.len().saturating_sub(window_len)..];
         let surplus = (self.history.len() + message.len()).saturating_sub(window_len);
@@ -363,7 +363,7 @@ impl Builder {
         self.end(start, message_len);
     }
 
-    /// Notes that the frame which began at `start` is whole, and what it is shorter by.
+    /// Notes that the frame which began at `start` is complete, and how many bytes compression saved.
     fn end(&mut self, start: usize, message_len: usize) {
         let saved = (header_len(message_len) + message_len).saturating_sub(self.bytes.len() - start);
         self.ends.push(self.bytes.len() as u32);

@@ -71,7 +71,7 @@ impl Encodings {
         self.rows.len() - 1
     }
 
-    /// Whether anybody got the run by its topic's stream in this encoding.
+    /// Whether a reader got the run by its topic's stream in this encoding.
     pub fn has_stream(&self, encoding: EncodingId) -> bool {
         self.find(encoding, Form::Stream).is_some()
     }

@@ -1,9 +1,9 @@
-//! One turn's publications to their readers, and what is queued to the sockets.
+//! Sends one turn's publications to their readers, and the outboxes to the sockets.
 //!
-//! What one topic says in one turn is a run: encoded once per encoding, contiguous, and shared by all its readers. A
-//! reader that has nothing waiting and gets nothing else this turn gets its range in one `SendMany` with all others like
-//! it, with no allocation, no reference count and no copy of its own. Every other reader gets references in its outbox and
-//! one send at the end of the turn.
+//! The publications of one topic in one turn are a run: encoded once per encoding, contiguous, and shared by all its
+//! readers. A reader that has nothing waiting and gets nothing else this turn gets its range in one `SendMany` with all
+//! others like it, with no allocation, no reference count and no copy of its own. Every other reader gets references in
+//! its outbox and one send at the end of the turn.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -47,15 +47,15 @@ impl Shard {
         self.delivery.runs.runs.push(Run { topic, publications, len, is_part: open.is_some() });
     }
 
-    /// Charges what a publication will cost the readers of its topic. What goes to them in one send with others costs its
-    /// bytes, and the first run of a turn nothing else: a message to everybody is what a gateway is for.
+    /// Charges the delivery of a publication to the readers of its topic. A run that goes out in one send with others
+    /// costs its bytes, and so does the first run of a turn: delivering to all readers is the task of a gateway.
     fn charge_delivery(&mut self, topic: TopicId, len: usize, is_further_run: bool) {
         let readers = self.hub.readers(topic).len() as u64;
         let sends = if is_further_run { readers * PRICE_SEND } else { 0 };
         self.turn.budget.charge_delivery(sends + readers * len as u64 / DELIVERED_PER_UNIT);
     }
 
-    /// Notes that a reader has everything of a topic up to an offset: what this turn's run has of that is not for it.
+    /// Notes that a reader has everything of a topic up to an offset: this turn's run up to there is not for it.
     pub(in crate::shard) fn note_joined(&mut self, index: SessionIndex, topic: &TopicName, offset: u64) {
         if self.delivery.runs.runs.is_empty() {
             return;
@@ -164,7 +164,7 @@ impl Shard {
             self.metrics.compression_saved_len += conns.len() as u64 * encoded.saved_from(0);
             self.ops.push(Op::SendMany { segment, conns });
         }
-        // A stream that nobody is in begins anew with its next reader.
+        // A stream without a reader begins anew with its next reader.
         self.delivery.compressor.keep_streams(run.topic, |encoding| encodings.has_stream(encoding));
     }
 
@@ -208,7 +208,7 @@ impl Shard {
             let fits = pending.catch_up.hold(&run.publications[news..], len_max);
             self.turn.grown += (run.publications.len() - news) * CATCH_UP_ENTRY_COST;
             if is_request && pending.operations.is_empty() {
-                // A poll: it is answered at the end of this turn, which bounds what it holds.
+                // A poll: it is answered at the end of this turn, which bounds the publications that it holds.
                 self.requests.polls_ready.extend(id.conn());
                 return true;
             }

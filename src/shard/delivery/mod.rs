@@ -1,4 +1,4 @@
-//! One turn's publications on their way to their readers: runs, their encodings, and what is compressed.
+//! One turn's publications on their way to their readers: runs, their encodings, and their compressed forms.
 //!
 //! Tests: beside the code, `tests/simulator/`.
 
@@ -13,7 +13,7 @@ pub(in crate::shard) mod windows;
 use crate::shard::delivery::run::Runs;
 use compression::{CompressionSettings, Compressor};
 
-/// What a turn gathers, and what encodes it.
+/// The runs of a turn, and their encoders.
 #[derive(Debug)]
 pub(in crate::shard) struct Delivery {
     pub runs: Runs,

@@ -1,4 +1,4 @@
-//! What a turn gathers: runs, each of what one topic says in it.
+//! The runs of a turn: each holds the publications of one topic.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::command::{Publication, SessionIndex};
 use crate::hub::TopicId;
 use crate::shard::session::encoding::EncodingId;
 
-/// What is to be said this turn.
+/// The runs of this turn.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Runs {
     pub runs: Vec<Run>,
@@ -23,11 +23,12 @@ pub(in crate::shard) struct Runs {
     /// By arena place: the last run that listed the connection, where more than one list can name it.
     pub stamps: Vec<u32>,
     pub stamp: u32,
-    /// What this turn was encoded for readers with a rate: by publication, encoding and what was skipped before it.
+    /// Messages that this turn encoded for readers with a rate: by publication, encoding and the count skipped before
+    /// it.
     pub alone: HashMap<(usize, EncodingId, u64), Segment>,
 }
 
-/// What one topic says in one turn, or a part of it.
+/// The publications of one topic in one turn, or a part of them.
 #[derive(Debug)]
 pub(in crate::shard) struct Run {
     pub topic: TopicId,

@@ -1,5 +1,6 @@
-//! What peers said compressed, lately: some lean on it in later messages although they were asked not to (Tornado,
-//! Mojolicious). A pool of few bytes for all of them; the peer whose window went is told 1007 if it needed it.
+//! The latest compressed messages of peers: some peers refer to them in later messages although they were asked not to
+//! (Tornado, Mojolicious). One small pool serves all peers; a peer that needs a window that was dropped is closed with
+//! 1007.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,12 +25,12 @@ struct Window {
 }
 
 impl Windows {
-    /// What a peer said last; empty if that is not known.
+    /// The latest messages of a peer; empty if they are not known.
     pub fn of(&self, id: ConnId) -> &[u8] {
         self.by_place.get(&id.index).filter(|window| window.generation == id.generation).map_or(&[], |w| &w.bytes)
     }
 
-    /// Keeps what a peer said, behind what it said before.
+    /// Keeps a message of a peer, behind its earlier ones.
     pub fn keep(&mut self, id: ConnId, message: &[u8]) {
         let mut bytes = self.take(id.index).filter(|window| window.generation == id.generation).map(|w| w.bytes);
         let bytes = bytes.get_or_insert_default();
@@ -49,7 +50,7 @@ impl Windows {
         }
     }
 
-    /// Forgets a place, whose peer is gone.
+    /// Forgets the window of a place after its peer has gone.
     pub fn forget(&mut self, place: u32) {
         if !self.by_place.is_empty() {
             self.take(place);

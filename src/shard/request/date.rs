@@ -32,13 +32,13 @@ impl Shard {
         self.reply(id, |out| write(date.as_str(), out));
     }
 
-    /// Whether the shard has to be told what the wall clock says.
+    /// Whether the shard needs the time of the wall clock.
     #[must_use]
     pub fn wants_wall_time(&self, now: MonoTime) -> bool {
         self.requests.dates.wall.is_old(now)
     }
 
-    /// Takes note of what the wall clock says, in milliseconds since 1970.
+    /// Notes the time of the wall clock, in milliseconds since 1970.
     pub fn note_wall_time(&mut self, now: MonoTime, wall_millis: u64) {
         self.requests.dates.wall.note(now, wall_millis);
     }

@@ -42,11 +42,11 @@ impl Shard {
         let mut served = 0_u32;
         loop {
             let Some(conn) = self.links.conns.get(id).filter(|conn| !conn.link.is(Flag::CLOSING)) else { return };
-            // Who does not read its answers gets no further ones; what it asked for stays where it is.
+            // A client that does not read its answers gets no further ones; its next requests wait.
             if conn.link.is(Flag::PAUSED_BACKLOG) {
                 break;
             }
-            // What is behind the first waits for a part in the turn.
+            // The requests behind the first wait for a part in the turn.
             if conn.link.is(Flag::PAUSED_TURN) || served > 0 && !self.turn.budget.fits(PRICE_REQUEST) {
                 return self.put_off(id);
             }
@@ -72,7 +72,7 @@ impl Shard {
         }
     }
 
-    /// Sets what the deadline of an HTTP connection means now, and forgets an exchange with nothing in it.
+    /// Sets the deadline of an HTTP connection for its present phase, and removes an exchange that holds nothing.
     fn rearm_request(&mut self, id: ConnId) {
         let conn = &mut self.links.conns[id.index];
         let Some(slot) = conn.link.exchange() else { return };
@@ -105,7 +105,7 @@ impl Shard {
     }
 
     fn serve(&mut self, id: ConnId, request: Request) {
-        // Readers, however many, keep nobody from publishing.
+        // Any number of readers leaves publishers their seats.
         let publishes = matches!(request.route, Route::PublishOne { .. } | Route::PublishMany | Route::ForgetLast(_));
         let is_kept_out =
             self.is_past_limit(id) && !(publishes && self.links.conns[id.index].link.standing == Standing::PastLimit);
@@ -174,7 +174,8 @@ impl Shard {
         }
     }
 
-    /// What works here, and, to a browser that asks for a page of another origin, what it may send. [Fetch 4.8]
+    /// The methods of the path, and, for a browser that asks for a page of another origin, the header fields that it
+    /// may send. [Fetch 4.8]
     fn serve_options(&mut self, id: ConnId, methods: &str) {
         let methods = format!("{methods}, OPTIONS");
         let slot = self.links.conns[id.index].link.exchange();
@@ -366,8 +367,9 @@ impl Shard {
         }
     }
 
-    /// Goes on with the connections whose request was answered in this turn: the next one may be there already. Not
-    /// where the answer is made, so that many pipelined requests are a loop and not a recursion.
+    /// Goes on with the connections with a request that was answered in this turn: their next request may be there
+    /// already. It is not done where the answer is made, so that many pipelined requests are a loop and not a
+    /// recursion.
     pub(in crate::shard) fn resume_answered(&mut self) {
         let mut answered = std::mem::take(&mut self.requests.answered);
         for id in answered.drain(..) {
@@ -377,7 +379,7 @@ impl Shard {
                 self.put_off(id);
             }
         }
-        // Whatever was answered in there was gone on with in there.
+        // The loop above has gone on with those that it answered.
         answered.append(&mut self.requests.answered);
         answered.clear();
         self.requests.answered = answered;
@@ -462,7 +464,7 @@ impl Shard {
 fn headers_of(error: RouteError) -> Vec<(&'static str, &'static str)> {
     match error.status {
         Status::MethodNotAllowed => error.allow.map(|allow| ("Allow", allow)).into_iter().collect(),
-        // What is taken. [RFC 9110 12.5.3]
+        // The codings that are taken. [RFC 9110 12.5.3]
         Status::UnsupportedMediaType => vec![("Accept-Encoding", "identity")],
         Status::UpgradeRequired => vec![("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
         status if status.has_retry_after() => vec![("Retry-After", RETRY_AFTER_S)],

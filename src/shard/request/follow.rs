@@ -23,7 +23,7 @@ use crate::transport::Framing;
 use crate::transport::http::{Follow, HttpTransport, encode_stream_head, error_body};
 
 impl Shard {
-    /// Begins to follow what a request asks for; the response begins when that is done.
+    /// Begins to follow the topics of a request; the response begins when the subscriptions are made.
     pub(in crate::shard) fn follow(&mut self, id: ConnId, follow: Follow, is_chunked: bool) {
         if self.is_draining() {
             return self.refuse_past_limit(id);
@@ -132,7 +132,7 @@ impl Shard {
         self.respond(id, status, JSON, headers, &error_body(refusal.code, refusal.message));
     }
 
-    /// Sends a stream something that says nothing, so that nobody in between takes it for dead.
+    /// Sends a heartbeat to a stream, so that no proxy in between takes it for dead.
     pub(in crate::shard) fn beat(&mut self, id: ConnId) {
         let conn = &mut self.links.conns[id.index];
         conn.link.active_tick = tick(self.now);

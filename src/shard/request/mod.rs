@@ -1,4 +1,4 @@
-//! HTTP requests and what they wait for: answers, batches, streams, polls.
+//! HTTP requests while they wait for their answers: batches, streams, polls.
 //!
 //! Tests: `tests/shard_limits/`, `tests/conformance/`.
 
@@ -25,7 +25,7 @@ pub(in crate::shard) struct Requests {
     pub exchanges: Slab<HttpSession>,
     /// Polls that have something to be answered with.
     pub polls_ready: Vec<ConnId>,
-    /// Links whose request was answered in this turn.
+    /// Links with a request that was answered in this turn.
     pub answered: Vec<ConnId>,
     /// Kept between messages so that it stops allocating.
     pub scratch: Scratch,

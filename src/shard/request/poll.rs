@@ -1,11 +1,11 @@
-//! Long polling: a request that waits until something is said in its topics.
+//! Long polling: a request that waits for a publication in its topics.
 //!
 //! ```text
 //! request -> Waiting::Poll, the connection is held -> joined: open -> something held, or the time is over: response
 //! ```
-//! An open poll is a connection that stays held: what its topics say is kept as for any other whose subscriptions are
-//! under way, and the response of the end of the turn takes it. Between two polls nobody is there; each says with `since`
-//! where it is, and the home keeps what was said meanwhile.
+//! An open poll is a connection that stays held: publications of its topics are kept, as for any connection with
+//! subscriptions under way, and the response at the end of the turn takes them. Between two polls there is no reader;
+//! each poll names its positions in `since`, and the home keeps the publications behind them.
 
 use super::waiting::{JSON, Open, Poll, Waiting, names};
 use crate::close::Status;
@@ -44,7 +44,7 @@ impl Shard {
         self.requests.exchanges.iter().filter(|(_, session)| is_poll(&session.waiting)).count()
     }
 
-    /// The subscriptions are made: from here on the poll waits for what is said.
+    /// The subscriptions are made: from here on the poll waits for a publication.
     pub(in crate::shard) fn open_poll(&mut self, id: ConnId, joined: &[Joined]) {
         let Some(Waiting::Poll(poll)) = self.waiting_mut(id) else { return };
         let (names, timeout_ms) = (poll.names.clone(), poll.timeout_ms);
@@ -93,7 +93,8 @@ impl Shard {
         self.requests.polls_ready = ready;
     }
 
-    /// Answers an open poll with what is kept for it, or with 204 if that is nothing; `false` for any other request.
+    /// Answers an open poll with the publications that are kept for it, or with 204 if there are none; `false` for any
+    /// other request.
     pub(in crate::shard) fn answer_poll(&mut self, id: ConnId) -> bool {
         let is_open = |waiting: &mut Waiting| matches!(waiting, Waiting::Poll(poll) if poll.is_open());
         if !self.waiting_mut(id).is_some_and(is_open) {

@@ -1,4 +1,4 @@
-//! What an HTTP request waits for, as values: each kind of answer brings its own.
+//! The things that an HTTP request waits for, as values: one variant for each kind of answer.
 
 use crate::command::{ErrorCode, Position, Refusal, SessionKey, Taken, Target, TopicName};
 use crate::dialect::json;
@@ -16,7 +16,7 @@ pub(in crate::shard) struct HttpSession {
     pub is_client_counted: bool,
 }
 
-/// What the request under way waits for.
+/// The thing that the request under way waits for.
 #[derive(Debug)]
 pub(in crate::shard) enum Waiting {
     PublishOne(TopicName),
@@ -68,7 +68,7 @@ impl Batch {
     }
 }
 
-/// What came of one line of a batch.
+/// The outcome of one line of a batch.
 #[derive(Debug)]
 pub(in crate::shard) enum Line {
     Waits(TopicName),
@@ -109,7 +109,7 @@ pub(in crate::shard) struct Poll {
     pub timeout_ms: u64,
     /// Whether messages come with their attributes.
     pub headers: bool,
-    /// What its subscriptions came to, once they are made.
+    /// The results of its subscriptions, once they are made.
     pub open: Option<Open>,
 }
 
@@ -117,11 +117,11 @@ pub(in crate::shard) struct Poll {
 pub(in crate::shard) struct Open {
     /// Where the peer is when it has had the answer.
     pub positions: Box<[(TopicName, Position)]>,
-    /// Where its topics stood when it joined them: the peer has had what it gets up to there.
+    /// The positions of its topics when it joined them: the peer has everything up to there.
     pub stands: Box<[u64]>,
     /// Whether anything is missing, by topic, where the peer gave a position.
     pub recovered: Vec<(TopicName, bool)>,
-    /// Whether it is answered at the end of the turn, whatever is held.
+    /// Whether it is answered at the end of the turn, even if nothing is held.
     pub is_due: bool,
 }
 

@@ -1,6 +1,6 @@
-//! What a peer agreed to of compression.
+//! The agreement with a peer on compression.
 
-/// What a connection agreed to, and whether it is in a stream.
+/// The agreement of a connection, and whether it follows a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Agreed(u8);
 

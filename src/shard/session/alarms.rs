@@ -1,5 +1,5 @@
-//! When connections whose rate or bandwidth is limited may be told more. Beside the one deadline of a connection, and
-//! only while something waits for the time to pass.
+//! When connections with a rate or a bandwidth cap may get more. Beside the one deadline of a connection, and only
+//! while something waits for the time to pass.
 
 use std::collections::{BTreeSet, HashMap};
 

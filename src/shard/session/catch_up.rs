@@ -1,6 +1,6 @@
-//! What a connection is to get behind the answers to its subscriptions: what it missed, last values, and what is said
-//! meanwhile. In the order of the topics' names and each topic's offsets, each publication once, whichever of the
-//! several ways to one connection it came by.
+//! The publications that a connection gets behind the answers to its subscriptions: those that it missed, last values,
+//! and those that arrive meanwhile. In the order of the topics' names and each topic's offsets, each publication once,
+//! whichever of the several ways to one connection it came by.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::limits::CATCH_UP_ENTRY_COST;
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct CatchUp {
-    /// What shards answered.
+    /// Publications from the answers of shards.
     kept: BTreeMap<(TopicName, u64), Kept>,
     /// Bytes of those.
     kept_len: usize,
@@ -24,7 +24,7 @@ pub(in crate::shard) struct CatchUp {
 #[derive(Debug)]
 struct Kept {
     publication: Arc<Publication>,
-    /// The pattern whose last values it is one of, if it came for nothing else.
+    /// The pattern that it is a last value for, if it came for nothing else.
     pattern: Option<Pattern>,
 }
 
@@ -32,7 +32,7 @@ struct Kept {
 type Publications = BTreeMap<(TopicName, u64), Arc<Publication>>;
 
 impl CatchUp {
-    /// Keeps what a shard answered for a topic, or for a pattern.
+    /// Keeps the publications of a shard's answer for a topic, or for a pattern.
     pub fn keep(&mut self, publications: Vec<Arc<Publication>>, pattern: Option<&Pattern>) {
         for publication in publications {
             let key = key(&publication);
@@ -53,7 +53,7 @@ impl CatchUp {
         }
     }
 
-    /// Keeps what was said meanwhile; `false` if more of that waits than `len_max`.
+    /// Keeps a publication that arrived meanwhile; `false` if more than `len_max` of them wait.
     pub fn hold(&mut self, publications: &[Arc<Publication>], len_max: usize) -> bool {
         for publication in publications {
             let key = key(publication);
@@ -136,7 +136,7 @@ impl CatchUp {
         [kept, held].into_iter().flatten().min()
     }
 
-    /// Forgets what was said in a topic.
+    /// Forgets the publications of a topic.
     pub fn forget_topic(&mut self, topic: &TopicName) {
         self.kept_len -= take_topic(&mut self.kept, topic).iter().map(|gone| cost(&gone.publication)).sum::<usize>();
         self.held_len -= take_topic(&mut self.held, topic).iter().map(|gone| cost(gone)).sum::<usize>();
@@ -147,7 +147,7 @@ impl CatchUp {
         self.retain_kept(|_, kept| kept.pattern.as_ref() != Some(pattern));
     }
 
-    /// Forgets what was said in every topic that `is_wanted` does not want.
+    /// Forgets the publications of every topic for which `is_wanted` is false.
     pub fn retain(&mut self, is_wanted: impl Fn(&TopicName) -> bool) {
         self.retain_kept(|topic, _| is_wanted(topic));
         self.held.retain(|(topic, _), publication| {
@@ -166,7 +166,7 @@ impl CatchUp {
     }
 }
 
-/// Takes out what is there of a topic.
+/// Takes out the publications of a topic.
 fn take_topic<T>(publications: &mut BTreeMap<(TopicName, u64), T>, topic: &TopicName) -> Vec<T> {
     let range = (topic.clone(), 0)..=(topic.clone(), u64::MAX);
     let keys: Vec<_> = publications.range(range).map(|(key, _)| key.clone()).collect();

@@ -1,4 +1,4 @@
-//! What a session's messages ask for, and what a session is told.
+//! Commands from a session's messages, and the answers to the session.
 
 use super::encoding::{Encoding, EncodingId};
 use super::gate::Act;

@@ -51,7 +51,7 @@ const fn row(framing: Framing, dialect: Dialect) -> Encoding {
 }
 
 impl EncodingId {
-    /// What a connection speaks before it says otherwise.
+    /// The encoding of a connection before its upgrade or its stream.
     pub const RAW: Self = Self(0);
     /// The one encoding with patterns over WebSocket, and that of most operations.
     pub const JSON: Self = Self(1);
@@ -135,7 +135,7 @@ impl Encoding {
         }
     }
 
-    /// Appends what is not a publication; nothing where there is no way to say it.
+    /// Appends an outbound that is not a publication; nothing where the encoding has no form for it.
     pub fn say(&self, state: &DialectState, outbound: &Outbound<'_>, message: &mut Vec<u8>, out: &mut Vec<u8>) {
         message.clear();
         self.dialect.encode_outbound(state, outbound, message);

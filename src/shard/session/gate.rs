@@ -4,7 +4,7 @@ use crate::command::{ErrorCode, Refusal, SessionId, Target, TopicName};
 use crate::shard::Shard;
 use crate::transport::http::{NO_PUBLISHING, NO_READING, Role};
 
-/// What a session is about to do.
+/// An act that needs permission.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::shard) enum Act<'a> {
     Subscribe(&'a Target),
@@ -45,7 +45,7 @@ impl Shard {
         self.settings.rules.has_reserved() && !self.rule_of(topic).publish
     }
 
-    /// What a listener is for.
+    /// The role of a listener.
     fn role_of(&self, listener: u8) -> Role {
         self.settings.access.get(usize::from(listener)).map_or(Role::All, |access| access.role)
     }

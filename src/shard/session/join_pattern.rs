@@ -23,7 +23,7 @@ use crate::shard::Shard;
 /// A search for the last values of a pattern's topics.
 #[derive(Debug)]
 pub(in crate::shard) struct Search {
-    /// Who is told.
+    /// The session that is told.
     from: ShardId,
     ticket: u32,
     pattern: Pattern,
@@ -55,7 +55,7 @@ impl Shard {
         }
     }
 
-    /// Attaches the readers whose interest every shard has noted. This turn's runs are out.
+    /// Attaches the readers with an interest that every shard has noted. This turn's runs are out.
     pub(in crate::shard) fn attach_noted(&mut self) {
         for ticket in std::mem::take(&mut self.sessions.noted) {
             let Some(Ticket::Join { session, target, last, .. }) = self.sessions.tickets.get(ticket as usize) else {
@@ -83,7 +83,8 @@ impl Shard {
         self.sessions.searches.push_back(Search { from, ticket, pattern, place });
     }
 
-    /// Looks for last values, for as many as one turn serves: those who begin at the same place go together.
+    /// Looks for last values, for as many searches as one turn serves: searches that begin at the same place share a
+    /// pass.
     pub(in crate::shard) fn find_last_values(&mut self) {
         let Some(place) = self.sessions.searches.front().map(|search| search.place) else { return };
         let (mut searches, mut others) = (Vec::new(), VecDeque::new());
@@ -138,7 +139,7 @@ impl Shard {
         }
     }
 
-    /// Whether the session still follows what it asked for with a ticket: it may have left meanwhile.
+    /// Whether the session still follows the target of a ticket: it may have left meanwhile.
     fn follows_target(&self, id: SessionId, target: &Target, ticket: u32) -> bool {
         let place =
             self.find_subscription(id, target).map(|key| self.sessions.subscriptions.place(&self.links.conns, key));
@@ -159,7 +160,7 @@ impl Shard {
         self.ask(shard, Request::AskPattern { pattern, place, ticket });
     }
 
-    /// What is left of a pattern's last values is not wanted any more.
+    /// Drops the rest of a pattern's last values: the session does not want them any more.
     pub(in crate::shard) fn forget_pages(&mut self, id: SessionId, pattern: &Pattern) {
         if let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) {
             pending.pages.retain(|page| page.pattern != *pattern);

@@ -1,4 +1,5 @@
-//! What a reader has not got yet of topics where it would rather skip than wait, or where it asked for less than all.
+//! The publications that a reader has not got yet, of topics in mode `drop_oldest` or `latest` and of topics with a
+//! rate.
 //!
 //! A reader that keeps up and asked for no rate is like any other: it gets every run as it is. Only what comes while it
 //! is behind, or too fast for its rate, stands here, as references to publications and not yet encoded: in mode `latest`
@@ -37,11 +38,11 @@ pub(in crate::shard) struct Lag {
     len: usize,
 }
 
-/// What holds for a topic while it stands here.
+/// The terms of a topic while it is in the lag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) struct Terms {
     pub mode: Mode,
-    /// The rate, and what it counts for.
+    /// The rate, and the topics that share it.
     pub rate: Option<(LaneKey, Rate)>,
     /// The rate of the subscription, where the other is the topic's own.
     pub outer: Option<(LaneKey, Rate)>,
@@ -56,12 +57,12 @@ impl Terms {
     }
 }
 
-/// What a rate counts for.
+/// The topics that share a rate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::shard) enum LaneKey {
     /// All that one subscription brings.
     Subscription(TargetId),
-    /// One topic, whose rule says so.
+    /// One topic, by its rule.
     Topic(TopicName),
 }
 
@@ -79,11 +80,11 @@ struct Lane {
 
 #[derive(Debug)]
 struct TopicLag {
-    /// The offset of what the reader was sent last.
+    /// The offset of the publication that the reader was sent last.
     sent: u64,
     /// Oldest first; never empty, and the newest is never dropped but for its age.
     items: VecDeque<Arc<Publication>>,
-    /// What they cost.
+    /// The bytes that they count.
     len: usize,
     lane: Option<LaneKey>,
     max_age_ms: u32,
@@ -108,7 +109,7 @@ impl TopicLag {
         Some(publication)
     }
 
-    /// Lets go what is too old; returns how many that were, and the offset behind the last of them.
+    /// Drops publications that are too old; returns their number, and the offset behind the last of them.
     fn expire(&mut self, now: MonoTime) -> (u64, u64) {
         let age_max = u128::from(self.max_age_ms);
         let is_old = |item: &Arc<Publication>| age_max > 0 && now.since(item.time).as_millis() > age_max;
@@ -123,7 +124,7 @@ impl TopicLag {
 #[derive(Debug)]
 pub(in crate::shard) struct Item {
     pub topic: TopicName,
-    /// What to send; nothing if all that waited had grown too old.
+    /// The publication to send; `None` if all that waited had grown too old.
     pub publication: Option<Arc<Publication>>,
     /// How many publications of the topic were left out before it.
     pub skipped: u64,
@@ -133,13 +134,13 @@ pub(in crate::shard) struct Item {
     pub expired: u64,
 }
 
-/// What is kept is at its bound, and nothing of it may be dropped.
+/// The lag is at its bound, and nothing in it may be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Full;
 
 impl Lag {
-    /// Keeps a publication, and lets go what the mode does not need. `len_max` bounds what is kept beside the newest of
-    /// each topic and key. Returns how many publications were let go.
+    /// Keeps a publication, and drops those that the mode does not need. `len_max` bounds the bytes kept beside the
+    /// newest of each topic and key. Returns how many publications were let go.
     pub fn push(&mut self, publication: &Arc<Publication>, terms: &Terms, len_max: usize) -> Result<u64, Full> {
         let topic = &publication.topic;
         if terms.mode == Mode::Queue && self.len + cost(publication) > len_max {
@@ -148,7 +149,7 @@ impl Lag {
         let key = terms.rate.as_ref().map(|(key, _)| key);
         let is_in_line = match self.topics.get_mut(topic) {
             Some(lag) => {
-                // What the reader asks for may have changed since.
+                // The reader may have changed its options since.
                 lag.max_age_ms = terms.max_age_ms;
                 let is_in_line = lag.lane.as_ref() == key;
                 lag.lane = key.cloned();

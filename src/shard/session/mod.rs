@@ -1,4 +1,4 @@
-//! One subscriber: what it follows, what waits for it, what it missed, and how fast it wants to be told.
+//! One subscriber: its subscriptions, the publications that wait for it, those that it missed, and its rates.
 //!
 //! A session never knows a socket. Tests: beside the code, `tests/shard_limits/`, `tests/simulator/`.
 
@@ -39,7 +39,7 @@ use rest::Rest;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
 
-/// What the sessions of a shard have in pools, and what they have asked for.
+/// The pools of a shard's sessions, and the tickets of their requests.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Sessions {
     pub subscriptions: Subscriptions,
@@ -53,6 +53,6 @@ pub(in crate::shard) struct Sessions {
     pub noted: Vec<u32>,
     /// Searches for last values, oldest first.
     pub searches: VecDeque<Search>,
-    /// The last topic whose settings were asked for.
+    /// The topic of the last look-up of settings.
     pub last_rule: Option<(TopicName, TopicSettings)>,
 }

@@ -1,4 +1,5 @@
-//! Readers that are behind, or that asked for less than all: what they skip, and what they get next.
+//! Readers that are behind, or that asked for less than every message: the messages that they skip, and their next
+//! ones.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
 impl Shard {
-    /// Notes what a subscription asked for; one that leaves everything to rules that say nothing needs no note.
+    /// Notes the options of a subscription. A subscription without options, under rules without options, needs no note.
     pub(in crate::shard) fn note_policy(&mut self, id: SessionId, target: &Target, policy: Policy) {
         let rules = &self.settings.rules;
         let is_plain = policy.max_rate.is_none() && policy.max_age_ms.is_none();
@@ -177,7 +178,7 @@ impl Shard {
         true
     }
 
-    /// The reader has taken what it was sent: chooses what it gets next of what it is behind with.
+    /// The reader has taken its last portion: chooses the next messages from its lag.
     pub(in crate::shard) fn catch_up_lag(&mut self, id: SessionId) {
         let now = self.now;
         let drain_len = match self.bandwidth(id) {
@@ -252,7 +253,7 @@ impl Shard {
         }
     }
 
-    /// What was paced goes on.
+    /// Goes on with the readers that are due.
     pub(in crate::shard) fn sound_alarms(&mut self) {
         while let Some(index) = self.sessions.alarms.pop(self.now) {
             if let Some(id) = self.links.conns.session_at(SessionIndex::from_bits(index)) {

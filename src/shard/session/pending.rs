@@ -1,4 +1,4 @@
-//! What a session has under way: subscriptions, and what it is to get behind them.
+//! Subscriptions of a session that are under way, and the publications that it gets behind them.
 
 use std::collections::VecDeque;
 
@@ -13,11 +13,11 @@ use crate::command::{
 use crate::shard::link::arena::Conns;
 use crate::shard::slot::Slot;
 
-/// What a connection has under way.
+/// The operations of a connection that are under way.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Pending {
     pub operations: Slab<Operation>,
-    /// What it gets once the operations are done.
+    /// The publications that it gets once the operations are done.
     pub catch_up: CatchUp,
     /// Of readers that are told positions: where topics stood whose last values are older than that.
     pub stands: Vec<(TopicName, Position)>,

@@ -23,7 +23,7 @@ pub(in crate::shard) struct PresenceReaders {
     topics: HashMap<TopicId, Watched>,
     /// By session and topic. A reader follows the topic by name, so that the topic stays while it is here.
     places: HashMap<(SessionIndex, TopicId), Place>,
-    /// Who was behind when there was news, and is looked at again.
+    /// Sessions that were behind when a count changed; they are looked at again.
     late: Vec<(SessionIndex, TopicId)>,
     retry: MonoTime,
 }
@@ -31,7 +31,7 @@ pub(in crate::shard) struct PresenceReaders {
 #[derive(Debug, Default)]
 struct Watched {
     readers: Vec<SessionIndex>,
-    /// What the home said last; `None` until it has.
+    /// The last count from the home; `None` before the first.
     presence: Option<Presence>,
 }
 
@@ -111,7 +111,7 @@ impl Shard {
         }
     }
 
-    /// Looks whose counts changed at home here, and who was behind with one.
+    /// Looks for changed counts of topics at home here, and for sessions that were behind.
     pub(in crate::shard) fn step_presence(&mut self) {
         for change in self.hub.presence_changes(self.now) {
             for shard in change.shards.iter() {
@@ -132,7 +132,7 @@ impl Shard {
         }
     }
 
-    /// Tells readers a count, encoded once. Who is behind is told later, and then what holds by then.
+    /// Tells readers a count, encoded once. A reader that is behind is told later, with the count of that time.
     fn say_presence(&mut self, topic_id: TopicId, presence: Presence, readers: &[SessionIndex]) {
         let len_max = self.settings.limits.outbox_len_max as usize;
         let topic = self.hub.name(topic_id);

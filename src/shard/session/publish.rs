@@ -1,4 +1,4 @@
-//! Publications on their way to their home shard, and what comes back.
+//! Publications on their way to their home shard, and the answers.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Shard {
         self.ask(home, Request::Publish { topic, message, ticket });
     }
 
-    /// Numbers a publication whose home is here, and sends it to every shard with readers.
+    /// Numbers a publication of a topic with its home here, and sends it to every shard with readers.
     pub(in crate::shard) fn number(&mut self, topic: &TopicName, message: Message) -> Result<Taken, Refusal> {
         self.turn.grown += message.payload.len() + PUBLICATION_COST;
         self.turn.budget.charge(PRICE_PUBLICATION + message.payload.len() as u64 / 4 * PRICE_FOUR_BYTES);
@@ -60,7 +60,8 @@ impl Shard {
         }
     }
 
-    /// A message in the one topic of a session: nobody is told what became of it, but a session that may not publish ends.
+    /// A message in the one topic of a session. Its sender is not told the outcome, but a session that may not publish
+    /// ends.
     pub(in crate::shard) fn publish_here(&mut self, session: SessionId, kind: PayloadKind, payload: &[u8]) {
         if let Some(topic) = self.only_topic(session) {
             if let Err(refusal) = self.may(session, &Act::Publish(&topic)) {
@@ -95,7 +96,7 @@ impl Shard {
         }
     }
 
-    /// Asks the home of a topic for what it keeps; the answer comes through `on_history`.
+    /// Asks the home of a topic for its history; the answer comes through `on_history`.
     pub(in crate::shard) fn ask_history(&mut self, topic: TopicName, query: HistoryQuery, ticket: u32) {
         let home = self.hub.home_of(topic.as_str());
         self.ask(home, Request::AskHistory { topic, query, ticket });

@@ -13,9 +13,9 @@ pub enum Role {
     /// Reading, and publishing to topics whose rule allows it.
     #[default]
     All,
-    /// Reading: nothing is published, whatever the endpoint. `/metrics` is not for readers either.
+    /// Reading: nothing is published, on any endpoint. `/metrics` is not for readers either.
     Readers,
-    /// Publishing, also to topics whose rule keeps others from it; nothing is read.
+    /// Publishing, also to topics with `publish = false`; nothing is read.
     Publishers,
 }
 
@@ -26,7 +26,7 @@ pub struct Access {
     pub role: Role,
     /// The names that it answers to.
     pub hosts: Hosts,
-    /// Whose pages may use it from a browser.
+    /// The origins of pages that may use it from a browser.
     pub origins: Origins,
 }
 

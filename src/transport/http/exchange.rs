@@ -9,7 +9,7 @@ use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
 use crate::wire::ws::extension::DeflateOffer;
 use crate::wire::ws::handshake;
 
-/// What one connection has sent and what is not answered yet. It exists only while there is such a thing.
+/// The requests of one connection that are incomplete or not answered. It exists only while there are any.
 ///
 /// ```text
 ///        head complete           body complete            answered()
@@ -26,7 +26,8 @@ pub struct Exchange {
     asker: Asker,
 }
 
-/// What an answer depends on beside what was asked for: nothing is known of whose head cannot be read.
+/// The parts of a request that its answer depends on, beside the route. They are the defaults if the head cannot be
+/// read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asker {
     /// The origin of the page that asks, if it may read the answer.
@@ -93,7 +94,7 @@ pub struct Site<'a> {
     pub access: &'a Access,
 }
 
-/// What the bytes so far amount to.
+/// The result of the bytes so far.
 #[derive(Debug)]
 pub enum Next {
     /// Nothing yet.

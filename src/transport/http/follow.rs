@@ -83,7 +83,8 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
     if !can_come_back(head, transport, count) {
         return Err(TOO_LONG);
     }
-    // Who comes back would come back for ever after a refusal, or never again: it is told that it missed something.
+    // After a refusal an `EventSource` would retry for ever, or never again. So a bad position is accepted, and the
+    // reader is told that it missed something.
     let last_event_id = head.only_value("last-event-id").unwrap_or(Some(b"several")).filter(|id| !id.is_empty());
     let since = match (last_event_id, since) {
         (Some(id), _) => Some(decode_event_id(id).unwrap_or_default()),

@@ -1,8 +1,8 @@
 //! Which pages may use the gateway from a browser. [RFC 6454], [Fetch 3.2]
 //!
-//! A browser says with `Origin` which page asks; whoever sends none is no page, and is not asked. A page of the gateway's
-//! own address may always. What is not allowed is refused, since a browser would open a WebSocket and send a publication
-//! for any page that it shows.
+//! A browser names the asking page in `Origin`; a request without it does not come from a page and is not checked. A
+//! page of the gateway's own address is always allowed. Other pages are refused, since a browser would open a WebSocket
+//! and send a publication for any page that it shows.
 
 use super::route::RouteError;
 use crate::close::ErrorCode;

@@ -165,7 +165,7 @@ impl Route {
             None => methods_of(path).ok_or(NOTHING_HERE)?,
         };
         if head.method() == "OPTIONS" {
-            // Whatever else the request says: a page that asks first is told by its real request what is wrong with it.
+            // Before all other checks: if the request of the page has a mistake, its answer says so.
             return Ok(Self::Options(allow));
         }
         if !allow.split(", ").any(|method| method == head.method()) {
@@ -204,7 +204,7 @@ fn decode_service(service: usize, topic: Option<Cow<'_, str>>, call: ServiceCall
     })
 }
 
-/// The methods that HTTP knows, whatever we do with them. [RFC 9110 9.3] [RFC 5789]
+/// The methods that HTTP knows, those among them that no path takes. [RFC 9110 9.3] [RFC 5789]
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 const GET: &str = "GET, HEAD";
 const POST: &str = "POST";

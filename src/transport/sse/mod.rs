@@ -22,7 +22,7 @@ pub const CONTENT_TYPE: &str = "text/event-stream";
 /// A comment: something to send where there is nothing to say.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
-/// Appends a publication whose message is `message`, without an id.
+/// Appends a publication with the message `message`, without an id.
 pub fn event(publication: &Publication, message: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"event: ");
     if publication.extras.is_some() || !publication.is_next() {

@@ -36,9 +36,9 @@ pub enum ClientAuth {
 /// All that the configuration's files say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Material {
-    /// Certificate chains and their keys; the first is for whoever asks for no name that there is.
+    /// Certificate chains and their keys; the first serves clients that ask for no name, or for an unknown one.
     pub pairs: Vec<(PemFile, PemFile)>,
-    /// Who signs the certificates of clients.
+    /// The authorities that sign the certificates of clients.
     pub client_ca: Option<(PemFile, ClientAuth)>,
 }
 
@@ -94,7 +94,8 @@ impl Certificates {
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName(keys)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // What a session needs to go on travels with the client: nothing is kept for who may never come back.
+        // The client keeps the state of its session (a ticket): the gateway keeps nothing for clients that may never
+        // come back.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = match earlier.filter(|earlier| earlier.material.client_ca == material.client_ca) {
             Some(earlier) => Arc::clone(&earlier.config.ticketer),

@@ -1,4 +1,4 @@
-//! Which certificate a client gets: the first that is for the name it asks for and whose key it understands.
+//! The certificate that a client gets: the first one for its name with a key that it supports.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 pub(super) struct ByName(pub(super) Vec<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for ByName {
-    /// Whoever asks for no name, or for one that none is for, gets the first one that can sign.
+    /// A client that asks for no name, or for one without a certificate, gets the first one that can sign.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().and_then(|name| DnsName::try_from(name).ok()).map(ServerName::DnsName);
         let signs = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
