@@ -125,7 +125,7 @@ fn join_at_home(repeats: u32) {
     let (mut hub, topic) = (hub(), topic());
     for _ in 0..repeats {
         black_box(hub.join(MonoTime::ZERO, &topic, ShardId(0), None, true).expect("there is room"));
-        hub.leave(topic.as_str(), ShardId(0), true);
+        hub.leave(MonoTime::ZERO, topic.as_str(), ShardId(0), true);
     }
 }
 

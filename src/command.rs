@@ -422,6 +422,37 @@ pub struct TopicState {
     pub history_len: u64,
 }
 
+/// A topic in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicLine {
+    /// The topic.
+    pub topic: TopicName,
+    /// The position.
+    pub position: Position,
+    /// Its readers by name in all shards.
+    pub readers: u32,
+}
+
+/// Where a list of topics goes on: the shard, and the place in its table. As text `SHARD-PLACE`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListCursor {
+    /// The shard.
+    pub shard: u8,
+    /// The place.
+    pub place: u32,
+}
+
+impl ListCursor {
+    /// Reads one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (shard, place) = text.split_once('-')?;
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = digits(shard) && digits(place);
+        is_number.then(|| Some(Self { shard: shard.parse().ok()?, place: place.parse().ok()? }))?
+    }
+}
+
 /// A message to a peer, to be encoded by its dialect.
 #[derive(Debug)]
 pub enum Outbound<'a> {

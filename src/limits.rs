@@ -530,3 +530,9 @@ pub const SOCKJS_SESSION_LEN_MAX: usize = 128;
 
 /// Services of SockJS in a configuration.
 pub const SOCKJS_SERVICES_MAX: usize = 64;
+
+/// Topics that one portion of a list looks at.
+pub const TOPICS_SCANNED_MAX: usize = 1_024;
+
+/// Topics in one answer to a list; so many unless the request says fewer.
+pub const TOPICS_LISTED_MAX: u32 = 1_000;

@@ -106,6 +106,15 @@ impl Target {
             Self::Pattern(pattern) => pattern.as_str(),
         }
     }
+
+    /// Whether a topic is this one, or matches the pattern.
+    #[must_use]
+    pub fn matches(&self, topic: &str) -> bool {
+        match self {
+            Self::Topic(name) => name.as_str() == topic,
+            Self::Pattern(pattern) => pattern.matches(topic),
+        }
+    }
 }
 
 impl FromStr for Target {

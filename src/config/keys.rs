@@ -363,6 +363,7 @@ pub(super) static TOPIC_COLUMNS: &[Column] = &[
     column("history", "0 to 1,000,000", "`0`", "messages kept for those who come back"),
     column("history_ttl", "a duration", "`\"0s\"`", "how long each is kept; 0 for as long as there is room. It is never told after that, and its memory is given back within a second, also in silence; of a million topics that are due at once within 16 s"),
     column("history_len_max", "a size", "`\"16MiB\"`", "bytes kept of one topic, at what they take; the oldest go first"),
+    column("topic_ttl", "a duration", "`\"0s\"`", "how long a topic stays in which nothing is said and that nobody reads; then it [ends](PROTOCOL.md#topics-end). 0 for ever"),
     column("compression", "`off`, `message`, `shared`", "that of the top level", "how it is compressed"),
     column("publish", "true or false", "`true`", "`false`: only [listeners](OPERATING.md#listeners) for publishers take messages for it"),
 ];

@@ -51,6 +51,13 @@ fn topic_rule(raw: &RawTable) -> Result<TopicRule, ConfigError> {
                 }
                 None => Err(format!("is a duration with its unit such as \"60s\", not \"{word}\"")),
             },
+            "topic_ttl" => match value::duration_ms(word).map(|millis| u32::try_from(millis.div_ceil(1_000))) {
+                Some(Ok(seconds)) => {
+                    settings.topic_ttl_s = seconds;
+                    Ok(())
+                }
+                _ => Err(format!("is a duration of whole seconds such as \"1h\", not \"{word}\"")),
+            },
             "history_len_max" => match value::size(word) {
                 Some(len) => {
                     settings.history_len_max = len;

@@ -1,8 +1,10 @@
 //! The home of a topic: its numbers, its last value, and the shards that have readers. How long things are kept is in
 //! `retention`.
 
+mod ending;
 mod retention;
 
+pub(super) use ending::Lives;
 pub use retention::Kept;
 
 use std::hash::Hasher;
@@ -44,6 +46,10 @@ pub(super) struct Home {
     polled_until: Option<MonoTime>,
     /// When it is next looked at for what is too old; zero for never.
     due: MonoTime,
+    /// When something was last said in it, or the last reader left; in seconds.
+    quiet_since_s: u32,
+    /// It is to end as soon as nobody reads it.
+    ends: bool,
     /// Where the topic stood when earlier epochs ended without a shutdown: what was said up to there is known.
     previous: Box<[Position]>,
 }
@@ -64,6 +70,8 @@ impl Home {
             settings,
             polled_until: None,
             due: MonoTime::ZERO,
+            quiet_since_s: 0,
+            ends: false,
             previous: Box::default(),
         }
     }
@@ -171,13 +179,15 @@ impl Hub {
         let home = self.topics.home_mut(id).expect("ensure_home made it");
         let prev = home.offset;
         home.offset += 1;
+        home.note_quiet(now);
+        home.ends = false;
         shards |= home.interest;
         let (topic, position) = (home.name.clone(), home.position());
         let publication =
             Arc::new(Publication { topic, position, prev, kind, payload, key, origin, time: now, extras });
         self.keep(id, &publication);
         if let Some(message_id) = terms.message_id {
-            self.message_ids.insert(now, id, message_id, position.offset);
+            self.message_ids.insert(now, scope(id, position), message_id, position.offset);
         }
         Ok(Outcome::Said(Published { publication, shards }))
     }
@@ -191,7 +201,7 @@ impl Hub {
         let id = self.find(topic.as_str());
         let position = id.and_then(|id| self.position(id));
         if let (Some(id), Some(position), Some(message_id)) = (id, position, &terms.message_id)
-            && let Some(offset) = self.message_ids.find(now, id, message_id)
+            && let Some(offset) = self.message_ids.find(now, scope(id, position), message_id)
         {
             return Some(Ok(Position { offset, ..position }));
         }
@@ -276,7 +286,7 @@ impl Hub {
     }
 
     /// A reader of shard `from` left; `is_last` if the shard has no other. This shard is the home.
-    pub fn leave(&mut self, topic: &str, from: ShardId, is_last: bool) {
+    pub fn leave(&mut self, now: MonoTime, topic: &str, from: ShardId, is_last: bool) {
         let Some(id) = self.find(topic) else { return };
         if is_last && matches!(self.topics.state(id), State::Private { reader, .. } if reader == from) {
             self.topics.set_state(id, State::Silent);
@@ -286,6 +296,11 @@ impl Hub {
             if is_last {
                 home.interest.remove(from);
             }
+            home.note_quiet(now);
+            if let Some(due) = home.end_due() {
+                self.line_up(id, due);
+            }
+            self.end_if_alone(id);
         }
         self.release(id);
     }
@@ -357,7 +372,7 @@ impl Hub {
     /// Where a topic stands in which nothing was said. Its epoch follows from its name, so that nothing is kept for it
     /// and a reader may leave and come back to it.
     fn quiet_position(&self, topic: &str) -> Position {
-        Position { epoch: self.epoch(topic, 0), offset: 0 }
+        Position { epoch: self.epoch(topic, self.lives.of(self.topics.hash(topic))), offset: 0 }
     }
 
     /// An epoch of a topic, different at each start and in each of its lives; 32 bits, so that positions stay short.
@@ -366,17 +381,14 @@ impl Hub {
         hasher.write(topic.as_bytes());
         Epoch(hasher.finish() >> 32)
     }
-
-    /// Forgets the last value of a topic that has its home here, and says where the topic stands; `None` if nobody reads
-    /// or published it. Its history stays.
-    pub fn forget_last(&mut self, topic: &str) -> Option<Position> {
-        let id = self.find(topic)?;
-        self.set_last(id, None);
-        self.position(id)
-    }
 }
 
-const _: () = assert!(size_of::<Home>() <= 224);
+const _: () = assert!(size_of::<Home>() <= 240);
+
+/// Whose message ids they are: a topic in one of its lives.
+fn scope(id: TopicId, position: Position) -> (TopicId, Epoch) {
+    (id, position.epoch)
+}
 
 /// The shard of so many that a hash belongs to.
 pub(super) fn spread(hash: u32, shards: usize) -> ShardId {

@@ -35,7 +35,8 @@ impl Hub {
     /// The seed of epochs for topics without a publication.
     #[must_use]
     pub fn epoch_seed(&self) -> u64 {
-        self.epoch_seed
+        // After a topic has ended, quiet topics do not keep their epochs over a restart: the counts of lives are not written.
+        self.epoch_seed.wrapping_add(self.lives.ended())
     }
 
     /// Keeps the epochs of a run that ended in order: a topic without a publication keeps its position. Call it before
@@ -65,6 +66,7 @@ impl Hub {
         image.previous.drain(..surplus);
         let home = self.topics.home_mut(id).expect("ensure_home made it");
         home.begin_at(position, std::mem::take(&mut image.previous));
+        home.note_quiet(now);
         let keeps_all = home.keeps_history();
         let renew = |publication: &mut Arc<Publication>| {
             if let Some(publication) = Arc::get_mut(publication) {

@@ -7,12 +7,13 @@ use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
 use super::topic_table::TopicId;
+use crate::command::Epoch;
 use crate::limits::{
     MESSAGE_ID_COST, MESSAGE_IDS_COST_MAX, MESSAGE_IDS_FORGOTTEN_PER_TURN, MESSAGE_IDS_MAX, MESSAGE_IDS_SHED_MAX,
 };
 use crate::time::MonoTime;
 
-/// The ids, the oldest first. A topic that was published to is never forgotten, so that its id names it here.
+/// The ids, the oldest first. A topic that ended and came back is another one: its epoch tells them apart.
 #[derive(Debug)]
 pub(super) struct MessageIds {
     entries: VecDeque<Entry>,
@@ -26,9 +27,12 @@ pub(super) struct MessageIds {
     ttl_ms: u64,
 }
 
+/// A topic in one of its lives.
+type Scope = (TopicId, Epoch);
+
 #[derive(Debug)]
 struct Entry {
-    topic: TopicId,
+    topic: Scope,
     id: Box<str>,
     offset: u64,
     until: MonoTime,
@@ -40,13 +44,13 @@ impl MessageIds {
     }
 
     /// The offset of the publication that came with this id.
-    pub fn find(&self, now: MonoTime, topic: TopicId, id: &str) -> Option<u64> {
+    pub fn find(&self, now: MonoTime, topic: Scope, id: &str) -> Option<u64> {
         let number = *self.by_id.find(self.hash(topic, id), |&number| self.is_at(number, topic, id))?;
         self.entry(number).filter(|entry| now < entry.until).map(|entry| entry.offset)
     }
 
     /// Remembers an id that [`MessageIds::find`] has not found. Past a bound the oldest are forgotten.
-    pub fn insert(&mut self, now: MonoTime, topic: TopicId, id: Box<str>, offset: u64) {
+    pub fn insert(&mut self, now: MonoTime, topic: Scope, id: Box<str>, offset: u64) {
         if self.ttl_ms == 0 {
             return;
         }
@@ -114,24 +118,25 @@ impl MessageIds {
         self.entries.get(number.checked_sub(self.first)? as usize)
     }
 
-    fn is_at(&self, number: u64, topic: TopicId, id: &str) -> bool {
+    fn is_at(&self, number: u64, topic: Scope, id: &str) -> bool {
         at(&self.entries, self.first, number, topic, id)
     }
 
-    fn hash(&self, topic: TopicId, id: &str) -> u64 {
+    fn hash(&self, topic: Scope, id: &str) -> u64 {
         hash_of(self.key, topic, id)
     }
 }
 
-fn at(entries: &VecDeque<Entry>, first: u64, number: u64, topic: TopicId, id: &str) -> bool {
+fn at(entries: &VecDeque<Entry>, first: u64, number: u64, topic: Scope, id: &str) -> bool {
     let entry = number.checked_sub(first).and_then(|place| entries.get(place as usize));
     entry.is_some_and(|entry| entry.topic == topic && &*entry.id == id)
 }
 
 /// Keyed: a publisher cannot choose ids that collide.
-fn hash_of(key: (u64, u64), topic: TopicId, id: &str) -> u64 {
+fn hash_of(key: (u64, u64), topic: Scope, id: &str) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
-    hasher.write_u32(topic.0);
+    hasher.write_u32(topic.0.0);
+    hasher.write_u64(topic.1.0);
     hasher.write(id.as_bytes());
     hasher.finish()
 }
@@ -145,8 +150,8 @@ fn cost(id: &str) -> u64 {
 mod tests {
     use super::*;
 
-    const A: TopicId = TopicId(1);
-    const B: TopicId = TopicId(2);
+    const A: Scope = (TopicId(1), Epoch(1));
+    const B: Scope = (TopicId(2), Epoch(1));
 
     fn after(ms: u64) -> MonoTime {
         MonoTime::ZERO.plus_millis(ms)

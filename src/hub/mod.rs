@@ -33,6 +33,7 @@ use std::sync::Arc;
 use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
 use crate::limits::{PATTERN_PAGE_MAX, PATTERN_SCAN_MAX, PATTERN_TOKENS_MAX, SEARCH_VISITS_MAX};
 use crate::time::MonoTime;
+use home::Lives;
 use message_ids::MessageIds;
 use patterns::{PatternTable, token_count};
 use presence::Watches;
@@ -72,6 +73,7 @@ pub struct Hub {
     visits: usize,
     message_ids: MessageIds,
     watches: Watches,
+    lives: Lives,
     homes: usize,
     /// The seed of epochs: that of the settings, or that of the last run if it ended in order.
     epoch_seed: u64,
@@ -99,6 +101,7 @@ impl Hub {
             message_ids: MessageIds::new(settings.hash_key, settings.message_id_ttl_ms),
             visits: 0,
             watches: Watches::default(),
+            lives: Lives::default(),
             homes: 0,
             epoch_seed: settings.epoch_seed,
             kept: Kept::default(),
@@ -457,7 +460,7 @@ pub(crate) mod tests {
         assert_eq!(hub.readers(id), [SubscriberKey(9)]);
         hub.detach(id, place);
         hub.hold(id, -1);
-        hub.leave("a", ShardId(0), true);
+        hub.leave(MonoTime::ZERO, "a", ShardId(0), true);
         hub.end_turn();
         assert_eq!(hub.sizes(), HubSizes::default());
     }

@@ -145,7 +145,7 @@ mod tests {
         );
         assert_eq!(counts(&hub.presence_changes(after(PRESENCE_INTERVAL_MS * 2))), []);
         hub.watch(after(0), "a", ShardId(3));
-        hub.leave("a", ShardId(0), false);
+        hub.leave(MonoTime::ZERO, "a", ShardId(0), false);
         let changes = hub.presence_changes(after(PRESENCE_INTERVAL_MS * 3));
         assert_eq!(counts(&changes), [(1_000, 1_001, [0, 3].map(ShardId).into_iter().collect())]);
         assert_eq!(changes[0].presence.leaves, 1);
@@ -159,7 +159,7 @@ mod tests {
             hub.join(after(0), &topic(&name), ShardId(0), None, false).expect("there is room");
             hub.watch(after(0), &name, ShardId(0));
             hub.unwatch(&name, ShardId(0));
-            hub.leave(&name, ShardId(0), true);
+            hub.leave(MonoTime::ZERO, &name, ShardId(0), true);
             hub.end_turn();
         }
         assert!(hub.presence_changes(after(10_000)).is_empty());

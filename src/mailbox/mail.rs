@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::command::{
     Carried, Carry, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Presence, Publication,
-    Refusal, SessionKey, ShardId, Taken, TopicName, TopicState,
+    Refusal, SessionKey, ShardId, Taken, Target, TopicLine, TopicName, TopicState,
 };
 use crate::limits::MAIL_COST;
 use crate::metrics::ShardMetrics;
@@ -81,7 +81,25 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
-    /// Asks for the history of a topic. Answered by `History`. The receiver is the topic's home.
+    /// End a topic; answered by `TopicEnded`. The receiver is the topic's home.
+    EndTopic {
+        /// The topic.
+        topic: TopicName,
+        /// Comes back.
+        ticket: u32,
+    },
+    /// Which topics have their home with the receiver? Answered by `Topics`.
+    ListTopics {
+        /// Those that match; `None` for all.
+        wanted: Option<Target>,
+        /// Where in the table of topics to begin.
+        place: u32,
+        /// At most so many.
+        limit: u32,
+        /// Comes back.
+        ticket: u32,
+    },
+    /// What is kept of a topic? Answered by `History`.
     AskHistory {
         topic: TopicName,
         /// Which part.
@@ -176,6 +194,22 @@ pub enum Answer {
         ticket: u32,
         /// Where the topic stands; `None` if nobody reads or published it.
         position: Option<Position>,
+    },
+    /// A topic was ended.
+    TopicEnded {
+        /// From the request.
+        ticket: u32,
+        /// Where it stood, and how many readers keep it; `None` if nobody reads or published it.
+        ended: Option<(Position, u32)>,
+    },
+    /// Some topics.
+    Topics {
+        /// From the request.
+        ticket: u32,
+        /// In the order of the table.
+        lines: Vec<TopicLine>,
+        /// Where to go on, if there are more.
+        next: Option<u32>,
     },
     /// What is kept of a topic.
     History {

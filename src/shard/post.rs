@@ -3,7 +3,7 @@
 use super::Shard;
 use crate::command::{ShardId, ShardSet};
 use crate::hub::LastValues;
-use crate::limits::{POLL_ANSWER_LEN_MAX, PRICE_MAIL};
+use crate::limits::{POLL_ANSWER_LEN_MAX, PRICE_KEPT, PRICE_MAIL, PRICE_VISIT};
 use crate::mailbox::{Answer, Mail, Request};
 use crate::time::MonoTime;
 
@@ -63,7 +63,7 @@ impl Shard {
                 Some(Answer::Joined { ticket, result })
             }
             Request::Leave { topic, is_last } => {
-                self.hub.leave(topic.as_str(), from, is_last);
+                self.hub.leave(self.now, topic.as_str(), from, is_last);
                 None
             }
             Request::PatternInterest { pattern, readers, ticket } => {
@@ -87,6 +87,14 @@ impl Shard {
             }
             Request::ForgetLast { topic, ticket } => {
                 Some(Answer::LastForgotten { ticket, position: self.hub.forget_last(topic.as_str()) })
+            }
+            Request::EndTopic { topic, ticket } => {
+                Some(Answer::TopicEnded { ticket, ended: self.hub.end(topic.as_str()) })
+            }
+            Request::ListTopics { wanted, place, limit, ticket } => {
+                let (lines, scanned, next) = self.hub.list(wanted.as_ref(), place, limit as usize);
+                self.turn.budget.charge(scanned as u64 * PRICE_VISIT + lines.len() as u64 * PRICE_KEPT);
+                Some(Answer::Topics { ticket, lines, next })
             }
             Request::AskHistory { topic, query, ticket } => {
                 Some(Answer::History { ticket, history: self.hub.history(self.now, topic.as_str(), query) })
@@ -134,6 +142,8 @@ impl Shard {
             }
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
             Answer::LastForgotten { ticket, position } => self.on_last_forgotten(ticket, position),
+            Answer::TopicEnded { ticket, ended } => self.on_topic_ended(ticket, ended),
+            Answer::Topics { ticket, lines, next } => self.on_topics(ticket, lines, next),
             Answer::History { ticket, history } => self.on_history(ticket, history),
             Answer::Presence { topic, presence } => self.on_presence(&topic, presence),
             Answer::Carried { ticket, carried } => self.on_carried(ticket, carried),

@@ -185,10 +185,62 @@ fn a_last_value_is_forgotten_and_readers_stay() {
         }
         assert!(ask(&mut world, peer, &forget("nobody.knows")).starts_with("HTTP/1.1 404"));
         assert!(ask(&mut world, peer, &forget("a.*")).starts_with("HTTP/1.1 400"));
-        let answer = ask(&mut world, peer, &format!("DELETE /topics/{topic} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let answer = ask(&mut world, peer, &format!("DELETE /topics/{topic}/history HTTP/1.1\r\nHost: x\r\n\r\n"));
         assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("Allow: GET, HEAD\r\n"), "{answer}");
         assert!(ask(&mut world, peer, &get(&format!("/topics/{topic}/last"))).starts_with("HTTP/1.1 404"));
     }
+}
+
+#[test]
+fn a_topic_is_ended_and_topics_are_listed_whatever_shard_they_are_at() {
+    let mut world = World::new(2, 1 << 20, Limits::default());
+    let peer = world.connect(0);
+    let names: Vec<_> = world.topics_at(0).take(3).chain(world.topics_at(1).take(3)).collect();
+    let (_reader, _) = reader(&mut world, &format!(",\"topics\":[\"{}\"]", names[0]));
+    for name in &names {
+        publish(&mut world, name, "", "1");
+    }
+    let list = |world: &mut World, query: &str| json_of(&ask(world, peer, &get(&format!("/topics{query}"))));
+    let names_of = |list: &Value| -> Vec<String> {
+        let topics = list["topics"].as_array().expect("a list").iter();
+        topics.map(|line| line["topic"].as_str().expect("a name").to_owned()).collect()
+    };
+    let all = list(&mut world, "");
+    let (mut listed, mut expected) = (names_of(&all), names.clone());
+    listed.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+    assert_eq!((&all["topics"][0]["offset"], &all["next"]), (&json!(1), &Value::Null));
+    let readers: u64 =
+        all["topics"].as_array().expect("a list").iter().filter_map(|line| line["readers"].as_u64()).sum();
+    assert_eq!(readers, 1);
+    let (mut paged, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = list(&mut world, &format!("?limit=2{after}"));
+        assert!(names_of(&page).len() <= 2);
+        paged.extend(names_of(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    paged.sort_unstable();
+    assert_eq!(paged, expected);
+    assert_eq!(names_of(&list(&mut world, "?match=x.>")), [""; 0]);
+    assert_eq!(names_of(&list(&mut world, &format!("?match={}", names[4]))), [names[4].as_str()]);
+    assert_eq!(names_of(&list(&mut world, "?after=77-0")), [""; 0]);
+    for query in ["?after=x", "?after=1", "?limit=x", "?match=a..b"] {
+        assert!(ask(&mut world, peer, &get(&format!("/topics{query}"))).starts_with("HTTP/1.1 400"), "{query}");
+    }
+    let end = |world: &mut World, topic: &str| {
+        ask(world, peer, &format!("DELETE /topics/{topic} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    };
+    for name in &names {
+        let answer = end(&mut world, name);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(json_of(&answer)["readers"], json!(u32::from(*name == names[0])));
+    }
+    assert_eq!(names_of(&list(&mut world, "")), [names[0].as_str()], "one is read");
+    assert!(end(&mut world, &names[1]).starts_with("HTTP/1.1 404"));
+    assert!(end(&mut world, "a.*").starts_with("HTTP/1.1 400"));
 }
 
 #[test]
@@ -197,6 +249,7 @@ fn only_who_may_publish_may_forget() {
     let rules = TopicRules::new(vec![TopicRule { pattern: "a".parse().expect("a topic"), settings }]);
     let mut world = World::with_rules(1, 1 << 20, Limits::default(), rules);
     let peer = world.connect(0);
+    assert!(ask(&mut world, peer, "DELETE /topics/a HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 403"));
     let answer = ask(&mut world, peer, "DELETE /topics/a/last HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }

@@ -43,7 +43,7 @@ impl Home {
     pub(super) fn next_due(&self) -> Option<MonoTime> {
         let ttl_ms = self.keeps().history_ttl_ms;
         let oldest = self.history.oldest().filter(|_| ttl_ms > 0).map(|time| time.plus_millis(ttl_ms));
-        [oldest, self.polled_until].into_iter().flatten().min()
+        [oldest, self.polled_until, self.end_due()].into_iter().flatten().min()
     }
 
     /// Bytes kept. What stands in the history and is the last value counts as the last value.
@@ -96,6 +96,9 @@ impl Hub {
         }
         if kept.history > 0 && kept.history_ttl_ms > 0 {
             self.line_up(id, publication.time.plus_millis(kept.history_ttl_ms));
+        }
+        if let Some(due) = self.topics.home(id).filter(|home| home.settings.topic_ttl_s > 0).and_then(Home::end_due) {
+            self.line_up(id, due);
         }
         self.make_room(id);
     }
@@ -170,7 +173,7 @@ impl Hub {
     }
 
     /// Looks at a topic at a time, if it is not looked at before.
-    fn line_up(&mut self, id: TopicId, at: MonoTime) {
+    pub(super) fn line_up(&mut self, id: TopicId, at: MonoTime) {
         if let Some(home) = self.topics.home_mut(id)
             && (home.due == MonoTime::ZERO || at < home.due)
         {
@@ -193,6 +196,7 @@ impl Hub {
             if let Some(home) = self.topics.home_mut(id).filter(|home| home.due == at) {
                 home.due = MonoTime::ZERO;
                 self.expire(now, id);
+                self.end_if_over(now, id);
                 let next = self.topics.home(id).and_then(Home::next_due);
                 next.into_iter().for_each(|next| self.line_up(id, next.max(now.plus_millis(SWEEP_AGAIN_MS))));
                 self.release(id);

@@ -47,9 +47,9 @@ fn a_publication_goes_to_the_shards_with_readers_and_to_no_other() {
     hub.join(MonoTime::ZERO, &topic("a"), ShardId(3), None, true).expect("there is room");
     hub.join(MonoTime::ZERO, &topic("a"), ShardId(127), None, true).expect("there is room");
     assert_eq!(say(&mut hub, "a", "x").shards, [3, 127].map(ShardId).into_iter().collect());
-    hub.leave("a", ShardId(3), false);
+    hub.leave(MonoTime::ZERO, "a", ShardId(3), false);
     assert_eq!(say(&mut hub, "a", "x").shards, [3, 127].map(ShardId).into_iter().collect());
-    hub.leave("a", ShardId(3), true);
+    hub.leave(MonoTime::ZERO, "a", ShardId(3), true);
     assert_eq!(say(&mut hub, "a", "x").shards, ShardSet::one(ShardId(127)));
     assert_eq!(hub.state("a").expect("the topic is there").presence.readers, 1);
 }
@@ -87,14 +87,14 @@ fn the_one_reader_of_a_topic_may_leave_while_another_of_its_shard_joins() {
     let mut hub = hub(1, 100, 1_000);
     let join = |hub: &mut Hub| hub.join(MonoTime::ZERO, &topic("a"), ShardId(3), None, true).expect("there is room");
     let first = join(&mut hub).position;
-    hub.leave("a", ShardId(3), false);
+    hub.leave(MonoTime::ZERO, "a", ShardId(3), false);
     assert_eq!(hub.state("a").expect("its shard holds it").presence.readers, 0);
     assert_eq!(join(&mut hub).position, first);
-    hub.leave("a", ShardId(3), true);
+    hub.leave(MonoTime::ZERO, "a", ShardId(3), true);
     hub.end_turn();
     assert_eq!((hub.sizes().topics, hub.sizes().entries), (0, 0));
     assert_eq!(join(&mut hub).position, first, "nothing was said meanwhile");
-    hub.leave("a", ShardId(3), true);
+    hub.leave(MonoTime::ZERO, "a", ShardId(3), true);
     hub.end_turn();
     assert_eq!((hub.sizes().topics, hub.sizes().entries), (0, 0));
 }
@@ -126,7 +126,7 @@ fn a_topic_that_nothing_was_said_in_stands_where_it_stood_whoever_comes_and_goes
     let a = topic("a");
     let visit = |hub: &mut Hub, since| {
         let answer = hub.join(now, &a, ShardId(0), since, true).expect("there is room");
-        hub.leave("a", ShardId(0), true);
+        hub.leave(MonoTime::ZERO, "a", ShardId(0), true);
         hub.end_turn();
         assert_eq!(hub.sizes().entries, usize::from(answer.position.offset > 0));
         answer
@@ -155,7 +155,7 @@ fn past_the_limit_of_topics_a_new_one_is_refused_and_an_old_one_goes_on() {
     let refused = hub.publish(MonoTime::ZERO, &topic("c"), Message::text(b""));
     assert_eq!(refused.map(|_| ()).map_err(|refusal| refusal.code), Err(ErrorCode::Overloaded));
     say(&mut hub, "a", "x");
-    hub.leave("b", ShardId(0), true);
+    hub.leave(MonoTime::ZERO, "b", ShardId(0), true);
     say(&mut hub, "c", "x");
     assert_eq!(hub.sizes().topics, 2);
 }

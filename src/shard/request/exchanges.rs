@@ -106,7 +106,10 @@ impl Shard {
 
     fn serve(&mut self, id: ConnId, request: Request) {
         // Any number of readers leaves publishers their seats.
-        let publishes = matches!(request.route, Route::PublishOne { .. } | Route::PublishMany | Route::ForgetLast(_));
+        let publishes = matches!(
+            request.route,
+            Route::PublishOne { .. } | Route::PublishMany | Route::ForgetLast(_) | Route::EndTopic(_)
+        );
         let is_kept_out =
             self.is_past_limit(id) && !(publishes && self.links.conns[id.index].link.standing == Standing::PastLimit);
         match request.route {
@@ -132,6 +135,8 @@ impl Shard {
                 self.ask_state(topic, ticket);
             }
             Route::ForgetLast(topic) => self.serve_forget_last(id, topic),
+            Route::EndTopic(topic) => self.serve_end_topic(id, topic),
+            Route::Topics { wanted, limit, after } => self.serve_topics(id, wanted, limit, after),
             Route::History { topic, query } => {
                 if let Err(refusal) = self.may(id.into(), &Act::History(&topic)) {
                     return self.respond_refused(id, refusal);

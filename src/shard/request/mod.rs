@@ -9,6 +9,7 @@ pub(in crate::shard) mod exchanges;
 pub(in crate::shard) mod follow;
 pub(in crate::shard) mod poll;
 pub(in crate::shard) mod state;
+pub(in crate::shard) mod topics;
 pub(in crate::shard) mod waiting;
 
 use slab::Slab;

@@ -1,6 +1,6 @@
 //! The things that an HTTP request waits for, as values: one variant for each kind of answer.
 
-use crate::command::{ErrorCode, Position, Refusal, SessionKey, Taken, Target, TopicName};
+use crate::command::{ErrorCode, Position, Refusal, SessionKey, ShardId, Taken, Target, TopicName};
 use crate::dialect::json;
 use crate::metrics::ShardMetrics;
 use crate::transport::http::{Exchange, Follow};
@@ -26,6 +26,8 @@ pub(in crate::shard) enum Waiting {
     },
     Topic(TopicName),
     ForgetLast(TopicName),
+    EndTopic(TopicName),
+    Topics(List),
     History,
     Follow(Opening),
     Poll(Poll),
@@ -90,6 +92,17 @@ pub(in crate::shard) struct CarryWait {
     pub has_begun: bool,
     /// The ticket of the question to the session's home, while there is one.
     pub asked: Option<u32>,
+}
+
+/// A list of topics under way, from one shard to the next.
+#[derive(Debug)]
+pub(in crate::shard) struct List {
+    pub wanted: Option<Target>,
+    /// So many more.
+    pub left: u32,
+    /// The shard that is asked.
+    pub shard: ShardId,
+    pub body: Vec<u8>,
 }
 
 /// A response that is about to begin.

@@ -11,6 +11,8 @@ pub(in crate::shard) enum Act<'a> {
     Publish(&'a TopicName),
     History(&'a TopicName),
     State(&'a TopicName),
+    /// To learn which topics there are.
+    List,
 }
 
 impl Act<'_> {
@@ -19,6 +21,7 @@ impl Act<'_> {
         match self {
             Self::Subscribe(target) => target.as_str(),
             Self::Publish(topic) | Self::History(topic) | Self::State(topic) => topic.as_str(),
+            Self::List => ">",
         }
     }
 }
@@ -33,7 +36,7 @@ impl Shard {
         let why = match act {
             Act::Publish(_) if !role.may_publish() => NO_PUBLISHING,
             Act::Publish(topic) if role == Role::All && self.is_reserved(topic) => RESERVED,
-            Act::Subscribe(_) | Act::History(_) | Act::State(_) if !role.may_read() => NO_READING,
+            Act::Subscribe(_) | Act::History(_) | Act::State(_) | Act::List if !role.may_read() => NO_READING,
             _ => return Ok(()),
         };
         tracing::debug!(target = act.target(), why, "refused");

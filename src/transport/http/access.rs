@@ -72,8 +72,10 @@ impl Role {
     }
 
     fn judge(self, route: &Route) -> Result<(), RouteError> {
-        let publishes = matches!(route, Route::PublishOne { .. } | Route::PublishMany | Route::ForgetLast(_));
+        let publishes = matches!(route, Route::PublishOne { .. } | Route::PublishMany);
+        let publishes = publishes || matches!(route, Route::ForgetLast(_) | Route::EndTopic(_));
         let reads = matches!(route, Route::Topic(_) | Route::History { .. } | Route::Follow(_));
+        let reads = reads || matches!(route, Route::Topics { .. });
         let reads = reads || matches!(route, Route::Upgrade(UpgradeRoute::Raw { .. }));
         let reads = reads || matches!(route, Route::Service(route) if route.topic.is_some());
         match self {

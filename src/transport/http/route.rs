@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::follow::{self, Follow, HttpTransport};
 use crate::close::Status;
 use crate::command::{
-    Attributes, Condition, ErrorCode, Extras, HistoryQuery, Mode, PayloadKind, Policy, Position, Terms, TopicName,
-    is_event, is_message_id, parse_age, parse_rate,
+    Attributes, Condition, ErrorCode, Extras, HistoryQuery, ListCursor, Mode, PayloadKind, Policy, Position, Target,
+    Terms, TopicName, is_event, is_message_id, parse_age, parse_rate,
 };
-use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX};
+use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX, TOPICS_LISTED_MAX};
 use crate::transport::Framing;
 use crate::transport::service::{self, Service, ServiceCall};
 use crate::wire::http1::{HttpError, NotOneValue, RequestHead, percent_decode, query_pairs};
@@ -36,6 +36,17 @@ pub enum Route {
     Topic(TopicName),
     /// `DELETE /topics/TOPIC/last`.
     ForgetLast(TopicName),
+    /// `DELETE /topics/TOPIC`.
+    EndTopic(TopicName),
+    /// `GET /topics`.
+    Topics {
+        /// `match=`: those that match; `None` for all.
+        wanted: Option<Target>,
+        /// `limit=`: at most so many.
+        limit: u32,
+        /// `after=`: where to go on.
+        after: ListCursor,
+    },
     /// `GET /topics/TOPIC/history`.
     History {
         topic: TopicName,
@@ -190,6 +201,7 @@ impl Route {
             "/healthz" => Ok(Self::Health),
             "/readyz" => Ok(Self::Ready),
             "/metrics" => Ok(Self::Metrics),
+            "/topics" => decode_list(head.query()),
             "/publish" => check_encoding(head).map(|()| Self::PublishMany),
             _ => find_by_prefix(head, path),
         }
@@ -218,9 +230,10 @@ fn methods_of(path: &str) -> Option<&'static str> {
         "/publish" => Some(POST),
         "/ws" | "/echo" | "/sse" | "/stream" | "/poll" | "/healthz" | "/readyz" | "/metrics" => Some(GET),
         _ if path.starts_with("/publish/") => Some(POST),
-        // Of a topic that ends so, or the last value of the one before.
-        _ if path.starts_with("/topics/") && path.ends_with(LAST) => Some(GET_AND_DELETE),
-        _ if path.starts_with("/raw/") || path.starts_with("/topics/") => Some(GET),
+        "/topics" => Some(GET),
+        _ if path.starts_with("/topics/") && path.ends_with("/history") => Some(GET),
+        _ if path.starts_with("/topics/") => Some(GET_AND_DELETE),
+        _ if path.starts_with("/raw/") => Some(GET),
         _ => None,
     }
 }
@@ -242,8 +255,10 @@ fn find_by_prefix(head: &RequestHead<'_>, path: &str) -> Result<Route, RouteErro
         decode_publish(head, decode_topic(topic)?)
     } else if let Some(topic) = path.strip_prefix("/topics/") {
         if head.method() == "DELETE" {
-            let topic = topic.strip_suffix(LAST).ok_or(NOTHING_HERE)?;
-            return Ok(Route::ForgetLast(decode_topic(topic)?));
+            return match topic.strip_suffix(LAST) {
+                Some(topic) => Ok(Route::ForgetLast(decode_topic(topic)?)),
+                None => Ok(Route::EndTopic(decode_topic(topic)?)),
+            };
         }
         match topic.strip_suffix("/history") {
             Some(topic) => decode_history(decode_topic(topic)?, head.query()),
@@ -366,6 +381,20 @@ fn decode_history(topic: TopicName, query: Option<&str>) -> Result<Route, RouteE
         Ok(())
     })?;
     Ok(Route::History { topic, query: wanted })
+}
+
+fn decode_list(query: Option<&str>) -> Result<Route, RouteError> {
+    let (mut wanted, mut limit, mut after) = (None, TOPICS_LISTED_MAX, ListCursor::default());
+    each_pair(query, &["match", "limit", "after"], |name, value| {
+        match name {
+            _ if value.is_empty() => {}
+            "match" => wanted = Some(Target::parse(value).map_err(|_| BAD_TOPIC)?),
+            "limit" => limit = decode_limit(value)?.clamp(1, TOPICS_LISTED_MAX),
+            _ => after = ListCursor::parse(value).ok_or(bad_request("after is what the answer before called next"))?,
+        }
+        Ok(())
+    })?;
+    Ok(Route::Topics { wanted, limit, after })
 }
 
 /// Reads the pairs of a query that `names` stand for. What others say is not looked at.
