@@ -1,4 +1,4 @@
-//! What time it is, in nanoseconds that every process of this machine agrees on.
+//! Clocks, in nanoseconds that are the same in every process of this machine.
 
 /// A monotonic clock. Pacing and latency take their time from one of these, so that tests can turn it by hand.
 pub trait Clock {

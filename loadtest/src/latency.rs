@@ -10,7 +10,7 @@ pub struct Latencies(Histogram<u64>);
 /// A histogram as (value in nanoseconds, count) pairs: how one travels from a worker, and into a report's chart.
 pub type Buckets = Vec<(u64, u64)>;
 
-/// What a report says about durations, in microseconds.
+/// The figures of a report about durations, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// How many there were.
@@ -63,7 +63,7 @@ impl Latencies {
         self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
     }
 
-    /// What a report says; `None` if nothing was counted.
+    /// The figures of a report; `None` if nothing was counted.
     #[must_use]
     pub fn percentiles(&self) -> Option<Percentiles> {
         let at = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e3;

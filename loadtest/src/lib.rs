@@ -8,8 +8,8 @@
 //! ```
 //! The parent opens no connection itself: it starts itself again as workers, each with as many connections as it may
 //! have descriptors, and with source addresses of its own. Workers stamp each payload with the time at which it was
-//! *meant* to be sent, on a clock that all processes of the machine share; whoever reads it counts the difference into
-//! a histogram. So a server that freezes shows it, however many messages the client could not send meanwhile.
+//! *meant* to be sent, on a clock that all processes of the machine share; its reader counts the difference into a
+//! histogram. So a server that freezes shows it, however many messages the client could not send meanwhile.
 //!
 //! The modules stand in the order in which data flows. Only `worker` knows sockets, only `measure` reads `/proc`, and
 //! `plan`, `wire`, `stamp`, `pace`, `latency` and `report` know neither sockets nor clocks.
@@ -31,11 +31,11 @@ mod fleet;
 mod progress;
 mod worker;
 
-// What is measured, what it came to, and the program.
+// Scenarios, reports, and the program.
 pub mod cli;
 mod report;
 mod scenario;
 
-// What figures are divided by, and the division.
+// The floor, and the comparison with other servers.
 mod compare;
 mod floor;

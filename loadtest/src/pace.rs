@@ -1,4 +1,4 @@
-//! When things are due in an open loop: at the times that were intended, however late anybody is.
+//! Due times in an open loop: the intended times, even if earlier messages are late.
 
 use crate::clock::NANOS_PER_SECOND;
 

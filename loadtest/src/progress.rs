@@ -16,7 +16,7 @@ impl ProgressLine {
         Self(ProgressBar::with_draw_target(None, target))
     }
 
-    /// Another phase begins, which is over when `len` of whatever it counts are done.
+    /// Another phase begins, which is over when it has counted to `len`.
     pub fn begin(&self, phase: &str, len: u64) {
         let style = ProgressStyle::with_template("{prefix:>10} {bar:24} {percent:>3} %  {msg}  eta {eta}")
             .expect("the template is valid, and tested");

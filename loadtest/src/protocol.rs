@@ -1,4 +1,4 @@
-//! What the parent and its worker processes say to each other: one JSON object a line.
+//! The protocol between the parent and its worker processes: one JSON object a line.
 //!
 //! The parent writes a [`WorkerPlan`](crate::plan::WorkerPlan) and then [`Command`]s to a worker's standard input, and
 //! reads [`Event`]s from its standard output. The end of either stream ends the worker.
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::latency::Buckets;
 
-/// What a worker is told.
+/// A command to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// Open readers, and the publishers if they are not; those who were lost, too. Answered by [`Event::Connected`].
+    /// Open readers, the publishers if they are not open, and those that were lost. Answered by [`Event::Connected`].
     Connect {
         /// Of each thousand of its readers, how many shall be open.
         up_to_permille: u32,
@@ -65,12 +65,12 @@ pub struct Round {
     pub traffic: Traffic,
 }
 
-/// What is sent in a round.
+/// The messages of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Traffic {
     /// Nothing.
     Silence,
-    /// Open loop: messages at a rate, whatever comes of them.
+    /// Open loop: messages at a rate, even if earlier ones are late.
     Rate {
         /// Messages a second, of all publishers together.
         per_second: f64,
@@ -107,7 +107,7 @@ pub enum Traffic {
     },
 }
 
-/// What a worker tells.
+/// A report of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// How it stands, every now and then.
@@ -153,11 +153,11 @@ pub struct Progress {
     pub delivered: u64,
     /// Messages published in this round.
     pub published: u64,
-    /// Whatever went wrong.
+    /// Everything that went wrong.
     pub failed: u64,
 }
 
-/// What came of opening connections.
+/// The outcome of opening connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Connected {
     /// Readers that are open now.
@@ -174,12 +174,12 @@ pub struct Connected {
     pub cpu_ns: u64,
 }
 
-/// What came of a round.
+/// The outcome of a round.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
     /// Messages that counted readers received.
     pub delivered: u64,
-    /// Messages that others received: those who came back in a storm.
+    /// Messages that other readers received: those that came back in a storm.
     pub delivered_to_others: u64,
     /// From the intended send time to the delivery, of counted readers.
     pub latency: Buckets,
@@ -215,12 +215,12 @@ pub struct Ended {
     pub waited_ns: u64,
 }
 
-/// What came of messages to readers' own topics.
+/// The outcome of messages to readers' own topics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Own {
     /// Messages that readers received.
     pub delivered: u64,
-    /// Messages that came to somebody else.
+    /// Messages that came to another reader.
     pub strays: u64,
     /// Messages that came again.
     pub duplicates: u64,
@@ -228,7 +228,7 @@ pub struct Own {
     pub latency: Buckets,
 }
 
-/// What went wrong, counted by kind.
+/// Failures, counted by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Failures(pub BTreeMap<String, u64>);

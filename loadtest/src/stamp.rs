@@ -1,4 +1,4 @@
-//! What a payload carries: which run and round it belongs to, and when it was meant to be sent.
+//! The stamp in a payload: its run, its round, and the intended time of sending.
 //!
 //! A stamp is letters and digits only, so that it survives JSON, protocol text and any frame around it, and a reader
 //! finds it wherever it stands.

@@ -55,7 +55,7 @@ pub(super) struct Connection<S> {
     stream: S,
     /// As it came, not yet looked at.
     received: Vec<u8>,
-    /// What takes the body of the answer; `None` between two answers.
+    /// The decoder of the answer's body; `None` between two answers.
     body: Option<AnswerBody>,
     /// The length that its head announced, if it did.
     announced: usize,
@@ -63,7 +63,7 @@ pub(super) struct Connection<S> {
     decoded: Vec<u8>,
 }
 
-/// What an answer's head says.
+/// The parts of an answer's head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,

@@ -13,7 +13,7 @@ use crate::limits::CLIENT_ANSWER_LEN_MAX;
 pub(super) struct Request<'a> {
     pub(super) path: String,
     pub(super) content_type: &'static str,
-    /// `Fanwire-Key`; visible ASCII and spaces, which whoever makes it has checked.
+    /// `Fanwire-Key`; visible ASCII and spaces, checked by the caller.
     pub(super) key: Option<&'a str>,
     /// `Fanwire-Id`, likewise.
     pub(super) id: Option<&'a str>,

@@ -131,7 +131,7 @@ impl Session<'_> {
     }
 }
 
-/// A message that comes alone goes as it is, whatever it is.
+/// A single message is sent as it is, in any form.
 fn single_kind(kind: Kind, count: usize) -> Kind {
     match kind {
         Kind::Json if count == 1 => Kind::Text,
@@ -151,7 +151,7 @@ fn read_lines_aside(input: impl Read + Send + 'static, prints: bool) -> Receiver
     let (sender, receiver) = mpsc::sync_channel(CHUNKS_AHEAD);
     let sender = Arc::new(sender);
     if prints {
-        // The end of the input ends the channel, whatever is still watched.
+        // The end of the input ends the channel, also while other sources are watched.
         let sender = Arc::downgrade(&sender);
         thread::spawn(move || {
             if wait_for_hang_up(&io::stdout()).is_ok()

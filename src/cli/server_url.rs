@@ -34,7 +34,7 @@ struct ServerUrl {
     is_tls: bool,
 }
 
-/// A gateway, and whom to believe that it is the one.
+/// A gateway, and the certificates that prove its identity.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     /// `host:port`.

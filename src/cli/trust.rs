@@ -1,5 +1,5 @@
-//! Whose certificates clients believe: the client commands, and the load client. What this file must never know: sockets.
-//! Tests: `tests/tls/commands.rs` and `loadtest/tests/layers.rs`.
+//! The trusted certificates of the client commands and of the load client. This file must never know sockets. Tests:
+//! `tests/tls/commands.rs` and `loadtest/tests/layers.rs`.
 
 use std::fmt;
 use std::fs;
@@ -15,7 +15,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use serde::{Deserialize, Serialize};
 
-/// Whose certificates are believed.
+/// The trusted certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trust {
     /// Those that this host believes.
@@ -54,11 +54,9 @@ pub(super) fn told(error: &Error, host: &str) -> String {
     use CertificateError as Bad;
     match error {
         Error::InvalidCertificate(bad) => match bad {
-            Bad::UnknownIssuer => {
-                "its certificate is signed by nobody whom we believe; --ca names a PEM file with the \
+            Bad::UnknownIssuer => "its certificate is signed by no trusted authority; --ca names a PEM file with the \
                 certificate, or with that of its signer, and --insecure believes any"
-                    .to_owned()
-            }
+                .to_owned(),
             Bad::NotValidForName => format!("its certificate is not for \"{host}\""),
             Bad::NotValidForNameContext { presented, .. } if presented.is_empty() => format!(
                 "its certificate names no host (it has no subjectAltName); openssl req takes \

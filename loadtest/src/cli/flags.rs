@@ -40,7 +40,7 @@ pub(super) struct Common {
     /// Write the report as a page with charts
     #[arg(long, value_name = "FILE")]
     pub(super) html: Option<PathBuf>,
-    /// What to call the run in tables and charts
+    /// Name of the run in tables and charts
     #[arg(long)]
     label: Option<String>,
     /// No progress line
@@ -86,7 +86,7 @@ struct Scale {
     /// How long to wait between opening connections and measuring
     #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = value::duration_ms)]
     settle: u64,
-    /// What random numbers start from
+    /// Seed of the random numbers
     #[arg(long)]
     seed: Option<u64>,
     /// The least part of the expected deliveries that is no failure
@@ -94,17 +94,17 @@ struct Scale {
     reach_min: f64,
 }
 
-/// What is said to the server.
+/// The messages to the server.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Words: {n}, {topic}, {payload} and {len} are filled in; \\r, \\n and \\\\ are read")]
 struct Words {
-    /// What a reader says once it is connected, instead of the preset's; may be given more than once
+    /// First message of a reader, instead of the preset's; may be given more than once
     #[arg(long, value_name = "TEXT")]
     subscribe: Vec<String>,
     /// A part of the message that a reader then waits for
     #[arg(long, value_name = "TEXT")]
     ready: Option<String>,
-    /// What a publisher sends
+    /// Message of a publisher
     #[arg(long, value_name = "TEXT")]
     publish: Option<String>,
     /// Where publishers connect
@@ -113,7 +113,7 @@ struct Words {
     /// Publish by POST to this path
     #[arg(long, value_name = "PATH")]
     publish_http: Option<String>,
-    /// What to offer as subprotocol
+    /// Subprotocol to offer
     #[arg(long, value_name = "NAME")]
     subprotocol: Option<String>,
     /// Answer messages that begin with one text by another

@@ -1,7 +1,7 @@
 //! The command line: what is typed, what it means, and where the report goes.
 //!
 //! Exit codes: 0 it went well, 1 something went wrong and the report says what, 2 it was not meant well (one line on
-//! standard error), 130 somebody pressed Ctrl-C (the report says what there is). Tests: beside the code and
+//! standard error), 130 Ctrl-C (the report has the figures up to then). Tests: beside the code and
 //! `tests/command_line.rs`.
 
 mod flags;
@@ -55,7 +55,7 @@ enum Command {
     Echo(Echo),
     /// Open connections and reset them: handshakes a second, CPU of each
     Connect(Connect),
-    /// Drop most readers at once and let them come back: time to recover, latency of those who stayed
+    /// Drop most readers at once and let them come back: time to recover, latency of the other readers
     Storm(Storm),
     /// Let some readers stop reading: what becomes of the others
     Stall(Stall),
@@ -122,7 +122,7 @@ struct Fanout {
     common: Common,
     #[command(flatten)]
     traffic: Traffic,
-    /// Messages a second, whatever comes of them: an open loop
+    /// Messages a second, sent on time even if earlier ones are late: an open loop
     #[arg(long, value_name = "N", value_parser = value::rate, conflicts_with = "window")]
     rate: Option<f64>,
     /// With --rate: how many messages go in one write
@@ -157,7 +157,7 @@ struct Echo {
 struct Connect {
     #[command(flatten)]
     common: Common,
-    /// Handshakes a second, whatever comes of them; as fast as it goes unless given
+    /// Handshakes a second, begun on time even if earlier ones are late; without it as fast as possible
     #[arg(long, value_name = "N", value_parser = value::rate)]
     rate: Option<f64>,
     /// How long to open connections
@@ -211,7 +211,7 @@ struct Ramp {
     /// From one rate to the next
     #[arg(long, value_name = "N", default_value = "2", value_parser = value::factor)]
     factor: f64,
-    /// What p99 may be
+    /// Bound of p99
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = value::duration_ms)]
     bound: u64,
     /// How long each step is
@@ -229,7 +229,7 @@ struct Compared {
     html: Option<PathBuf>,
 }
 
-/// What a command comes to before anything is measured.
+/// The outcome of a command before anything is measured.
 enum Meant {
     Measure(Box<Run>, Scenario, Output),
     Report(Compared),

@@ -1,4 +1,4 @@
-//! What is measured: the scenarios that are compared, and how the client is called for each.
+//! The cases: the scenarios that are compared, and the client's arguments for each.
 
 use super::report::ClientReport;
 use crate::floor::Mode;

@@ -132,7 +132,7 @@ impl Comparison {
                     let row = &mut case.rows[place];
                     let Some(server) = servers.iter().find(|server| server.name() == row.server) else { continue };
                     let sample = measure(server, case.case, &size, programs, args.client_core);
-                    // What was interrupted is no sample.
+                    // An interrupted run is no sample.
                     if is_over.load(Ordering::Relaxed) {
                         break 'rounds;
                     }

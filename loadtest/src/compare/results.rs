@@ -1,4 +1,4 @@
-//! What came out: samples by case, server and round, their summaries, and the table that is printed.
+//! The results: samples by case, server and round, their summaries, and the table that is printed.
 
 use std::fmt::Write;
 
@@ -117,7 +117,7 @@ impl Row {
     }
 }
 
-/// Four digits or so, whatever the size.
+/// About four digits, for any size.
 pub(super) fn shown(value: f64) -> String {
     match value.abs() {
         0.0..10.0 => format!("{value:.3}"),

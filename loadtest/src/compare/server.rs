@@ -1,4 +1,4 @@
-//! Who is measured, and how it is started and ended. Every run has a fresh process on a fresh port.
+//! The servers that are measured: how each is started and ended. Every run has a fresh process on a fresh port.
 
 use std::io::{self, BufRead, BufReader};
 use std::net::TcpListener;
@@ -64,7 +64,7 @@ impl Server {
         }
     }
 
-    /// What the client speaks with it.
+    /// The preset of the client.
     pub(super) fn preset(&self) -> &str {
         match self {
             Self::Peer(peer) if ["nchan", "nats", "socketio"].contains(&peer.name.as_str()) => &peer.name,

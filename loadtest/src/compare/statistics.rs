@@ -1,4 +1,4 @@
-//! What a handful of rounds says: median, spread and ratio.
+//! Statistics of a few rounds: median, spread and ratio.
 
 /// A measure over the rounds in which it was there.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -37,7 +37,7 @@ pub(super) fn ratio(values: &[Option<f64>], floor: &[Option<f64>]) -> Option<f64
     Some(Summary::of(&ratios)?.median)
 }
 
-/// Whether a ratio is too close to 1 to say who is better.
+/// Whether a ratio is too close to 1 to call one server better.
 pub(super) fn is_tie(ratio: f64) -> bool {
     (ratio - 1.0).abs() < TIE
 }

@@ -36,7 +36,7 @@ pub struct Fleet {
     pids: Vec<u32>,
     stall_timeout_ns: u64,
     rounds: u16,
-    /// What was lost with workers, or could not be said to them.
+    /// Failures of workers that were lost, and of commands that did not reach one.
     failures: Failures,
     /// Of rounds that are over.
     delivered_before: u64,
@@ -98,7 +98,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Whether somebody pressed Ctrl-C.
+    /// Whether Ctrl-C was pressed.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed)
@@ -321,7 +321,7 @@ impl Fleet {
         resumed.fold((0, 0), |sum, (stalled, closed)| (sum.0 + stalled, sum.1 + closed))
     }
 
-    /// What was lost with workers so far.
+    /// Failures of lost workers so far.
     #[must_use]
     pub fn failures(&self) -> &Failures {
         &self.failures

@@ -1,10 +1,10 @@
-//! What came of a round, summed over workers.
+//! The outcome of a round, summed over workers.
 
 use crate::clock::NANOS_PER_MILLI;
 use crate::latency::Latencies;
 use crate::protocol::Ended;
 
-/// What came of a round, of all workers together.
+/// The outcome of a round, of all workers together.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Messages published, or echoes or handshakes begun.

@@ -20,7 +20,7 @@ pub(super) struct Epoll {
     sockets: Sockets,
     peers: Peers,
     said: Said,
-    /// Descriptors ran out; nobody tells us when some are free again.
+    /// Descriptors ran out; no event tells when some are free again.
     accept_is_paused: bool,
 }
 
@@ -141,7 +141,7 @@ struct Sockets {
     free: Vec<u32>,
     /// Indices whose owner ended in this turn.
     freed: Vec<u32>,
-    /// What the kernel did not take yet, of those who do not read.
+    /// Bytes that the kernel did not take yet, of connections that do not read.
     rests: HashMap<u32, Vec<u8>>,
     /// To be closed at the end of the turn: who is in the middle of a walk over the readers cannot leave it.
     doomed: Vec<u32>,

@@ -33,7 +33,7 @@ pub struct FloorArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
-    /// What to do with messages
+    /// Treatment of messages
     #[arg(long, value_enum, default_value = "hold")]
     pub mode: Mode,
     /// Which kernel interface to use

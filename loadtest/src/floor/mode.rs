@@ -1,6 +1,6 @@
-//! What the floor does with messages, and its bounds over every kernel interface.
+//! The floor's treatment of messages, and its bounds over every kernel interface.
 
-/// What the floor does with a message.
+/// The floor's treatment of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
     /// Nothing: connections are accepted and held.

@@ -1,4 +1,4 @@
-//! What the bytes of the floor's connections mean. No kernel in here.
+//! The protocol of the floor's connections, without the kernel.
 
 use std::collections::HashMap;
 
@@ -30,21 +30,21 @@ pub(super) struct Peers {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nobody has this index.
+    /// No connection has this index.
     Free,
     /// Before the end of the opening handshake.
     Opening,
     Open,
 }
 
-/// What must outlive a receive.
+/// Bytes that must outlive a receive.
 #[derive(Debug)]
 enum Split {
     Head(Vec<u8>),
     Frame(Decoder),
 }
 
-/// What bytes led to. Kept by the driver, which empties it.
+/// The results of received bytes. Kept by the driver, which empties it.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     /// For the connection that was received from.

@@ -1,4 +1,4 @@
-//! What a gateway says of itself at `/metrics`.
+//! The metrics of a gateway, read at `/metrics`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// Bytes that are not available to anybody any more; `None` if the kernel does not say.
+/// Bytes that are no longer available; `None` if the kernel does not report them.
 #[must_use]
 pub fn used() -> Option<u64> {
     let (total, available) = read()?;

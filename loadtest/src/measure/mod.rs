@@ -1,4 +1,4 @@
-//! What a run costs: memory and CPU of the processes involved, and the kernel's own memory, read from `/proc`.
+//! The cost of a run: memory and CPU of the processes involved, and the kernel's own memory, read from `/proc`.
 //!
 //! The only room that reads `/proc`, and what a gateway says of itself at `/metrics`. What cannot be read is `None`, never a zero. Tests: beside the code.
 
@@ -9,7 +9,7 @@ pub mod slab;
 
 use std::fs;
 
-/// What `/proc` says about this host, for a report.
+/// This host as `/proc` describes it, for a report.
 #[must_use]
 pub fn kernel() -> String {
     let version = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

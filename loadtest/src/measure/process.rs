@@ -32,7 +32,7 @@ impl Cpu {
         all.into_iter().reduce(|a, b| Self { ran_ns: a.ran_ns + b.ran_ns, waited_ns: a.waited_ns + b.waited_ns })
     }
 
-    /// What was used since `earlier`.
+    /// The use since `earlier`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {

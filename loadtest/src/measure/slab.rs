@@ -8,7 +8,7 @@ use std::fs;
 pub struct Slab(BTreeMap<String, u64>);
 
 impl Slab {
-    /// Reads `/proc/slabinfo`; `None` for those who may not, which is everybody but root.
+    /// Reads `/proc/slabinfo`; `None` without the permission, which only root has.
     #[must_use]
     pub fn read() -> Option<Self> {
         Self::parse(&fs::read_to_string("/proc/slabinfo").ok()?)

@@ -1,4 +1,4 @@
-//! What is said to a server, and how.
+//! The messages to a server, and their framing.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,22 +35,22 @@ impl Transport {
     }
 }
 
-/// What readers and publishers say to a server.
+/// The messages of readers and publishers to a server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dialogue {
     /// How readers are connected.
     pub transport: Transport,
     /// Where readers upgrade, or what they ask for.
     pub path: Template,
-    /// What is offered as `Sec-WebSocket-Protocol`.
+    /// The `Sec-WebSocket-Protocol` to offer.
     pub subprotocol: Option<String>,
     /// What is offered as `Sec-WebSocket-Extensions`: permessage-deflate.
     pub deflate: Option<String>,
     /// Whether our messages are binary.
     pub is_binary: bool,
-    /// What every connection says first, one after the other.
+    /// The first messages of every connection, one after the other.
     pub opening: Vec<Step>,
-    /// What readers say then.
+    /// The next messages of readers.
     pub subscribe: Vec<Step>,
     /// How messages are published.
     pub publish: Publish,

@@ -1,4 +1,4 @@
-//! What is asked of a server, as meant: where it is, what is said to it, and who says it.
+//! The plan of a run, validated: the servers, the messages to them, and the connections that send them.
 //!
 //! A plan is made by the parent from flags and travels to its workers as one line of JSON. What this room must never
 //! know: sockets and clocks. Tests: beside the code.
@@ -35,20 +35,20 @@ pub struct Server {
     pub host: String,
 }
 
-/// What one worker process does. The run's numbers count over all workers.
+/// The task of one worker process. The run's numbers count over all workers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerPlan {
     /// Which of the workers.
     pub index: u32,
     /// The run's number, part of every stamp.
     pub run: u32,
-    /// What its random numbers start from.
+    /// The seed of its random numbers.
     pub seed: u64,
     /// The servers. Reader `n` is at server `n % servers`; what is published goes to every one of them.
     pub servers: Vec<Server>,
-    /// Whom to believe, where connections are secured by TLS.
+    /// The trusted certificates, for connections with TLS.
     pub trust: Option<Trust>,
-    /// What is said to them.
+    /// The messages to them.
     pub dialogue: Dialogue,
     /// Whether this is about echoes: `echo_path` and no subscription.
     pub is_echo: bool,

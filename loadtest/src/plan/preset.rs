@@ -1,4 +1,4 @@
-//! What widespread servers want to hear.
+//! The protocols of widespread servers.
 
 use super::dialogue::{Dialogue, Publish, Step, Transport};
 use super::template::Template;
@@ -40,7 +40,7 @@ impl Preset {
         }
     }
 
-    /// What is said to it.
+    /// The messages to it.
     #[must_use]
     pub fn dialogue(self) -> Dialogue {
         match self {

@@ -22,7 +22,7 @@ enum Part {
     Len,
 }
 
-/// What goes into the holes.
+/// The values for the holes.
 #[derive(Clone, Copy, Debug)]
 pub struct Fill<'a> {
     /// `{n}`: the number of the connection, or of the topic in a topic's name.

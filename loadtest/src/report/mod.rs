@@ -1,4 +1,4 @@
-//! What a run has to say: one object, as JSON, as text for a terminal and as a page with charts.
+//! The report of a run: one object, as JSON, as text for a terminal and as a page with charts.
 //!
 //! Fields keep their names and units from release to release; the ones at the top are those that `compare` and scripts
 //! read. What this room must never know: how the figures came about. Tests: beside the code.
@@ -20,7 +20,7 @@ use crate::protocol::Failures;
 pub struct Report {
     /// `hold`, `million`, `fanout`, `echo`, `connect`, `storm`, `stall` or `ramp`.
     pub scenario: String,
-    /// What the user calls this run, or the preset's name.
+    /// The name of this run, or that of the preset.
     pub label: String,
     /// The program and its version.
     pub tool: String,
@@ -77,13 +77,13 @@ pub struct Report {
     pub regime_messages_per_turn: Option<f64>,
     /// CPU of the busiest client process over the wall time.
     pub client_cpu_share: Option<f64>,
-    /// What went wrong, by kind.
+    /// Failures, by kind.
     pub errors: Failures,
     /// Whether nothing did, and enough arrived.
     pub is_ok: bool,
-    /// Whether somebody ended it before its time.
+    /// Whether it was ended before its time.
     pub is_interrupted: bool,
-    /// What to keep in mind when reading the figures.
+    /// Cautions for the reader of the figures.
     pub warnings: Vec<String>,
 
     /// Opening the connections.
@@ -92,13 +92,13 @@ pub struct Report {
     pub rounds: Vec<RoundReport>,
     /// What connections cost in memory.
     pub memory: Option<Memory>,
-    /// What a storm did.
+    /// The figures of a storm.
     pub storm: Option<Storm>,
-    /// What became of stalled readers.
+    /// The figures of stalled readers.
     pub stall: Option<Stall>,
     /// Where the knee is.
     pub ramp: Option<Ramp>,
-    /// What the server still had when its clients were gone.
+    /// The connections that the server still had when its clients were gone.
     pub left: Option<Left>,
     /// How it went over time.
     pub samples: Vec<Sample>,
@@ -148,9 +148,9 @@ pub struct Connections {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RoundReport {
-    /// What it was about.
+    /// The purpose of the round.
     pub name: String,
-    /// Whether messages were sent at intended times, whatever came of those before.
+    /// Whether messages were sent at their intended times, even if earlier ones were late.
     pub is_open_loop: bool,
     /// Messages a second that were intended.
     pub rate: Option<f64>,
@@ -213,7 +213,7 @@ pub struct OwnReport {
     pub published: u64,
     /// Those that came to their reader, each counted once.
     pub deliveries: u64,
-    /// Those that came to somebody else.
+    /// Messages that came to another reader.
     pub strays: u64,
     /// Those that came again.
     pub duplicates: u64,
@@ -243,7 +243,7 @@ pub struct Memory {
     pub client_bytes_per_connection: Option<f64>,
 }
 
-/// What a storm did.
+/// The figures of a storm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Storm {
@@ -253,19 +253,19 @@ pub struct Storm {
     pub returned: u64,
     /// Attempts that failed on the way, by kind.
     pub refused: Failures,
-    /// From the drop to the last who came back, in milliseconds.
+    /// From the drop to the last reader that came back, in milliseconds.
     pub recovery_ms: Option<f64>,
     /// CPU of the server's processes meanwhile, in nanoseconds.
     pub server_cpu_ns: Option<u64>,
-    /// From dialling to ready, of those who came back.
+    /// From dialling to ready, of readers that came back.
     pub handshake: Option<Percentiles>,
-    /// p99 of those who stayed: before, in microseconds.
+    /// p99 of the readers that stayed: before, in microseconds.
     pub p99_before_us: Option<f64>,
-    /// p99 of those who stayed: during the storm, in microseconds.
+    /// p99 of the readers that stayed: during the storm, in microseconds.
     pub p99_during_us: Option<f64>,
 }
 
-/// What became of stalled readers.
+/// The figures of stalled readers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stall {
@@ -283,7 +283,7 @@ pub struct Stall {
     pub bytes_per_stalled_message: Option<f64>,
 }
 
-/// What the server still had when its clients were gone.
+/// The connections that the server still had when its clients were gone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Left {
@@ -296,7 +296,7 @@ pub struct Left {
     pub memory: BTreeMap<String, u64>,
     /// Its PSS, in bytes.
     pub pss: Option<u64>,
-    /// From the end of the clients until nothing was left, or nobody waited any longer, in milliseconds.
+    /// From the end of the clients until nothing was left, or the wait was given up, in milliseconds.
     pub after_ms: f64,
 }
 

@@ -116,7 +116,7 @@ fn broadcasts(fleet: &mut Fleet, report: &mut Report, count: u32) {
 
 /// Messages to own topics for as long as they are kept.
 fn keep(run: &Run, fleet: &mut Fleet, report: &mut Report, phases: Million) {
-    // Who is not there does not get what is said to it.
+    // A reader that is not connected misses the messages to it.
     let open = report.connections.as_ref().map_or(0, |connections| connections.open);
     let per_second = if open == u64::from(run.connections) { phases.per_second } else { 0.0 };
     let traffic = Traffic::Own { per_second, readers: run.connections, broadcast_ms: phases.broadcast_ms };
@@ -208,7 +208,7 @@ fn add(sum: &mut Left, left: Left) {
 const STEPS: u32 = 10;
 const MANY: u32 = 500_000;
 
-/// How often those who could not be opened are tried again.
+/// How often connections that could not be opened are tried again.
 const TRIES: u32 = 3;
 
 /// Bytes of a connection: both ends of a loopback pair, and what server and client have of it.

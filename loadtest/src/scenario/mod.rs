@@ -211,14 +211,14 @@ pub fn run(run: &Run, scenario: &Scenario) -> io::Result<Report> {
     Ok(report)
 }
 
-/// What the server says that it is: asked only where somebody says that it is a gateway, and on this host.
+/// The version that the server reports: asked only if a flag says that it is a gateway, and on this host.
 fn server_of(run: &Run) -> Option<String> {
     let is_gateway = matches!(run.preset, Preset::Fanwire | Preset::FanwireJson | Preset::FanwireOwn);
     let target = run.targets.first().filter(|target| is_gateway && !run.pids.is_empty() && !target.is_secure)?;
     measure::gateway::version(target.addr, &target.host)
 }
 
-/// What each worker does. A closed window is sent by the first reader's process, which knows when it has arrived; an
+/// The task of each worker. A closed window is sent by the first reader's process, which knows when it has arrived; an
 /// open loop by a process of its own, which is not held up by reading.
 fn plans(run: &Run, scenario: &Scenario) -> Vec<WorkerPlan> {
     let readers = if matches!(scenario, Scenario::Connect { .. }) { 0 } else { run.connections };

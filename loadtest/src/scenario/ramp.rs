@@ -63,7 +63,7 @@ pub(super) fn run(run: &Run, fleet: &mut Fleet, report: &mut Report, steps: Step
     report.ramp = Some(ramp);
 }
 
-/// What became of connections in a step that lost some.
+/// The fate of connections in a step that lost some.
 fn lost_by(lost: &Failures) -> Option<String> {
     let kinds: Vec<String> = lost.0.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
     (!kinds.is_empty()).then(|| kinds.join(", "))

@@ -1,4 +1,4 @@
-//! What scenarios share: opening connections, and writing down what came of a round.
+//! Shared by scenarios: opening connections, and recording the outcome of a round.
 
 use super::run::Run;
 use crate::fleet::{ELAPSED_NS_MIN, Fleet, Outcome};

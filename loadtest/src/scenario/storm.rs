@@ -1,4 +1,4 @@
-//! `storm`: a share of the readers drops and comes back at once, while messages go on to those who stayed.
+//! `storm`: a share of the readers drops and comes back at once, while messages go on to the others.
 
 use super::record::{headline, measure_before, percentiles_of, record_round};
 use super::run::Run;

@@ -5,7 +5,7 @@ use mio::net::TcpStream;
 
 use super::layers::Layers;
 
-/// What a connection is there for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It receives, or sends echoes.
@@ -16,7 +16,7 @@ pub(super) enum Kind {
     Churn,
 }
 
-/// Who is to be connected.
+/// The connections to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Who {
     pub(super) kind: Kind,
@@ -51,7 +51,7 @@ pub(super) struct Conn {
     /// Tells it from an earlier connection in the same place.
     pub(super) serial: u32,
     pub(super) phase: Phase,
-    /// Nobody reads from it, on purpose.
+    /// It is not read from, on purpose.
     pub(super) is_stalled: bool,
     /// It had a ping in this round.
     pub(super) is_pinged: bool,

@@ -1,4 +1,4 @@
-//! What one round counted.
+//! The counts of one round.
 
 use std::cmp::Ordering;
 
@@ -175,13 +175,13 @@ impl RoundState {
         self.is_stopped || !waiting.any(|(pacer, is_open)| is_open && pacer.next_due().is_some())
     }
 
-    /// Ends the pacers, and with them whatever is still to be sent.
+    /// Ends the pacers, and drops the messages that are still to be sent.
     pub(super) fn stop(&mut self) {
         self.is_stopped = true;
         self.pacers.iter_mut().for_each(Pacer::stop);
     }
 
-    /// What the parent is told.
+    /// The report to the parent.
     pub(super) fn into_ended(self, clock: &impl Clock, failures: Failures) -> Ended {
         let cpu = own_cpu().since(self.cpu_at_start);
         Ended {

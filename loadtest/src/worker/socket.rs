@@ -32,7 +32,7 @@ pub(super) fn connect(target: SocketAddr, source: Option<IpAddr>) -> io::Result<
     Ok(TcpStream::from_std(socket.into()))
 }
 
-/// What a report calls a failure of the kernel's.
+/// The name of a kernel's failure in a report.
 pub(super) fn kind_of(error: &io::Error) -> &'static str {
     use nix::errno::Errno;
     match error.raw_os_error().map(Errno::from_raw) {

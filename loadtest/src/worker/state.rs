@@ -1,4 +1,4 @@
-//! What a worker is made of.
+//! The state of a worker.
 
 use std::io::{self, BufRead};
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,4 +1,4 @@
-//! What a host's settings mean for a number of connections.
+//! Checks of a host's settings for a number of connections.
 
 use super::grouped;
 use super::host::Host;
@@ -8,13 +8,13 @@ use super::settings::{self, BACKLOG, FILES_SPARE};
 /// and what the gateway keeps with one subscription.
 const CONNECTION_LEN: u64 = 4096 + 256;
 
-/// Memory left alone, as a part of what is available: payloads, last values, whatever else runs here.
+/// Memory left alone, as a part of what is available: payloads, last values, other programs.
 const MEMORY_SPARED: u64 = 10;
 
 /// Bytes of a page of memory.
 const PAGE_LEN: u64 = 4096;
 
-/// What a number of connections means for a host.
+/// The needs of a number of connections on a host.
 #[derive(Debug)]
 pub(super) struct Diagnosis {
     pub(super) rows: Vec<Row>,

@@ -1,9 +1,9 @@
-//! What the kernel says about this host, read from `/proc` under any root.
+//! This host as the kernel describes it, read from `/proc` under any root.
 
 use std::fs;
 use std::path::Path;
 
-/// What could be read; `None` is what could not.
+/// The values that could be read; the others are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Host {
     /// Open files of a process (`RLIMIT_NOFILE`), now.

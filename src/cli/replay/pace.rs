@@ -9,8 +9,8 @@ use crate::limits::{CLIENT_BATCH_LEN_MAX, CLIENT_BATCH_LINES_MAX};
 pub(in crate::cli) enum Pace {
     /// So many times as fast as the file's own time.
     Times(f64),
-    /// So many distinct times of the file a second, whatever lies between them; rows of one time are spread over its
-    /// share.
+    /// So many distinct times of the file a second, at any distance from each other; rows of one time are spread over
+    /// its share.
     Steps(f64),
     /// As fast as they are taken.
     Max,

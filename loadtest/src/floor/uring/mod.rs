@@ -23,7 +23,7 @@ pub(super) struct Uring {
     states: States,
     /// Frames for those whose last send is still in flight.
     rests: HashMap<u32, VecDeque<Rc<[u8]>>>,
-    /// Who is to receive as soon as a slot is free.
+    /// Connections that receive as soon as a slot is free.
     starved: VecDeque<u32>,
     /// Accepting ended for want of a direct descriptor; it is armed again when one is free.
     accept_is_over: bool,
@@ -230,7 +230,7 @@ impl Uring {
     }
 }
 
-/// What is in flight for each connection.
+/// The operations in flight for each connection.
 #[derive(Debug, Default)]
 struct States {
     flags: Vec<u8>,

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
-/// What the kernel did.
+/// Completions of the kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Completion {
     /// A connection came in, and has this index; or none could, and accepting has to be armed again if `is_over`.
