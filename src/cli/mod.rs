@@ -64,7 +64,7 @@ enum End {
     Usage(String),
     /// It did not work.
     Failed(String),
-    /// Nobody reads our output any more; that is no mistake.
+    /// The output has lost its reader; that is no mistake.
     OutputClosed,
 }
 

@@ -18,7 +18,7 @@ pub(super) fn line(text: &str) -> Result<(), End> {
     write(format!("{text}\n").as_bytes())
 }
 
-/// From now on the program ends as soon as nobody reads standard output any more, not only when it has something to say.
+/// From now on the program ends as soon as standard output has lost its reader, and not only with the next line.
 pub(super) fn end_with_the_reader() {
     thread::spawn(|| {
         if wait_for_hang_up(&io::stdout()).is_ok() {
@@ -27,7 +27,7 @@ pub(super) fn end_with_the_reader() {
     });
 }
 
-/// One line for a person on standard error. If nobody reads that either, nothing is left to do.
+/// One line for a person on standard error. If it has no reader either, nothing is left to do.
 pub(super) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "fanwire: {message}");
 }

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// The conflation key of the messages
     #[arg(long)]
     key: Option<String>,
-    /// What names MESSAGE, so that publishing it again within minutes says it once
+    /// Id of MESSAGE: publishing it again with the same id within minutes has no effect
     #[arg(long, value_name = "ID", requires = "message")]
     message_id: Option<String>,
     /// Publish as binary; a line then keeps every byte before its line feed
@@ -139,7 +139,7 @@ fn single_kind(kind: Kind, count: usize) -> Kind {
     }
 }
 
-/// What one read completed, or why there is no more.
+/// The lines that one read completed, or the reason for the end.
 type Lines = Result<Vec<Vec<u8>>, End>;
 
 /// Chunks of lines that wait between the reading thread and the publishing one: at most so many reads ahead.
@@ -170,7 +170,7 @@ fn read_lines_aside(input: impl Read + Send + 'static, prints: bool) -> Receiver
     receiver
 }
 
-/// Sends the lines that each read completes, without their line feeds. Ends when nobody wants them.
+/// Sends the lines that each read completes, without their line feeds. Ends when the receiver has gone.
 fn read_lines(input: impl Read, sender: &SyncSender<Lines>) -> Result<(), String> {
     let mut input = io::BufReader::with_capacity(64 * 1024, input);
     let mut partial: Vec<u8> = Vec::new();

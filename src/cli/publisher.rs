@@ -14,7 +14,7 @@ use super::link::Link;
 use super::server_url::{Server, path_segment};
 use crate::close::is_success;
 
-/// What a payload is.
+/// The kind of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// JSON, in one line.
@@ -36,7 +36,7 @@ pub(super) struct Message<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// What became of one message: the server's result in JSON, or why it was refused.
+/// The outcome of one message: the server's result in JSON, or the reason of the refusal.
 pub(super) type Verdict = Result<String, String>;
 
 /// Publishes to one server over one connection.
@@ -76,7 +76,7 @@ impl<S: Read + Write, D: FnMut() -> io::Result<S>> Publisher<S, D> {
     }
 }
 
-/// What `bytes` are if nobody says that they are binary; `None` if they are not text.
+/// The kind of `bytes` without the flag for binary; `None` if they are not text.
 pub(super) fn kind_of(bytes: &[u8]) -> Option<Kind> {
     let text = std::str::from_utf8(bytes).ok()?;
     let is_json = serde_json::from_str::<&RawValue>(text).is_ok();

@@ -46,7 +46,7 @@ pub(super) struct Server {
 const DIAL_TIMEOUT_MS: u64 = 10_000;
 
 impl ServerFlags {
-    /// Looks at the flags; connects to nobody yet.
+    /// Checks the flags; does not connect yet.
     pub(super) fn server(&self) -> Result<Server, End> {
         let trust = match &self.ca {
             _ if self.insecure => Trust::Anybody,

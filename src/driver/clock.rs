@@ -45,7 +45,7 @@ pub fn wall_millis() -> u64 {
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A seed that nobody can guess, from the operating system, for the composition root alone: every other seed of the
+/// A seed that cannot be guessed, from the operating system, for the composition root alone: every other seed of the
 /// process is derived from one that can be written down.
 #[must_use]
 pub fn entropy_seed() -> u64 {

@@ -11,7 +11,7 @@ pub fn raise_descriptors_max() -> u64 {
         .unwrap_or(0)
 }
 
-/// How many descriptors the process has open, `None` where nobody says.
+/// How many descriptors the process has open, `None` where the kernel does not tell.
 #[must_use]
 pub fn descriptors_open() -> Option<u64> {
     // The folder itself is one of them while it is read.

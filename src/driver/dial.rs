@@ -46,7 +46,7 @@ impl Stream {
     /// How long a read may block, in milliseconds; `None` for ever, 0 counts as 1.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the kernel.
     pub fn set_read_timeout_ms(&self, timeout_ms: Option<u64>) -> io::Result<()> {
         self.0.set_read_timeout(timeout_ms.map(at_least_one))
     }
@@ -54,7 +54,7 @@ impl Stream {
     /// How long a write may block, in milliseconds; `None` for ever, 0 counts as 1.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the kernel.
     pub fn set_write_timeout_ms(&self, timeout_ms: Option<u64>) -> io::Result<()> {
         self.0.set_write_timeout(timeout_ms.map(at_least_one))
     }
@@ -62,7 +62,7 @@ impl Stream {
     /// Another handle of the same stream, so that one thread may read and another write. Timeouts are shared.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the kernel.
     pub fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
     }
@@ -70,7 +70,7 @@ impl Stream {
     /// Ends our side; the peer's can still be read.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the kernel.
     pub fn finish(&self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
     }
@@ -78,7 +78,7 @@ impl Stream {
     /// The other end.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the kernel.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.0.peer_addr()
     }

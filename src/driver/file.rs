@@ -25,7 +25,7 @@ impl AsideFile {
     /// Begins a file that will stand at `path`; it grows at `path` with `.tmp` behind it.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the kernel.
     pub fn create(path: &Path) -> io::Result<Self> {
         let aside = with_suffix(path, ".tmp");
         // One that an earlier process left has to go: it is made anew, so that it is nobody else's.
@@ -40,7 +40,7 @@ impl AsideFile {
     /// Appends.
     ///
     /// # Errors
-    /// What the kernel says, such as a full disk.
+    /// The error of the kernel, such as a full disk.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)
     }
@@ -48,7 +48,7 @@ impl AsideFile {
     /// Puts the file in its place, in the stead of what stood there, once all of it is on the disk.
     ///
     /// # Errors
-    /// What the kernel says; then what stood there still does, unless only the last step failed.
+    /// The error of the kernel; then what stood there still does, unless only the last step failed.
     pub fn put_in_place(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.aside, &self.path)?;
@@ -77,7 +77,7 @@ impl Claim {
     /// Claims the file at `path`, which need not be there.
     ///
     /// # Errors
-    /// What the kernel says, [`io::ErrorKind::ResourceBusy`] if it is somebody else's.
+    /// The error of the kernel, [`io::ErrorKind::ResourceBusy`] if it is somebody else's.
     pub fn on(path: &Path) -> io::Result<Self> {
         let options = &mut OpenOptions::new();
         let lock = open_regular(options.write(true).create(true).truncate(false), &with_suffix(path, ".lock"))?;
@@ -93,7 +93,7 @@ impl Claim {
 /// Whether a file can be read in portions, if it is there.
 ///
 /// # Errors
-/// What the kernel says, or that it is no regular file.
+/// The error of the kernel, or that it is no regular file.
 pub fn check_readable(path: &Path) -> io::Result<()> {
     match open_regular(OpenOptions::new().read(true), path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -105,7 +105,7 @@ pub fn check_readable(path: &Path) -> io::Result<()> {
 /// is given back; `None` if there is no such file.
 ///
 /// # Errors
-/// What the kernel says, or what `take` says.
+/// The error of the kernel, or what `take` says.
 pub fn read_portions<E: From<io::Error>>(
     path: &Path,
     mut take: impl FnMut(&[u8]) -> Result<usize, E>,
@@ -129,7 +129,7 @@ pub fn read_portions<E: From<io::Error>>(
 /// Writes over the last bytes of a file, and waits until they are on the disk.
 ///
 /// # Errors
-/// What the kernel says.
+/// The error of the kernel.
 pub fn overwrite_end(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = open_regular(OpenOptions::new().write(true), path)?;
     keep_private(&file)?;
@@ -141,7 +141,7 @@ pub fn overwrite_end(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Moves a file to a free name beside it, which begins with its own and `.refused`; returns that name.
 ///
 /// # Errors
-/// What the kernel says, or that every such name is taken.
+/// The error of the kernel, or that every such name is taken.
 pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     for number in 0..REFUSED_FILES_MAX {
         let suffix = if number == 0 { ".refused".to_owned() } else { format!(".refused.{number}") };

@@ -1,4 +1,4 @@
-//! Noticing that nobody reads our output any more, for the command line.
+//! Notices that the output has lost its reader, for the command line.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 /// Blocks until the last reader of a pipe, terminal or socket is gone. Nothing has to be written for that.
 ///
 /// # Errors
-/// What the kernel says; at once where readers cannot go away, as for a file.
+/// The error of the kernel; at once where readers cannot go away, as for a file.
 pub fn wait_for_hang_up(output: &impl AsFd) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1);

@@ -13,7 +13,7 @@ use crate::limits::NOTSENT_LOWAT;
 /// One shard's listening socket on one address, or on a file.
 #[derive(Debug)]
 pub struct Listener {
-    /// A Unix-domain socket too: whoever accepts asks [`Listener::is_unix`].
+    /// A Unix-domain socket too: the acceptor asks [`Listener::is_unix`].
     socket: TcpListener,
     is_unix: bool,
 }
@@ -22,7 +22,7 @@ impl Listener {
     /// The address it listens on, with the port that the kernel chose if 0 was asked for.
     ///
     /// # Errors
-    /// What the kernel says; on a file there is none.
+    /// The error of the kernel; on a file there is none.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -43,15 +43,15 @@ impl Listener {
 /// Opens a listener for each of `shards` shards on `addr`. Port 0 lets the kernel choose one port for all of them.
 ///
 /// They share the port by `SO_REUSEPORT`, which would also let a second gateway of the same user in, unnoticed, and
-/// take half of the connections. So the port is first bound without it: that fails while anybody listens there, but
-/// not because of connections of an earlier run that still linger. Two gateways that start in the same instant may
+/// take half of the connections. So the port is first bound without it: that fails while another socket listens there,
+/// but not because of connections of an earlier run that still linger. Two gateways that start in the same instant may
 /// both get through.
 ///
 /// A peer whose kernel takes nothing of what it is sent for `silence_max` is given up by ours, so that one that vanished
 /// without a word is found as soon as there is something to say to it; otherwise that takes a quarter of an hour.
 ///
 /// # Errors
-/// What the kernel says, [`io::ErrorKind::AddrInUse`] for a port that somebody listens on.
+/// The error of the kernel, [`io::ErrorKind::AddrInUse`] for a port that somebody listens on.
 ///
 /// # Panics
 /// If `shards` is 0.

@@ -1,4 +1,4 @@
-//! A listening socket that is a file: for a proxy on the same host, and for whom the file's permissions let in.
+//! A listening socket that is a file: for a proxy on the same host, and for users whom the file's permissions let in.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Listener;
 
-/// The file of a listening socket. Dropping it removes the file, unless somebody has put another in its place.
+/// The file of a listening socket. Dropping it removes the file, unless another file has taken its place.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -20,10 +20,10 @@ pub struct SocketFile {
 /// comes first accepts.
 ///
 /// The file of a gateway that ended without removing it is replaced. The new one comes to be beside it, gets its mode,
-/// and is then put in its place, so that nobody finds it without an owner or with other permissions.
+/// and is then put in its place, so that it is never visible without its owner or with other permissions.
 ///
 /// # Errors
-/// What the kernel says; [`io::ErrorKind::AddrInUse`] if somebody listens there, [`io::ErrorKind::AlreadyExists`] if the
+/// The error of the kernel; [`io::ErrorKind::AddrInUse`] if somebody listens there, [`io::ErrorKind::AlreadyExists`] if the
 /// file is no socket.
 ///
 /// # Panics

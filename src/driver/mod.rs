@@ -2,9 +2,10 @@
 //! or `Instant::now`.
 //!
 //! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
-//! `epoll` is the default, `uring` is io_uring for who asks for it, `sim` is a seeded fake kernel with a virtual clock for
+//! `epoll` is the default, `uring` is io_uring, by choice, `sim` is a seeded fake kernel with a virtual clock for
 //! tests, `null` takes everything at once for benches. Beside them stand what a shard is set up with (`listen`,
-//! `listen_unix`, `clock`), files (`file`), and the blocking side of the command line (`dial`, `hang_up`). What this room must never know: what the bytes mean.
+//! `listen_unix`, `clock`), files (`file`), and the blocking side of the command line (`dial`, `hang_up`). What this
+//! room must never know: what the bytes mean.
 //!
 //! # Promises
 //! Each is a case in `tests/driver_contract.rs`, which runs against every driver.
@@ -76,7 +77,7 @@ pub enum NetError {
     Other,
 }
 
-/// What the shard wants from the kernel.
+/// Operations of the shard on the kernel.
 #[derive(Debug)]
 pub enum Op {
     /// Give an accepted socket its id and start receiving.
@@ -109,9 +110,9 @@ pub enum Op {
     },
     /// Send the same bytes to many connections.
     SendMany {
-        /// What they get.
+        /// The bytes that they get.
         segment: Segment,
-        /// Who gets it; no send is in flight for any of them.
+        /// The connections that get it; no send is in flight for any of them.
         conns: Vec<ConnId>,
     },
     /// Lend no more bytes for now.
@@ -142,7 +143,7 @@ pub enum Op {
     StopAccepting,
 }
 
-/// What the kernel did.
+/// Completions of the kernel.
 #[derive(Debug)]
 pub enum Completion<'a> {
     /// A connection came in on a listener.
@@ -181,7 +182,7 @@ pub enum Completion<'a> {
         conn: ConnId,
         /// Bytes taken by the kernel; 0 only after a `SendMany`. After an error nothing more can be sent.
         result: Result<u32, NetError>,
-        /// What was not taken, in order; empty if all was. The vector may be used again.
+        /// The segments that were not taken, in order; empty if all were. The vector may be used again.
         rest: Vec<Segment>,
     },
     /// The socket is gone.

@@ -21,7 +21,7 @@ pub struct Null {
     adopted: Vec<ConnId>,
     received: VecDeque<(ConnId, Vec<u8>)>,
     sent: Vec<(ConnId, u32, Vec<Segment>)>,
-    /// Who was sent something alone without being told that it is out.
+    /// Connections with a send of their own that is not completed yet.
     told: Vec<ConnId>,
     closed: Vec<ConnId>,
     sends: u64,
@@ -45,7 +45,7 @@ impl Null {
         self.received.push_back((conn, bytes.to_vec()));
     }
 
-    /// Who was sent something by itself, and not as one of many, since the last wait.
+    /// Connections with a send of their own, and not as one of many, since the last wait.
     pub fn sent_to(&self) -> impl Iterator<Item = ConnId> {
         self.sent.iter().map(|(conn, ..)| *conn).chain(self.told.iter().copied())
     }

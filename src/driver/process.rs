@@ -1,10 +1,10 @@
-//! What the process uses, as the kernel tells it.
+//! The resources that the process uses, as the kernel tells them.
 
 use std::fs;
 
 use crate::metrics::ProcessUsage;
 
-/// What the process uses now; zero for what the kernel does not tell.
+/// The resources that the process uses now; zero where the kernel does not tell.
 #[must_use]
 pub fn process_usage() -> ProcessUsage {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();

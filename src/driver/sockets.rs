@@ -11,7 +11,7 @@ use crate::command::ConnId;
 pub(in crate::driver) trait Slot {
     type Bits: Bits;
 
-    /// A place that nobody has.
+    /// A place without a socket.
     const FREE: Self;
 
     fn is_taken(&self) -> bool;

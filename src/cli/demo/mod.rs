@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     Ok(signals.run_until_end(running))
 }
 
-/// What holds for prices unless the configuration says otherwise: its rules come first.
+/// The rules for prices. The rules of the configuration come before them.
 fn prices_rule() -> TopicRule {
     let pattern = Target::parse(PRICES).expect("a pattern");
     TopicRule { pattern, settings: TopicSettings { history: HISTORY, ..TopicSettings::default() } }

@@ -26,7 +26,7 @@ pub(in crate::cli) struct Row {
     pub(in crate::cli) line: u64,
 }
 
-/// What is wrong with a file, and where.
+/// A mistake in a file, and its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::cli) struct TableError {
     pub(in crate::cli) line: Option<u64>,

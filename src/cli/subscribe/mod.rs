@@ -301,14 +301,14 @@ impl Reader<'_> {
     }
 }
 
-/// What one connection over HTTP leads to.
+/// The end of one connection over HTTP.
 enum Connected {
     Another,
     Enough,
     Lost(Lost),
 }
 
-/// What a message of the server leads to.
+/// The next step after a message of the server.
 enum Step {
     Go,
     Enough,

@@ -114,7 +114,7 @@ impl Acceptor {
     pub(super) fn refuse(&mut self, socket: Socket, words: &[u8]) {
         let mut stream = self.take(socket);
         if !words.is_empty() {
-            // The kernel resets over bytes that nobody took, and the words may be lost with it.
+            // The kernel resets a connection with unread bytes, and the words may be lost with it.
             let _ = stream.read(&mut [0; REFUSED_READ_LEN]);
             let _ = stream.write(words);
             let _ = stream.shutdown(Shutdown::Write);
@@ -155,7 +155,7 @@ impl AnyListener {
 /// Bytes taken of what a refused peer has said by then: most requests.
 const REFUSED_READ_LEN: usize = 4096;
 
-/// What a peer that came in through a file has for an address.
+/// The address of a peer that came in through a socket file.
 const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Whether `accept` failed because of the connection that it was about, and the next may succeed. Linux passes

@@ -50,7 +50,7 @@ pub struct Epoll {
     acceptor: Acceptor,
     receiver: Receiver,
     sender: Sender,
-    /// What `submit` brought about; the next wait hands it out.
+    /// Completions that `submit` caused; the next wait returns them.
     queued: Vec<Queued>,
 }
 
@@ -270,7 +270,7 @@ impl Driver for Epoll {
     ) -> io::Result<()> {
         let timeout = self.timeout(until);
         if let Err(error) = self.poll.poll(&mut self.events, timeout) {
-            // After a signal the wait ends early and without events, so that whoever waits for it can look.
+            // After a signal the wait ends early and without events, so that the caller can look at the signal.
             if error.kind() != io::ErrorKind::Interrupted {
                 return Err(error);
             }
@@ -374,7 +374,7 @@ fn reregister(registry: &Registry, stream: &TcpStream, conn: ConnId, interest: I
     registry.reregister(&mut SourceFd(&stream.as_raw_fd()), token_of(conn), interest)
 }
 
-/// What the rest of the program may know of an error.
+/// The error as the rest of the program sees it.
 pub(in crate::driver) fn net_error(error: &io::Error) -> NetError {
     use io::ErrorKind::{
         AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,

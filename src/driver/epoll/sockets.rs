@@ -21,7 +21,7 @@ pub(super) struct Slot {
     pub(super) failure: Option<NetError>,
 }
 
-/// What is known of a socket.
+/// The state of a socket.
 pub(super) type Flags = sockets::Flags<u16>;
 
 impl sockets::Flags<u16> {

@@ -1,4 +1,4 @@
-//! What goes wrong in one run, and how often.
+//! The faults of one run, and their probabilities.
 
 /// Chances, each in a thousand, and the room that the two ends of a connection have. One value holds for a whole
 /// run, so that runs differ from one another more than moments within a run do.
@@ -41,7 +41,7 @@ impl Faults {
         outbound_len_max: 256 * 1024,
     };
 
-    /// What goes wrong in the run with this seed: about half of what can.
+    /// The faults of the run with this seed: about half of all kinds.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed ^ FAULTS_SEED);

@@ -13,7 +13,7 @@
 //! The shard's side of the promises is asserted here: one send in flight, no empty segment, an id that is used
 //! once, a socket that is adopted or refused once.
 //!
-//! What this room must never know: what the bytes mean. Tests: `tests/driver_contract.rs`, and beside the code.
+//! This room must never know the meaning of the bytes. Tests: `tests/driver_contract.rs`, and beside the code.
 
 mod driver;
 mod faults;
@@ -51,10 +51,10 @@ pub enum PeerEnd {
     Reset,
 }
 
-/// What the simulated kernel holds; all zero at the end of a run without leaks.
+/// The counts of the simulated kernel; all zero at the end of a run without leaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
-    /// Connections that nobody accepted.
+    /// Connections that were not accepted.
     pub backlog: usize,
     /// Accepted sockets that were neither adopted nor refused.
     pub unadopted: usize,
@@ -139,7 +139,7 @@ impl SimNet {
         self.0.borrow_mut().sockets_max = sockets_max.unwrap_or(usize::MAX);
     }
 
-    /// What the simulated kernel holds now.
+    /// The counts of the simulated kernel now.
     #[must_use]
     pub fn holdings(&self) -> Holdings {
         let net = self.0.borrow();
@@ -249,7 +249,7 @@ impl SimNet {
         }
     }
 
-    /// Whether the server has closed its socket, whatever the peer has seen of that.
+    /// Whether the server has closed its socket, even if the peer has not seen it yet.
     #[must_use]
     pub fn is_closed_by_server(&self, peer: PeerId) -> bool {
         self.0.borrow().links[peer.0].server == ServerEnd::Gone

@@ -1,5 +1,6 @@
 //! Accepting: a poll at each listener, and batches of accepts that do not wait, each with its own address. A multishot
-//! accept would tell no addresses, have no bound for one wait, and drop who finds the table of descriptors full.
+//! accept would tell no addresses, have no bound for one wait, and drop a connection that finds the table of
+//! descriptors full.
 
 use std::io;
 use std::net::TcpListener;
@@ -97,7 +98,7 @@ impl Acceptor {
                 batch_len = batch_len.min(left);
                 left -= batch_len;
                 self.accept_batch(ring, index, batch_len, now, sink)?;
-                // Who comes alone costs one call, and one entry more than itself; a storm is taken by the batch.
+                // A single connection costs one call and one extra entry; a storm is taken by the batch.
                 batch_len = (batch_len * 4).min(ACCEPTS_PER_BATCH_MAX);
             }
         }
@@ -112,7 +113,7 @@ impl Acceptor {
         now: MonoTime,
         sink: &mut impl FnMut(Completion<'_>),
     ) -> io::Result<()> {
-        // The kernel drops who finds the table full, so nobody is accepted without a free place.
+        // The kernel drops a connection that finds the table full, so none is accepted without a free place.
         let room = (self.files_max.saturating_sub(self.files) as usize).min(len);
         let source = &mut self.sources[index];
         for _ in 0..room {

@@ -67,7 +67,7 @@ impl BufferRing {
     /// Allocates the buffers and registers them as group [`GROUP`].
     ///
     /// # Errors
-    /// What the kernel says: it knows buffers that are filled piece by piece since Linux 6.12.
+    /// The error of the kernel: it knows buffers that are filled piece by piece since Linux 6.12.
     pub(super) fn register(submitter: &Submitter<'_>) -> io::Result<Self> {
         // SAFETY: the layout is not empty.
         let memory = unsafe { alloc_zeroed(LAYOUT) };

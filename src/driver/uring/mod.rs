@@ -52,7 +52,7 @@ pub struct Uring {
     acceptor: Acceptor,
     receiver: Receiver,
     sender: Sender,
-    /// What `submit` brought about without the kernel; the next wait hands it out.
+    /// Completions that `submit` caused without the kernel; the next wait returns them.
     queued: Vec<Queued>,
     /// Where those connect to whose socket is being opened.
     targets: Vec<(ConnId, SocketAddr)>,
@@ -302,7 +302,7 @@ impl Uring {
             Event::Woken { outcome, is_over } => {
                 sink(Completion::Woken);
                 if outcome.is_err() {
-                    // No memory for the poll: without it nobody could wake us, so this shard tries until there is.
+                    // No memory for the poll: without it the shard could not be woken, so it tries until there is.
                     std::thread::sleep(Duration::from_millis(SUBMIT_RETRY_MS));
                 }
                 return if is_over { ring.watch(&self.waker.0) } else { Ok(()) };
@@ -443,7 +443,7 @@ pub struct UringWaker(Arc<File>);
 
 impl Wake for UringWaker {
     fn wake(&self) {
-        // It fails only when the counter is full: then nobody has waited for 2^64 wakes.
+        // It fails only when the counter is full: after 2^64 wakes without a wait.
         let _ = (&*self.0).write(&1_u64.to_ne_bytes());
     }
 }

@@ -84,7 +84,7 @@ impl RingSetup {
     /// A ring with room for `files_max` direct descriptors.
     ///
     /// # Errors
-    /// What the kernel says, or [`io::ErrorKind::Unsupported`] with what it lacks.
+    /// The error of the kernel, or [`io::ErrorKind::Unsupported`] with what it lacks.
     pub(super) fn new(files_max: u32) -> io::Result<Self> {
         Self::with_lengths(files_max, ENTRIES_PER_SUBMIT, COMPLETIONS_LEN)
     }
@@ -112,7 +112,7 @@ impl RingSetup {
     /// Makes the ring this thread's own.
     ///
     /// # Errors
-    /// What the kernel says; nothing is known that it could.
+    /// The error of the kernel; nothing is known that it could.
     pub(super) fn enable(self) -> io::Result<Ring> {
         self.io.submitter().register_enable_rings()?;
         let entries = ENTRIES_PER_SUBMIT as usize;
