@@ -80,7 +80,7 @@ impl Shard {
         }
     }
 
-    /// Counts a client out whose request is answered, while its connection stays.
+    /// Counts a client out after its request is answered, while its connection stays.
     pub(in crate::shard) fn forget_client(&mut self, id: ConnId) {
         if let Some(ip) = self.links.addresses.remove(&id.index) {
             self.settings.admission.leave_address(ip);
@@ -98,7 +98,7 @@ impl Shard {
     }
 }
 
-/// What a connection hears for which there is not even a seat to be refused on.
+/// The response to a connection that finds no seat even for a refusal.
 const LAST_WORDS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n\
 Content-Length: 77\r\nConnection: close\r\n\r\n\
 {\"code\":\"overloaded\",\"message\":\"the gateway is at its limit of connections\"}\n";

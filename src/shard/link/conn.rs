@@ -18,7 +18,7 @@ pub(in crate::shard) struct Conn {
 // An idle connection takes this and no more. All else that a connection needs stands in pools, while it is busy.
 const _: () = assert!(size_of::<Conn>() <= 64 && size_of::<Link>() <= 36 && size_of::<Session>() <= 32);
 
-/// One socket with what it speaks. Knows no topic.
+/// One socket and its protocol. Knows no topic.
 #[derive(Debug)]
 pub(in crate::shard) struct Link {
     /// How often connections were made before this one; tells a stale id apart.
@@ -43,7 +43,7 @@ pub(in crate::shard) struct Link {
     flags: u16,
 }
 
-/// What a connection speaks now.
+/// The protocol of a connection now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::shard) enum Carrier {
@@ -83,7 +83,7 @@ impl Standing {
     }
 }
 
-/// What the one deadline of a connection means.
+/// The meaning of a connection's one deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::shard) enum Timer {
@@ -114,15 +114,15 @@ impl Flag {
     pub const DIRTY: Self = Self(1 << 5);
     /// The end has begun: nothing more is said to it.
     pub const CLOSING: Self = Self(1 << 6);
-    /// What it still sends is not looked at.
+    /// Its further bytes are ignored.
     pub const DEAF: Self = Self(1 << 7);
     /// The peer ended its side, by close frame or end of stream.
     pub const PEER_DONE: Self = Self(1 << 8);
     /// Our side of the stream is ended.
     pub const FINISHED: Self = Self(1 << 9);
-    /// Not read from, because what it said is not answered yet.
+    /// Not read from, because its request is not answered yet.
     pub const PAUSED_REQUEST: Self = Self(1 << 10);
-    /// Not read from, because it does not read what it is answered.
+    /// Not read from, because it does not read its answers.
     pub const PAUSED_BACKLOG: Self = Self(1 << 11);
     /// Not read from, because another shard is behind.
     pub const PAUSED_CONGESTION: Self = Self(1 << 12);

@@ -29,17 +29,17 @@ pub struct EdgeSettings {
     pub tls_listeners: Arc<[bool]>,
     /// What handshakes are made with, and when the first certificate expires, in seconds since 1970.
     pub tls: Option<(tls::SharedConfig, u64)>,
-    /// Whose word on a client's address is taken.
+    /// The proxies that are trusted to name a client's address.
     pub trusted: Arc<Trusted>,
     /// Whether they begin with a PROXY header.
     pub proxy_protocol: bool,
 }
 
-/// What stands between a connection and its socket.
+/// The layers between a connection and its socket.
 #[derive(Debug)]
 pub(in crate::shard) struct Edge {
     pub stage: Stage,
-    /// Whom it is for, where that is known.
+    /// The address of its client, if it is known.
     pub address: Option<IpAddr>,
     /// What came and is not enough yet, in a pooled block; without one while there is nothing.
     held: Vec<u8>,
@@ -203,7 +203,7 @@ impl Shard {
         held
     }
 
-    /// Answers who speaks HTTP where TLS is spoken, in the only way that it can read.
+    /// Answers a client that speaks HTTP on a TLS port, in plain HTTP.
     fn refuse_plain(&mut self, id: ConnId) {
         self.release_edge(id, false);
         self.refuse_with(id, CloseReason::WrongScheme, "this port speaks TLS: use https:// or wss://");

@@ -1,4 +1,4 @@
-//! One socket with what it speaks: accepted, wrapped in an edge, read from, sent to, timed and ended.
+//! One socket and its protocol: accepted, wrapped in an edge, read from, sent to, timed and ended.
 //!
 //! A link never knows a topic. Tests: beside the code, `tests/shard_limits/`, `tests/tls/`.
 

@@ -73,7 +73,8 @@ impl Outbox {
         self.backlog_len = self.len;
     }
 
-    /// Appends a reply, in order with the segments. Replies are bounded by not reading from who does not read them.
+    /// Appends a reply, in order with the segments. Replies are bounded: a peer that does not read them is not read
+    /// from.
     pub fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.tail.len();
         write(&mut self.tail);

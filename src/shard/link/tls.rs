@@ -229,7 +229,7 @@ impl Shard {
         sent_len: usize,
         rest: &mut Vec<Segment>,
     ) -> Option<usize> {
-        // Who gets its bytes slowly because it asked for that is behind with whatever is left.
+        // A reader with a bandwidth cap counts as behind as soon as anything is left in its outbox.
         let is_limited = self.bandwidth(id.into()) > 0;
         let len_max = if is_limited { 0 } else { self.settings.limits.outbox_len_max as usize };
         let conn = &mut self.links.conns[id.index];
