@@ -24,6 +24,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use edge::{Listen, Names, Place, Proxies, TlsFiles};
 pub use flags::ConfigFlags;
@@ -32,11 +33,11 @@ pub use raw::{RawConfig, Source, Typed};
 pub use effective::limits_in_effect;
 pub use keys::{Change, KEYS, Key};
 
-use crate::hub::TopicRule;
+use crate::hub::{TopicRule, TopicRules};
 use crate::limits::{CONFIG_LEN_MAX, Limits, SHARDS_MAX};
+use crate::live::{CompressionSettings, Live};
 use crate::server::SnapshotSettings;
-use crate::shard::CompressionSettings;
-use crate::transport::http::{Access, Page, Role};
+use crate::transport::http::{Page, Role};
 use crate::transport::service::Service;
 
 /// What the gateway runs with, valid as a whole.
@@ -70,8 +71,6 @@ pub struct Config {
     pub compression: CompressionSettings,
     /// The names that it answers to, and the pages that may use it.
     pub names: Names,
-    /// What the clients of each listener may do, in the order of `listen`.
-    pub access: Vec<Access>,
     /// Where topics are written down, if they are.
     pub snapshot: Option<PathBuf>,
     /// From the end of one snapshot to the beginning of the next, in milliseconds.
@@ -211,7 +210,6 @@ impl Config {
         config.listen = edge::listen(&mut raw, config.insecure, config.tls.is_some())?;
         config.proxies = edge::proxies(&mut raw)?;
         config.names = edge::names(&mut raw)?;
-        config.access = config.names.access(&config.listen);
         config.topics = topics::rules(&raw.topics)?;
         config.services = sockjs::services(&raw.sockjs)?;
         config.warnings = raw.warnings;
@@ -236,7 +234,6 @@ impl Config {
             topics: Vec::new(),
             compression: CompressionSettings::default(),
             names: Names::default(),
-            access: Vec::new(),
             snapshot: None,
             snapshot_interval_ms: SNAPSHOT_INTERVAL_MS_DEFAULT,
             pages: Vec::new(),
@@ -257,6 +254,22 @@ impl Config {
         if self.snapshot.is_none() && self.typed.values.contains_key("snapshot_interval") {
             let warning = "snapshot_interval: no snapshot is taken without a file for it, snapshot";
             self.warnings.push(warning.to_owned());
+        }
+    }
+
+    /// What of it may change while a gateway runs that was started with `start`; the rest stays as it is there.
+    #[must_use]
+    pub fn live(&self, start: &Self) -> Live {
+        let in_effect = self.with_room_for(start.limits.connections_max);
+        Live {
+            rules: Arc::new(TopicRules::new(self.topics.clone())),
+            told_limits: limits_in_effect(&in_effect),
+            limits: in_effect.limits,
+            compression: CompressionSettings {
+                stream_window_bits: start.compression.stream_window_bits,
+                ..self.compression
+            },
+            access: self.names.access(&start.listen).into(),
         }
     }
 

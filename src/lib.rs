@@ -30,6 +30,8 @@ pub mod driver;
 #[cfg_attr(not(rooms), doc(hidden))]
 pub mod hub;
 #[cfg_attr(not(rooms), doc(hidden))]
+pub mod live;
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod mailbox;
 mod snapshot;
 #[cfg_attr(not(rooms), doc(hidden))]

@@ -3,11 +3,13 @@
 //! Constants are limits that no user needs to change. [`Limits`] are those that the configuration sets; its
 //! [`Default`] holds the documented defaults. This room imports nothing.
 
+mod changes;
 mod configured;
 mod costs;
 mod memory;
 mod prices;
 
+pub use changes::*;
 pub use configured::Limits;
 pub use costs::*;
 pub use memory::*;

@@ -4,6 +4,7 @@ mod capacity;
 mod certificates;
 mod drivers;
 mod listeners;
+mod reload;
 pub mod signals;
 mod snapshots;
 
@@ -16,14 +17,13 @@ use std::thread::{self, JoinHandle};
 use crate::command::ShardId;
 use crate::config::{Config, Listen, limits_in_effect};
 use crate::driver::{Claim, Driver, SocketFile, Wake, entropy_seed, process_usage, raise_descriptors_max};
-use crate::hub::TopicRules;
 use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
 use crate::metrics::ProcessMetrics;
 use crate::shard::{self, EdgeSettings, Seats, Settings, Shard};
 use crate::transport::tls::Certificates;
-pub use certificates::Reloader;
 use drivers::{Drivers, Setup, ShardWaker};
 use listeners::Listeners;
+pub use reload::{Reloaded, Reloader};
 
 /// Why the gateway did not start, in one line.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let claim = snapshot.as_ref().map(SnapshotSettings::claim).transpose()?;
     let Listeners { addrs, by_shard: listeners, files } = Listeners::open(config)?;
     let Drivers { setups: drivers, capacity, name: driver } = Drivers::open(config, listeners, descriptors_max)?;
-    let config = &config.with_room_for(capacity.connections_max);
+    let (asked, config) = (config, &config.with_room_for(capacity.connections_max));
     tell_start(config, driver, descriptors_max);
     let seed = config.seed.unwrap_or_else(entropy_seed);
     let (lane, portions) = PortionLane::new();
@@ -142,10 +142,11 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(run);
         shards.push(thread.map_err(|error| StartError::passing(format!("cannot start a thread: {error}")))?);
     }
-    let reloader = match (config.tls.clone(), certificates) {
-        (Some(files), Some(loaded)) => certificates::watch(files, loaded, drainer.clone())?,
-        _ => Reloader::default(),
+    let watch = match (config.tls.clone(), certificates) {
+        (Some(files), Some(loaded)) => Some(certificates::watch(files, loaded, drainer.clone())?),
+        _ => None,
     };
+    let reloader = Reloader::new(asked, config, watch, drainer.clone());
     // It is ready when every shard has its topics back.
     drop(has_restored);
     let _ = all_restored.recv();
@@ -184,7 +185,7 @@ impl Running {
         self.drainer.clone()
     }
 
-    /// Something that loads the certificates again, from another thread.
+    /// Something that brings another configuration, from another thread.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
@@ -242,27 +243,19 @@ fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>, dri
     Settings {
         shard: ShardId(0),
         shards: config.shards,
-        limits: config.limits.clone(),
-        rules: Arc::new(TopicRules::new(config.topics.clone())),
+        live: Arc::new(config.live(config)),
         edge: EdgeSettings {
             tls_listeners: config.listen.iter().map(|listen| listen.is_tls).collect(),
             tls: certificates.map(|loaded| (Arc::clone(loaded.config()), loaded.expires_s())),
             trusted: Arc::new(config.proxies.trusted.clone()),
             proxy_protocol: config.proxies.protocol,
         },
-        compression: config.compression,
         pages: config.pages.clone().into(),
-        access: config.access.clone().into(),
         hash_key: (rng.u64(..), rng.u64(..)),
         seed: rng.u64(..),
-        admission: Admission::new(config.limits.connections_max, config.limits.connections_per_ip_max),
+        admission: Admission::new(config.limits.connections_max),
         seats: Seats::default(),
-        process: Arc::new(ProcessMetrics {
-            version: env!("CARGO_PKG_VERSION"),
-            driver,
-            limits: limits_in_effect(config),
-            usage: Some(process_usage),
-        }),
+        process: Arc::new(ProcessMetrics { version: env!("CARGO_PKG_VERSION"), driver, usage: Some(process_usage) }),
         log_peers: config.log_peers,
         services: config.services.clone().into(),
         snapshots: None,

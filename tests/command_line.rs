@@ -201,11 +201,73 @@ fn a_configuration_is_checked_and_told_with_where_each_value_was_typed() {
     let _ = fs::remove_file(&file);
 }
 
+/// Asks for a limit in effect until it is this one: a shard takes it with its next mail.
+fn wait_for_limit(url: &str, key: &str, value: f64) {
+    let wanted = format!("fanwire_limit{{limit=\"{key}\"}} {value:?}");
+    for _ in 0..10_000 {
+        let mut client = TcpStream::connect(url.trim_start_matches("http://")).expect("it listens");
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let mut metrics = String::new();
+        client.write_all(request).and_then(|()| client.read_to_string(&mut metrics)).expect("it answers");
+        if metrics.lines().any(|line| line == wanted) {
+            return;
+        }
+    }
+    panic!("{wanted} never came");
+}
+
 /// A file of this test's own.
 fn temporary_file(name: &str, text: &str) -> PathBuf {
     let file = std::env::temp_dir().join(format!("fanwire-{name}-{}.toml", std::process::id()));
     fs::write(&file, text).expect("it can be written");
     file
+}
+
+#[test]
+fn a_hangup_loads_the_configuration_again_and_a_bad_file_changes_nothing() {
+    let listen = "listen = \"127.0.0.1:0\"\nshards = 1\n";
+    let file = temporary_file("hangup", listen);
+    let name = file.display().to_string();
+    let mut command = fanwire(&["serve", "--config", &name]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let mut said = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut next = || said.next().expect("a line").expect("text");
+    let url = next().trim_start_matches("listening on ").to_owned();
+    assert_eq!(next(), "ready");
+    let gateway = Gateway { child, said: Vec::new() };
+    let mut hang_up = |text: &str, part: &str| {
+        fs::write(&file, text).expect("it can be written");
+        gateway.signal("HUP");
+        log.by_ref().map(|line| line.expect("text")).find(|line| line.contains(part)).expect("a line")
+    };
+    let publish = |message: &str| run(fanwire(&["publish", "a", message]).env("FANWIRE_URL", &url)).0;
+    assert_eq!(publish("0123456789"), Some(0));
+
+    let good =
+        format!("{listen}log = \"info\"\n[limits]\nmessage_len_max = 5\n[[topics]]\nmatch = \"a\"\nhistory = 3\n");
+    let line = hang_up(&good, "configuration loaded again");
+    assert!(line.contains("changed=\"log topics message_len_max\""), "{line}");
+    wait_for_limit(&url, "message_len_max", 5.0);
+    assert_eq!((publish("0123456789"), publish("01234")), (Some(1), Some(0)));
+    // What changed is what holds: a signal that means nothing is told at `info` alone.
+    gateway.signal("USR1");
+    let line = hang_up(&good, "without a meaning");
+    assert!(line.contains("INFO"), "{line}");
+    let line = hang_up(&good, "configuration loaded again");
+    assert!(line.contains("changed=\"nothing\""), "{line}");
+
+    let bad = good.replace("message_len_max = 5", "message_len_max = \"much\"").replace("history = 3", "history = 9");
+    let line = hang_up(&bad, "cannot be loaded again");
+    assert!(line.contains(&format!("{name}:5: message_len_max is a size")) && line.contains("ERROR"), "{line}");
+    assert_eq!((publish("0123456789"), publish("01234")), (Some(1), Some(0)));
+
+    let fixed = good.replace("shards = 1", "shards = 2").replace("[limits]\n", "[limits]\nconnections_max = 7\n");
+    let line = hang_up(&fixed, "configuration loaded again");
+    assert!(line.contains("needs_restart=\"shards connections_max\"") && line.contains(" WARN "), "{line}");
+    gateway.signal("TERM");
+    assert_eq!(gateway.end().code(), Some(0));
+    let _ = fs::remove_file(&file);
 }
 
 #[test]

@@ -34,7 +34,9 @@ const ROOMS: &[Room] = &[
     Room { name: "auth", imports: GROUND_AND_WIRE },
     Room { name: "admin", imports: GROUND_AND_WIRE },
     Room { name: "snapshot", imports: GROUND },
-    Room { name: "mailbox", imports: GROUND },
+    // What may change while running is made of what these rooms take (docs/decisions/0018).
+    Room { name: "live", imports: GROUND_HUB_AND_TRANSPORT },
+    Room { name: "mailbox", imports: GROUND_AND_LIVE },
     Room { name: "backplane", imports: GROUND },
     // One core.
     Room { name: "shard", imports: BELOW_SHARD },
@@ -49,6 +51,9 @@ const ROOMS: &[Room] = &[
 const ANYTHING: &[&str] = &["*"];
 const GROUND: &[&str] = &["limits", "close", "command", "time", "buf", "metrics"];
 const GROUND_AND_WIRE: &[&str] = &["limits", "close", "command", "time", "buf", "metrics", "wire"];
+const GROUND_HUB_AND_TRANSPORT: &[&str] =
+    &["limits", "budget", "close", "command", "time", "buf", "metrics", "hub", "transport"];
+const GROUND_AND_LIVE: &[&str] = &["limits", "budget", "close", "command", "time", "buf", "metrics", "live"];
 const BELOW_SHARD: &[&str] = &[
     "limits",
     "budget",
@@ -64,6 +69,7 @@ const BELOW_SHARD: &[&str] = &[
     "hub",
     "auth",
     "admin",
+    "live",
     "mailbox",
     "backplane",
 ];

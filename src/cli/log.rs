@@ -6,21 +6,26 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::server::START;
 
-/// Starts the log as loud as the configuration says. What the gateway starts with is told unless only errors are.
-pub(super) fn start(config: &Config) {
-    let level = match config.log {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-    };
-    let told = if level == LevelFilter::ERROR { level } else { level.max(LevelFilter::INFO) };
-    let loudness = Targets::new().with_default(level).with_target(START, told);
+/// How loud the log is, to be changed while it runs.
+#[derive(Debug)]
+pub(super) struct Loudness(reload::Handle<Targets, Registry>);
+
+impl Loudness {
+    /// From now on.
+    pub(super) fn set(&self, level: LogLevel) {
+        // The only way to fail is that the log is gone.
+        let _ = self.0.modify(|targets| *targets = targets_of(level));
+    }
+}
+
+/// Starts the log as loud as the configuration says.
+pub(super) fn start(config: &Config) -> Loudness {
+    let (loudness, handle) = reload::Layer::new(targets_of(config.log));
     let layer = fmt::layer().with_writer(io::stderr).with_target(false);
     let layer = match config.log_format {
         LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -28,4 +33,18 @@ pub(super) fn start(config: &Config) {
     };
     // The only way to fail is that there is a log already, which then serves.
     let _ = tracing_subscriber::registry().with(layer.with_filter(loudness)).try_init();
+    Loudness(handle)
+}
+
+/// What is told at a level. What the gateway starts with, and what becomes of its configuration, is told unless only errors
+/// are.
+fn targets_of(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let told = if level == LevelFilter::ERROR { level } else { level.max(LevelFilter::INFO) };
+    Targets::new().with_default(level).with_target(START, told)
 }

@@ -31,6 +31,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::config::ConfigError;
+
 /// A WebSocket push gateway: live feeds to millions of mostly idle connections.
 #[derive(Debug, Parser)]
 #[command(name = "fanwire", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
@@ -66,6 +68,12 @@ enum End {
     Failed(String),
     /// The output has lost its reader; that is no mistake.
     OutputClosed,
+}
+
+impl From<ConfigError> for End {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
 }
 
 /// Runs the program with its arguments, the first of which is its own name.

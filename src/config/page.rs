@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
-use super::keys::{Heading, KEYS, Key, Section, Without};
+use super::keys::{Change, Heading, KEYS, Key, Section, Without};
 use super::kind::{Kind, size, time};
 
 /// The page.
@@ -37,9 +37,13 @@ fn row(key: &Key, text: &mut String) {
         Without::Said(words) => words.to_owned(),
         Without::Nothing => "none".to_owned(),
     };
+    let change = match key.change {
+        Change::Live => "live",
+        Change::Restart => "restart",
+    };
     let note = if key.note.is_empty() { String::new() } else { format!(". {}", key.note) };
     let (values, help) = (values(&key.kind), key.help);
-    let _ = writeln!(text, "| `{name}` | {values} | {default} | {help}{note} |");
+    let _ = writeln!(text, "| `{name}` | {values} | {default} | {change} | {help}{note} |");
 }
 
 /// What it may be, in words, for the page.
@@ -76,7 +80,7 @@ fn grouped(number: u64) -> String {
     grouped
 }
 
-const HEAD: &str = "| key | value | default | |\n|---|---|---|---|\n";
+const HEAD: &str = "| key | value | default | changes | |\n|---|---|---|---|---|\n";
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -87,6 +91,7 @@ Every key, made from the table in `src/config/keys.rs`. [OPERATING.md](OPERATING
   the file. `limits.ping_interval` is `ping_interval` under `[limits]`, `--ping-interval` and `FANWIRE_PING_INTERVAL`; `tls.cert` is `cert` under `[tls]`, `--tls-cert` and `FANWIRE_TLS_CERT`.
 - Sizes are bytes or have a unit (`B`, `KB`, `MB`, `GB` of 1,000; `KiB`, `MiB`, `GiB` of 1,024). Times have one (`ms`, `s`, `m`, `h`). Numbers may be written `1_000_000`.
 - A list is an array in the file, and several words with commas between in a flag or variable. Names of files are relative to where the gateway was started.
+- `live`: the next SIGHUP [changes it](OPERATING.md#changes-while-running). `restart`: the next start does.
 - `fanwire check-config` prints what is in effect, and where each value was typed.
 ";
 

@@ -5,7 +5,7 @@ use clap::{Args, FromArgMatches};
 use super::keys::Without;
 use super::kind::Kind;
 use super::*;
-use crate::transport::http::{Origins, Role};
+use crate::transport::http::{Access, Origins, Role};
 use crate::transport::service::{Meaning, Service};
 use crate::transport::tls::ClientAuth;
 
@@ -121,6 +121,11 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
     }
 }
 
+/// What the clients of each listener may do.
+fn access(config: &Config) -> Vec<Access> {
+    config.names.access(&config.listen)
+}
+
 /// What a configuration means, whatever was typed for it.
 fn meant(config: &Config) -> String {
     format!("{:?}", Config { typed: RawConfig::default(), ..config.clone() })
@@ -225,15 +230,15 @@ fn addresses_come_as_a_list_a_string_or_several_flags() {
 fn allowed_origins_are_a_list_and_default_to_what_reaches_the_gateway() {
     let list = |origins: &[&str]| Origins::Listed(origins.iter().map(|origin| Box::from(*origin)).collect());
     let file = "[auth]\nallowed_origins = [\"https://a.b\", \"null\"]";
-    assert_eq!(good(file, &[], &[]).access[0].origins, list(&["https://a.b", "null"]));
+    assert_eq!(access(&good(file, &[], &[]))[0].origins, list(&["https://a.b", "null"]));
     assert_eq!(
-        good(file, &[("FANWIRE_ALLOWED_ORIGINS", "http://c, *")], &[]).access[0].origins,
+        access(&good(file, &[("FANWIRE_ALLOWED_ORIGINS", "http://c, *")], &[]))[0].origins,
         list(&["http://c", "*"])
     );
-    assert_eq!(good(file, &[], &["--allowed-origins", "http://d:1"]).access[0].origins, list(&["http://d:1"]));
-    assert_eq!(good("[auth]\nallowed_origins = []", &[], &[]).access[0].origins, list(&[]));
-    assert_eq!(good("listen = [\"[::1]:1\", \"127.9.9.9:1\"]", &[], &[]).access[0].origins, Origins::Local);
-    assert_eq!(good("listen = \"0.0.0.0:1\"\ninsecure = true", &[], &[]).access[0].origins, Origins::Unchecked);
+    assert_eq!(access(&good(file, &[], &["--allowed-origins", "http://d:1"]))[0].origins, list(&["http://d:1"]));
+    assert_eq!(access(&good("[auth]\nallowed_origins = []", &[], &[]))[0].origins, list(&[]));
+    assert_eq!(access(&good("listen = [\"[::1]:1\", \"127.9.9.9:1\"]", &[], &[]))[0].origins, Origins::Local);
+    assert_eq!(access(&good("listen = \"0.0.0.0:1\"\ninsecure = true", &[], &[]))[0].origins, Origins::Unchecked);
 }
 
 #[test]
@@ -500,11 +505,11 @@ fn listeners_have_roles_beside_the_addresses_for_all() {
 #[test]
 fn each_listener_answers_to_its_own_names_and_pages() {
     let config = good("listen = [\"127.0.0.1:1\", \"0.0.0.0:2\", \"unix:/a\"]\ninsecure = true", &[], &[]);
-    let local: Vec<_> = config.access.iter().map(|access| access.hosts.is_loopback).collect();
+    let local: Vec<_> = access(&config).iter().map(|access| access.hosts.is_loopback).collect();
     assert_eq!(local, [true, false, false]);
-    let origins: Vec<_> = config.access.into_iter().map(|access| access.origins).collect();
+    let origins: Vec<_> = access(&config).into_iter().map(|access| access.origins).collect();
     assert_eq!(origins, [Origins::Local, Origins::Unchecked, Origins::Unchecked]);
-    let names = |config: Config| config.access[0].hosts.names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let names = |config: Config| access(&config)[0].hosts.names.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(names(good("server_names = [\"push.example\", \"a\"]", &[], &[])), ["push.example", "a"]);
     assert_eq!(names(good("", &[("FANWIRE_SERVER_NAMES", "b,c")], &["--server-names", "d"])), ["d"]);
 }

@@ -23,10 +23,15 @@ impl History {
         }
         self.len += cost(publication);
         self.entries.push_back(Arc::clone(publication));
+        self.fit(settings);
+        self.expire(publication.time, settings);
+    }
+
+    /// Drops what the settings have no room for.
+    pub fn fit(&mut self, settings: &TopicSettings) {
         while self.entries.len() > settings.history as usize || self.len > settings.history_len_max {
             self.drop_oldest();
         }
-        self.expire(publication.time, settings);
     }
 
     /// Drops publications that have grown too old.

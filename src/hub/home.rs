@@ -1,6 +1,7 @@
 //! The home of a topic: its numbers, its last value, and the shards that have readers. How long things are kept is in
 //! `retention`.
 
+pub(super) mod change;
 mod ending;
 mod retention;
 

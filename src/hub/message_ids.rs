@@ -43,6 +43,11 @@ impl MessageIds {
         Self { entries: VecDeque::new(), by_id: HashTable::new(), first: 0, len: 0, key, ttl_ms }
     }
 
+    /// How long ids are remembered that come from now on.
+    pub fn set_ttl(&mut self, ttl_ms: u64) {
+        self.ttl_ms = ttl_ms;
+    }
+
     /// The offset of the publication that came with this id.
     pub fn find(&self, now: MonoTime, topic: Scope, id: &str) -> Option<u64> {
         let number = *self.by_id.find(self.hash(topic, id), |&number| self.is_at(number, topic, id))?;

@@ -18,6 +18,7 @@ mod rules;
 mod topic;
 mod topic_table;
 
+use home::change::Changing;
 pub use home::{Kept, Outcome, Published, epoch_seed};
 pub use images::home_of;
 pub use patterns::PatternId;
@@ -40,7 +41,7 @@ use presence::Watches;
 use topic::{State, Voice};
 use topic_table::TopicTable;
 
-/// The settings of a hub, fixed at the start.
+/// The settings of a hub; of them the rules and bounds may change.
 #[derive(Clone, Debug)]
 pub struct HubSettings {
     /// Which shard this is.
@@ -87,6 +88,8 @@ pub struct Hub {
     due: BinaryHeap<Reverse<(MonoTime, u32)>>,
     /// Not before are they looked at.
     sweep_next: MonoTime,
+    /// How far a change of rules or bounds has come.
+    changing: Option<Changing>,
     /// Topics that may go when the turn ends.
     released: Vec<TopicId>,
 }
@@ -109,6 +112,7 @@ impl Hub {
             sweep_at: 0,
             due: BinaryHeap::new(),
             sweep_next: MonoTime::ZERO,
+            changing: None,
             released: Vec::new(),
             settings,
         }

@@ -65,6 +65,12 @@ impl TopicRules {
         Self(rules.into())
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether any rule lets a reader skip.
     #[must_use]
     pub fn has_policies(&self) -> bool {

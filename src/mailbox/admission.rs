@@ -19,7 +19,6 @@ struct Shared {
     connections: AtomicU32,
     connections_max: u32,
     has_refused: AtomicBool,
-    per_ip_max: u32,
     by_ip: Mutex<HashMap<IpAddr, u32>>,
 }
 
@@ -33,25 +32,26 @@ pub enum AdmissionError {
 }
 
 impl Admission {
-    /// A count that admits `connections_max`, and `per_ip_max` from one address (0: any number).
+    /// A count that admits `connections_max`.
     #[must_use]
-    pub fn new(connections_max: u32, per_ip_max: u32) -> Self {
+    pub fn new(connections_max: u32) -> Self {
         let (connections, has_refused) = (AtomicU32::new(0), AtomicBool::new(false));
-        let shared = Shared { connections, connections_max, has_refused, per_ip_max, by_ip: Mutex::default() };
+        let shared = Shared { connections, connections_max, has_refused, by_ip: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Counts a connection; `ip` is `None` while its client is not known.
+    /// Counts a connection, and its address if there is one to count, of which `per_ip_max` are admitted. The shard
+    /// remembers what it counted, and counts that out.
     ///
     /// # Errors
     /// If it is past a limit; then it is not counted.
-    pub fn enter(&self, ip: Option<IpAddr>) -> Result<(), AdmissionError> {
+    pub fn enter(&self, ip: Option<IpAddr>, per_ip_max: u32) -> Result<(), AdmissionError> {
         let shared = &*self.shared;
         let room = |count: u32| (count < shared.connections_max).then_some(count + 1);
         if shared.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             return Err(AdmissionError::Full);
         }
-        ip.map_or(Ok(()), |ip| self.enter_address(ip)).inspect_err(|_| {
+        ip.map_or(Ok(()), |ip| self.enter_address(ip, per_ip_max)).inspect_err(|_| {
             shared.connections.fetch_sub(1, Ordering::Relaxed);
         })
     }
@@ -60,16 +60,17 @@ impl Admission {
     ///
     /// # Errors
     /// If the address has no room; then it is not counted.
-    pub fn enter_address(&self, ip: IpAddr) -> Result<(), AdmissionError> {
-        let shared = &*self.shared;
-        if shared.per_ip_max > 0 {
-            let mut by_ip = shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = by_ip.entry(client(ip)).or_default();
-            if *count >= shared.per_ip_max {
-                return Err(AdmissionError::AddressFull);
+    pub fn enter_address(&self, ip: IpAddr, per_ip_max: u32) -> Result<(), AdmissionError> {
+        let mut by_ip = self.shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_ip.entry(client(ip)).or_default();
+        if *count >= per_ip_max {
+            // An entry that was made for this is of nobody.
+            if *count == 0 {
+                by_ip.remove(&client(ip));
             }
-            *count += 1;
+            return Err(AdmissionError::AddressFull);
         }
+        *count += 1;
         Ok(())
     }
 
@@ -84,15 +85,12 @@ impl Admission {
 
     /// Counts an address out that was counted in, while its connection stays.
     pub fn leave_address(&self, ip: IpAddr) {
-        let shared = &*self.shared;
-        if shared.per_ip_max > 0 {
-            let ip = client(ip);
-            let mut by_ip = shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(count) = by_ip.get_mut(&ip) {
-                *count -= 1;
-                if *count == 0 {
-                    by_ip.remove(&ip);
-                }
+        let ip = client(ip);
+        let mut by_ip = self.shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_ip.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                by_ip.remove(&ip);
             }
         }
     }
@@ -101,12 +99,6 @@ impl Admission {
     #[must_use]
     pub fn is_first_refusal(&self) -> bool {
         !self.shared.has_refused.swap(true, Ordering::Relaxed)
-    }
-
-    /// Whether addresses are counted, so that the shard must remember them.
-    #[must_use]
-    pub fn counts_addresses(&self) -> bool {
-        self.shared.per_ip_max > 0
     }
 
     /// Connections counted now.
@@ -132,18 +124,18 @@ mod tests {
 
     #[test]
     fn both_limits_hold_and_the_counts_return_to_zero() {
-        let admission = Admission::new(3, 2);
+        let admission = Admission::new(3);
         let ip = |last| Some(IpAddr::from(Ipv4Addr::new(127, 0, 0, last)));
-        assert_eq!(admission.enter(ip(1)), Ok(()));
-        assert_eq!(admission.enter(ip(1)), Ok(()));
-        assert_eq!(admission.enter(ip(1)), Err(AdmissionError::AddressFull));
-        assert_eq!(admission.enter(ip(2)), Ok(()));
-        assert_eq!(admission.enter(ip(3)), Err(AdmissionError::Full));
+        assert_eq!(admission.enter(ip(1), 2), Ok(()));
+        assert_eq!(admission.enter(ip(1), 2), Ok(()));
+        assert_eq!(admission.enter(ip(1), 2), Err(AdmissionError::AddressFull));
+        assert_eq!(admission.enter(ip(2), 2), Ok(()));
+        assert_eq!(admission.enter(ip(3), 2), Err(AdmissionError::Full));
         for last in [1, 1, 2] {
             admission.leave(ip(last));
         }
-        assert_eq!(admission.enter(None), Ok(()));
-        assert_eq!(admission.enter_address([127, 0, 0, 1].into()), Ok(()));
+        assert_eq!(admission.enter(None, 2), Ok(()));
+        assert_eq!(admission.enter_address([127, 0, 0, 1].into(), 2), Ok(()));
         admission.leave(ip(1));
         assert_eq!(admission.connections(), 0);
         assert!(admission.shared.by_ip.lock().expect("nobody panicked").is_empty());
@@ -151,8 +143,8 @@ mod tests {
 
     #[test]
     fn a_client_in_ipv6_is_a_network_of_64_bits() {
-        let admission = Admission::new(10, 1);
-        let enter = |ip: &str| admission.enter(Some(ip.parse().expect("an address")));
+        let admission = Admission::new(10);
+        let enter = |ip: &str| admission.enter(Some(ip.parse().expect("an address")), 1);
         assert_eq!(enter("2001:db8:0:1::1"), Ok(()));
         assert_eq!(enter("2001:db8:0:1:ffff:ffff:ffff:ffff"), Err(AdmissionError::AddressFull));
         assert_eq!(enter("2001:db8:0:2::1"), Ok(()));

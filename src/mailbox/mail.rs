@@ -7,6 +7,7 @@ use crate::command::{
     Refusal, SessionKey, ShardId, Taken, Target, TopicLine, TopicName, TopicState,
 };
 use crate::limits::MAIL_COST;
+use crate::live::Live;
 use crate::metrics::ShardMetrics;
 
 #[derive(Debug)]
@@ -129,6 +130,8 @@ pub enum Request {
         /// When the first of them expires, in seconds since 1970.
         expires_s: u64,
     },
+    /// What may change has changed. Only the composition root says so.
+    Live(Arc<Live>),
     /// Hand over your topics for a snapshot. Only the thread that writes it says so.
     Snapshot {
         /// Which one.

@@ -15,8 +15,6 @@ pub struct ProcessMetrics {
     pub version: &'static str,
     /// The driver of the shards.
     pub driver: &'static str,
-    /// The limits in effect by their keys, in base units.
-    pub limits: Vec<(&'static str, f64)>,
     /// Reads what the process uses; `None` leaves these families out.
     pub usage: Option<fn() -> ProcessUsage>,
 }
@@ -41,7 +39,11 @@ pub struct ProcessUsage {
 
 /// Families whose names begin with `fanwire`.
 #[derive(Debug)]
-pub(super) struct OfProgram(pub ProcessMetrics);
+pub(super) struct OfProgram {
+    pub process: ProcessMetrics,
+    /// The limits in effect by their keys, in base units.
+    pub limits: Vec<(&'static str, f64)>,
+}
 
 /// Families whose names begin with `process`, as the Prometheus client libraries have them.
 #[derive(Debug)]
@@ -51,12 +53,12 @@ impl Collector for OfProgram {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let help = "The program that runs; always 1";
         let mut family = encoder.encode_descriptor("build_info", help, None, MetricType::Gauge)?;
-        let labels = [("version", self.0.version), ("driver", self.0.driver)];
+        let labels = [("version", self.process.version), ("driver", self.process.driver)];
         ConstGauge::new(1_u64).encode(family.encode_family(&labels)?)?;
         let help = "Limits in effect by the keys of the configuration, in base units; connections_max is also what the \
                     open files allow";
         let mut family = encoder.encode_descriptor("limit", help, None, MetricType::Gauge)?;
-        for (key, value) in &self.0.limits {
+        for (key, value) in &self.limits {
             ConstGauge::new(*value).encode(family.encode_family(&[("limit", *key)])?)?;
         }
         Ok(())

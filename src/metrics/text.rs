@@ -14,11 +14,12 @@ use super::process::{OfProcess, OfProgram};
 use super::{MemoryClass, ProcessMetrics, ShardMetrics, TurnTimes};
 use crate::close::CloseReason;
 
-/// The metrics of the process and of all shards as OpenMetrics text, the latter with a `shard` label.
+/// The metrics of the process, the limits in effect by their keys, and the metrics of all shards as OpenMetrics text, the
+/// latter with a `shard` label.
 #[must_use]
-pub fn render(process: &ProcessMetrics, shards: &[ShardMetrics]) -> String {
+pub fn render(process: &ProcessMetrics, limits: &[(&'static str, f64)], shards: &[ShardMetrics]) -> String {
     let mut ours = Registry::with_prefix("fanwire");
-    ours.register_collector(Box::new(OfProgram(process.clone())));
+    ours.register_collector(Box::new(OfProgram { process: process.clone(), limits: limits.to_vec() }));
     ours.register_collector(Box::new(Shards(shards.to_vec())));
     let mut common = Registry::default();
     if let Some(usage) = process.usage {
@@ -184,9 +185,9 @@ mod tests {
         first.turns.record(u64::MAX / 2);
         first.shed_last_values = 3;
         let usage = || ProcessUsage { threads: 5, ..ProcessUsage::default() };
-        let limits = vec![("message_len_max", 1024.0), ("ping_interval", 2.5)];
-        let process = ProcessMetrics { version: "1.2.3", driver: "epoll", limits, usage: Some(usage) };
-        let text = render(&process, &[first, ShardMetrics::default()]);
+        let limits = [("message_len_max", 1024.0), ("ping_interval", 2.5)];
+        let process = ProcessMetrics { version: "1.2.3", driver: "epoll", usage: Some(usage) };
+        let text = render(&process, &limits, &[first, ShardMetrics::default()]);
         assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1, "{text}");
         for line in [
             "fanwire_build_info{version=\"1.2.3\",driver=\"epoll\"} 1",

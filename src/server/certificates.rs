@@ -1,11 +1,11 @@
-//! Certificate files: read at the start, and again when they change or a SIGHUP says so. Files that are of no use change
-//! nothing: the gateway goes on with those that it has, and says so in its log and its metrics.
+//! Certificate files: read at the start, and again when they change or the configuration is loaded again. Files that are of
+//! no use change nothing: the gateway goes on with those that it has, and says so in its log and its metrics.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -44,33 +44,51 @@ fn read_file(path: &Path) -> Result<PemFile, String> {
     }
 }
 
-/// Asks for the files to be read again. Without TLS there are none.
-#[derive(Clone, Debug, Default)]
-pub struct Reloader(Option<Arc<Mutex<Sender<()>>>>);
-
-impl Reloader {
-    /// Reads the files again, soon and on another thread.
-    pub fn reload(&self) {
-        match &self.0 {
-            Some(sender) => {
-                let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(());
-            }
-            None => tracing::info!("there is nothing to load again: no certificates are configured"),
-        }
-    }
+/// The certificates that the shards have, and the thread that looks whether their files change.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    watcher: Arc<Mutex<Watcher>>,
+    /// The thread ends with the last of these.
+    _lives: Sender<()>,
 }
 
 /// Watches the files on a thread of its own, for as long as the process lives.
-pub(super) fn watch(files: TlsFiles, loaded: Certificates, drainer: Drainer) -> Result<Reloader, StartError> {
-    let (sender, orders) = mpsc::channel();
-    let watcher = Watcher { refused: None, files, loaded, drainer };
+pub(super) fn watch(files: TlsFiles, loaded: Certificates, drainer: Drainer) -> Result<Watch, StartError> {
+    let (lives, has_ended) = mpsc::channel();
+    let watcher = Arc::new(Mutex::new(Watcher { refused: None, files, loaded, drainer }));
+    let watched = Arc::clone(&watcher);
+    let look = move || {
+        while has_ended.recv_timeout(Duration::from_millis(TLS_FILES_POLL_MS)) == Err(RecvTimeoutError::Timeout) {
+            let look = lock(&watched).look(false);
+            if let Err(error) = look {
+                tracing::error!(%error, "the certificates cannot be loaded; going on with those from before");
+            }
+        }
+    };
     thread::Builder::new()
         .name("certificates".to_owned())
-        .spawn(move || watcher.run(&orders))
+        .spawn(look)
         .map_err(|error| StartError::passing(format!("cannot start a thread: {error}")))?;
-    Ok(Reloader(Some(Arc::new(Mutex::new(sender)))))
+    Ok(Watch { watcher, _lives: lives })
 }
 
+fn lock(watcher: &Mutex<Watcher>) -> MutexGuard<'_, Watcher> {
+    watcher.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watch {
+    /// Reads files, the same or others, and goes on with what they hold.
+    ///
+    /// # Errors
+    /// If they are of no use; then all stays as it was.
+    pub fn load(&self, files: &TlsFiles) -> Result<(), String> {
+        let mut watcher = lock(&self.watcher);
+        let earlier = std::mem::replace(&mut watcher.files, files.clone());
+        watcher.look(true).inspect_err(|_| watcher.files = earlier)
+    }
+}
+
+#[derive(Debug)]
 struct Watcher {
     files: TlsFiles,
     loaded: Certificates,
@@ -80,24 +98,14 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn run(mut self, orders: &Receiver<()>) {
-        loop {
-            match orders.recv_timeout(Duration::from_millis(TLS_FILES_POLL_MS)) {
-                Ok(()) => self.look(true),
-                Err(RecvTimeoutError::Timeout) => self.look(false),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
     /// Reads the files: a few KiB, so that their bytes say whether they changed, whatever a copy does to their times.
-    fn look(&mut self, is_order: bool) {
+    fn look(&mut self, is_order: bool) -> Result<(), String> {
         let found = read(&self.files);
         let is_old = found.as_ref().is_ok_and(|found| found == self.loaded.material());
         if !is_order && (is_old || self.refused.as_ref() == Some(&found)) {
             // Somebody put them back as they were.
             self.refused = self.refused.take().filter(|_| !is_old);
-            return;
+            return Ok(());
         }
         let taken = found.clone().and_then(|material| {
             Certificates::new(material, wall_millis() / 1_000, Some(&self.loaded)).map_err(|error| error.to_string())
@@ -110,11 +118,12 @@ impl Watcher {
                     tracing::info!(expires_s, "certificates loaded");
                     (self.loaded, self.refused) = (certificates, None);
                 }
+                Ok(())
             }
             Err(error) => {
-                tracing::error!(%error, "the certificates cannot be loaded; going on with those from before");
                 self.drainer.tell(|| Request::Certificates { config: None, expires_s: 0 });
                 self.refused = Some(found);
+                Err(error)
             }
         }
     }
@@ -122,7 +131,7 @@ impl Watcher {
 
 impl Drainer {
     /// Tells every shard; `false` if one of them had no room.
-    fn tell(&self, request: impl Fn() -> Request) -> bool {
+    pub(super) fn tell(&self, request: impl Fn() -> Request) -> bool {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         let is_told = control.tell_all(request);
         self.wakers.iter().for_each(Wake::wake);

@@ -1,5 +1,5 @@
-//! SIGTERM and SIGINT: the first begins the shutdown, a second ends the process at once. SIGHUP loads the certificates
-//! again. Signals that mean something to other programs and would end this one mean nothing here.
+//! SIGTERM and SIGINT: the first begins the shutdown, a second ends the process at once. SIGHUP loads the
+//! configuration again. Signals that mean something to other programs and would end this one mean nothing here.
 
 use std::io;
 use std::process::ExitCode;
@@ -34,14 +34,15 @@ impl Signals {
         Ok(Self(iterator::Signals::new([SIGTERM, SIGINT, SIGHUP].iter().chain(&ignored))?))
     }
 
-    /// Waits for the end of `running`: by the first signal, in order, or by an error of its own.
+    /// Waits for the end of `running`: by the first signal, in order, or by an error of its own. `reload` is called for each
+    /// SIGHUP, on another thread.
     #[must_use]
-    pub fn run_until_end(mut self, running: Running) -> ExitCode {
-        let (drainer, reloader) = (running.drainer(), running.reloader());
+    pub fn run_until_end(mut self, running: Running, mut reload: impl FnMut() + Send + 'static) -> ExitCode {
+        let drainer = running.drainer();
         let waiting = thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in self.0.forever() {
                 match signal {
-                    SIGHUP => reloader.reload(),
+                    SIGHUP => reload(),
                     SIGTERM | SIGINT => {
                         tracing::info!(signal, "shutting down");
                         drainer.drain();

@@ -28,7 +28,6 @@ mod tests;
 mod turn;
 mod upkeep;
 
-pub use delivery::compression::CompressionSettings;
 pub use link::edge::EdgeSettings;
 pub use link::seats::Seats;
 pub use run::{run, turn};
@@ -38,12 +37,13 @@ use std::sync::Arc;
 
 use crate::command::ShardId;
 use crate::driver::{Completion, Op};
-use crate::hub::{Hub, HubSettings, TopicRules, epoch_seed};
-use crate::limits::{Limits, PATTERNS_MAX, REFUSALS_MAX};
+use crate::hub::{Hub, HubSettings, epoch_seed};
+use crate::limits::{PATTERNS_MAX, REFUSALS_MAX};
+use crate::live::Live;
 use crate::mailbox::{Admission, Outgoing, PortionLane};
 use crate::metrics::{ProcessMetrics, ShardMetrics};
 use crate::time::MonoTime;
-use crate::transport::http::{Access, Page};
+use crate::transport::http::Page;
 use crate::transport::service::Service;
 use delivery::Delivery;
 use link::Links;
@@ -53,25 +53,20 @@ use session::rest::Rest;
 use turn::Turn;
 use upkeep::Upkeep;
 use upkeep::drain::Drain;
+use upkeep::live::Change;
 use upkeep::snapshot::Taking;
 
-/// What a shard is told once, at the start.
+/// What a shard is told at the start.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Which shard this is.
     pub shard: ShardId,
     /// How many there are.
     pub shards: usize,
-    /// Every bound that the configuration sets.
-    pub limits: Limits,
-    /// What the configuration says of topics.
-    pub rules: Arc<TopicRules>,
-    /// What it says of compression.
-    pub compression: CompressionSettings,
+    /// What may change while it runs.
+    pub live: Arc<Live>,
     /// Pages served beside the endpoints.
     pub pages: Arc<[Page]>,
-    /// By listener: what its clients may do. One that is not named has no bounds.
-    pub access: Arc<[Access]>,
     /// The key of every hash of a topic name, the same in all shards.
     pub hash_key: (u64, u64),
     /// Where this shard's random numbers start.
@@ -112,28 +107,34 @@ pub struct Shard {
     pub outgoing: Outgoing,
 }
 
+/// What its part of the topics is told.
+fn hub_settings(settings: &Settings) -> HubSettings {
+    let limits = &settings.live.limits;
+    let share = |total: u64| total.div_ceil(settings.shards as u64);
+    HubSettings {
+        shard: settings.shard,
+        shards: settings.shards,
+        hash_key: settings.hash_key,
+        epoch_seed: epoch_seed(settings.hash_key),
+        topics_max: share(u64::from(limits.topics_max)) as usize,
+        patterns_max: PATTERNS_MAX,
+        retained_len_max: share(limits.retained_len_max),
+        message_id_ttl_ms: limits.message_id_ttl_ms,
+        rules: Arc::clone(&settings.live.rules),
+    }
+}
+
 impl Shard {
     /// A shard without connections.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let limits = &settings.limits;
+        let limits = &settings.live.limits;
         let capacity = limits.connections_max.min(settings.seats.connections).saturating_add(2 * REFUSALS_MAX);
-        let share = |total: u64| total.div_ceil(settings.shards as u64);
-        let hub = Hub::new(HubSettings {
-            shard: settings.shard,
-            shards: settings.shards,
-            hash_key: settings.hash_key,
-            epoch_seed: epoch_seed(settings.hash_key),
-            topics_max: share(u64::from(limits.topics_max)) as usize,
-            patterns_max: PATTERNS_MAX,
-            retained_len_max: share(limits.retained_len_max),
-            message_id_ttl_ms: limits.message_id_ttl_ms,
-            rules: Arc::clone(&settings.rules),
-        });
+        let hub = Hub::new(hub_settings(&settings));
         Self {
             links: Links::new(capacity),
             sessions: Sessions::default(),
-            delivery: Delivery::new(settings.compression),
+            delivery: Delivery::new(settings.live.compression),
             requests: Requests::default(),
             upkeep: Upkeep::new(settings.seed),
             hub,
@@ -170,6 +171,7 @@ impl Shard {
         next = earlier(next, self.links.conns.detached.next_look());
         next = earlier(next, self.upkeep.drain.as_ref().map(Drain::next_step));
         next = earlier(next, self.upkeep.taking.as_ref().map(Taking::next_step));
+        next = earlier(next, self.upkeep.change.as_ref().map(Change::next_step));
         next = earlier(next, self.hub.next_presence());
         next = earlier(next, self.sessions.presence.next_look());
         next = earlier(next, self.next_memory_look());

@@ -108,6 +108,10 @@ impl Shard {
                 self.on_certificates(config, expires_s);
                 None
             }
+            Request::Live(live) => {
+                self.on_live(live);
+                None
+            }
             Request::Snapshot { number } => {
                 self.begin_snapshot(number);
                 None

@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::session::encoding::EncodingId;
-use super::{CompressionSettings, EdgeSettings, Seats, Settings, Shard};
+use super::{EdgeSettings, Seats, Settings, Shard};
 use crate::command::{ConnId, Extras, Message, Origin, ShardId, TopicName};
 use crate::dialect::Dialect;
 use crate::driver::null::Null;
 use crate::driver::{Completion, Driver as _, Op};
 use crate::limits::Limits;
+use crate::live::Live;
 use crate::mailbox::Admission;
 use crate::transport::Framing;
 use crate::transport::service::{Meaning, Service, ServiceKind};
@@ -25,25 +26,22 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let limits = Limits::default();
+        let limits = Limits { connections_max: 8, ..Limits::default() };
         let packets = Service { kind: ServiceKind::Packets, ..Service::sockjs("/packets", Meaning::Json) };
         let settings = Settings {
             shard: ShardId(0),
             shards: 1,
-            rules: Arc::default(),
+            live: Arc::new(Live { limits, ..Live::default() }),
             edge: EdgeSettings::default(),
-            compression: CompressionSettings::default(),
             pages: Arc::default(),
-            access: Arc::default(),
             hash_key: (1, 2),
             seed: 3,
-            admission: Admission::new(8, 0),
+            admission: Admission::new(8),
             seats: Seats::default(),
             process: Arc::default(),
             services: [packets].into(),
             log_peers: false,
             snapshots: None,
-            limits: Limits { connections_max: 8, ..limits },
         };
         Self { driver: Null::default(), shard: Shard::new(settings), heard: Vec::new() }
     }

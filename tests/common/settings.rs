@@ -4,23 +4,23 @@ use std::sync::Arc;
 
 use fanwire::command::ShardId;
 use fanwire::limits::Limits;
+use fanwire::live::Live;
 use fanwire::mailbox::Admission;
-use fanwire::shard::{CompressionSettings, EdgeSettings, Seats, Settings};
+use fanwire::shard::{EdgeSettings, Seats, Settings};
 
 /// The key of topic names in these shards.
 pub const HASH_KEY: (u64, u64) = (1, 2);
 
 /// Settings of each of so many shards, which count their connections together.
 pub fn settings(shards: usize, limits: &Limits) -> Vec<Settings> {
-    let admission = Admission::new(limits.connections_max, 0);
+    let admission = Admission::new(limits.connections_max);
+    let live = Arc::new(Live { limits: limits.clone(), ..Live::default() });
     let of = |index| Settings {
         shard: ShardId(index as u8),
         shards,
-        rules: Arc::default(),
+        live: Arc::clone(&live),
         edge: EdgeSettings::default(),
-        compression: CompressionSettings::default(),
         pages: Arc::default(),
-        access: Arc::default(),
         hash_key: HASH_KEY,
         seed: 3,
         admission: admission.clone(),
@@ -29,7 +29,6 @@ pub fn settings(shards: usize, limits: &Limits) -> Vec<Settings> {
         services: Arc::default(),
         log_peers: false,
         snapshots: None,
-        limits: limits.clone(),
     };
     (0..shards).map(of).collect()
 }

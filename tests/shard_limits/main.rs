@@ -6,6 +6,7 @@ mod congestion;
 mod deadlines;
 mod echo;
 mod fanout;
+mod live;
 mod memory;
 mod options;
 mod origins;

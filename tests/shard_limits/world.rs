@@ -7,9 +7,10 @@ use fanwire::command::ShardId;
 use fanwire::driver::sim::{Faults, PeerEnd, PeerId, SimDriver, SimNet};
 use fanwire::hub::{Hub, HubSettings, TopicRules};
 use fanwire::limits::Limits;
+use fanwire::live::Live;
 use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Request};
 use fanwire::metrics::ShardMetrics;
-use fanwire::shard::{Census, CompressionSettings, EdgeSettings, Seats, Settings, Shard, turn};
+use fanwire::shard::{Census, EdgeSettings, Seats, Settings, Shard, turn};
 use fanwire::transport::http::{Access, Origins};
 use fanwire::transport::service::{Meaning, Service};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
@@ -21,6 +22,8 @@ pub struct World {
     pub control: Control,
     /// Portions of snapshots.
     pub portions: Receiver<Portion>,
+    /// What the shards were told last of what may change.
+    live: Arc<Live>,
     hub: Hub,
 }
 
@@ -65,21 +68,20 @@ impl World {
         access: &Access,
         edge: EdgeSettings,
     ) -> Self {
-        let (rules, access): (_, Arc<[Access]>) = (Arc::new(rules), [access.clone()].into());
+        let access = [access.clone()].into();
+        let live = Arc::new(Live { rules: Arc::new(rules), limits, access, ..Live::default() });
         let faults = Faults { outbound_len_max, inbound_len_max: 1 << 20, ..Faults::NONE };
         let net = SimNet::new(1, shards, faults);
         let (mailboxes, control) = Mailbox::mesh(shards);
         let hash_key = (1, 2);
-        let admission = Admission::new(limits.connections_max, limits.connections_per_ip_max);
+        let admission = Admission::new(live.limits.connections_max);
         let (lane, portions) = PortionLane::new();
         let settings = |index: usize| Settings {
             shard: ShardId(index as u8),
             shards,
-            rules: Arc::clone(&rules),
+            live: Arc::clone(&live),
             edge: edge.clone(),
-            compression: CompressionSettings::default(),
             pages: Arc::default(),
-            access: Arc::clone(&access),
             hash_key,
             seed: 3,
             admission: admission.clone(),
@@ -88,7 +90,6 @@ impl World {
             services: services().into(),
             log_peers: false,
             snapshots: Some(lane.clone()),
-            limits: limits.clone(),
         };
         let hub = Hub::new(HubSettings {
             shard: ShardId(0),
@@ -103,7 +104,7 @@ impl World {
         });
         let cores = mailboxes.into_iter().enumerate();
         let cores = cores.map(|(index, mailbox)| (net.driver(index), Shard::new(settings(index)), mailbox)).collect();
-        Self { net, cores, control, portions, hub }
+        Self { net, cores, control, portions, live, hub }
     }
 
     /// Names that have their home at a shard.
@@ -173,6 +174,14 @@ impl World {
             self.net.advance_ms(STEP_MS);
             self.turns(1);
         }
+    }
+
+    /// Tells every shard what holds from now on; it has its mail a turn later.
+    pub fn change(&mut self, change: impl FnOnce(&mut Live)) {
+        change(Arc::make_mut(&mut self.live));
+        let live = Arc::clone(&self.live);
+        assert!(self.control.tell_all(|| Request::Live(Arc::clone(&live))), "there is room for a request");
+        self.turns(1);
     }
 
     /// Tells every shard to shut down.

@@ -8,6 +8,7 @@ use fanwire::command::Target;
 use fanwire::driver::sim::PeerId;
 use serde_json::Value;
 
+use crate::followers::POLL_KEPT;
 use crate::peers::{Heard, Part, Peer};
 
 #[derive(Debug, Default)]
@@ -16,8 +17,10 @@ pub struct Auditor {
     /// By topic: offset to payload, as far as anybody learned of it.
     pub(super) log: BTreeMap<String, BTreeMap<u64, String>>,
     numbers: u64,
-    /// Publications that a topic keeps.
-    pub(super) history: u64,
+    /// Publications that a topic kept at all times.
+    history: u64,
+    /// The same for a topic that is polled.
+    pub(super) history_of_polls: u64,
     /// Whether a shard may hold so little that histories are cut and connections closed for it.
     pub(super) is_bounded: bool,
     pub complete_readers: u64,
@@ -92,7 +95,15 @@ const TARGETS: [&str; 8] = ["t.0", "t.1", "t.2", "t.*", "t.>", ">", "u.0", "*.1"
 impl Auditor {
     /// Of topics that keep so many publications.
     pub fn new(history: u64, is_bounded: bool) -> Self {
-        Self { history, is_bounded, ..Self::default() }
+        let mut auditor = Self { history: u64::MAX, history_of_polls: POLL_KEPT, is_bounded, ..Self::default() };
+        auditor.note_history(history);
+        auditor
+    }
+
+    /// Topics keep so many publications from now on.
+    pub fn note_history(&mut self, history: u64) {
+        self.history = self.history.min(history);
+        self.history_of_polls = self.history_of_polls.min(if history == 0 { POLL_KEPT } else { history });
     }
 
     pub fn enter(&mut self, peer: &Peer) {

@@ -7,7 +7,7 @@ use crate::auditor::{Asked, Auditor};
 use crate::peers::{Heard, Part, Peer};
 
 /// Publications that a topic without a history keeps while it is polled.
-const POLL_KEPT: u64 = fanwire::limits::POLL_KEPT_MAX as u64;
+pub(super) const POLL_KEPT: u64 = fanwire::limits::POLL_KEPT_MAX as u64;
 
 impl Auditor {
     /// Notes what a reader follows from its first request on.
@@ -135,7 +135,7 @@ impl Auditor {
                 let expected = before.expect("it said where it was") + 1..=now;
                 assert_eq!(said.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
             } else if let Some(before) = before {
-                let kept = if self.history == 0 || topic.starts_with('u') { POLL_KEPT } else { self.history };
+                let kept = if topic.starts_with('u') { POLL_KEPT } else { self.history_of_polls };
                 assert!(self.is_bounded || now - before > kept, "{topic} is kept from {before} on: {body}");
             }
             assert!(said.last().is_none_or(|(offset, _)| *offset == now), "{topic} is said up to {now}: {body}");

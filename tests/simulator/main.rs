@@ -8,6 +8,7 @@
 //! `FANWIRE_SIM_SEEDS` is how many seeds to run, `FANWIRE_SIM_SEED` runs a single one. A failure prints the command.
 
 mod auditor;
+mod changes;
 #[path = "../common/deflate.rs"]
 mod deflate;
 mod followers;

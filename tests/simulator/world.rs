@@ -5,14 +5,16 @@ use std::sync::Arc;
 use fanwire::budget::TurnCharge;
 use fanwire::command::{Compression, ShardId};
 use fanwire::driver::sim::{Faults, Holdings, PeerEnd, SimDriver, SimNet};
-use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
+use fanwire::hub::TopicSettings;
 use fanwire::limits::{Limits, PRICE_FOUR_BYTES, PRICE_MESSAGE, PRICE_PUBLICATION, TURN_BUDGET};
+use fanwire::live::{CompressionSettings, Live};
 use fanwire::mailbox::{Admission, Control, Mailbox, Request};
 use fanwire::metrics::ShardMetrics;
-use fanwire::shard::{Census, CompressionSettings, Seats, Settings, Shard, turn};
+use fanwire::shard::{Census, Seats, Settings, Shard, turn};
 use rustls::version::{TLS12, TLS13};
 
 use crate::auditor::{Auditor, FLOOD_TOPICS};
+use crate::changes::rule;
 use crate::peers::{OFFERS, Pace, Part, Peer, hostile_bytes};
 use crate::tls_peer::Tls;
 
@@ -54,6 +56,7 @@ pub struct Totals {
     pub zipped_streamed: u64,
     pub zipped_between: u64,
     pub floods: u64,
+    pub changes: u64,
     pub turns_spent: u64,
     pub raw_readers: u64,
     pub raw_unknown: u64,
@@ -77,6 +80,7 @@ impl Totals {
         self.zipped_streamed += other.zipped_streamed;
         self.zipped_between += other.zipped_between;
         self.floods += other.floods;
+        self.changes += other.changes;
         self.turns_spent += other.turns_spent;
         self.raw_readers += other.raw_readers;
         self.raw_unknown += other.raw_unknown;
@@ -92,7 +96,7 @@ impl Totals {
     pub fn assert_that_enough_happened(&self, under_faults: bool) {
         assert!(self.publications > 1_000 && self.deliveries > 5_000, "{self:?}");
         assert!(self.complete_readers + self.goodbyes > 100 && self.resumed > 10, "{self:?}");
-        assert!(self.polled > 100, "{self:?}");
+        assert!(self.polled > 100 && self.changes > 20, "{self:?}");
         assert!(self.presences > 100 && self.turns_spent > 1_000, "{self:?}");
         assert!(self.zipped_alone > 1_000 && self.zipped_streamed > 1_000 && self.zipped_between > 100, "{self:?}");
         if under_faults {
@@ -116,16 +120,20 @@ struct Core {
     before: ShardMetrics,
 }
 
-struct World {
-    run: Run,
-    rng: fastrand::Rng,
+pub(super) struct World {
+    pub(super) run: Run,
+    pub(super) rng: fastrand::Rng,
     net: SimNet,
     tls: Tls,
     cores: Vec<Core>,
-    control: Control,
+    pub(super) control: Control,
     peers: Vec<Peer>,
-    auditor: Auditor,
+    pub(super) auditor: Auditor,
     floods: u64,
+    /// What the shards were told last of what may change; whether it does in this run, and how often it did.
+    pub(super) live: Arc<Live>,
+    changes: bool,
+    pub(super) changed: u64,
     /// Of each turn.
     budget: u64,
 }
@@ -180,26 +188,22 @@ impl World {
             stream_window_bits: rng.u8(9..=15),
             join_every: rng.u32(1..12),
         };
+        let rules = rule(TopicSettings { history, ..TopicSettings::default() });
+        let live = Arc::new(Live { rules, limits, compression, ..Live::default() });
         let settings = Settings {
             shard: ShardId(0),
             shards,
-            rules: Arc::new(TopicRules::new(vec![TopicRule {
-                pattern: "t.>".parse().expect("a pattern"),
-                settings: TopicSettings { history, ..TopicSettings::default() },
-            }])),
+            live: Arc::clone(&live),
             edge: tls.settings(),
-            compression,
             pages: Arc::default(),
-            access: Arc::default(),
             hash_key: (rng.u64(..), rng.u64(..)),
             seed: run.seed,
-            admission: Admission::new(limits.connections_max, 0),
+            admission: Admission::new(live.limits.connections_max),
             seats: Seats::default(),
             process: Arc::default(),
             services: Arc::default(),
             log_peers: false,
             snapshots: None,
-            limits,
         };
         // From one receive a turn to more than ever comes.
         let budget = [2_000, 20_000, 200_000, TURN_BUDGET][fastrand::Rng::with_seed(!run.seed).usize(0..4)];
@@ -219,6 +223,9 @@ impl World {
             peers: Vec::new(),
             auditor: Auditor::new(u64::from(history), memory_len_max > 0),
             floods: 0,
+            live,
+            changes: fastrand::Rng::with_seed(run.seed ^ 0x6c69_7665).bool(),
+            changed: 0,
             budget,
         }
     }
@@ -228,6 +235,9 @@ impl World {
         let roll = self.rng.u8(0..100);
         if self.peers.len() < 4 || (roll < 12 && self.peers.len() < 40) {
             return self.connect();
+        }
+        if roll == 17 && self.changes {
+            return self.change();
         }
         let index = self.rng.usize(0..self.peers.len());
         let Self { peers, rng, net, auditor, .. } = self;
@@ -525,6 +535,7 @@ impl World {
             zipped_streamed: self.peers.iter().map(|peer| peer.zipped.streamed).sum(),
             zipped_between: self.peers.iter().map(|peer| peer.zipped.between).sum(),
             floods: self.floods,
+            changes: self.changed,
             turns_spent: sum(|metrics| metrics.turns_spent),
             raw_readers: self.auditor.raw_readers,
             raw_unknown: self.auditor.raw_unknown,

@@ -9,8 +9,9 @@ use std::thread;
 
 use super::output::{self, Refusals};
 use super::replay::{self, Feed, Pace};
+use super::serve::Gateway;
 use super::server_url::Server;
-use super::{End, front, publisher, serve};
+use super::{End, front, publisher};
 use crate::command::Target;
 use crate::config::{ConfigFlags, Place};
 use crate::driver::{Pacer, wall_millis};
@@ -57,13 +58,13 @@ const HISTORY: u32 = 4_000;
 const RETRY_MS: u64 = 500;
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
-    let mut config = serve::load(&arguments.config)?;
-    config.pages.extend(PAGES);
-    config.topics.push(prices_rule());
-    let (signals, running) = serve::start(&config)?;
+    let gateway = Gateway::start(&arguments.config, |config| {
+        config.pages.extend(PAGES);
+        config.topics.push(prices_rule());
+    })?;
     // The page's prices come in by HTTP, from this process.
     let plain = |is_fit: fn(Role) -> bool| {
-        let mut fit = running.addrs().iter().filter(|listen| is_fit(listen.role) && !listen.is_tls);
+        let mut fit = gateway.running.addrs().iter().filter(|listen| is_fit(listen.role) && !listen.is_tls);
         fit.find_map(|listen| if let Place::Tcp(addr) = &listen.place { Some(reachable(*addr)) } else { None })
     };
     let (Some(publisher), Some(addr)) = (plain(Role::may_publish), plain(Role::may_read)) else {
@@ -73,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     replay_aside(publisher, arguments.speed).map_err(|error| End::Failed(format!("cannot start a thread: {error}")))?;
     output::line(&format!("open http://{addr}/ in a browser; Ctrl-C ends the demo"))?;
     output::line("ready")?;
-    Ok(signals.run_until_end(running))
+    Ok(gateway.run_until_end())
 }
 
 /// The rules for prices. The rules of the configuration come before them.

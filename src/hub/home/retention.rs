@@ -115,7 +115,11 @@ impl Hub {
 
     /// Sheds histories until the bytes kept have room; what is kept of the newest topic goes if there are none.
     fn make_room(&mut self, newest: TopicId) {
-        while self.kept.total() > self.settings.retained_len_max {
+        // So many only where the bound was lowered; then the next publication goes on.
+        for _ in 0..HISTORIES_HALVED_MAX {
+            if self.kept.total() <= self.settings.retained_len_max {
+                break;
+            }
             if !self.shed(newest) {
                 self.forget(newest);
                 break;

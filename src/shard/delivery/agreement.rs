@@ -1,6 +1,5 @@
 //! Compression as a connection meets it: what it agrees on in its opening handshake, what it sends, and its echo.
 
-use super::compression::CompressionSettings;
 use crate::close::CloseReason;
 use crate::command::{Compression, ConnId, MessageKind, SessionId, SessionIndex, TopicName};
 use crate::limits::{INFLATED_AT_ONCE_MAX, INFLATED_KEPT_LEN_MAX, PRICE_INFLATE, PRICE_INFLATED_BYTE};
@@ -19,7 +18,7 @@ impl Shard {
     pub(in crate::shard) fn brings_a_stream(&self, index: SessionIndex, topic: &TopicName) -> bool {
         let session = &self.links.conns[index];
         let is_shared = |topic: &TopicName| {
-            self.settings.compression.of(&self.settings.rules, topic.as_str()) == Compression::Shared
+            self.settings.live.compression.of(&self.settings.live.rules, topic.as_str()) == Compression::Shared
         };
         let first_is_shared = || match session.first.target.kind() {
             TargetKind::Topic(first) => is_shared(&self.hub.name(first)),
@@ -30,10 +29,11 @@ impl Shard {
 
     /// The agreement on an offer, and the answer to it; `None` to decline.
     pub(in crate::shard) fn agree(&self, route: &UpgradeRoute, offer: DeflateOffer) -> Option<(Agreed, DeflateAnswer)> {
-        let CompressionSettings { default, stream_window_bits, .. } = self.settings.compression;
-        let rules = &self.settings.rules;
+        let default = self.settings.live.compression.default;
+        let stream_window_bits = self.delivery.compressor.stream_window_bits();
+        let rules = &self.settings.live.rules;
         let compression = match route {
-            UpgradeRoute::Raw { topic, .. } => self.settings.compression.of(rules, topic.as_str()),
+            UpgradeRoute::Raw { topic, .. } => self.settings.live.compression.of(rules, topic.as_str()),
             // Any topic may be asked for later.
             UpgradeRoute::Json => rules.most_compression(default),
             // Its clients' libraries do not ask for it.
@@ -63,7 +63,7 @@ impl Shard {
         deflated: &[u8],
         may_wait: bool,
     ) -> bool {
-        let message_len_max = self.settings.limits.message_len_max as usize;
+        let message_len_max = self.settings.live.limits.message_len_max as usize;
         let len_max = if may_wait { message_len_max.min(INFLATED_AT_ONCE_MAX) } else { message_len_max };
         let compressor = &mut self.delivery.compressor;
         let mut message = std::mem::take(&mut compressor.inflated);
@@ -94,7 +94,7 @@ impl Shard {
     pub(in crate::shard) fn echo(&mut self, id: SessionId, kind: MessageKind, message: &[u8]) {
         let Session { agreed, encoding, .. } = self.links.conns[id.index];
         let mut frame = Vec::new();
-        if !agreed.is_none() && message.len() >= self.settings.compression.threshold as usize {
+        if !agreed.is_none() && message.len() >= self.settings.live.compression.threshold as usize {
             self.delivery.compressor.frame_alone(agreed.window(), kind, message, &mut frame);
         }
         self.reply(id, |out| match frame.as_slice() {

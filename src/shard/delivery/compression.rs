@@ -16,8 +16,9 @@ use super::encoded::Encoded;
 use super::windows::Windows;
 use crate::buf::Segment;
 use crate::command::{Compression, MessageKind, Publication};
-use crate::hub::{TopicId, TopicRules};
+use crate::hub::TopicId;
 use crate::limits::STREAMS_MAX;
+use crate::live::CompressionSettings;
 use crate::shard::session::agreed::Window;
 use crate::shard::session::encoding::EncodingId;
 use crate::shard::session::session::{Mark, Session};
@@ -25,34 +26,6 @@ use crate::shard::session::subscription::{Place, TargetId};
 use crate::transport::websocket;
 use crate::wire::deflate::{Deflater, Inflater};
 use crate::wire::ws::header_len;
-
-/// The compression settings of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompressionSettings {
-    /// For topics with no rule about it.
-    pub default: Compression,
-    /// Payload bytes of the shortest message that is compressed for itself.
-    pub threshold: u32,
-    /// `1..=9`, from fast to small; shared streams have `STREAM_LEVEL_MIN` at least.
-    pub level: u8,
-    /// The window of shared streams, in bits, `9..=15`.
-    pub stream_window_bits: u8,
-    /// Publications from one joining point of a shared stream to the next.
-    pub join_every: u32,
-}
-
-impl Default for CompressionSettings {
-    fn default() -> Self {
-        Self { default: Compression::Message, threshold: 256, level: 1, stream_window_bits: 12, join_every: 20 }
-    }
-}
-
-impl CompressionSettings {
-    /// The compression of a topic.
-    pub(in crate::shard) fn of(&self, rules: &TopicRules, topic: &str) -> Compression {
-        rules.find(topic).compression.unwrap_or(self.default)
-    }
-}
 
 /// How a reader gets the frames of a run. All readers of one encoding and one form get the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +79,10 @@ impl Forms {
             return Form::Plain;
         }
         let compression = *self.compression.get_or_insert_with(find);
+        if compression != Compression::Shared {
+            // Its rule may have changed.
+            session.leave_stream(self.topic);
+        }
         if compression == Compression::Shared && session.agreed.keeps_context() && session.has_first(self.topic) {
             // Before the run is encoded, which moves the next joining point.
             let encoding = session.encoding;
@@ -187,6 +164,20 @@ impl Compressor {
             inflated: Vec::new(),
             deflated: Vec::new(),
         }
+    }
+
+    /// The window of shared streams, in bits, which stays as it was at the start.
+    pub fn stream_window_bits(&self) -> u8 {
+        self.settings.stream_window_bits
+    }
+
+    /// Takes other settings; the window stays.
+    pub fn change(&mut self, settings: CompressionSettings) {
+        if settings.level != self.settings.level {
+            self.deflaters = Default::default();
+            self.stream_deflater = None;
+        }
+        self.settings = CompressionSettings { stream_window_bits: self.settings.stream_window_bits, ..settings };
     }
 
     /// Streams that exist.

@@ -142,7 +142,9 @@ impl Shard {
                 if conn.session.agreed.is_none() {
                     alike.add(encoding, id, &mut batches);
                 } else {
-                    let find = || self.settings.compression.of(&self.settings.rules, self.hub.name(run.topic).as_str());
+                    let find = || {
+                        self.settings.live.compression.of(&self.settings.live.rules, self.hub.name(run.topic).as_str())
+                    };
                     batches.of(encoding, forms.of(&mut conn.session, 0, &self.delivery.compressor, find)).push(id);
                 }
             }
@@ -192,7 +194,7 @@ impl Shard {
 
     /// Gives a run to a reader that cannot take it straight from the walk; `false` if its outbox is past its bound.
     fn enqueue(&mut self, run: &Run, encodings: &mut Encodings, forms: &mut Forms, index: SessionIndex) -> bool {
-        let len_max = self.settings.limits.outbox_len_max as usize;
+        let len_max = self.settings.live.limits.outbox_len_max as usize;
         let Some(id) = self.links.conns.session_at(index).filter(|_| self.links.conns.is_reader(index)) else {
             return true;
         };
@@ -229,7 +231,8 @@ impl Shard {
             session.leave_stream(run.topic);
             Form::Plain
         } else {
-            let find = || self.settings.compression.of(&self.settings.rules, self.hub.name(run.topic).as_str());
+            let find =
+                || self.settings.live.compression.of(&self.settings.live.rules, self.hub.name(run.topic).as_str());
             forms.of(session, news, &self.delivery.compressor, find)
         };
         let encoded =

@@ -10,8 +10,9 @@ pub(in crate::shard) mod fanout;
 pub(in crate::shard) mod run;
 pub(in crate::shard) mod windows;
 
+use crate::live::CompressionSettings;
 use crate::shard::delivery::run::Runs;
-use compression::{CompressionSettings, Compressor};
+use compression::Compressor;
 
 /// The runs of a turn, and their encoders.
 #[derive(Debug)]

@@ -13,15 +13,17 @@ impl Shard {
         let ip = peer.ip().to_canonical();
         let is_proxy = self.settings.edge.trusted.has(ip);
         // The client behind a proxy is known later. A peer that came in through a file has no address to be counted by.
-        let ip = (!is_proxy && !ip.is_unspecified()).then_some(ip);
-        let entered = if self.has_seat() { self.settings.admission.enter(ip) } else { Err(AdmissionError::Full) };
+        let ip = (self.counts_addresses() && !is_proxy && !ip.is_unspecified()).then_some(ip);
+        let per_ip_max = self.settings.live.limits.connections_per_ip_max;
+        let entered =
+            if self.has_seat() { self.settings.admission.enter(ip, per_ip_max) } else { Err(AdmissionError::Full) };
         let standing = match entered {
             Ok(()) => Standing::Counted,
             Err(AdmissionError::Full) => Standing::PastLimit,
             Err(AdmissionError::AddressFull) => Standing::PastAddressLimit,
         };
         if standing == Standing::PastLimit && self.settings.admission.is_first_refusal() {
-            let connections_max = self.settings.limits.connections_max;
+            let connections_max = self.settings.live.limits.connections_max;
             tracing::warn!(
                 connections_max,
                 "the limit of connections is reached: new ones get 503, told only this once; it is what connections_max \
@@ -45,7 +47,7 @@ impl Shard {
             self.take_refusal_seat(id);
         }
         if let Some(ip) = ip.filter(|_| is_admitted) {
-            self.note_address(id, ip);
+            self.links.addresses.insert(id.index, ip);
         }
         let link = &mut self.links.conns[id.index].link;
         (link.standing, link.listener) = (standing, listener);
@@ -57,10 +59,9 @@ impl Shard {
         self.set_timer(id, Timer::Head);
     }
 
-    fn note_address(&mut self, id: ConnId, ip: IpAddr) {
-        if self.settings.admission.counts_addresses() {
-            self.links.addresses.insert(id.index, ip);
-        }
+    /// Whether connections are counted by address, so that the shard must remember the addresses.
+    pub(in crate::shard) fn counts_addresses(&self) -> bool {
+        self.settings.live.limits.connections_per_ip_max > 0
     }
 
     /// Counts a connection that came through a proxy for the client at its other end, the first that is named. Past the
@@ -74,8 +75,12 @@ impl Shard {
             // Its port is not known.
             *peer = SocketAddr::new(ip, 0);
         }
-        match self.settings.admission.enter_address(ip) {
-            Ok(()) => self.note_address(id, ip),
+        let per_ip_max = self.settings.live.limits.connections_per_ip_max;
+        if per_ip_max == 0 {
+            return;
+        }
+        match self.settings.admission.enter_address(ip, per_ip_max) {
+            Ok(()) => drop(self.links.addresses.insert(id.index, ip)),
             Err(_) => conn.link.standing = Standing::CountedPastAddressLimit,
         }
     }

@@ -32,6 +32,7 @@ impl Shard {
         self.step_memory();
         self.step_unfinished();
         self.step_detached();
+        self.step_live();
         self.step_drain();
     }
 
@@ -46,7 +47,7 @@ impl Shard {
         if self.links.decoders.is_empty() || self.now < self.links.unfinished_look {
             return;
         }
-        let timeout_ms = self.settings.limits.body_timeout_ms;
+        let timeout_ms = self.settings.live.limits.body_timeout_ms;
         let end = self.links.unfinished_next + SURVEY_PLACES_MAX as usize;
         for place in self.links.unfinished_next..end.min(self.links.decoders.capacity()) {
             let Some(unfinished) = self.links.decoders.get_mut(place) else { continue };
@@ -70,7 +71,7 @@ impl Shard {
     }
 
     fn timeout_ms(&self, timer: Timer) -> u64 {
-        let limits = &self.settings.limits;
+        let limits = &self.settings.live.limits;
         match timer {
             // Nobody keeps a shutdown by what it has begun to say.
             Timer::Head | Timer::Body if self.is_draining() => {
@@ -96,12 +97,19 @@ impl Shard {
         self.links.wheel.schedule(id.index, deadline);
     }
 
-    fn deadline(&self, id: ConnId) -> MonoTime {
+    /// How long those that are due now had for a pong: what held when they were pinged may have been longer.
+    fn pong_timeout_ms(&self) -> u64 {
+        let timeout_ms = self.settings.live.limits.ping_timeout_ms;
+        let earlier = self.links.earlier_ping_timeout.filter(|(_, until)| self.now <= *until);
+        earlier.map_or(timeout_ms, |(earlier_ms, _)| timeout_ms.max(earlier_ms))
+    }
+
+    pub(in crate::shard) fn deadline(&self, id: ConnId) -> MonoTime {
         let conn = &self.links.conns[id.index];
         if conn.link.timer != Timer::Ping {
             return tick_time(conn.link.deadline_tick);
         }
-        let interval_ms = self.settings.limits.ping_interval_ms;
+        let interval_ms = self.settings.live.limits.ping_interval_ms;
         // Of its own for each connection, so that those who came together are not pinged together.
         let spread = u64::from(conn.link.generation).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.settings.seed;
         let early_ms = spread % (interval_ms / 10 + 1);
@@ -139,7 +147,7 @@ impl Shard {
             }
             Timer::Pong => {
                 // Rounded up, so that a pong in the tick of its ping counts whatever the time-out is.
-                let timeout_ticks = self.settings.limits.ping_timeout_ms.div_ceil(TICK_MS) as u32;
+                let timeout_ticks = self.pong_timeout_ms().div_ceil(TICK_MS) as u32;
                 if conn.link.active_tick >= (conn.link.deadline_tick - 1).saturating_sub(timeout_ticks) {
                     self.set_timer(id, Timer::Ping);
                 } else {

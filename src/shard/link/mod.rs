@@ -59,6 +59,8 @@ pub(in crate::shard) struct Links {
     pub peers: HashMap<u32, SocketAddr>,
     /// The other ends, kept only while addresses are counted.
     pub addresses: HashMap<u32, IpAddr>,
+    /// A longer time for a pong than the one in effect, and until when somebody may have it.
+    pub earlier_ping_timeout: Option<(u64, MonoTime)>,
     /// Kept between calls so that they stop allocating.
     pub due: Vec<u32>,
     pub inbox: Inbox,
@@ -85,6 +87,7 @@ impl Links {
             refused: Refused::default(),
             peers: HashMap::new(),
             addresses: HashMap::new(),
+            earlier_ping_timeout: None,
             due: Vec::new(),
             inbox: Inbox::default(),
         }

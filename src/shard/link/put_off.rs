@@ -212,7 +212,7 @@ impl Shard {
 
     /// Decodes a portion of `bytes`: how many they were, and what is wrong behind it.
     fn decode(&mut self, id: ConnId, bytes: &mut [u8], items: &mut Vec<Item>) -> (usize, Option<WsError>) {
-        let len_max = self.settings.limits.message_len_max as usize;
+        let len_max = self.settings.live.limits.message_len_max as usize;
         let len = bytes.len();
         let conn = &mut self.links.conns[id.index];
         let mut decode = |decoder: &mut Decoder| {

@@ -231,7 +231,7 @@ impl Shard {
     ) -> Option<usize> {
         // A reader with a bandwidth cap counts as behind as soon as anything is left in its outbox.
         let is_limited = self.bandwidth(id.into()) > 0;
-        let len_max = if is_limited { 0 } else { self.settings.limits.outbox_len_max as usize };
+        let len_max = if is_limited { 0 } else { self.settings.live.limits.outbox_len_max as usize };
         let conn = &mut self.links.conns[id.index];
         let edge = conn.link.edge.index().and_then(|slot| self.links.edges.get_mut(slot))?;
         edge.is_in_flight = false;

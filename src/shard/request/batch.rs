@@ -96,7 +96,7 @@ impl Shard {
     }
 
     fn publish_line(&mut self, id: ConnId, publish: &Publish<'_>) {
-        if publish.payload.len() > self.settings.limits.message_len_max as usize {
+        if publish.payload.len() > self.settings.live.limits.message_len_max as usize {
             let refusal = Refusal::new(ErrorCode::TooLarge, "the message is longer than message_len_max");
             self.note_line(id, Line::Refused(refusal));
             return;

@@ -51,8 +51,8 @@ impl Shard {
                 return self.put_off(id);
             }
             let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
-            let message_len_max = self.settings.limits.message_len_max as usize;
-            let access = self.settings.access.get(usize::from(conn.link.listener)).unwrap_or(OPEN);
+            let message_len_max = self.settings.live.limits.message_len_max as usize;
+            let access = self.settings.live.access.get(usize::from(conn.link.listener)).unwrap_or(OPEN);
             let site = Site { pages: &self.settings.pages, services: &self.settings.services, access };
             match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
                 Next::Incomplete => break,
@@ -230,7 +230,13 @@ impl Shard {
                 self.respond(id, Status::Ok, NDJSON, &[], &body);
             }
             Some(Waiting::Metrics { shards, .. }) => {
-                self.respond(id, Status::Ok, OPEN_METRICS, &[], render(&self.settings.process, &shards).as_bytes());
+                self.respond(
+                    id,
+                    Status::Ok,
+                    OPEN_METRICS,
+                    &[],
+                    render(&self.settings.process, &self.settings.live.told_limits, &shards).as_bytes(),
+                );
             }
             _ => {}
         }

@@ -94,7 +94,7 @@ impl Shard {
         let backlog = self.links.outboxes.get(detached.outbox).map_or(0, Outbox::len);
         let waiting = detached.unheard.iter().chain(messages).map(|message| message.len()).sum::<usize>();
         let is_too_much = backlog > REPLY_BACKLOG_LEN_MAX
-            || detached.is_held && waiting > self.settings.limits.message_len_max as usize;
+            || detached.is_held && waiting > self.settings.live.limits.message_len_max as usize;
         if is_too_much { Err(Carried::Refused) } else { Ok(()) }
     }
 

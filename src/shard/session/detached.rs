@@ -141,6 +141,11 @@ impl DetachedSessions {
         self.slots.iter().map(|(place, _)| self.id_at(place)).collect()
     }
 
+    /// Places, taken or not.
+    pub fn places(&self) -> usize {
+        self.slots.capacity()
+    }
+
     pub fn len(&self) -> usize {
         self.slots.len()
     }

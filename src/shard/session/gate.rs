@@ -45,12 +45,12 @@ impl Shard {
 
     /// Whether a topic's rule keeps clients from publishing to it.
     fn is_reserved(&mut self, topic: &TopicName) -> bool {
-        self.settings.rules.has_reserved() && !self.rule_of(topic).publish
+        self.settings.live.rules.has_reserved() && !self.rule_of(topic).publish
     }
 
     /// The role of a listener.
     fn role_of(&self, listener: u8) -> Role {
-        self.settings.access.get(usize::from(listener)).map_or(Role::All, |access| access.role)
+        self.settings.live.access.get(usize::from(listener)).map_or(Role::All, |access| access.role)
     }
 }
 

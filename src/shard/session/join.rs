@@ -33,7 +33,7 @@ impl Shard {
                 return self.refuse(id, subscribe.id.as_ref(), refusal);
             }
         }
-        let limits = &self.settings.limits;
+        let limits = &self.settings.live.limits;
         let is_new = |target: &&Target| self.find_subscription(id, target).is_none();
         let made: Vec<Target> = subscribe.targets.iter().filter(is_new).cloned().collect();
         if self.links.conns[id.index].target_count as usize + made.len() > limits.topics_per_connection_max as usize {

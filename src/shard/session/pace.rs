@@ -21,7 +21,7 @@ use crate::time::MonoTime;
 impl Shard {
     /// Notes the options of a subscription. A subscription without options, under rules without options, needs no note.
     pub(in crate::shard) fn note_policy(&mut self, id: SessionId, target: &Target, policy: Policy) {
-        let rules = &self.settings.rules;
+        let rules = &self.settings.live.rules;
         let is_plain = policy.max_rate.is_none() && policy.max_age_ms.is_none();
         let is_plain = is_plain && (policy.mode == Some(Mode::Queue) || policy.mode.is_none());
         let Some(key) = self.find_subscription(id, target) else { return };
@@ -57,7 +57,8 @@ impl Shard {
             let patterns = self.hub.matching(topic).iter().map(|&pattern| TargetId::pattern(pattern));
             patterns.filter_map(asked_by).next()
         };
-        let Some((target, policy)) = asked else { return Terms::default() };
+        // What asked for nothing has no note unless rules say something; they may say so by now.
+        let (target, policy) = asked.unwrap_or((by_name, Policy::default()));
         let rule = self.rule(topic);
         let subscription = policy.max_rate.map(|rate| (LaneKey::Subscription(target), rate));
         let own = rule.max_rate.map(|rate| (LaneKey::Topic(self.hub.name(topic)), rate));
@@ -99,7 +100,7 @@ impl Shard {
         match &self.sessions.last_rule {
             Some((last, settings)) if last == topic => *settings,
             _ => {
-                let settings = self.settings.rules.find(topic.as_str());
+                let settings = self.settings.live.rules.find(topic.as_str());
                 self.sessions.last_rule = Some((topic.clone(), settings));
                 settings
             }
@@ -120,7 +121,7 @@ impl Shard {
         let lag = lag::ensure(&mut self.sessions.lags, &mut session.lag);
         self.turn.grown += publications.len() * LAG_TOPIC_COST;
         for publication in publications.iter().filter(|publication| !publication.is_hidden_from(me, hides_own)) {
-            self.metrics.skipped += lag.push(publication, terms, self.settings.limits.outbox_len_max as usize)?;
+            self.metrics.skipped += lag.push(publication, terms, self.settings.live.limits.outbox_len_max as usize)?;
         }
         self.mark_news(id);
         Ok(())
@@ -236,7 +237,7 @@ impl Shard {
             return 0;
         }
         let bounds = [
-            self.settings.limits.reader_bandwidth_max,
+            self.settings.live.limits.reader_bandwidth_max,
             rest::get(&self.sessions.rests, session.rest).map_or(0, |rest| rest.bandwidth),
         ];
         bounds.into_iter().filter(|bound| *bound > 0).min().unwrap_or(0)
@@ -248,7 +249,7 @@ impl Shard {
             let slot = &mut self.links.conns[id.index].rest;
             rest::ensure(&mut self.sessions.rests, slot).bandwidth = asked;
         }
-        if asked.is_some() || self.settings.limits.reader_bandwidth_max > 0 {
+        if asked.is_some() || self.settings.live.limits.reader_bandwidth_max > 0 {
             self.links.conns[id.index].set(Mark::PACED, true);
         }
     }

@@ -134,7 +134,7 @@ impl Shard {
 
     /// Tells readers a count, encoded once. A reader that is behind is told later, with the count of that time.
     fn say_presence(&mut self, topic_id: TopicId, presence: Presence, readers: &[SessionIndex]) {
-        let len_max = self.settings.limits.outbox_len_max as usize;
+        let len_max = self.settings.live.limits.outbox_len_max as usize;
         let topic = self.hub.name(topic_id);
         let outbound = Outbound::Presence { topic: topic.as_str(), presence };
         let mut encoded: Vec<(EncodingId, Segment)> = Vec::new();

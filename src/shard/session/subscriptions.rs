@@ -2,6 +2,7 @@
 //! in both directions; an index finds them by target.
 
 use std::hash::Hasher as _;
+use std::iter;
 
 use hashbrown::HashTable;
 use slab::Slab;
@@ -114,6 +115,13 @@ impl Subscriptions {
             Some(id) => Some(SubscriberKey(id as u32 | FURTHER)),
             None => (!session.first.is_none()).then_some(SubscriberKey(index.bits())),
         }
+    }
+
+    /// What a session follows, made or under way.
+    pub fn targets<'a>(&'a self, session: &'a Session) -> impl Iterator<Item = TargetId> + 'a {
+        let first = (!session.first.is_none()).then_some(session.first.target);
+        let further = iter::successors(session.more.index(), |&id| self.entries[id].next.index());
+        first.into_iter().chain(further.map(|id| self.entries[id].subscription.target))
     }
 
     /// Notes where a subscription stands now.

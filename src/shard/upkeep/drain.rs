@@ -42,7 +42,7 @@ impl Shard {
             fences: self.settings.shards,
             cursor: 0,
             next_step: self.now,
-            deadline: self.now.plus_millis(self.settings.limits.drain_timeout_ms),
+            deadline: self.now.plus_millis(self.settings.live.limits.drain_timeout_ms),
             spread_ms: RETRY_MS_MIN.max(connections * 1_000 / RECONNECTS_PER_SECOND),
             drained: ShardSet::EMPTY,
         });

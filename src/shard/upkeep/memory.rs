@@ -124,7 +124,7 @@ impl Shard {
 
     /// When [`Shard::step_memory`] is to look again; never without a limit.
     pub(in crate::shard) fn next_memory_look(&self) -> Option<MonoTime> {
-        (self.settings.limits.memory_len_max > 0).then_some(self.upkeep.memory_look)
+        (self.settings.live.limits.memory_len_max > 0).then_some(self.upkeep.memory_look)
     }
 
     /// Whether so much was added since the last look that nothing more is received before the next.
@@ -134,7 +134,7 @@ impl Shard {
 
     /// Looks whether too much is held, and lets the largest go. Where much is busy, one look is many steps.
     pub(in crate::shard) fn step_memory(&mut self) {
-        let len_max = self.settings.limits.memory_len_max.div_ceil(self.settings.shards as u64);
+        let len_max = self.settings.live.limits.memory_len_max.div_ceil(self.settings.shards as u64);
         if len_max == 0 || self.now < self.upkeep.memory_look && !self.has_grown() {
             return;
         }

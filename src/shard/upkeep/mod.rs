@@ -1,13 +1,15 @@
-//! What a shard does for itself: memory, snapshots, the shutdown.
+//! What a shard does for itself: memory, snapshots, what changes while it runs, the shutdown.
 //!
 //! Tests: `tests/shard_limits/`, `tests/snapshot.rs`.
 
 pub(in crate::shard) mod drain;
+pub(in crate::shard) mod live;
 pub(in crate::shard) mod memory;
 pub(in crate::shard) mod snapshot;
 
 use crate::time::MonoTime;
 use drain::Drain;
+use live::Change;
 use memory::Survey;
 use snapshot::Taking;
 
@@ -24,6 +26,8 @@ pub(in crate::shard) struct Upkeep {
     pub grown_len_max: usize,
     /// That look, while it is under way.
     pub survey: Option<Survey>,
+    /// What holds from now on, while connections and topics are still brought up to date.
+    pub change: Option<Change>,
     /// Jitter.
     pub rng: fastrand::Rng,
 }
@@ -38,6 +42,7 @@ impl Upkeep {
             memory_look: MonoTime::ZERO,
             grown_len_max: usize::MAX,
             survey: None,
+            change: None,
             rng: fastrand::Rng::with_seed(seed),
         }
     }
