@@ -67,6 +67,7 @@ step "tools" scripts/tools.sh $INSTALL $QUICK
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "tests" cargo nextest run --workspace --locked
+step "planted bugs" scripts/mutants.py
 step "documentation's tests" cargo test --workspace --locked --doc
 step "documentation" docs
 step "io_uring" io_uring

@@ -146,3 +146,49 @@ fn no_text_holds_the_marks_of_an_unfinished_merge() {
     assert!(marked.is_empty(), "unfinished merges: {marked:?}");
     assert!(is_marked(&format!("{0} ours\n{1}\n{0} theirs", marks[0], marks[1])), "the check finds one");
 }
+
+/// The hunks of a patch: the file, and the lines that it must have there.
+fn hunks(patch: &str) -> Vec<(&str, String)> {
+    let mut hunks: Vec<(&str, String)> = Vec::new();
+    let mut file = "";
+    for line in patch.lines() {
+        if let Some(named) = line.strip_prefix("--- a/") {
+            file = named;
+        } else if line.starts_with("@@ ") {
+            hunks.push((file, "\n".to_owned()));
+        } else if let (Some((_, lines)), Some(line)) = (hunks.last_mut(), line.strip_prefix([' ', '-'])) {
+            lines.push_str(line);
+            lines.push('\n');
+        }
+    }
+    hunks
+}
+
+#[test]
+fn every_planted_bug_says_what_finds_it_and_still_has_its_place() {
+    let folder = Path::new(ROOT).join("tests/mutants");
+    let (mut count, mut wrong) = (0, Vec::new());
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let place = entry.expect("an entry").path();
+        let name = place.file_name().expect("a name").to_string_lossy().into_owned();
+        let patch = fs::read_to_string(&place).expect("text");
+        let finder = patch.lines().nth(1).unwrap_or_default();
+        if !(finder.starts_with("Found by: ") && finder.contains("cargo nextest run --locked --")) {
+            wrong.push(format!("{name}: its second line does not say what finds it"));
+        }
+        let hunks = hunks(&patch);
+        let is_there = |(file, lines): &(&str, String)| {
+            let text = fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default();
+            format!("\n{text}").matches(lines.as_str()).count() == 1
+        };
+        if hunks.is_empty() || !hunks.iter().all(is_there) {
+            wrong.push(format!("{name}: the lines that it changes are not there, or are there twice"));
+        }
+        count += 1;
+    }
+    assert!(
+        wrong.is_empty() && count >= 12,
+        "{count} planted bugs, of which scripts/mutants.py cannot plant:\n{}",
+        wrong.join("\n")
+    );
+}

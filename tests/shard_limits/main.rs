@@ -25,5 +25,6 @@ mod subscriptions;
 mod tls;
 #[path = "../common/tls_peer.rs"]
 mod tls_peer;
+mod turn;
 mod vocabulary;
 mod world;
