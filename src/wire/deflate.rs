@@ -30,6 +30,11 @@ impl Deflater {
 
     /// Appends a message, which may refer to those since [`Deflater::begin`].
     pub fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) {
+        if message.is_empty() {
+            // A second flush with nothing to flush gives nothing. An empty block is always right: [RFC 7692 7.2.3.6]
+            out.push(0);
+            return;
+        }
         let start = out.len();
         let before = self.0.total_in();
         out.reserve(message.len() / 2 + ROOM_LEN);
@@ -235,6 +240,25 @@ mod tests {
             assert_eq!(inflater.inflate(&[], &small, len, &mut out), Ok(()), "{len} bytes of {alphabet} in {bits}");
             assert!(out == message);
             assert!(small.len() <= crate::limits::deflated_len_max(len), "{len} became {}", small.len());
+        }
+    }
+
+    #[test]
+    fn an_empty_message_is_one_byte_wherever_it_stands() {
+        for bits in 9..=15 {
+            let (mut deflater, mut reader) = (Deflater::new(bits, 6), Decompress::new_with_window_bits(false, bits));
+            deflater.begin(&[]);
+            for message in ["", "", "hello", "", "", "hello hello", ""] {
+                let mut out = b"before".to_vec();
+                deflater.deflate(message.as_bytes(), &mut out);
+                let small = out.strip_prefix(b"before").expect("it is appended");
+                assert!(!message.is_empty() || small == [0], "{small:x?}");
+                let (mut got, before) = (vec![0; 100], reader.total_out());
+                let read = reader.decompress(&[small, &TAIL[..4]].concat(), &mut got, FlushDecompress::Sync);
+                assert!(read.is_ok());
+                got.truncate((reader.total_out() - before) as usize);
+                assert_eq!(got, message.as_bytes());
+            }
         }
     }
 
