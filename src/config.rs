@@ -153,11 +153,20 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.source, self.message)
+        f.write_str(&one_line(format!("{}: {}", self.source, self.message)))
     }
 }
 
 impl std::error::Error for ConfigError {}
+
+/// A message in one line, whatever was typed: control characters of words and names are escaped.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(visible).collect()
+}
 
 impl Config {
     /// Reads the file that `flags` or `environment` name, lays the environment and the flags over it, and validates
@@ -212,7 +221,7 @@ impl Config {
         config.names = edge::names(&mut raw)?;
         config.topics = topics::rules(&raw.topics)?;
         config.services = sockjs::services(&raw.sockjs)?;
-        config.warnings = raw.warnings;
+        config.warnings = raw.warnings.into_iter().map(one_line).collect();
         config.warn();
         Ok(config)
     }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::keys::{self, Section, Without};
 use super::kind::Kind;
 use super::raw::{RawTable, Source, Typed};
-use super::{Change, Config, KEYS, Key};
+use super::{Change, Config, KEYS, Key, one_line};
 
 impl Config {
     /// The whole configuration as a file that says the same, each value with where it was typed.
@@ -24,7 +24,7 @@ impl Config {
         for key in KEYS {
             let Kind::Tables(columns) = key.kind else { continue };
             for table in self.typed.tables(key) {
-                let _ = write!(text, "\n[[{}]]  # {}\n", key.name, table.source);
+                let _ = write!(text, "\n[[{}]]  # {}\n", key.name, one_line(table.source.to_string()));
                 for column in columns {
                     // What is there twice, the last of which holds.
                     if let Some((name, typed)) = table.fields.iter().rfind(|(name, _)| *name == column.name) {
@@ -59,7 +59,7 @@ impl Config {
             }
             _ => return,
         };
-        let _ = writeln!(text, "{} = {value}  # {source}", key.name_in_file());
+        let _ = writeln!(text, "{} = {value}  # {}", key.name_in_file(), one_line(source.to_string()));
     }
 
     fn value(&self, key: &Key) -> Value {

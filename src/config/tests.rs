@@ -426,6 +426,23 @@ fn mistakes_elsewhere_name_the_variable_or_the_flag() {
 }
 
 #[test]
+fn a_mistake_is_one_line_whatever_was_typed() {
+    for (file, line) in [
+        ("log = \"\"\"a\nb\"\"\"", r#"f.toml:1: log is "error", "warn", "info" or "debug", not "a\nb""#),
+        ("shards = \"\\u001b[2J\"", r#"f.toml:1: shards is a number from 1 to 128, not "\u{1b}[2J""#),
+    ] {
+        assert_eq!(load(file, &[], &[]).expect_err(file), line);
+    }
+    let error = load("", &[("FANWIRE_DRIVER", "x\r\ny")], &[]).expect_err("no driver");
+    assert!(error.ends_with("not \"x\\r\\ny\""), "{error}");
+    assert_eq!(good("", &[("FANWIRE_A\nB", "x")], &[]).warnings, ["FANWIRE_A\\nB: no such key; ignored"]);
+    let raw = RawConfig::from_file("f\n.toml", "shards = 2\n[[topics]]\nmatch = \"a\"").expect("it is a file");
+    let printed = Config::resolve(raw, 3).expect("it is right").effective();
+    assert!(printed.contains("shards = 2  # f\\n.toml:1\n"), "{printed}");
+    assert!(printed.contains("[[topics]]  # f\\n.toml:2\n"), "{printed}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_names_who_asked_for_it() {
     let mut flags = ConfigFlags::default();
     flags.config = Some("/nonexistent/f.toml".into());
