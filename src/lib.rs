@@ -33,7 +33,8 @@ pub mod hub;
 pub mod live;
 #[cfg_attr(not(rooms), doc(hidden))]
 pub mod mailbox;
-mod snapshot;
+#[cfg_attr(not(rooms), doc(hidden))]
+pub mod snapshot;
 #[cfg_attr(not(rooms), doc(hidden))]
 pub mod transport;
 #[cfg_attr(not(rooms), doc(hidden))]

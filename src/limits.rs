@@ -392,6 +392,9 @@ pub const SWEEP_INTERVAL_MS: u64 = 1;
 /// Earlier epochs of a topic whose positions still resume, each ended by a death without a shutdown.
 pub const EPOCHS_KEPT: usize = 4;
 
+/// The highest number of a publication in a snapshot: a topic that goes on from there never runs out of numbers.
+pub const SNAPSHOT_OFFSET_MAX: u64 = u64::MAX / 2;
+
 /// The greatest age of a publication in a snapshot, in milliseconds (30 days); an older one counts as this old.
 pub const AGE_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 

@@ -236,6 +236,7 @@ const RECORD_LEN_MAX: usize = MESSAGE_LEN_BOUND as usize + 2 * ATTRIBUTES_LEN_MA
 mod tests {
     use super::*;
     use crate::command::{Attributes, Epoch, Extras};
+    use crate::limits::SNAPSHOT_OFFSET_MAX;
     use crate::snapshot::Encoder;
 
     fn after(ms: u64) -> MonoTime {
@@ -251,7 +252,7 @@ mod tests {
             payload: payload.into(),
             key: key.map(Box::from),
             origin: None,
-            time: after(offset * 100),
+            time: after(offset.saturating_mul(100)),
             extras: None,
         })
     }
@@ -480,6 +481,22 @@ mod tests {
         let mut bytes = encode(&images(), true);
         bytes[HEADER_LEN..HEADER_LEN + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(decode(&bytes, 0).map(|_| ()), Err(SnapshotError::Damaged(1)));
+    }
+
+    #[test]
+    fn a_number_that_no_topic_could_go_on_from_is_refused() {
+        let with = |offset: u64, published: u64| {
+            let mut image = images().remove(0);
+            image.position.offset = offset;
+            image.last = LastImage::None;
+            image.publications = vec![publication(published, PayloadKind::Json, b"1", None)];
+            encode(&[image], true)
+        };
+        assert!(decode(&with(SNAPSHOT_OFFSET_MAX, SNAPSHOT_OFFSET_MAX), 0).is_ok());
+        for (offset, published) in [(u64::MAX, u64::MAX), (SNAPSHOT_OFFSET_MAX + 1, 1), (9, u64::MAX), (9, 0)] {
+            let refused = decode(&with(offset, published), 0).map(|_| ());
+            assert!(matches!(refused, Err(SnapshotError::Damaged(1 | 2))), "{published} of {offset}: {refused:?}");
+        }
     }
 
     #[test]

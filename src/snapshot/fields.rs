@@ -2,6 +2,7 @@
 
 use super::{HAS_EVENT, HAS_TYPE, IS_PASSING};
 use crate::command::{Attributes, Epoch, Extras, Position, is_event};
+use crate::limits::SNAPSHOT_OFFSET_MAX;
 
 /// The fields of a record's body, from its start.
 pub(super) struct Fields<'a>(pub &'a [u8]);
@@ -62,7 +63,9 @@ impl Fields<'_> {
         is_right.then_some(Extras { event, attributes, is_passing: flags & IS_PASSING != 0, except: None })
     }
 
+    /// A position that a topic can go on from.
     pub fn position(&mut self) -> Option<Position> {
-        Some(Position { epoch: Epoch(self.u64()?), offset: self.u64()? })
+        let position = Position { epoch: Epoch(self.u64()?), offset: self.u64()? };
+        (position.offset <= SNAPSHOT_OFFSET_MAX).then_some(position)
     }
 }
