@@ -154,3 +154,19 @@ fn ci_installs_and_a_wrong_argument_is_refused() {
         assert!(code == Some(0) && said.contains("--install"), "{script}: {said}");
     }
 }
+
+#[test]
+fn fuzzing_lists_what_it_lacks_and_installs_nothing() {
+    let host = Host::new("fuzz", &[]);
+    let (code, said) = host.run("scripts/fuzz.sh", &[]);
+    assert_eq!((code, &*said), (Some(1), "missing: cargo and rustup, from https://rustup.rs\n"));
+    host.program("rustup", "exit 1");
+    host.program("cargo", "echo \"cargo $*\" >>\"$HERE/calls\"; exit 1");
+    let (code, said) = host.run("scripts/fuzz.sh", &["5", "json"]);
+    let nightly = "missing: a nightly toolchain: rustup toolchain install nightly\n";
+    assert_eq!((code, said), (Some(1), format!("{nightly}missing: cargo-fuzz: cargo install cargo-fuzz --locked\n")));
+    assert_eq!(host.calls(), "cargo fuzz --version\n");
+    let (code, said) = host.run("scripts/fuzz.sh", &["5", "jason"]);
+    assert_eq!((code, &*said), (Some(2), "no target is named jason\n"));
+    assert!(host.run("scripts/fuzz.sh", &["--help"]).1.contains("SECONDS"));
+}

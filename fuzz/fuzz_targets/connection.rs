@@ -1,0 +1,7 @@
+//! See tests/fuzz/connection.rs.
+#![no_main]
+
+#[path = "../../tests/fuzz/targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::connection::check(input));
