@@ -21,7 +21,7 @@ pub use image::{LastImage, TopicImage};
 pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};
 pub use refusal::Refusal;
-pub use session::{ConnId, SessionId, SessionIndex, SessionKey};
+pub use session::{ConnId, Owner, SessionId, SessionIndex, SessionKey};
 pub use shards::{ShardId, ShardSet};
 pub use topic::{BadTopic, Pattern, Target, TopicName};
 
@@ -180,6 +180,8 @@ pub struct Terms {
     pub message_id: Option<Box<str>>,
     /// Where the topic must stand.
     pub condition: Option<Condition>,
+    /// Whose share of the message ids it takes.
+    pub owner: Owner,
 }
 
 /// Whether a text can name a message: 1 to [`MESSAGE_ID_LEN_MAX`] visible ASCII characters, so that it can stand in a
@@ -357,8 +359,13 @@ impl Publish<'_> {
     #[must_use]
     pub fn message(&self, origin: Origin) -> Message {
         let has_terms = self.message_id.is_some() || self.condition.is_some();
-        let terms =
-            || Box::new(Terms { message_id: self.message_id.as_deref().map(Box::from), condition: self.condition });
+        let terms = || {
+            Box::new(Terms {
+                message_id: self.message_id.as_deref().map(Box::from),
+                condition: self.condition,
+                owner: Owner::default(),
+            })
+        };
         let mut extras = self.extras.clone();
         if !self.echo {
             extras.get_or_insert_default().except = Some(origin);

@@ -541,3 +541,6 @@ pub const TOPICS_SCANNED_MAX: usize = 1_024;
 
 /// Topics in one answer to a list; so many unless the request says fewer.
 pub const TOPICS_LISTED_MAX: u32 = 1_000;
+
+/// Subscriptions of a shard, of all its sessions; each address has a share. Memory: about 60 bytes each.
+pub const SUBSCRIPTIONS_MAX: usize = 8 * 1024 * 1024;

@@ -34,7 +34,7 @@ const ROOMS: &[Room] = &[
     Room { name: "auth", imports: GROUND_AND_WIRE },
     Room { name: "admin", imports: GROUND_AND_WIRE },
     Room { name: "snapshot", imports: GROUND },
-    // What may change while running is made of what these rooms take (docs/decisions/0018).
+    // What may change while running is made of what these rooms take (docs/decisions/0020).
     Room { name: "live", imports: GROUND_HUB_AND_TRANSPORT },
     Room { name: "mailbox", imports: GROUND_AND_LIVE },
     Room { name: "backplane", imports: GROUND },

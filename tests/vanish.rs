@@ -54,6 +54,7 @@ impl World {
             watched: sum(|census| census.watched),
             streams: sum(|census| census.streams),
             tickets: sum(|census| census.tickets),
+            shares: sum(|census| census.shares),
             deadlines: sum(|census| census.deadlines),
             put_off: sum(|census| census.put_off),
             detached: sum(|census| census.detached),

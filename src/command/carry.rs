@@ -1,7 +1,7 @@
 //! What requests do with a detached session, and what comes of it. A request may arrive at any shard; the session is at
 //! home in one.
 
-use super::TopicName;
+use super::{Owner, TopicName};
 use crate::close::CloseReason;
 
 /// What a request does.
@@ -25,6 +25,8 @@ pub struct Opening {
     pub service: u8,
     /// The listener that the request came in on.
     pub listener: u8,
+    /// Whose share the session takes of what all share.
+    pub owner: Owner,
     /// The topic of its path.
     pub topic: Option<TopicName>,
 }

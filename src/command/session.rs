@@ -94,3 +94,8 @@ impl SessionKey {
         ShardId((self.0 % shards as u64) as u8)
     }
 }
+
+/// A part of the addresses that clients come from: what all share is shared out by it. A keyed hash of an address, so that
+/// no client can aim at another's; a few others have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner(pub u16);

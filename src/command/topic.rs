@@ -67,6 +67,12 @@ impl Pattern {
         &self.0
     }
 
+    /// Its tokens.
+    #[must_use]
+    pub fn token_count(&self) -> usize {
+        self.0.split('.').count()
+    }
+
     /// Whether the pattern stands for `topic`.
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {

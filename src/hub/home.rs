@@ -188,7 +188,7 @@ impl Hub {
             Arc::new(Publication { topic, position, prev, kind, payload, key, origin, time: now, extras });
         self.keep(id, &publication);
         if let Some(message_id) = terms.message_id {
-            self.message_ids.insert(now, scope(id, position), message_id, position.offset);
+            self.message_ids.insert(now, terms.owner, scope(id, position), message_id, position.offset);
         }
         Ok(Outcome::Said(Published { publication, shards }))
     }
@@ -325,7 +325,7 @@ impl Hub {
         if let Some(id) = known.filter(|&id| self.settled_home(id).is_some()) {
             return Ok(id);
         }
-        self.check_room()?;
+        self.check_room(false)?;
         self.homes += 1;
         let (id, Position { epoch, .. }) = (self.ensure(topic), self.quiet_position(topic.as_str()));
         let settings = self.settings.rules.find(topic.as_str());
@@ -336,15 +336,19 @@ impl Hub {
     /// Notes the first reader of a topic that there is nothing else to; returns where the topic stands.
     fn join_private(&mut self, topic: &TopicName, id: Option<TopicId>, reader: ShardId) -> Result<Position, Refusal> {
         debug_assert_eq!(self.home_of(topic.as_str()), self.settings.shard, "a topic is asked for at its home");
-        self.check_room()?;
+        self.check_room(true)?;
         self.homes += 1;
         let id = id.unwrap_or_else(|| self.ensure(topic));
         self.topics.set_state(id, State::Private { reader });
         Ok(self.quiet_position(topic.as_str()))
     }
 
-    fn check_room(&self) -> Result<(), Refusal> {
-        if self.homes >= self.settings.topics_max {
+    /// Whether there is room for one more topic. Readers leave the last quarter to publishers: a topic that only readers
+    /// made keeps nobody from publishing.
+    fn check_room(&self, is_read: bool) -> Result<(), Refusal> {
+        let max = self.settings.topics_max;
+        let max = if is_read { max.saturating_sub(max / 4) } else { max };
+        if self.homes >= max {
             return Err(Refusal::new(ErrorCode::Overloaded, "the gateway is at its limit of topics"));
         }
         Ok(())

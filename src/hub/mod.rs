@@ -36,7 +36,7 @@ use crate::limits::{PATTERN_PAGE_MAX, PATTERN_SCAN_MAX, PATTERN_TOKENS_MAX, SEAR
 use crate::time::MonoTime;
 use home::Lives;
 use message_ids::MessageIds;
-use patterns::{PatternTable, token_count};
+use patterns::PatternTable;
 use presence::Watches;
 use topic::{State, Voice};
 use topic_table::TopicTable;
@@ -237,11 +237,17 @@ impl Hub {
     /// `overloaded` past the limit of patterns.
     pub fn ensure_pattern(&mut self, pattern: &Pattern) -> Result<PatternId, Refusal> {
         let is_full = self.patterns.len() >= self.settings.patterns_max
-            || self.patterns.tokens() + token_count(pattern) > PATTERN_TOKENS_MAX;
+            || self.patterns.tokens() + pattern.token_count() > PATTERN_TOKENS_MAX;
         if is_full && self.patterns.find(pattern).is_none() {
             return Err(Refusal::new(ErrorCode::Overloaded, "the gateway is at its limit of patterns"));
         }
         Ok(self.patterns.ensure(pattern))
+    }
+
+    /// Tokens that further patterns may have.
+    #[must_use]
+    pub fn pattern_tokens_free(&self) -> usize {
+        PATTERN_TOKENS_MAX.saturating_sub(self.patterns.tokens())
     }
 
     /// Adds a reader of this shard to a pattern; returns its place in the list. O(1).

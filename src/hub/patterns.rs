@@ -70,7 +70,7 @@ impl PatternTable {
         let entry = Entry { pattern: pattern.clone(), readers: Readers::Empty, held: 0, counts: Vec::new() };
         let id = PatternId(self.patterns.insert(entry) as u32);
         self.by_text.insert(pattern.clone(), id.0);
-        self.tokens += token_count(pattern);
+        self.tokens += pattern.token_count();
         *self.root.place(pattern) = Some(id);
         self.next_generation();
         id
@@ -140,7 +140,7 @@ impl PatternTable {
     fn remove(&mut self, id: PatternId) {
         let entry = self.patterns.remove(id.0 as usize);
         self.by_text.remove(&entry.pattern);
-        self.tokens -= token_count(&entry.pattern);
+        self.tokens -= entry.pattern.token_count();
         self.root.clear(Some(entry.pattern.as_str()));
         self.next_generation();
     }
@@ -212,10 +212,6 @@ impl Node {
     fn is_empty(&self) -> bool {
         self.by_token.is_empty() && self.star.is_none() && self.here.is_none() && self.rest.is_none()
     }
-}
-
-pub(super) fn token_count(pattern: &Pattern) -> usize {
-    pattern.as_str().split('.').count()
 }
 
 fn split(rest: &str) -> (&str, Option<&str>) {

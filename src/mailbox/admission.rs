@@ -62,11 +62,11 @@ impl Admission {
     /// If the address has no room; then it is not counted.
     pub fn enter_address(&self, ip: IpAddr, per_ip_max: u32) -> Result<(), AdmissionError> {
         let mut by_ip = self.shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = by_ip.entry(client(ip)).or_default();
+        let count = by_ip.entry(one_client(ip)).or_default();
         if *count >= per_ip_max {
             // An entry that was made for this is of nobody.
             if *count == 0 {
-                by_ip.remove(&client(ip));
+                by_ip.remove(&one_client(ip));
             }
             return Err(AdmissionError::AddressFull);
         }
@@ -85,7 +85,7 @@ impl Admission {
 
     /// Counts an address out that was counted in, while its connection stays.
     pub fn leave_address(&self, ip: IpAddr) {
-        let ip = client(ip);
+        let ip = one_client(ip);
         let mut by_ip = self.shared.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = by_ip.get_mut(&ip) {
             *count -= 1;
@@ -110,7 +110,8 @@ impl Admission {
 
 /// What stands for one client: an IPv4 address, or a network of 64 bits, all of which one client has in IPv6.
 /// [RFC 6177 2]
-fn client(ip: IpAddr) -> IpAddr {
+#[must_use]
+pub fn one_client(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),

@@ -13,7 +13,7 @@ mod admission;
 mod mail;
 mod portions;
 
-pub use admission::{Admission, AdmissionError};
+pub use admission::{Admission, AdmissionError, one_client};
 pub use mail::{Answer, Mail, Outgoing, Request};
 pub use portions::{Portion, PortionLane, SnapshotNumber};
 

@@ -228,6 +228,7 @@ impl Shard {
             watched: self.sessions.presence.len(),
             vectors: sum(&|rest| usize::from(!rest.positions.is_empty())),
             tickets: self.sessions.tickets.len(),
+            shares: self.sessions.subscriptions.owners() + self.sessions.pattern_tokens.len(),
             edges: self.links.edges.len(),
             streams: self.delivery.compressor.streams() + self.delivery.compressor.windows(),
             deadlines: self.links.wheel.len(),
@@ -267,6 +268,8 @@ pub struct Census {
     pub watched: usize,
     /// Questions to other shards.
     pub tickets: usize,
+    /// Owners with a share of something.
+    pub shares: usize,
     /// PROXY headers and TLS sessions.
     pub edges: usize,
     /// Shared compression streams, and windows of peers.

@@ -2,7 +2,8 @@
 
 use fanwire::limits::{CATCH_UP_LEN_MAX, HELD_LEN_MAX, Limits, SEARCHES_PER_TURN_MAX};
 
-use crate::world::{World, post};
+use crate::world::{World, handshake, post};
+use fanwire::driver::sim::PeerId;
 
 #[test]
 fn a_refused_operation_takes_nothing_away_that_was_followed_before() {
@@ -109,4 +110,64 @@ fn readers_that_pass_their_bound_in_the_middle_of_a_run_do_not_take_its_topic_aw
     world.net.reset(publisher);
     world.turns(5);
     world.assert_empty();
+}
+
+/// A client of `/ws` from an address of its own.
+fn client(world: &mut World, address: u8) -> PeerId {
+    let peer = world.net.connect(Some(0));
+    world.net.set_address(peer, ([10, 0, 0, address], 1).into());
+    world.turns(1);
+    world.say(peer, handshake("/ws").as_bytes());
+    world.turns(2);
+    assert!(world.hear(peer).starts_with("HTTP/1.1 101"));
+    peer
+}
+
+#[test]
+fn an_address_that_takes_all_the_patterns_it_can_leaves_some_to_others() {
+    let mut world = World::new(1, 1 << 22, Limits { topics_per_connection_max: 4_096, ..Limits::default() });
+    let tail = ".*".repeat(123);
+    let rude: Vec<_> = (0..2).map(|_| client(&mut world, 1)).collect();
+    let (mut made, mut refused) = (0, 0);
+    for n in 0..1_400 {
+        let peer = rude[n % 2];
+        world.say_text(peer, &format!(r#"{{"op":"sub","topics":["n{n}{tail}"],"last":false}}"#));
+        let heard = world.hear_for(peer, 3);
+        made += usize::from(heard.contains(r#""op":"ok""#));
+        refused += usize::from(heard.contains("the client's address has its share of patterns"));
+    }
+    assert_eq!(made + refused, 1_400);
+    assert!((1_000..1_100).contains(&made), "about half of what there is: {made}");
+    for address in 2..5 {
+        let polite = client(&mut world, address);
+        world.say_text(polite, &format!(r#"{{"op":"sub","topics":["a{address}{tail}","n0{tail}"]}}"#));
+        assert!(world.hear_for(polite, 4).contains(r#""op":"ok""#), "{address}");
+    }
+    for peer in rude {
+        world.net.reset(peer);
+    }
+    world.turns(10);
+    let again = client(&mut world, 1);
+    world.say_text(again, &format!(r#"{{"op":"sub","topics":["again{tail}"]}}"#));
+    assert!(world.hear_for(again, 4).contains(r#""op":"ok""#), "what they had is given back");
+}
+
+#[test]
+fn topics_that_readers_make_leave_room_for_publishers() {
+    let mut world = World::new(1, 1 << 20, Limits { topics_max: 100, ..Limits::default() });
+    let reader = client(&mut world, 1);
+    let topics: Vec<_> = (0..90).map(|n| format!("\"t.{n}\"")).collect();
+    let mut refused = 0;
+    for topic in &topics {
+        world.say_text(reader, &format!(r#"{{"op":"sub","topics":[{topic}]}}"#));
+        refused += usize::from(world.hear_for(reader, 3).contains("the gateway is at its limit of topics"));
+    }
+    assert_eq!(refused, 15);
+    let publisher = client(&mut world, 2);
+    for n in 0..25 {
+        world.say_text(publisher, &format!(r#"{{"op":"pub","topic":"said.{n}","data":1,"id":{n}}}"#));
+        assert!(world.hear_for(publisher, 3).contains(r#""op":"ok""#), "{n}");
+    }
+    world.say_text(publisher, r#"{"op":"pub","topic":"one.more","data":1}"#);
+    assert!(world.hear_for(publisher, 3).contains("overloaded"));
 }

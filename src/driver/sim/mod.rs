@@ -176,6 +176,11 @@ impl SimNet {
         self.link_mut(peer, |link| link.listener = listener);
     }
 
+    /// Lets a connection come from another address than loopback; before the shard accepts it.
+    pub fn set_address(&self, peer: PeerId, address: SocketAddr) {
+        self.link_mut(peer, |link| link.peer_addr = address);
+    }
+
     /// Lets `Op::Connect` reach `addr`, and returns the next peer that it reached there.
     #[must_use]
     pub fn accept_at(&self, addr: SocketAddr) -> Option<PeerId> {

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::conn::{Standing, Timer};
-use crate::command::ConnId;
+use crate::command::{ConnId, Owner};
 use crate::driver::{Op, Socket};
-use crate::mailbox::AdmissionError;
+use crate::mailbox::{AdmissionError, one_client};
 use crate::shard::Shard;
 
 impl Shard {
@@ -13,7 +13,8 @@ impl Shard {
         let ip = peer.ip().to_canonical();
         let is_proxy = self.settings.edge.trusted.has(ip);
         // The client behind a proxy is known later. A peer that came in through a file has no address to be counted by.
-        let ip = (self.counts_addresses() && !is_proxy && !ip.is_unspecified()).then_some(ip);
+        let client = (!is_proxy && !ip.is_unspecified()).then_some(ip);
+        let ip = client.filter(|_| self.counts_addresses());
         let per_ip_max = self.settings.live.limits.connections_per_ip_max;
         let entered =
             if self.has_seat() { self.settings.admission.enter(ip, per_ip_max) } else { Err(AdmissionError::Full) };
@@ -49,12 +50,13 @@ impl Shard {
         if let Some(ip) = ip.filter(|_| is_admitted) {
             self.links.addresses.insert(id.index, ip);
         }
+        self.links.conns[id.index].session.owner = self.owner_of(id, client);
         let link = &mut self.links.conns[id.index].link;
         (link.standing, link.listener) = (standing, listener);
         if self.settings.log_peers {
             self.links.peers.insert(id.index, peer);
         }
-        self.enter_edge(id, is_proxy, listener, ip);
+        self.enter_edge(id, is_proxy, listener, client);
         self.ops.push(Op::Adopt { conn: id, socket });
         self.set_timer(id, Timer::Head);
     }
@@ -64,10 +66,28 @@ impl Shard {
         self.settings.live.limits.connections_per_ip_max > 0
     }
 
+    /// Whose share a connection takes of what all share: its client's address, or nobody else's while that is not known.
+    fn owner_of(&self, id: ConnId, ip: Option<IpAddr>) -> Owner {
+        use std::hash::Hasher as _;
+        let (one, other) = self.settings.hash_key;
+        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(other, one);
+        match ip.map(one_client) {
+            Some(IpAddr::V4(ip)) => hasher.write_u32(ip.to_bits()),
+            Some(IpAddr::V6(ip)) => hasher.write_u128(ip.to_bits()),
+            None => hasher.write_u64(u64::from(id.index) << 32 | u64::from(id.generation)),
+        }
+        Owner(hasher.finish() as u16)
+    }
+
     /// Counts a connection that came through a proxy for the client at its other end, the first that is named. Past the
     /// limit it gets no more than a refusal.
     pub(in crate::shard) fn note_client(&mut self, id: ConnId, ip: IpAddr) {
+        let owner = self.owner_of(id, Some(ip));
         let conn = &mut self.links.conns[id.index];
+        // What a session has already is in the share of the owner that it had then.
+        if conn.session.target_count == 0 {
+            conn.session.owner = owner;
+        }
         if !conn.link.standing.is_counted() || self.links.addresses.contains_key(&id.index) {
             return;
         }

@@ -237,8 +237,7 @@ impl Shard {
     /// read count as one. Returns whether a client was counted.
     pub(in crate::shard) fn note_forwarded_for(&mut self, id: ConnId, list: Option<&[u8]>) -> bool {
         let is_own = self.links.addresses.contains_key(&id.index);
-        let is_wanted = self.counts_addresses() || self.settings.log_peers;
-        let Some(list) = list.filter(|_| is_wanted && !is_own) else { return false };
+        let Some(list) = list.filter(|_| !is_own) else { return false };
         // Without an address of its own it came from a trusted proxy, or through a file that nobody trusts.
         if self.settings.edge.trusted.is_empty() {
             return false;

@@ -31,7 +31,8 @@ impl Shard {
                 let key = self.session_key(place, topic.as_ref(), &session);
                 let wait = CarryWait { key, kind, receiver, len_max, len: 0, has_begun: false, asked: None };
                 self.wait_for(id, Waiting::Carry(wait));
-                self.ask_carry(id, Some(Box::new(Opening { service: place as u8, listener, topic })));
+                let owner = self.links.conns[id.index].session.owner;
+                self.ask_carry(id, Some(Box::new(Opening { service: place as u8, listener, owner, topic })));
             }
             ServiceCall::Send { session } => {
                 let key = self.session_key(place, topic.as_ref(), &session);

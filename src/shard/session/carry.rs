@@ -59,6 +59,7 @@ impl Shard {
         let due = self.now.plus_millis(DETACHED_LINGER_MS);
         let id = self.links.conns.detached.insert(key, opening.listener, due);
         self.links.conns.detached.at_mut(id.index.place()).is_open = true;
+        self.links.conns[id.index].owner = opening.owner;
         self.speak(id, encoding);
         if let Some(topic) = opening.topic {
             let targets = vec![Target::Topic(topic)];

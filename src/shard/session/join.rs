@@ -40,6 +40,9 @@ impl Shard {
             let refusal = Refusal::new(ErrorCode::TooManyTopics, "the connection is at its limit of topics");
             return self.refuse(id, subscribe.id.as_ref(), refusal);
         }
+        if let Err(refusal) = self.has_share_of_subscriptions(id, made.len()) {
+            return self.refuse(id, subscribe.id.as_ref(), refusal);
+        }
         if let Some(tells_headers) = subscribe.headers {
             self.tell_headers(id, tells_headers);
         }
@@ -416,6 +419,7 @@ impl Shard {
                     self.note_move(moved, place);
                 }
                 let pattern = self.hub.pattern(pattern_id).clone();
+                self.sessions.pattern_tokens.take_back(self.links.conns[session].owner, pattern.token_count());
                 let readers = self.hub.hold_pattern(pattern_id, -1);
                 self.tell_interest(&pattern, readers, None);
             }

@@ -32,12 +32,14 @@ pub(in crate::shard) struct Search {
 
 impl Shard {
     pub(in crate::shard) fn join_pattern(&mut self, id: SessionId, pattern: &Pattern, ticket: u32) {
-        let pattern_id = match self.hub.ensure_pattern(pattern) {
+        let has_share = self.has_share_of_patterns(id, pattern);
+        let pattern_id = match has_share.and_then(|()| self.hub.ensure_pattern(pattern)) {
             Ok(pattern_id) => pattern_id,
             Err(refusal) => return self.on_joined(ticket, Err(refusal)),
         };
         let target = TargetId::pattern(pattern_id);
         self.sessions.subscriptions.add(&mut self.links.conns, id.index, target, Place::Waiting { ticket });
+        self.sessions.pattern_tokens.add(self.links.conns[id.index].owner, pattern.token_count());
         let readers = self.hub.hold_pattern(pattern_id, 1);
         self.set_waits(ticket, self.settings.shards);
         self.tell_interest(pattern, readers, Some(ticket));

@@ -20,6 +20,7 @@ pub(in crate::shard) mod publish;
 pub(in crate::shard) mod rest;
 #[expect(clippy::module_inception, reason = "the room is named after what it is about")]
 pub(in crate::shard) mod session;
+pub(in crate::shard) mod shares;
 pub(in crate::shard) mod subscription;
 pub(in crate::shard) mod subscriptions;
 pub(in crate::shard) mod tickets;
@@ -36,6 +37,7 @@ use join_pattern::Search;
 use lag::Lag;
 use presence::PresenceReaders;
 use rest::Rest;
+use shares::Shares;
 use subscriptions::Subscriptions;
 use tickets::Ticket;
 
@@ -49,6 +51,8 @@ pub(in crate::shard) struct Sessions {
     pub alarms: Alarms,
     pub presence: PresenceReaders,
     pub tickets: Slab<Ticket>,
+    /// Tokens of the patterns that each owner's sessions follow.
+    pub pattern_tokens: Shares,
     /// Joins of patterns, by ticket, that every shard has noted in this turn.
     pub noted: Vec<u32>,
     /// Searches for last values, oldest first.

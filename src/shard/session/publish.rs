@@ -25,7 +25,12 @@ impl Shard {
     }
 
     /// Sends a publication to its home. What became of it comes through `on_published`, if there is a ticket for it.
-    pub(in crate::shard) fn publish(&mut self, topic: TopicName, message: Message, ticket: Option<u32>) {
+    pub(in crate::shard) fn publish(&mut self, topic: TopicName, mut message: Message, ticket: Option<u32>) {
+        if let (Some(terms), Some(origin)) = (&mut message.terms, message.origin)
+            && self.links.conns.session(origin.session).is_some()
+        {
+            terms.owner = self.links.conns[origin.session.index].owner;
+        }
         let home = self.hub.home_of(topic.as_str());
         self.ask(home, Request::Publish { topic, message, ticket });
     }

@@ -3,6 +3,7 @@
 use super::agreed::Agreed;
 use super::encoding::EncodingId;
 use super::subscription::Subscription;
+use crate::command::Owner;
 use crate::limits::TOPICS_PER_CONNECTION_BOUND;
 use crate::shard::slot::Slot;
 
@@ -20,6 +21,8 @@ pub(in crate::shard) struct Session {
     /// What few sessions have.
     pub rest: Slot,
     pub target_count: u16,
+    /// Whose share it takes of what all share.
+    pub owner: Owner,
     marks: u16,
     /// How what it follows is said to it.
     pub encoding: EncodingId,
@@ -81,6 +84,7 @@ impl Default for Session {
             lag: Slot::NONE,
             rest: Slot::NONE,
             target_count: 0,
+            owner: Owner::default(),
             marks: 0,
             encoding: EncodingId::RAW,
             agreed: Agreed::NONE,

@@ -8,8 +8,9 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::session::Session;
+use super::shares::Shares;
 use super::subscription::{Place, Subscription, TargetId};
-use crate::command::SessionIndex;
+use crate::command::{Owner, SessionIndex};
 use crate::hub::SubscriberKey;
 use crate::shard::link::arena::Conns;
 use crate::shard::slot::Slot;
@@ -28,6 +29,7 @@ pub(in crate::shard) struct Subscriptions {
     entries: Slab<Entry>,
     index: HashTable<u32>,
     count: usize,
+    by_owner: Shares,
 }
 
 impl Subscriptions {
@@ -37,6 +39,7 @@ impl Subscriptions {
         let owner = &mut conns[session];
         owner.target_count += 1;
         self.count += 1;
+        self.by_owner.add(owner.owner, 1);
         if owner.first.is_none() {
             owner.first = subscription;
             return SubscriberKey(session.bits());
@@ -87,6 +90,7 @@ impl Subscriptions {
         let subscription = if key.0 & FURTHER == 0 {
             let owner = &mut conns[SessionIndex::from_bits(key.0)];
             owner.target_count -= 1;
+            self.by_owner.take_back(owner.owner, 1);
             std::mem::replace(&mut owner.first, Subscription::NONE)
         } else {
             let id = key.0 & !FURTHER;
@@ -96,7 +100,9 @@ impl Subscriptions {
             {
                 found.remove();
             }
-            conns[entry.session].target_count -= 1;
+            let owner = &mut conns[entry.session];
+            owner.target_count -= 1;
+            self.by_owner.take_back(owner.owner, 1);
             match entry.prev.index() {
                 Some(prev) => self.entries[prev].next = entry.next,
                 None => conns[entry.session].more = entry.next,
@@ -160,6 +166,16 @@ impl Subscriptions {
         } else {
             self.entries[(key.0 & !FURTHER) as usize].session
         }
+    }
+
+    /// Subscriptions of an owner.
+    pub fn of_owner(&self, owner: Owner) -> usize {
+        self.by_owner.of(owner)
+    }
+
+    /// Owners with subscriptions.
+    pub fn owners(&self) -> usize {
+        self.by_owner.len()
     }
 
     /// Subscriptions of all connections.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::follow::{self, Follow, HttpTransport};
 use crate::close::Status;
 use crate::command::{
-    Attributes, Condition, ErrorCode, Extras, HistoryQuery, ListCursor, Mode, PayloadKind, Policy, Position, Target,
-    Terms, TopicName, is_event, is_message_id, parse_age, parse_rate,
+    Attributes, Condition, ErrorCode, Extras, HistoryQuery, ListCursor, Mode, Owner, PayloadKind, Policy, Position,
+    Target, Terms, TopicName, is_event, is_message_id, parse_age, parse_rate,
 };
 use crate::limits::{BANDWIDTH_MIN, KEY_LEN_MAX, TOPICS_LISTED_MAX};
 use crate::transport::Framing;
@@ -279,7 +279,7 @@ fn decode_publish(head: &RequestHead<'_>, topic: TopicName) -> Result<Route, Rou
     let key = key.ok_or(bad_key)?.filter(|key| !key.is_empty()).map(Box::from);
     let id = only_text(head, "fanwire-id").ok().filter(|id| id.is_none_or(is_message_id));
     let message_id = id.ok_or(bad_request("Fanwire-Id is 1 to 255 visible ASCII characters"))?.map(Box::from);
-    let terms = Box::new(Terms { message_id, condition: decode_condition(head)? });
+    let terms = Box::new(Terms { message_id, condition: decode_condition(head)?, owner: Owner::default() });
     let extras = decode_extras(head, content_type)?.boxed();
     Ok(Route::PublishOne { topic, kind, key, terms, extras })
 }
