@@ -361,3 +361,24 @@ impl Sealer {
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
+
+#[test]
+fn an_address_with_many_handshakes_does_not_keep_another_waiting() {
+    let mut pair = Pair::new(1 << 20);
+    let many = 20 * TLS_HANDSHAKES_PER_TURN;
+    let hello = |pair: &mut Pair, address: u8| {
+        let peer = pair.world.net.connect(Some(0));
+        pair.world.net.set_listener(peer, 1);
+        pair.world.net.set_address(peer, ([10, 0, 0, address], 1).into());
+        let client = pair.tls.peer(&TLS13);
+        assert_eq!(pair.world.net.write(peer, &client.wire), client.wire.len());
+        peer
+    };
+    let rude: Vec<_> = (0..many).map(|_| hello(&mut pair, 1)).collect();
+    let polite = hello(&mut pair, 2);
+    pair.world.turns(3);
+    let answered = |pair: &Pair, peer| !pair.world.net.read(peer).is_empty();
+    assert!(answered(&pair, polite), "its handshake has begun");
+    let begun = rude.iter().filter(|peer| answered(&pair, **peer)).count();
+    assert!((1..many / 2).contains(&begun), "the others wait for their turns: {begun}");
+}
