@@ -129,12 +129,11 @@ impl MessageIds {
         }
     }
 
-    /// Forgets the oldest until they take no more than `len`, some at a time.
+    /// Forgets the oldest of the heaviest owners until they take no more than `len`, some at a time.
     pub fn shed(&mut self, len: u64) {
         for _ in 0..MESSAGE_IDS_SHED_MAX {
-            if self.len <= len || !self.forget_oldest() {
-                break;
-            }
+            let Some((_, heaviest)) = self.by_len.last().copied().filter(|_| self.len > len) else { break };
+            self.forget_oldest_of(heaviest);
         }
     }
 
@@ -143,9 +142,9 @@ impl MessageIds {
         (self.count, self.len)
     }
 
-    /// Forgets the id that runs out next, or notes that it went early; `false` if there is none.
-    fn forget_oldest(&mut self) -> bool {
-        let Some(Reverse((until, owner))) = self.due.pop() else { return false };
+    /// Forgets the id that runs out next, or notes that it went early.
+    fn forget_oldest(&mut self) {
+        let Some(Reverse((until, owner))) = self.due.pop() else { return };
         let oldest = |ids: &Self| ids.by_owner.get(&owner).and_then(|owned| owned.entries.front()).map(|e| e.until);
         if oldest(self) == Some(until) {
             self.forget_oldest_of(owner);
@@ -156,7 +155,6 @@ impl MessageIds {
                 self.by_owner.remove(&owner);
             }
         }
-        true
     }
 
     /// Forgets an owner's oldest id.

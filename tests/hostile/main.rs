@@ -14,7 +14,12 @@ mod world;
 
 mod batches;
 mod brackets;
+mod carried_sessions;
 mod deflate_flood;
+mod fragments;
+mod header_fields;
+mod message_ids;
+mod pings;
 mod resumes;
 mod tiny_publications;
 mod unfinished_messages;

@@ -23,6 +23,17 @@ impl Peer {
         Self { stream, received: Vec::new() }
     }
 
+    /// One from another address of this machine, which is another client.
+    pub fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of loopback");
+        socket.connect(&address.into()).expect("the gateway accepts");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
+        Self { stream, received: Vec::new() }
+    }
+
     /// One past its opening handshake, with an offer of compression.
     pub fn websocket(address: SocketAddr, target: &str) -> Self {
         let mut peer = Self::connect(address);
@@ -31,6 +42,14 @@ impl Peer {
         peer.write(format!("{head}Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"));
         let answer = peer.read_head().expect("an answer to the handshake");
         assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+        peer
+    }
+
+    /// The same without an offer of compression.
+    pub fn plain_websocket(address: SocketAddr, target: &str) -> Self {
+        let mut peer = Self::connect(address);
+        peer.write(Socket::handshake(target));
+        assert_eq!(peer.read_status(), Some(101));
         peer
     }
 
@@ -89,6 +108,22 @@ impl Peer {
             looked_at = self.received.len().saturating_sub(3);
             if !self.fill() {
                 return None;
+            }
+        }
+    }
+
+    /// The status of a response whose body is not looked at.
+    pub fn read_status(&mut self) -> Option<u16> {
+        self.read_head()?.get(9..12)?.parse().ok()
+    }
+
+    /// The next message, in one frame; pings on the way are answered.
+    pub fn read_message(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.read_frame()? {
+                (Opcode::PING, payload) => drop(self.write(Frame::pong(payload).encode())),
+                (Opcode::PONG, _) => {}
+                (_, payload) => return Some(payload),
             }
         }
     }
