@@ -66,20 +66,22 @@ if [[ -n $KEEP ]]; then
     exit
 fi
 
-printf '%-12s %8s %12s %10s %8s\n' target seconds executions edges corpus
+# Others on this machine come first, so that the time on a core says more than the time on the clock.
+TIMEFORMAT=%U
+printf '%-12s %8s %8s %12s %8s %8s\n' target seconds "on core" executions edges corpus
 FAILED=
 for target in "${TARGETS[@]}"; do
     mkdir -p "$FOUND/$target"
     log=$FOUND/$target.log
-    if ! fuzz "$target" "$FOUND/$target" "fuzz/corpus/$target" -- -max_total_time="$SECONDS_EACH" -print_final_stats=1 \
-        -artifact_prefix="$FOUND/$target-hurts-" >"$log" 2>&1; then
+    if ! core=$({ time fuzz "$target" "$FOUND/$target" "fuzz/corpus/$target" -- -max_total_time="$SECONDS_EACH" \
+        -print_final_stats=1 -artifact_prefix="$FOUND/$target-hurts-" >"$log" 2>&1; } 2>&1); then
         FAILED="$FAILED $target"
     fi
     took=$(sed -n 's/^Done [0-9]* runs in \([0-9]*\) second.*/\1/p' "$log")
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    last=$(grep -o 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$log" | tail -n 1)
+    last=$(grep -o 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$log" | tail -n 1) || true
     read -r _ edges _ _ _ corpus <<<"${last:-- - - - - -}"
-    printf '%-12s %8s %12s %10s %8s\n' "$target" "${took:--}" "${runs:--}" "$edges" "$corpus"
+    printf '%-12s %8s %8s %12s %8s %8s\n' "$target" "${took:--}" "$core" "${runs:--}" "$edges" "$corpus"
 done
 if [[ -n $FAILED ]]; then
     echo "an oracle was hurt:$FAILED; see $FOUND/NAME.log" >&2
