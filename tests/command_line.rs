@@ -237,7 +237,10 @@ fn a_hangup_loads_the_configuration_again_and_a_bad_file_changes_nothing() {
     assert_eq!(next(), "ready");
     let gateway = Gateway { child, said: Vec::new() };
     let mut hang_up = |text: &str, part: &str| {
-        fs::write(&file, text).expect("it can be written");
+        // At once, as an administrator should: the signal before may still be read from the file.
+        let new = file.with_extension("new");
+        fs::write(&new, text).expect("it can be written");
+        fs::rename(&new, &file).expect("it takes the old one's place");
         gateway.signal("HUP");
         log.by_ref().map(|line| line.expect("text")).find(|line| line.contains(part)).expect("a line")
     };
