@@ -251,3 +251,22 @@ fn a_shutdown_tells_sessions_over_requests_as_well() {
     assert!(world.is_drained());
     world.assert_empty();
 }
+
+#[test]
+fn past_the_limit_of_memory_the_sessions_that_hold_most_are_ended() {
+    let limits = Limits { memory_len_max: 4 << 20, outbox_len_max: 8 << 20, ..Limits::default() };
+    let mut world = World::new(1, 1 << 20, limits);
+    let peer = world.connect(0);
+    let body = format!("[\"{}\"]", "x".repeat(200_000));
+    for number in 0..40 {
+        assert_eq!(ask(&mut world, peer, &format!("/mirror/0/s{number}/xhr"), ""), ok("o\n"));
+        // It never reads what it is told.
+        assert_eq!(ask(&mut world, peer, &format!("/mirror/0/s{number}/xhr_send"), &body).0, "204");
+    }
+    assert_eq!(ask(&mut world, peer, "/mirror/0/polite/xhr", ""), ok("o\n"));
+    world.pass_ms(500);
+    assert!(world.measure(0).outbox_len < 5 << 20, "{}", world.measure(0).outbox_len);
+    let ended = (0..40).filter(|n| ask(&mut world, peer, &format!("/mirror/0/s{n}/xhr"), "").1.contains("overloaded"));
+    assert!(ended.count() > 10);
+    assert_eq!(ask(&mut world, peer, "/mirror/0/polite/xhr_send", "[\"a\"]").0, "204", "it holds nothing");
+}

@@ -146,6 +146,11 @@ impl DetachedSessions {
         self.slots.capacity()
     }
 
+    /// Bytes of messages that wait behind an operation.
+    pub fn unheard_len(&self) -> usize {
+        self.slots.iter().flat_map(|(_, detached)| &detached.unheard).map(|message| message.len()).sum()
+    }
+
     pub fn len(&self) -> usize {
         self.slots.len()
     }

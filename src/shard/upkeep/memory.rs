@@ -13,20 +13,21 @@ use std::cmp::Reverse;
 use slab::Slab;
 
 use crate::close::CloseReason;
-use crate::command::ConnId;
+use crate::command::SessionId;
 use crate::limits::{
     CLOSING_LEN_MAX, GROWN_LEN_MAX, GROWN_LEN_MIN, HOLDINGS_MAX, MEMORY_INTERVAL_MS, SHED_PER_STEP_MAX,
     SURVEY_PLACES_MAX, SURVEY_STEP_MS, TOPIC_COST,
 };
 use crate::metrics::MemoryClass;
 use crate::shard::Shard;
-use crate::shard::link::conn::{Carrier, Conn, Flag};
+use crate::shard::link::conn::{Carrier, Conn, Flag, Link};
 use crate::shard::link::edge::Edge;
 use crate::shard::link::ending::Parting;
 use crate::shard::link::outbox::Outbox;
 use crate::shard::request::waiting::HttpSession;
+use crate::shard::session::detached::Detached;
 use crate::shard::session::lag::Lag;
-use crate::shard::session::session::Mark;
+use crate::shard::session::session::{Mark, Session};
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
@@ -35,6 +36,8 @@ use crate::time::MonoTime;
 pub(in crate::shard) struct Survey {
     /// The place in the arena to go on from.
     next: u32,
+    /// The same among the sessions that are no connection's own.
+    next_detached: usize,
     /// What is held.
     held: BySide,
     /// Outboxes of connections that are about to end.
@@ -77,14 +80,14 @@ impl BySide {
 struct Holding {
     len: usize,
     class: MemoryClass,
-    id: ConnId,
+    id: SessionId,
     /// On its way to a reader that skips: it goes last, since it is bounded by what one turn brings.
     is_last_resort: bool,
 }
 
 impl Holding {
     /// The larger, the later it goes.
-    fn rank(&self) -> (bool, Reverse<usize>, ConnId) {
+    fn rank(&self) -> (bool, Reverse<usize>, SessionId) {
         (self.is_last_resort, Reverse(self.len), self.id)
     }
 }
@@ -112,8 +115,9 @@ impl Shard {
         let requests = sum(&self.requests.exchanges, HttpSession::held_len);
         let messages = sum(&self.links.decoders, |unfinished| unfinished.decoder.held_len());
         let put_off = self.links.put_off.len() as u64;
+        let unheard = self.links.conns.detached.unheard_len() as u64;
         memory[MemoryClass::Reassembly as usize] =
-            requests + messages + put_off + sum(&self.links.edges, Edge::held_len);
+            requests + messages + put_off + unheard + sum(&self.links.edges, Edge::held_len);
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
         memory[MemoryClass::Streams as usize] = self.delivery.compressor.streams_len() as u64;
         memory[MemoryClass::Windows as usize] = self.delivery.compressor.windows_len() as u64;
@@ -148,7 +152,7 @@ impl Shard {
         };
         if survey.excess.is_none() {
             self.walk(&mut survey);
-            if survey.next == self.links.conns.end() {
+            if survey.next == self.links.conns.end() && self.walk_detached(&mut survey) {
                 survey.excess = Some(self.excess_of(&survey, len_max));
                 survey.holdings.sort_unstable_by_key(|holding| Reverse(holding.rank()));
             }
@@ -225,11 +229,44 @@ impl Shard {
                     *survey.held.of(class) += len as u64;
                     survey.unshared_len += unshared_len as u64;
                     let is_last_resort = class == MemoryClass::Outboxes && conn.session.is(Mark::HAS_POLICIES);
-                    survey.add(Holding { len, class, id, is_last_resort });
+                    survey.add(Holding { len, class, id: id.into(), is_last_resort });
                 }
             }
         }
         survey.next = end;
+    }
+
+    /// Looks at the next sessions that are no connection's own; `true` with the last.
+    fn walk_detached(&self, survey: &mut Survey) -> bool {
+        let places = self.links.conns.detached.places();
+        let end = places.min(survey.next_detached.saturating_add(SURVEY_PLACES_MAX as usize));
+        for place in survey.next_detached..end {
+            let Some(id) = self.links.conns.detached.open_at(place) else { continue };
+            let Detached { session, outbox, unheard, .. } = self.links.conns.detached.at(place);
+            let outbox = self.links.outboxes.get(*outbox).map_or((0, 0), |outbox| (outbox.own_cost(), outbox.cost()));
+            let unheard = unheard.iter().map(|message| message.len()).sum();
+            let lens = [
+                (MemoryClass::Outboxes, outbox),
+                (MemoryClass::Lag, self.lag_len_of(session)),
+                (MemoryClass::Reassembly, (unheard, unheard)),
+            ];
+            for (class, (len, unshared_len)) in lens.into_iter().filter(|(_, (len, _))| *len > 0) {
+                *survey.held.of(class) += len as u64;
+                survey.unshared_len += unshared_len as u64;
+                let is_last_resort = class == MemoryClass::Outboxes && session.is(Mark::HAS_POLICIES);
+                survey.add(Holding { len, class, id, is_last_resort });
+            }
+        }
+        survey.next_detached = end;
+        end == places
+    }
+
+    /// What a session is behind with and what is held for it: its part, and all of it.
+    fn lag_len_of(&self, session: &Session) -> (usize, usize) {
+        let lag = session.lag.index().map(|slot| &self.sessions.lags[slot]);
+        let held = session.pending.index().map(|slot| &self.sessions.pendings[slot].catch_up);
+        let own = lag.map_or(0, Lag::own_len) + held.map_or(0, |held| held.own_len());
+        (own, lag.map_or(0, Lag::len) + held.map_or(0, |held| held.len()))
     }
 
     /// Lets go of the largest; `true` if that is enough, or all there is.
@@ -256,12 +293,7 @@ impl Shard {
                 let outbox = self.links.outboxes.get(conn.link.outbox);
                 outbox.map_or((0, 0), |outbox| (outbox.own_cost(), outbox.cost()))
             }
-            MemoryClass::Lag => {
-                let lag = conn.session.lag.index().map(|slot| &self.sessions.lags[slot]);
-                let held = conn.session.pending.index().map(|slot| &self.sessions.pendings[slot].catch_up);
-                let own = lag.map_or(0, Lag::own_len) + held.map_or(0, |held| held.own_len());
-                (own, lag.map_or(0, Lag::len) + held.map_or(0, |held| held.len()))
-            }
+            MemoryClass::Lag => self.lag_len_of(&conn.session),
             MemoryClass::Reassembly => {
                 let parsed = conn.link.parser.index().map_or(0, |slot| match conn.link.carrier {
                     Carrier::Http1 => self.requests.exchanges[slot].held_len(),
@@ -276,24 +308,33 @@ impl Shard {
     }
 
     /// What waits for subscriptions under way.
-    fn held_len(&self, conn: &Conn) -> usize {
-        conn.session.pending.index().map_or(0, |slot| self.sessions.pendings[slot].catch_up.len())
+    fn held_len(&self, session: &Session) -> usize {
+        session.pending.index().map_or(0, |slot| self.sessions.pendings[slot].catch_up.len())
     }
 
-    /// Lets go what a connection holds; `false` if there is nothing to let go any more.
-    fn shed(&mut self, id: ConnId, class: MemoryClass) -> bool {
-        let Some(conn) = self.links.conns.get(id).filter(|conn| !conn.link.is(Flag::CLOSING)) else { return false };
+    /// Lets go what a session or its connection holds; `false` if there is nothing to let go any more.
+    fn shed(&mut self, id: SessionId, class: MemoryClass) -> bool {
+        let is_closing = |link: &Link| link.is(Flag::CLOSING);
+        let Some(session) = self.links.conns.session(id) else { return false };
+        if self.links.conns.link_of(id.index).is_some_and(is_closing) {
+            return false;
+        }
         if class == MemoryClass::Lag
-            && let Some(slot) = conn.session.lag.index()
+            && let Some(slot) = session.lag.index()
         {
             let skipped = self.sessions.lags[slot].keep_newest();
             self.metrics.skipped += skipped;
             // Nothing is left to skip: what the reader waits for goes with the reader.
-            let waits = self.sessions.lags[slot].waits() || self.held_len(conn) > 0;
+            let waits = self.sessions.lags[slot].waits() || self.held_len(session) > 0;
             if skipped > 0 || !waits {
                 return skipped > 0;
             }
         }
+        let Some(id) = id.conn() else {
+            self.end_detached(id, CloseReason::Overloaded, CloseReason::Overloaded.row().label);
+            return true;
+        };
+        let conn = &self.links.conns[id.index];
         if conn.link.carrier == Carrier::Http1 {
             self.terminate(id, CloseReason::Overloaded, Parting::Abort);
         } else {
