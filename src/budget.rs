@@ -108,6 +108,12 @@ impl Budget {
         self.delivered += units;
     }
 
+    /// What the part has left.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.bound.saturating_sub(self.charged)
+    }
+
     /// Whether the part has nothing left.
     pub fn is_spent(&mut self) -> bool {
         let is_spent = self.charged >= self.bound;

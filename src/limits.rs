@@ -7,12 +7,14 @@ mod changes;
 mod configured;
 mod costs;
 mod memory;
+mod patterns;
 mod prices;
 
 pub use changes::*;
 pub use configured::Limits;
 pub use costs::*;
 pub use memory::*;
+pub use patterns::*;
 pub use prices::*;
 
 /// Bytes of one HTTP request head, request line and header fields together. A longer one is answered with 431.
@@ -325,27 +327,6 @@ pub const TURN_LEN_MAX: usize = 1024 * 1024;
 
 /// How soon a shard tries again to post mail that found no room, in milliseconds.
 pub const SPILL_RETRY_MS: u64 = 1;
-
-/// Patterns with a reader, in the process; every shard keeps all of them.
-pub const PATTERNS_MAX: usize = 64 * 1024;
-
-/// Tokens of all these patterns together. Memory: each takes up to 1 KiB in each shard. Time: a topic may have to be
-/// compared with all of them.
-pub const PATTERN_TOKENS_MAX: usize = 256 * 1024;
-
-/// Topics that a shard looks at in one turn for the last values that a new reader of a pattern wants; then it answers
-/// with what it has, and goes on when it is asked again.
-pub const PATTERN_SCAN_MAX: usize = 64 * 1024;
-
-/// Last values in one such answer. The next is asked for when the reader has taken most of what it got.
-pub const PATTERN_PAGE_MAX: usize = 256;
-
-/// Searches for last values that a shard answers in one turn, all by one pass over its topics; the others wait for the
-/// next turn.
-pub const SEARCHES_PER_TURN_MAX: usize = 64;
-
-/// Nodes of patterns that one search for last values looks at. Past it the topics that are left count as not found.
-pub const SEARCH_VISITS_MAX: usize = 1024 * 1024;
 
 /// Connections told to leave in one turn of a shutdown.
 pub const DRAIN_PER_TURN_MAX: usize = 1024;

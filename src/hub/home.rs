@@ -174,7 +174,7 @@ impl Hub {
             return result.map(Outcome::Repeated);
         }
         let id = self.ensure_home(topic)?;
-        let matching = self.topics.match_patterns(id, &self.patterns, &mut self.visits);
+        let matching = self.topics.match_patterns(id, &self.patterns, self.visits.get_mut());
         let mut shards =
             matching.iter().fold(ShardSet::EMPTY, |shards, &pattern| shards | self.patterns.interest(pattern));
         let home = self.topics.home_mut(id).expect("ensure_home made it");

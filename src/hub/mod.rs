@@ -27,12 +27,13 @@ pub use readers::{Readers, SubscriberKey};
 pub use rules::{TopicRule, TopicRules, TopicSettings};
 pub use topic_table::TopicId;
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::command::{ErrorCode, Pattern, Publication, Refusal, ShardId, TopicName};
-use crate::limits::{PATTERN_PAGE_MAX, PATTERN_SCAN_MAX, PATTERN_TOKENS_MAX, SEARCH_VISITS_MAX};
+use crate::limits::{PATTERN_PAGE_MAX, PATTERN_TOKENS_MAX, PATTERN_VISITS_MAX, SEARCHED_TOPIC_VISITS};
 use crate::time::MonoTime;
 use home::Lives;
 use message_ids::MessageIds;
@@ -70,8 +71,8 @@ pub struct Hub {
     settings: HubSettings,
     topics: TopicTable,
     patterns: PatternTable,
-    /// Nodes of patterns looked at for publications since that was last asked.
-    visits: usize,
+    /// Nodes of patterns that were looked at since that was last asked.
+    visits: Cell<usize>,
     message_ids: MessageIds,
     watches: Watches,
     lives: Lives,
@@ -102,7 +103,7 @@ impl Hub {
             topics: TopicTable::new(settings.hash_key),
             patterns: PatternTable::default(),
             message_ids: MessageIds::new(settings.hash_key, settings.message_id_ttl_ms),
-            visits: 0,
+            visits: Cell::default(),
             watches: Watches::default(),
             lives: Lives::default(),
             homes: 0,
@@ -195,9 +196,9 @@ impl Hub {
         self.topics.hold(id, change)
     }
 
-    /// Nodes of patterns that were looked at for publications since this was last asked.
+    /// Nodes of patterns that were looked at since this was last asked, searches aside.
     pub fn take_visits(&mut self) -> usize {
-        std::mem::take(&mut self.visits)
+        self.visits.take()
     }
 
     /// The number of this turn's run of a topic, for the code that collects runs.
@@ -208,7 +209,7 @@ impl Hub {
     /// Every pattern that matches the topic and has readers somewhere.
     pub fn matching(&mut self, id: TopicId) -> &[PatternId] {
         self.voice_mut(id);
-        self.topics.match_patterns(id, &self.patterns, &mut 0)
+        self.topics.match_patterns(id, &self.patterns, self.visits.get_mut())
     }
 
     fn voice_mut(&mut self, id: TopicId) -> &mut Voice {
@@ -221,33 +222,40 @@ impl Hub {
     /// Whether a pattern that this shard has readers of covers the topic.
     pub fn is_read_by_pattern(&mut self, id: TopicId) -> bool {
         self.voice_mut(id);
-        let matching = self.topics.match_patterns(id, &self.patterns, &mut 0);
+        let matching = self.topics.match_patterns(id, &self.patterns, self.visits.get_mut());
         matching.iter().any(|&pattern| !self.patterns.readers(pattern).is_empty())
     }
 
     /// Every pattern that matches a topic which this shard may not know.
     #[must_use]
     pub fn matching_name(&self, topic: &str) -> Box<[PatternId]> {
-        self.patterns.matching(topic)
+        let mut visits = self.visits.get();
+        let matching = self.patterns.matching(topic, &mut visits);
+        self.visits.set(visits);
+        matching
     }
 
     /// The pattern as this shard knows it, made if it does not.
     ///
     /// # Errors
-    /// `overloaded` past the limit of patterns.
+    /// `overloaded` past the limit of patterns, or if a topic could take too long to match with this one.
     pub fn ensure_pattern(&mut self, pattern: &Pattern) -> Result<PatternId, Refusal> {
         let is_full = self.patterns.len() >= self.settings.patterns_max
-            || self.patterns.tokens() + pattern.token_count() > PATTERN_TOKENS_MAX;
+            || self.patterns.tokens() + pattern.token_count() > PATTERN_TOKENS_MAX
+            || self.patterns.is_too_heavy(pattern, PATTERN_VISITS_MAX);
         if is_full && self.patterns.find(pattern).is_none() {
             return Err(Refusal::new(ErrorCode::Overloaded, "the gateway is at its limit of patterns"));
         }
         Ok(self.patterns.ensure(pattern))
     }
 
-    /// Tokens that further patterns may have.
+    /// Whether there is room for a pattern of an owner that would have so many tokens of patterns with it: as many as are
+    /// free, and of the visits that a topic may take the second half only while its tokens are no more than what is free.
     #[must_use]
-    pub fn pattern_tokens_free(&self) -> usize {
-        PATTERN_TOKENS_MAX.saturating_sub(self.patterns.tokens())
+    pub fn has_room_for(&self, pattern: &Pattern, owned: usize) -> bool {
+        let visits_free = self.patterns.weight_free() as usize;
+        owned <= PATTERN_TOKENS_MAX.saturating_sub(self.patterns.tokens())
+            && (owned <= visits_free || !self.patterns.is_too_heavy(pattern, PATTERN_VISITS_MAX / 2))
     }
 
     /// Adds a reader of this shard to a pattern; returns its place in the list. O(1).
@@ -289,9 +297,14 @@ impl Hub {
     }
 
     /// For each of `patterns` the last values of the topics that have their home here and match it, from a place in the
-    /// table on: at most [`PATTERN_PAGE_MAX`], found among [`PATTERN_SCAN_MAX`] topics, in one pass for all of them that
-    /// is bounded by [`SEARCH_VISITS_MAX`]. A pattern that nobody reads any more has none.
-    pub fn last_values<'a>(&mut self, patterns: impl Iterator<Item = &'a Pattern>, place: u32) -> Vec<LastValues> {
+    /// table on: at most [`PATTERN_PAGE_MAX`], found in one pass for all of them that ends after `visits_max` visits. A
+    /// pattern that nobody reads any more has none. Returns the visits, too.
+    pub fn last_values<'a>(
+        &mut self,
+        patterns: impl Iterator<Item = &'a Pattern>,
+        place: u32,
+        visits_max: u64,
+    ) -> (Vec<LastValues>, u64) {
         let mut pages = Vec::new();
         let mut wanted: BTreeMap<PatternId, Vec<usize>> = BTreeMap::new();
         for pattern in patterns {
@@ -300,16 +313,19 @@ impl Hub {
             }
             pages.push(LastValues::default());
         }
-        let (mut place, mut visits, mut scanned) = (place as usize, 0, 0);
+        let (mut place, mut visits) = (place as usize, 0);
         let end = self.topics.places();
-        while place < end && !wanted.is_empty() && visits <= SEARCH_VISITS_MAX && scanned < PATTERN_SCAN_MAX {
+        while place < end && !wanted.is_empty() && visits < visits_max {
             let id = TopicId(place as u32);
             place += 1;
-            scanned += 1;
+            visits += 1;
             let Some(home) = self.topics.home_mut(id) else { continue };
-            let Some((last, matching)) = home.match_last(&self.patterns, &mut visits) else { continue };
+            let mut nodes = 0;
+            let Some((last, matching)) = home.match_last(&self.patterns, &mut nodes) else { continue };
+            visits += SEARCHED_TOPIC_VISITS + nodes as u64 + matching.len() as u64;
             let mut has_full = false;
             for index in matching.iter().filter_map(|id| wanted.get(id)).flatten() {
+                visits += 1;
                 pages[*index].publications.push(Arc::clone(last));
                 has_full |= pages[*index].publications.len() >= PATTERN_PAGE_MAX;
             }
@@ -328,7 +344,7 @@ impl Hub {
         if place < end {
             wanted.values().flatten().for_each(|index| pages[*index].next = Some(place as u32));
         }
-        pages
+        (pages, visits)
     }
 
     /// Topics that this shard knows, patterns that any shard reads, and payload bytes of last values: for the metrics.
@@ -435,7 +451,7 @@ pub(crate) mod tests {
         assert_eq!(shards, ShardSet::one(ShardId(2)));
         assert_eq!(hub.state("px.AAPL").expect("the topic is there").presence.readers, 7);
         let page = LastValues { publications: vec![last.clone()], next: None };
-        assert_eq!(hub.last_values([&pattern, &pattern].into_iter(), 0), [page.clone(), page]);
+        assert_eq!(hub.last_values([&pattern, &pattern].into_iter(), 0, u64::MAX).0, [page.clone(), page]);
         hub.set_pattern_interest(&pattern, ShardId(2), 0);
         assert_eq!(say(&mut hub, "px.AAPL", "3").shards, ShardSet::EMPTY);
     }
@@ -458,6 +474,24 @@ pub(crate) mod tests {
             hub.set_pattern_interest(&pattern(n), ShardId(0), 0);
         }
         assert_eq!((hub.patterns.tokens(), hub.patterns.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_search_among_many_topics_stops_after_its_visits_and_goes_on_from_there() {
+        const TOPICS: usize = 3_000;
+        let mut hub = hub(1, TOPICS, 1 << 30);
+        for n in 0..TOPICS {
+            say(&mut hub, &format!("px.{n}"), "1");
+        }
+        let Ok(Target::Pattern(pattern)) = Target::parse("px.*") else { panic!("a pattern") };
+        hub.set_pattern_interest(&pattern, ShardId(0), 1);
+        let (mut found, mut next, mut steps) = (0, Some(0), 0);
+        while let Some(place) = next {
+            let (pages, visits) = hub.last_values([&pattern].into_iter(), place, 1_000);
+            assert!(visits <= 1_020, "{visits} visits");
+            (found, next, steps) = (found + pages[0].publications.len(), pages[0].next, steps + 1);
+        }
+        assert!(found == TOPICS && steps > 3_000 / 100, "{found} found in {steps} steps");
     }
 
     #[test]

@@ -103,8 +103,8 @@ impl Hub {
             _ => self.topics.home(id)?.readers(),
         };
         let patterns = match self.topics.home(id) {
-            Some(_) => Box::from(self.topics.match_patterns(id, &self.patterns, &mut 0)),
-            None => self.patterns.matching(self.topics.name(id)),
+            Some(_) => Box::from(self.topics.match_patterns(id, &self.patterns, self.visits.get_mut())),
+            None => self.matching_name(self.topics.name(id)),
         };
         let count = |sum: u32, &pattern: &PatternId| sum.saturating_add(self.patterns.reader_count(pattern));
         let readers = patterns.iter().fold(0, count);

@@ -105,7 +105,7 @@ impl Voice {
         *visits += 1;
         if self.matched_at != patterns.generation() {
             self.matched_at = patterns.generation();
-            self.matched = patterns.matching_counted(name, visits);
+            self.matched = patterns.matching(name, visits);
         }
         &self.matched
     }

@@ -19,6 +19,7 @@ mod deflate_flood;
 mod fragments;
 mod header_fields;
 mod message_ids;
+mod patterns;
 mod pings;
 mod resumes;
 mod tiny_publications;

@@ -15,7 +15,9 @@ use crate::close::CloseReason;
 use crate::command::{ConnId, Origin, Publication, SessionId, SessionIndex, TopicName};
 use crate::driver::Op;
 use crate::hub::TopicId;
-use crate::limits::{CATCH_UP_ENTRY_COST, DELIVERED_PER_UNIT, HELD_LEN_MAX, PRICE_SEND, PUBLICATION_COST, RUN_LEN_MAX};
+use crate::limits::{
+    CATCH_UP_ENTRY_COST, DELIVERED_PER_UNIT, HELD_LEN_MAX, PRICE_SEND, PRICE_VISIT, PUBLICATION_COST, RUN_LEN_MAX,
+};
 use crate::shard::Shard;
 use crate::shard::link::conn::{Conn, Flag};
 use crate::shard::link::outbox::Outbox;
@@ -103,6 +105,8 @@ impl Shard {
         }
         self.delivery.runs.runs = runs;
         self.delivery.runs.len = 0;
+        let visits = self.hub.take_visits() as u64;
+        self.turn.budget.charge_delivery(visits * PRICE_VISIT);
         self.attach_noted();
         self.find_last_values();
         for id in too_slow {
@@ -177,7 +181,10 @@ impl Shard {
             return;
         }
         let lists = patterns.iter().flat_map(|&pattern| self.hub.pattern_readers(pattern));
+        let before = others.len();
         others.extend(lists.map(|&key| self.sessions.subscriptions.session(key)));
+        // A reader may stand in many of them.
+        self.turn.budget.charge_delivery((others.len() - before) as u64 * PRICE_VISIT);
         let runs = &mut self.delivery.runs;
         runs.stamp = runs.stamp.wrapping_add(1);
         if runs.stamp == 0 {

@@ -16,7 +16,7 @@ use super::subscription::{Place, TargetId};
 use super::tickets::Ticket;
 use crate::command::{Pattern, SessionId, ShardId, Target};
 use crate::hub::LastValues;
-use crate::limits::{CATCH_UP_ENTRY_COST, PATTERN_PAGE_MAX, SEARCHES_PER_TURN_MAX};
+use crate::limits::{CATCH_UP_ENTRY_COST, PATTERN_PAGE_MAX, PRICE_VISIT, SEARCH_VISITS_MIN, SEARCHES_PER_TURN_MAX};
 use crate::mailbox::{Answer, Request};
 use crate::shard::Shard;
 
@@ -85,8 +85,8 @@ impl Shard {
         self.sessions.searches.push_back(Search { from, ticket, pattern, place });
     }
 
-    /// Looks for last values, for as many searches as one turn serves: searches that begin at the same place share a
-    /// pass.
+    /// Looks for last values, for as many searches as one turn serves and for as long as the turn has something left:
+    /// searches that begin at the same place share a pass.
     pub(in crate::shard) fn find_last_values(&mut self) {
         let Some(place) = self.sessions.searches.front().map(|search| search.place) else { return };
         let (mut searches, mut others) = (Vec::new(), VecDeque::new());
@@ -98,7 +98,10 @@ impl Shard {
             }
         }
         self.sessions.searches = others;
-        let pages = self.hub.last_values(searches.iter().map(|search| &search.pattern), place);
+        self.turn.budget.begin_item();
+        let visits_max = SEARCH_VISITS_MIN.max(self.turn.budget.left() / PRICE_VISIT);
+        let (pages, visits) = self.hub.last_values(searches.iter().map(|search| &search.pattern), place, visits_max);
+        self.turn.budget.charge(visits * PRICE_VISIT);
         for (Search { from, ticket, .. }, page) in searches.into_iter().zip(pages) {
             let LastValues { publications, next } = page;
             self.answer(from, Answer::PatternLastValues { ticket, publications, next });

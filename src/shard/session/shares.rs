@@ -51,7 +51,7 @@ impl Shard {
             return Ok(());
         }
         let has = self.sessions.pattern_tokens.of(self.links.conns[id.index].owner);
-        let is_within = has + pattern.token_count() <= self.hub.pattern_tokens_free();
+        let is_within = self.hub.has_room_for(pattern, has + pattern.token_count());
         if is_within { Ok(()) } else { Err(Refusal::new(ErrorCode::Overloaded, NO_PATTERNS)) }
     }
 }
