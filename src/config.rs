@@ -1,9 +1,9 @@
-//! The configuration: [`RawConfig`] is what was typed, in a file, the environment and flags; [`Config`] is what is
-//! meant. All validation happens on the way from one to the other, and every mistake is one line that names its place.
+//! The configuration: [`RawConfig`] holds the words as typed in a file, the environment and flags; [`Config`] holds
+//! their meaning. All validation happens between the two. Each mistake is one line that names its place.
 //!
-//! Flags win over the environment, the environment over the file. What a later version will have is refused by name,
-//! never ignored. A key is one row in `keys.rs`, and the line that uses its value. Tests: beside the code, `tests.rs` for
-//! what crosses the files.
+//! Flags win over the environment, the environment over the file. Keys of a later version are refused by name, never
+//! ignored. A key is one row in `keys.rs`, and the line that uses its value. Tests: beside the code; `tests.rs` for
+//! tests of several files.
 
 mod edge;
 mod effective;
@@ -40,101 +40,101 @@ use crate::server::SnapshotSettings;
 use crate::transport::http::{Page, Role};
 use crate::transport::service::Service;
 
-/// What the gateway runs with, valid as a whole.
+/// The configuration of a gateway, valid as a whole.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens; never empty.
+    /// Listeners; never empty.
     pub listen: Vec<Listen>,
-    /// The certificates for those that speak TLS.
+    /// The certificates of the listeners with TLS.
     pub tls: Option<TlsFiles>,
-    /// The proxies before it.
+    /// The proxies in front of the gateway.
     pub proxies: Proxies,
-    /// Shards, `1..=SHARDS_MAX`.
+    /// The number of shards, `1..=SHARDS_MAX`.
     pub shards: usize,
-    /// Which kernel interface.
+    /// The kernel interface.
     pub driver: DriverChoice,
-    /// Whether an address that is not loopback may be listened on without credentials.
+    /// Whether the gateway may listen beyond loopback without credentials.
     pub insecure: bool,
-    /// The file that it was read from, if any.
+    /// The file that the configuration was read from, if any.
     pub file: Option<PathBuf>,
-    /// How loud the log is.
+    /// The level of the log.
     pub log: LogLevel,
-    /// What its lines look like.
+    /// The format of the log's lines.
     pub log_format: LogFormat,
-    /// Whether it names the addresses of peers.
+    /// Whether the log names the addresses of peers.
     pub log_peers: bool,
     /// The bounds.
     pub limits: Limits,
-    /// What holds for topics; the first match wins.
+    /// Topic rules; the first match wins.
     pub topics: Vec<TopicRule>,
-    /// What is compressed, and how.
+    /// Compression.
     pub compression: CompressionSettings,
-    /// The names that it answers to, and the pages that may use it.
+    /// The host names of the gateway, and the origins of the pages that may use it.
     pub names: Names,
-    /// Where topics are written down, if they are.
+    /// The snapshot file, if there is one.
     pub snapshot: Option<PathBuf>,
-    /// From the end of one snapshot to the beginning of the next, in milliseconds.
+    /// The time from the end of one snapshot to the beginning of the next, in milliseconds.
     pub snapshot_interval_ms: u64,
     /// Transports with sessions of their own.
     pub services: Vec<Service>,
-    /// Pages of the program's own; only `demo` has any.
+    /// Pages that the program serves; only `demo` has any.
     pub pages: Vec<Page>,
-    /// Where randomness starts from; `None` takes a fresh one.
+    /// The seed of all randomness; `None` takes a fresh one.
     pub seed: Option<u64>,
-    /// What is odd but no mistake, one line each, to be logged once there is a log.
+    /// Warnings, one line each, to be logged once there is a log.
     pub warnings: Vec<String>,
-    /// What was typed, and where.
+    /// The words as typed, with their places.
     typed: RawConfig,
 }
 
-/// Which driver the shards run on.
+/// The driver that the shards run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverChoice {
-    /// What is best proven: epoll.
+    /// The best proven driver: epoll.
     #[default]
     Auto,
     /// epoll.
     Epoll,
-    /// io_uring where the kernel has what it takes, epoll elsewhere.
+    /// io_uring if the kernel supports it, otherwise epoll.
     Uring,
 }
 
 impl DriverChoice {
-    /// Every one, in the order of their words.
+    /// Every driver, in the order of their words.
     const ALL: [Self; 3] = [Self::Auto, Self::Epoll, Self::Uring];
 }
 
-/// How loud the log is.
+/// The level of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Only what somebody should look at now.
+    /// Only failures that need attention now.
     Error,
-    /// And what is odd.
+    /// Errors, and warnings.
     #[default]
     Warn,
-    /// And what happens now and then.
+    /// Warnings, and rare events.
     Info,
-    /// And each connection.
+    /// All of these, and each connection.
     Debug,
 }
 
 impl LogLevel {
-    /// Every one, in the order of their words.
+    /// Every level, in the order of their words.
     const ALL: [Self; 4] = [Self::Error, Self::Warn, Self::Info, Self::Debug];
 }
 
-/// What the lines of the log look like.
+/// The format of the log's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people.
     #[default]
     Text,
-    /// A JSON object each.
+    /// One JSON object a line.
     Json,
 }
 
 impl LogFormat {
-    /// Every one, in the order of their words.
+    /// Every format, in the order of their words.
     const ALL: [Self; 2] = [Self::Text, Self::Json];
 }
 
@@ -159,7 +159,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A message in one line, whatever was typed: control characters of words and names are escaped.
+/// Makes a message one line: escapes control characters, which may come from typed words and names.
 fn one_line(text: String) -> String {
     if !text.contains(char::is_control) {
         return text;
@@ -195,7 +195,7 @@ impl Config {
         Ok(Self { file, ..Self::resolve(raw, cores)? })
     }
 
-    /// Validates what was typed. `cores` is the default of `shards`.
+    /// Validates the typed words. `cores` is the default of `shards`.
     ///
     /// # Errors
     /// The first mistake, in one line.
@@ -226,7 +226,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Every default. It listens nowhere yet.
+    /// The default of every key. It has no listener yet.
     fn empty(cores: usize) -> Self {
         Self {
             listen: Vec::new(),
@@ -253,7 +253,7 @@ impl Config {
         }
     }
 
-    /// Notes what is odd but no mistake.
+    /// Adds warnings about settings that have no effect.
     fn warn(&mut self) {
         let is_reserved = self.topics.iter().any(|rule| !rule.settings.publish);
         if is_reserved && self.listen.iter().all(|listen| listen.role != Role::Publishers) {
@@ -266,7 +266,8 @@ impl Config {
         }
     }
 
-    /// What of it may change while a gateway runs that was started with `start`; the rest stays as it is there.
+    /// The part of the configuration that may change in a running gateway; `start` is the configuration it started
+    /// with.
     #[must_use]
     pub fn live(&self, start: &Self) -> Live {
         let in_effect = self.with_room_for(start.limits.connections_max);
@@ -282,13 +283,13 @@ impl Config {
         }
     }
 
-    /// The same with the connections that there is room for.
+    /// The same configuration with another `connections_max`.
     #[must_use]
     pub fn with_room_for(&self, connections_max: u32) -> Self {
         Self { limits: Limits { connections_max, ..self.limits.clone() }, ..self.clone() }
     }
 
-    /// Where topics are written down and how often, if they are.
+    /// The file and the interval of snapshots, if there is a file.
     #[must_use]
     pub fn snapshot_settings(&self) -> Option<SnapshotSettings> {
         let interval_ms = self.snapshot_interval_ms;

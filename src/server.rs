@@ -1,4 +1,4 @@
-//! The composition root: listeners, drivers, shards on their threads, and the way to end them.
+//! The composition root: opens listeners and drivers, runs shards on their threads, and ends them.
 
 mod capacity;
 mod certificates;
@@ -25,7 +25,7 @@ use drivers::{Drivers, Setup, ShardWaker};
 use listeners::Listeners;
 pub use reload::{Reloaded, Reloader};
 
-/// Why the gateway did not start, in one line.
+/// The reason why the gateway did not start, in one line.
 #[derive(Debug)]
 pub struct StartError {
     message: String,
@@ -33,17 +33,17 @@ pub struct StartError {
 }
 
 impl StartError {
-    /// Something to be mended by hand: what was asked for cannot be had.
+    /// An error that the operator must mend.
     fn mistake(message: impl Into<String>) -> Self {
         Self { message: message.into(), may_pass: false }
     }
 
-    /// Something that may be different the next time.
+    /// An error that may go away by itself.
     fn passing(message: impl Into<String>) -> Self {
         Self { message: message.into(), may_pass: true }
     }
 
-    /// Whether it may work when it is tried again as it is.
+    /// Whether another start without a change may succeed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         self.may_pass
@@ -58,19 +58,19 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A gateway that runs.
+/// A running gateway.
 #[derive(Debug)]
 pub struct Running {
     addrs: Vec<Listen>,
     shards: Vec<JoinHandle<()>>,
     drainer: Drainer,
     reloader: Reloader,
-    /// Removed with the gateway.
+    /// Socket files, removed with the gateway.
     _files: Vec<SocketFile>,
     snapshots: Option<JoinHandle<bool>>,
-    /// Of the snapshot's file; until the last one is written.
+    /// The claim on the snapshot file, until the last snapshot is written.
     _claim: Option<Claim>,
-    /// What each shard ended with, in the order in which they ended.
+    /// The result of each shard, in the order in which they end.
     ended: mpsc::Receiver<Result<(), String>>,
 }
 
@@ -82,7 +82,7 @@ pub struct Drainer {
 }
 
 impl Drainer {
-    /// Begins the shutdown; more than once is the same as once.
+    /// Begins the shutdown. A second call has no effect.
     pub fn drain(&self) {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         // A full lane already holds the same request.
@@ -90,7 +90,7 @@ impl Drainer {
         self.wakers.iter().for_each(Wake::wake);
     }
 
-    /// Asks all shards for something that is asked for again and again; `false` if one is too far behind.
+    /// Sends a request to all shards that is repeated anyway; `false` if a shard is too far behind.
     fn offer_all(&self, request: impl Fn() -> Request) -> bool {
         let is_told = self.control.lock().unwrap_or_else(PoisonError::into_inner).offer_all(request);
         self.wakers.iter().for_each(Wake::wake);
@@ -98,10 +98,10 @@ impl Drainer {
     }
 }
 
-/// Starts the gateway; it listens when this returns.
+/// Starts the gateway. It listens when this returns.
 ///
 /// # Errors
-/// [`StartError`], above all a port in use.
+/// [`StartError`], most often because a port is in use.
 pub fn start(config: &Config) -> Result<Running, StartError> {
     let descriptors_max = raise_descriptors_max();
     let certificates = load_certificates(config)?;
@@ -127,7 +127,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let mut by_shard = by_shard.into_iter();
     let (has_restored, all_restored) = mpsc::channel::<()>();
     for (index, (driver, mailbox)) in drivers.into_iter().zip(mailboxes).enumerate() {
-        // Each shard has random numbers of its own: delays that are spread would come in equal pairs otherwise.
+        // Each shard has its own random numbers: otherwise two shards would draw the same delays.
         let seed = settings.seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let settings = Settings { shard: ShardId(index as u8), seed, ..settings.clone() };
         let (wakers, report) = (Arc::clone(&wakers), report.clone());
@@ -147,7 +147,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         _ => None,
     };
     let reloader = Reloader::new(asked, config, watch, drainer.clone());
-    // It is ready when every shard has its topics back.
+    // The gateway is ready when every shard has restored its topics.
     drop(has_restored);
     let _ = all_restored.recv();
     let write = |snapshot: &SnapshotSettings| {
@@ -159,10 +159,10 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     Ok(Running { addrs, shards, drainer, reloader, snapshots, ended, _claim: claim, _files: files })
 }
 
-/// Whether the files that a configuration names are of use, as far as can be seen without starting.
+/// Checks the files that a configuration names, as far as possible without starting.
 ///
 /// # Errors
-/// A certificate or key that cannot be used.
+/// A certificate or key cannot be used.
 pub fn check(config: &Config) -> Result<(), StartError> {
     load_certificates(config).map(drop)
 }
@@ -173,29 +173,29 @@ fn load_certificates(config: &Config) -> Result<Option<Certificates>, StartError
 }
 
 impl Running {
-    /// The addresses that it listens on, with their ports as bound.
+    /// The addresses that the gateway listens on, with the ports that were bound.
     #[must_use]
     pub fn addrs(&self) -> &[Listen] {
         &self.addrs
     }
 
-    /// Something that begins the shutdown from another thread.
+    /// A handle that begins the shutdown from another thread.
     #[must_use]
     pub fn drainer(&self) -> Drainer {
         self.drainer.clone()
     }
 
-    /// Something that brings another configuration, from another thread.
+    /// A handle that changes the configuration from another thread.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }
 
-    /// Waits until every shard ended, by a shutdown or by an error of its own. A shard that ends by an error takes the
-    /// others with it: half a gateway would lose the topics that are at home there.
+    /// Waits until every shard has ended, by a shutdown or by an error of its own. If one shard fails, the others end
+    /// too: the topics at home in the failed shard would be lost.
     ///
     /// # Errors
-    /// What a shard ended with, or that the last snapshot could not be written, in one line.
+    /// The error of a shard, or the reason why the last snapshot was not written, in one line.
     pub fn join(self) -> Result<(), String> {
         let mut outcome = Ok(());
         for _ in 0..self.shards.len() {
@@ -210,7 +210,7 @@ impl Running {
                 outcome = Err("a shard ended by a panic".to_owned());
             }
         }
-        // It ends when the shards have, with what they handed over written.
+        // This thread ends when the shards have ended and all their portions are written.
         let written = self.snapshots.map(JoinHandle::join);
         outcome.and(match written {
             None | Some(Ok(true)) => Ok(()),
@@ -220,7 +220,7 @@ impl Running {
     }
 }
 
-/// What the log begins with.
+/// Logs the first lines.
 fn tell_start(config: &Config, driver: &str, descriptors_max: u64) {
     let file = config.file.as_ref().map_or("none".to_owned(), |file| file.display().to_string());
     let limits = limits_in_effect(config);
@@ -235,7 +235,7 @@ fn tell_start(config: &Config, driver: &str, descriptors_max: u64) {
     }
 }
 
-/// Where the first line of the log comes from: it is told however quiet the log is, unless it is for errors alone.
+/// The target of the log's first line. It is logged at every level except `error`.
 pub const START: &str = "fanwire::start";
 
 fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>, driver: &'static str) -> Settings {

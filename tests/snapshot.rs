@@ -271,11 +271,11 @@ fn a_file_that_is_not_right_is_told_kept_aside_and_never_written_over() {
     let mut newer = right.clone();
     newer[8] = 9;
     let cases = [
-        (torn, "it ends before its end"),
+        (torn, "it is cut off"),
         (damaged, "is damaged"),
         (newer, "it is of version 9, from a later fanwire"),
         (b"px.AAPL,1,2\n".to_vec(), "it is not a snapshot"),
-        (Vec::new(), "it ends before its end"),
+        (Vec::new(), "it is cut off"),
     ];
     for (n, (bytes, reason)) in cases.iter().enumerate() {
         fs::write(folder.file(), bytes).expect("it is writable");

@@ -1,4 +1,4 @@
-//! Where the gateway listens and what it speaks there: addresses and files, certificates, and whose word is taken.
+//! Listeners and what protects them: addresses and files, certificates, and the proxies that are trusted.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,16 +14,17 @@ use crate::wire::proxy::Trusted;
 /// One listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// Where.
+    /// Its address or file.
     pub place: Place,
-    /// Whether it speaks TLS.
+    /// Whether it uses TLS.
     pub is_tls: bool,
-    /// What it is for.
+    /// Its role: which clients it is for.
     pub role: Role,
 }
 
 impl Listen {
-    /// Whether only this machine reaches it, by an address that a browser knows: a file is behind a proxy.
+    /// Whether only this machine can reach it, at an address that browsers use. A Unix-domain socket does not count:
+    /// a proxy is in front of it.
     pub(super) fn is_loopback(&self) -> bool {
         matches!(&self.place, Place::Tcp(addr) if addr.ip().to_canonical().is_loopback())
     }
@@ -47,21 +48,21 @@ impl fmt::Display for Listen {
     }
 }
 
-/// The files of certificates, by name.
+/// Names of the certificate files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Certificate chains and their keys; never empty.
     pub pairs: Vec<(PathBuf, PathBuf)>,
-    /// Who signs the certificates of clients.
+    /// The file with the authority that signs the certificates of clients.
     pub client_ca: Option<(PathBuf, ClientAuth)>,
 }
 
-/// The proxies before the gateway.
+/// The proxies in front of the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// Whose word on a client's address is taken.
+    /// The proxies that are trusted to name a client's address.
     pub trusted: Trusted,
-    /// Whether they begin each connection with a PROXY header.
+    /// Whether each of their connections begins with a PROXY header.
     pub protocol: bool,
 }
 
@@ -93,8 +94,8 @@ pub(super) fn listen(raw: &mut RawConfig, insecure: bool, has_tls: bool) -> Resu
             && listen.role.may_publish()
         {
             return fail(format!(
-                "{addr} is not a loopback address, and this version has no credentials for publishing: whoever \
-                 reaches it could publish; add --insecure if that is meant, or give it the role \"readers\" in \
+                "{addr} is not a loopback address, and this version has no credentials for publishing: every \
+                 client that reaches it could publish; add --insecure to allow that, or give it the role \"readers\" in \
                  [[listeners]]"
             ));
         }
@@ -102,14 +103,14 @@ pub(super) fn listen(raw: &mut RawConfig, insecure: bool, has_tls: bool) -> Resu
         if !is_any_port && all.iter().any(|other| other.place == listen.place) {
             let place = listen.to_string();
             let place = place.trim_start_matches("http://").trim_start_matches("https://");
-            return fail(format!("{place} is there twice"));
+            return fail(format!("{place} is listed twice"));
         }
         all.push(listen);
     }
     Ok(all)
 }
 
-/// One of `[[listeners]]`: an `address` as in `listen`, its `role`, and whether it speaks `tls`.
+/// Reads one of `[[listeners]]`: an `address` as in `listen`, its `role`, and whether it uses `tls`.
 fn table_listener(table: &RawTable, has_tls: bool) -> Result<Listen, ConfigError> {
     let (mut address, mut role, mut is_tls) = (None, Role::All, None);
     for (key, typed) in &table.fields {
@@ -130,7 +131,9 @@ fn table_listener(table: &RawTable, has_tls: bool) -> Result<Listen, ConfigError
     let fail = |message: &str| Err(ConfigError::new(&address.source, format!("listeners: {message}")));
     let has_scheme = ["http://", "https://", "unix:"].iter().any(|scheme| word.starts_with(scheme));
     let word = match is_tls {
-        Some(_) if has_scheme => return fail("tls stands with an address alone, or a scheme before it says the same"),
+        Some(_) if has_scheme => {
+            return fail("tls needs an address without a scheme: http:// and https:// mean the same as tls");
+        }
         Some(true) => format!("https://{word}"),
         Some(false) => format!("http://{word}"),
         None => word.to_owned(),
@@ -148,7 +151,7 @@ fn listener_role(word: &str) -> Result<Role, String> {
     }
 }
 
-/// The names that the gateway answers to, and the pages that may use it, as far as the configuration says.
+/// The host names of the gateway and the origins of the pages that may use it, as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     origins: Option<Box<[Box<str>]>>,
@@ -156,8 +159,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// What the clients of each listener may do. One for this machine alone takes pages of this machine alone, unless a
-    /// list says otherwise, and answers to the names of this machine and to those that are listed.
+    /// The rights of the clients of each listener. A listener on loopback accepts only pages of this machine, unless
+    /// a list says otherwise. It answers to the names of this machine and to the listed names.
     #[must_use]
     pub fn access(&self, listen: &[Listen]) -> Vec<Access> {
         let of = |listen: &Listen| Access {
@@ -190,7 +193,7 @@ pub(super) fn names(raw: &mut RawConfig) -> Result<Names, ConfigError> {
     Ok(Names { origins: origins.map(Vec::into), servers })
 }
 
-/// The words of a list, each checked.
+/// Checks each word of a list.
 fn words(
     typed: &Typed,
     key: &str,
@@ -209,7 +212,8 @@ fn words(
     Ok(typed.words.iter().map(|word| word.as_str().into()).collect())
 }
 
-/// `ADDR:PORT` speaks TLS where there are certificates; `http://` and `https://` say which; `unix:/path` is a file.
+/// Reads a listener. `ADDR:PORT` uses TLS if there are certificates; `http://` and `https://` choose; `unix:/path` is
+/// a Unix-domain socket.
 fn listener(word: &str, has_tls: bool) -> Result<Listen, String> {
     if let Some(path) = word.strip_prefix("unix:") {
         if path.is_empty() {
@@ -246,7 +250,7 @@ pub(super) fn tls(raw: &mut RawConfig) -> Result<Option<TlsFiles>, ConfigError> 
         let Some(typed) = raw.take(key) else { continue };
         let fail = |message: String| Err(ConfigError::new(&typed.source, message));
         if place.is_none() {
-            return fail(format!("tls: {what} needs cert and key, for who asks for no other name"));
+            return fail(format!("tls: {what} needs cert and key, for clients that name no other host"));
         }
         match key {
             "tls_certificates" if typed.words.len() % 2 != 0 => {
@@ -292,7 +296,8 @@ pub(super) fn proxies(raw: &mut RawConfig) -> Result<Proxies, ConfigError> {
                 ("unix:", _) => proxies.trusted.unix = true,
                 (_, Ok(network)) => proxies.trusted.networks.push(network),
                 _ => {
-                    let message = format!("proxy: trusted: \"{word}\" is no network, such as 10.0.0.0/8, ::1 or unix:");
+                    let message =
+                        format!("proxy: trusted: \"{word}\" is not a network, such as 10.0.0.0/8, ::1 or unix:");
                     return Err(ConfigError::new(&typed.source, message));
                 }
             }
@@ -314,5 +319,5 @@ pub(super) fn proxies(raw: &mut RawConfig) -> Result<Proxies, ConfigError> {
     Ok(proxies)
 }
 
-/// Where it listens if nobody says.
+/// The default listener.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8080";

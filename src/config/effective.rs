@@ -1,5 +1,5 @@
-//! The configuration in effect: as TOML with where each value was typed, as numbers for the metrics, and what differs
-//! between two of them.
+//! The configuration in effect: as TOML with the place of each value, as numbers for the metrics, and compared with
+//! another configuration.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::raw::{RawTable, Source, Typed};
 use super::{Change, Config, KEYS, Key, one_line};
 
 impl Config {
-    /// The whole configuration as a file that says the same, each value with where it was typed.
+    /// The whole configuration as a file with the same meaning, and the place of each value.
     #[must_use]
     pub fn effective(&self) -> String {
         let mut text = String::new();
@@ -26,7 +26,7 @@ impl Config {
             for table in self.typed.tables(key) {
                 let _ = write!(text, "\n[[{}]]  # {}\n", key.name, one_line(table.source.to_string()));
                 for column in columns {
-                    // What is there twice, the last of which holds.
+                    // If a key of a table was typed twice, the last one is valid.
                     if let Some((name, typed)) = table.fields.iter().rfind(|(name, _)| *name == column.name) {
                         let _ = writeln!(text, "{name} = {}", bare_or_quoted(typed.word()));
                     }
@@ -36,7 +36,7 @@ impl Config {
         text
     }
 
-    /// The keys of one kind of change whose values differ from those of another configuration.
+    /// The keys with one kind of change whose values differ from another configuration.
     #[must_use]
     pub fn differs_from(&self, other: &Self, change: Change) -> Vec<&'static str> {
         let of_change = KEYS.iter().filter(|key| key.change == change);
@@ -74,7 +74,7 @@ impl Config {
     }
 }
 
-/// A value as it could be typed.
+/// A value in the form in which it can be typed.
 #[derive(Debug, PartialEq, Eq)]
 enum Value {
     Nothing,

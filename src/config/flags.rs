@@ -9,17 +9,17 @@ use super::kind::Kind;
 use super::raw::{RawConfig, Source};
 use super::{ConfigError, KEYS, Key};
 
-/// Every key of the configuration as a flag. Values are taken as they are typed; [`super::Config`] validates them.
+/// Every key of the configuration as a flag. Values are kept as typed; [`super::Config`] validates them.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigFlags {
     /// The TOML file to start from.
     pub config: Option<PathBuf>,
-    /// What was typed for each key that was.
+    /// The typed words of each flag that was given.
     values: Vec<(&'static Key, Vec<String>)>,
 }
 
 impl ConfigFlags {
-    /// As a layer of the configuration.
+    /// The flags as a layer of the configuration.
     pub(super) fn to_raw(&self) -> Result<RawConfig, ConfigError> {
         let mut raw = RawConfig::default();
         for (key, values) in &self.values {

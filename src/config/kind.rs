@@ -1,4 +1,4 @@
-//! What the value of a key may be: how it is read from a word, what a mistake is told as, and how it is written again.
+//! Kinds of values: how each is read from a word, described in a mistake, and written again.
 
 use super::{Config, value};
 
@@ -9,12 +9,12 @@ pub struct Field<T> {
     pub(super) get: fn(&Config) -> T,
 }
 
-/// What a value may be, and where it goes. Bounds are included; times are milliseconds.
+/// The type of a value, its bounds, and its field. Bounds are included; times are in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// A number; `connections_max` and its like.
+    /// A number, such as `connections_max`; `_` may stand between its digits.
     Count(u64, u64, Field<u64>),
-    /// A number within few; `shards` and its like.
+    /// A number in a small range, such as `shards`. Every mistake names the range.
     Number(u64, u64, Field<u64>),
     /// Bytes.
     Size(u64, u64, Field<u64>),
@@ -22,34 +22,34 @@ pub enum Kind {
     Time(u64, u64, Field<u64>),
     /// Yes or no.
     Bool(Field<bool>),
-    /// One of some words, by its place among them.
+    /// One word of a list, stored as its place in the list.
     Word(&'static [&'static str], Field<usize>),
-    /// One word that code of its own reads; what it may be, in words.
+    /// One word that other code reads; the text describes the possible values.
     Text(&'static str),
-    /// The same for several words: in a flag or variable with commas between.
+    /// Several words that other code reads; with commas between in a flag or variable.
     List(&'static str),
-    /// A list of tables; their keys, and what a table may be in a flag.
+    /// A list of tables, with the keys of a table.
     Tables(&'static [Column]),
 }
 
 /// One key of a table in a list of tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// The key. The first of a table is the one that its words begin with in a flag or variable.
+    /// The name. The first column of a table begins a new table in a flag or variable.
     pub name: &'static str,
-    /// What it may be, in words.
+    /// The possible values, in words.
     pub values: &'static str,
     /// The default, as the page shows it.
     pub default: &'static str,
-    /// What it is, for the page.
+    /// The description for the page.
     pub help: &'static str,
 }
 
 impl Kind {
-    /// Reads a word into its field. A kind that code of its own reads is left alone.
+    /// Reads a word into its field. Leaves a kind alone that other code reads.
     ///
     /// # Errors
-    /// What the value of the key is instead.
+    /// The mistake, in words.
     pub(super) fn read(&self, key: &str, word: &str, config: &mut Config) -> Result<(), String> {
         match self {
             Self::Count(min, max, field) => {
@@ -86,7 +86,7 @@ impl Kind {
         Ok(())
     }
 
-    /// The value in effect as it would be typed; `None` for a kind that code of its own reads.
+    /// The value in effect as it would be typed; `None` for a kind that other code reads.
     pub(super) fn word(&self, config: &Config) -> Option<String> {
         Some(match self {
             Self::Count(.., field) | Self::Number(.., field) => (field.get)(config).to_string(),
@@ -98,7 +98,7 @@ impl Kind {
         })
     }
 
-    /// The number in effect, of a kind that is one.
+    /// The value in effect, if it is a number.
     pub(super) fn number(&self, config: &Config) -> Option<u64> {
         match self {
             Self::Count(.., field) | Self::Number(.., field) | Self::Size(.., field) | Self::Time(.., field) => {
@@ -108,7 +108,7 @@ impl Kind {
         }
     }
 
-    /// Whether several words may be typed, with commas between where there is no array.
+    /// Whether the key takes several words, with commas between where there is no array.
     pub(super) fn is_list(&self) -> bool {
         matches!(self, Self::List(_))
     }

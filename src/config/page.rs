@@ -1,4 +1,4 @@
-//! `docs/CONFIGURATION.md`, made from the table of keys. A test holds that the page is what this makes.
+//! `docs/CONFIGURATION.md`, made from the table of keys. A test checks that the page is up to date.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::{env, fs};
 use super::keys::{Change, Heading, KEYS, Key, Section, Without};
 use super::kind::{Kind, size, time};
 
-/// The page.
+/// The text of the page.
 fn text() -> String {
     let mut text = INTRODUCTION.to_owned();
     for heading in Heading::ALL {
@@ -46,7 +46,7 @@ fn row(key: &Key, text: &mut String) {
     let _ = writeln!(text, "| `{name}` | {values} | {default} | {change} | {help}{note} |");
 }
 
-/// What it may be, in words, for the page.
+/// The possible values of a key, in words, for the page.
 fn values(kind: &Kind) -> String {
     match kind {
         Kind::Count(min, max, _) | Kind::Number(min, max, _) => format!("{} to {}", grouped(*min), grouped(*max)),

@@ -1,4 +1,4 @@
-//! The configuration as it was typed: words and where they stand, from a file, the environment or flags.
+//! The configuration as it was typed: words and their places, from a file, the environment or flags.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -11,10 +11,10 @@ use super::keys::{self, Key, Section, VARIABLE_PREFIX};
 use super::kind::{Column, Kind};
 use super::{CONFIG_VARIABLE, ConfigError, KEYS};
 
-/// Where a value was typed.
+/// The place of a typed value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Nowhere: a default.
+    /// Not typed: a default.
     Default,
     /// In a file, at a line that counts from 1.
     File {
@@ -40,17 +40,17 @@ impl fmt::Display for Source {
     }
 }
 
-/// A value as it was typed: one word, or several where the key is a list.
+/// A typed value: one word, or several if the key is a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Typed {
     /// The words.
     pub words: Vec<String>,
-    /// Where they stand.
+    /// Their place.
     pub source: Source,
 }
 
 impl Typed {
-    /// The word of a key that has one.
+    /// The word of a key that has only one.
     pub(super) fn word(&self) -> &str {
         self.words.first().map_or("", String::as_str)
     }
@@ -70,7 +70,7 @@ pub struct RawConfig {
     pub(super) topics: Vec<RawTable>,
     pub(super) listeners: Vec<RawTable>,
     pub(super) sockjs: Vec<RawTable>,
-    /// What a later version will have, and where it was asked for.
+    /// Keys that a later version will have, and their places.
     pub(super) not_yet: Vec<(String, Source)>,
     pub(super) warnings: Vec<String>,
 }
@@ -88,13 +88,13 @@ impl RawConfig {
     /// Reads a TOML file's text; `path` is its name in errors.
     ///
     /// # Errors
-    /// Not TOML, a key that does not exist, or a value that no key could have.
+    /// The text is no TOML, a key does not exist, or a value has a type that the key cannot have.
     pub fn from_file(path: &str, text: &str) -> Result<Self, ConfigError> {
         FileReader { path, text }.read()
     }
 
-    /// Takes the `FANWIRE_...` variables. One that means nothing gives a warning, not an error: orchestrators set
-    /// variables that start with the name of a service.
+    /// Reads the `FANWIRE_...` variables. An unknown one gives a warning, not an error: orchestrators set variables
+    /// that start with the name of a service.
     pub(super) fn from_environment(environment: &[(String, String)]) -> Result<Self, ConfigError> {
         let mut raw = Self::default();
         for (name, value) in environment {
@@ -114,7 +114,7 @@ impl RawConfig {
         Ok(raw)
     }
 
-    /// Lays `upper` over this: what it has, wins.
+    /// Lays `upper` over this layer: a value in `upper` wins.
     pub fn overlay(&mut self, upper: Self) {
         self.values.extend(upper.values);
         if !upper.topics.is_empty() {
@@ -130,7 +130,7 @@ impl RawConfig {
         self.warnings.extend(upper.warnings);
     }
 
-    /// Takes a key as it stands in a variable or, maybe several times, in flags.
+    /// Sets a key from a variable or from flags, which may repeat.
     pub(super) fn put<'a>(
         &mut self,
         key: &'static Key,
@@ -150,7 +150,7 @@ impl RawConfig {
         Ok(())
     }
 
-    /// The tables of a key that has some.
+    /// The tables of a key whose value is a list of tables.
     pub(super) fn tables(&self, key: &Key) -> &[RawTable] {
         match key.name {
             "topics" => &self.topics,
@@ -186,8 +186,8 @@ impl RawConfig {
     }
 }
 
-/// Reads tables as they stand in a flag or variable: words, where `key=value` belongs to the table that began before it
-/// and any other word begins one with its first key, the pattern of a rule or the address of a listener.
+/// Reads tables from a flag or variable. A word `key=value` belongs to the table before it. Any other word is the
+/// first key of a new table: the pattern of a rule or the address of a listener.
 fn table_words<'a>(
     values: impl IntoIterator<Item = &'a str>,
     columns: &[Column],
@@ -210,7 +210,7 @@ fn table_words<'a>(
     Ok(tables)
 }
 
-/// The column's own spelling.
+/// The static name of a column.
 fn column(columns: &[Column], name: &str) -> Option<&'static str> {
     columns.iter().map(|column| column.name).find(|known| *known == name)
 }
@@ -257,7 +257,7 @@ impl FileReader<'_> {
         }
     }
 
-    /// One key of a table, or before any.
+    /// Reads one key of a table, or one before any table.
     fn key(
         &self,
         raw: &mut RawConfig,
@@ -292,7 +292,8 @@ impl FileReader<'_> {
         Ok(())
     }
 
-    /// Names what was meant: a key that is spelled nearly so, or the table in which the key stands.
+    /// The error for an unknown key. It suggests a key with nearly the same spelling, or the table that the key
+    /// belongs to.
     fn unknown_key(&self, section: Section, name: &str, span: Range<usize>) -> ConfigError {
         let place = match section {
             Section::Top => "the file".to_owned(),
@@ -316,7 +317,7 @@ impl FileReader<'_> {
         error
     }
 
-    /// `[[topics]]` or `[[listeners]]`.
+    /// Reads `[[topics]]`, `[[listeners]]` or `[[sockjs]]`.
     fn tables(
         &self,
         tables: &[Spanned<DeValue<'_>>],
@@ -353,7 +354,7 @@ impl FileReader<'_> {
         }
     }
 
-    /// `[[tls.certificates]]`: each a `cert` and its `key`.
+    /// Reads `[[tls.certificates]]`, each a `cert` and its `key`.
     fn certificates(&self, value: &Spanned<DeValue<'_>>) -> Result<Typed, ConfigError> {
         let source = self.at(value.span());
         let fail = || ConfigError::new(&source, "tls.certificates is a list of tables, each with cert and key");
@@ -395,13 +396,13 @@ fn word(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// The name that is spelled most nearly like a word, if one is near enough to be meant.
+/// The name with the spelling nearest to a word, if it is near enough.
 fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = names.map(|name| (edits(word, name), name)).min_by_key(|(edits, _)| *edits);
     near.filter(|(edits, name)| *edits <= name.len().div_ceil(4).min(3)).map(|(_, name)| name)
 }
 
-/// How many letters have to be put in, left out or changed, or change places with their neighbours, to make one of the other.
+/// The least number of letters to insert, remove, change or swap with a neighbour that makes one word of the other.
 fn edits(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];

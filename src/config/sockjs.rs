@@ -1,23 +1,23 @@
-//! Services of SockJS, as words and as they are meant.
+//! SockJS services, from typed words to their meaning.
 
 use super::raw::RawTable;
 use super::{ConfigError, value};
 use crate::limits::SOCKJS_SERVICES_MAX;
 use crate::transport::service::{Meaning, Service};
 
-/// Every service, in order.
+/// Reads all services, in order.
 pub(super) fn services(tables: &[RawTable]) -> Result<Vec<Service>, ConfigError> {
     if let Some(table) = tables.get(SOCKJS_SERVICES_MAX) {
         return Err(ConfigError::new(
             &table.source,
-            format!("there are more than {SOCKJS_SERVICES_MAX} services of sockjs"),
+            format!("there are more than {SOCKJS_SERVICES_MAX} SockJS services"),
         ));
     }
     let mut services: Vec<Service> = Vec::new();
     for table in tables {
         let service = service(table)?;
         if services.iter().any(|other| other.base == service.base) {
-            return Err(ConfigError::new(&table.source, format!("sockjs: base {} is there twice", service.base)));
+            return Err(ConfigError::new(&table.source, format!("sockjs: base {} is listed twice", service.base)));
         }
         services.push(service);
     }
@@ -49,7 +49,7 @@ fn base_path(word: &str) -> Result<&str, String> {
     let parts = word.strip_prefix('/').filter(|parts| parts.split('/').all(is_part));
     let is_ours = parts.and_then(|parts| parts.split('/').next()).is_some_and(|first| OURS.contains(&first));
     match parts {
-        Some(_) if is_ours => Err(format!("is a path that the gateway has already: {word}")),
+        Some(_) if is_ours => Err(format!("is a path that the gateway uses itself: {word}")),
         Some(_) => Ok(word),
         None => Err(format!("is a path such as \"/sockjs\", without a slash at its end, not \"{word}\"")),
     }
@@ -69,5 +69,5 @@ fn response_len_max(word: &str) -> Result<usize, String> {
     len.ok_or_else(|| format!("is a size from 1 byte to 1 GiB such as \"128KiB\", not \"{word}\""))
 }
 
-/// First parts of paths that are not free.
+/// First path segments that the gateway uses itself.
 const OURS: [&str; 10] = ["ws", "raw", "echo", "sse", "stream", "poll", "publish", "topics", "metrics", "healthz"];

@@ -1,4 +1,4 @@
-//! The configuration as a whole: precedence, and the line that every mistake gives.
+//! Tests of the configuration as a whole: precedence, and the line for each mistake.
 
 use clap::{Args, FromArgMatches};
 
@@ -76,7 +76,7 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
     let expected: Vec<_> = ["--config".to_owned()].into_iter().chain(KEYS.iter().map(Key::flag)).collect();
     assert_eq!(flags, expected);
     for key in KEYS {
-        // What a key needs beside it, in flags: with a snapshot its interval is no mistake.
+        // Flags that a key needs beside it: without a snapshot file, `snapshot_interval` gives a warning.
         let (word, in_file, beside): (_, _, &[&str]) = match (key.name, key.kind) {
             ("listen", _) => ("127.0.0.1:7", "\"127.0.0.1:7\"", &[]),
             ("listeners", _) => {
@@ -102,7 +102,7 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
             (_, Kind::Number(..)) => ("2", "2", &[]),
             (_, Kind::Time(..)) => ("77ms", "\"77ms\"", &[]),
             (_, Kind::Bool(_)) => ("true", "true", &[]),
-            // The last is nowhere the default.
+            // The last word is never the default.
             (_, Kind::Word(words, _)) => (words[words.len() - 1], "", &[]),
             (name, kind) => panic!("how is {name} typed, {kind:?}?"),
         };
@@ -121,12 +121,12 @@ fn every_key_stands_in_the_file_the_environment_and_flags() {
     }
 }
 
-/// What the clients of each listener may do.
+/// The rights of the clients of each listener.
 fn access(config: &Config) -> Vec<Access> {
     config.names.access(&config.listen)
 }
 
-/// What a configuration means, whatever was typed for it.
+/// The meaning of a configuration, independent of the typed words.
 fn meant(config: &Config) -> String {
     format!("{:?}", Config { typed: RawConfig::default(), ..config.clone() })
 }
@@ -334,7 +334,7 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
         ("seed = -1", "f.toml:1: seed is a number below 2^64, decimal or 0x, not \"-1\""),
         ("listen = []", "f.toml:1: listen needs an address, such as \"127.0.0.1:8080\""),
         ("listen = [\n\"x\"]", "f.toml:1: \"x\" is not an address and port, such as 127.0.0.1:8080 or [::1]:8080"),
-        ("listen = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "f.toml:1: 127.0.0.1:1 is there twice"),
+        ("listen = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "f.toml:1: 127.0.0.1:1 is listed twice"),
         ("listen = \"0.0.0.0:1\"", "f.toml:1: 0.0.0.0:1 is not a loopback address, and this version has no "),
         ("listen = \"[::]:1\"", "f.toml:1: [::]:1 is not a loopback address, and this version has no "),
         ("limits = 1", "f.toml:1: limits is a table: [limits]"),
@@ -377,10 +377,10 @@ fn every_mistake_in_a_file_is_one_line_with_its_place() {
             "f.toml:1: https://127.0.0.1:1 needs a certificate: set tls.cert and tls.key",
         ),
         ("listen = \"http://0.0.0.0:1\"", "f.toml:1: 0.0.0.0:1 is not a loopback address"),
-        ("listen = [\"http://127.0.0.1:1\", \"127.0.0.1:1\"]", "f.toml:1: 127.0.0.1:1 is there twice"),
+        ("listen = [\"http://127.0.0.1:1\", \"127.0.0.1:1\"]", "f.toml:1: 127.0.0.1:1 is listed twice"),
         ("listen = \"unix:\"", "f.toml:1: unix: needs a path"),
-        ("listen = [\"unix:/s\", \"unix:/s\"]", "f.toml:1: unix:/s is there twice"),
-        ("[proxy]\ntrusted = [\"10.0.0.1/8\"]", "f.toml:2: proxy: trusted: \"10.0.0.1/8\" is no network, such as "),
+        ("listen = [\"unix:/s\", \"unix:/s\"]", "f.toml:1: unix:/s is listed twice"),
+        ("[proxy]\ntrusted = [\"10.0.0.1/8\"]", "f.toml:2: proxy: trusted: \"10.0.0.1/8\" is not a network, such as "),
         ("[proxy]\nprotocol = \"v1v2\"", "f.toml:2: proxy: protocol needs trusted, the networks of the proxies"),
         (
             "[proxy]\ntrusted = [\"::1\"]\nprotocol = \"v3\"",
@@ -462,12 +462,12 @@ fn services_of_sockjs_have_paths_of_their_own() {
     assert_eq!(config.services, [Service::sockjs("/sockjs", Meaning::Json), raw]);
     for (file, message) in [
         ("[[sockjs]]\ndialect = \"json\"", "f.toml:1: sockjs: a service needs base, such as \"/sockjs\""),
-        ("[[sockjs]]\nbase = \"/a\"\n[[sockjs]]\nbase = \"/a\"", "f.toml:3: sockjs: base /a is there twice"),
+        ("[[sockjs]]\nbase = \"/a\"\n[[sockjs]]\nbase = \"/a\"", "f.toml:3: sockjs: base /a is listed twice"),
         (
             "[[sockjs]]\nbase = \"/a\"\ndialect = \"stomp\"",
             "f.toml:3: sockjs: dialect is \"json\", \"raw\" or \"echo\", not \"stomp\"",
         ),
-        ("[[sockjs]]\nbase = \"/ws\"", "f.toml:2: sockjs: base is a path that the gateway has already: /ws"),
+        ("[[sockjs]]\nbase = \"/ws\"", "f.toml:2: sockjs: base is a path that the gateway uses itself: /ws"),
         ("[[sockjs]]\nbase = \"/a\"\nresponse_len_max = 0", "f.toml:3: sockjs: response_len_max is a size from 1 byte"),
     ] {
         let error = load(file, &[], &[]).expect_err(file);
@@ -507,11 +507,14 @@ fn listeners_have_roles_beside_the_addresses_for_all() {
             "f.toml:3: listeners: role is \"readers\", \"publishers\" or \"all\", not \"reader\"",
         ),
         ("[[listeners]]\naddress = \"127.0.0.1:1\"\ntls = true", "f.toml:2: https://127.0.0.1:1 needs a certificate"),
-        ("[[listeners]]\naddress = \"unix:/a\"\ntls = true", "f.toml:2: listeners: tls stands with an address alone"),
+        (
+            "[[listeners]]\naddress = \"unix:/a\"\ntls = true",
+            "f.toml:2: listeners: tls needs an address without a scheme",
+        ),
         ("[[listeners]]\nport = 1", "f.toml:2: unknown key \"port\"; [[listeners]] has address, role, tls"),
         ("listeners = 1", "f.toml:1: listeners is a list of tables: [[listeners]]"),
         ("[[listeners]]\naddress = \"0.0.0.0:1\"\nrole = \"publishers\"", "0.0.0.0:1 is not a loopback address"),
-        ("listen = \"127.0.0.1:1\"\n[[listeners]]\naddress = \"127.0.0.1:1\"", "f.toml:2: 127.0.0.1:1 is there twice"),
+        ("listen = \"127.0.0.1:1\"\n[[listeners]]\naddress = \"127.0.0.1:1\"", "f.toml:2: 127.0.0.1:1 is listed twice"),
         ("server_names = [\"a.b:80\"]", "f.toml:1: \"a.b:80\" is not a name, such as \"push.example.com\""),
     ] {
         let error = load(file, &[], &[]).expect_err(file);

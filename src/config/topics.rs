@@ -1,4 +1,4 @@
-//! Topic rules, as words and as they are meant.
+//! Topic rules, from typed words to their meaning.
 
 use super::raw::RawTable;
 use super::{ConfigError, value};
@@ -6,7 +6,7 @@ use crate::command::{Compression, Mode, Target, parse_age, parse_rate};
 use crate::hub::{TopicRule, TopicSettings};
 use crate::limits::{HISTORY_MAX, TOPIC_RULES_MAX};
 
-/// Every rule, in order.
+/// Reads all rules, in order.
 pub(super) fn rules(rules: &[RawTable]) -> Result<Vec<TopicRule>, ConfigError> {
     if let Some(rule) = rules.get(TOPIC_RULES_MAX) {
         return Err(ConfigError::new(&rule.source, format!("there are more than {TOPIC_RULES_MAX} topic rules")));

@@ -2,14 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Digits, with `_` between them if that reads better.
+/// Reads digits, with optional `_` between them.
 pub(super) fn count(word: &str) -> Option<u64> {
     let digits: String = word.chars().filter(|&c| c != '_').collect();
     let plain = word.starts_with(|c: char| c.is_ascii_digit()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
 }
 
-/// Bytes: a number, alone or with one of `B`, `KB`, `MB`, `GB` (powers of 1,000), `KiB`, `MiB`, `GiB` (of 1,024).
+/// Reads bytes: a number, alone or with one of `B`, `KB`, `MB`, `GB` (powers of 1,000), `KiB`, `MiB`, `GiB` (of
+/// 1,024).
 pub(super) fn size(word: &str) -> Option<u64> {
     scaled(word, |unit| match unit.to_ascii_lowercase().as_str() {
         "" | "b" => Some(1),
@@ -23,8 +24,8 @@ pub(super) fn size(word: &str) -> Option<u64> {
     })
 }
 
-/// Milliseconds: a number with one of `ms`, `s`, `m`, `h`. A number alone is refused: one would read it as seconds,
-/// another as milliseconds.
+/// Reads milliseconds: a number with one of `ms`, `s`, `m`, `h`. A number alone is refused: some people would read it
+/// as seconds, others as milliseconds.
 pub(super) fn duration_ms(word: &str) -> Option<u64> {
     scaled(word, |unit| match unit {
         "ms" => Some(1),
@@ -41,7 +42,7 @@ fn scaled(word: &str, scale: impl Fn(&str) -> Option<u64>) -> Option<u64> {
     count(number)?.checked_mul(scale(unit.trim_start())?)
 }
 
-/// Yes or no.
+/// Reads yes or no.
 pub(super) fn boolean(word: &str) -> Result<bool, String> {
     match word {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -50,7 +51,7 @@ pub(super) fn boolean(word: &str) -> Result<bool, String> {
     }
 }
 
-/// A seed: a number, decimal or `0x`.
+/// Reads a seed: a number, decimal or `0x`.
 pub(super) fn seed(word: &str) -> Result<u64, String> {
     let parsed = match word.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
@@ -59,7 +60,7 @@ pub(super) fn seed(word: &str) -> Result<u64, String> {
     parsed.ok_or_else(|| format!("seed is a number below 2^64, decimal or 0x, not \"{word}\""))
 }
 
-/// An address and port. Names are not looked up, `localhost` is the IPv4 one.
+/// Reads an address and port. Names are not resolved; `localhost` is 127.0.0.1.
 pub(super) fn address(word: &str) -> Result<SocketAddr, String> {
     let local = word.strip_prefix("localhost:").and_then(|port| port.parse().ok());
     let parsed = local.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)).or_else(|| word.parse().ok());

@@ -19,22 +19,22 @@ use crate::wire::json::{JsonError, Object, Scratch, Value, parse_object};
 /// The subprotocol's name.
 pub const SUBPROTOCOL: &str = "fanwire.json.v1";
 
-/// An operation that cannot be carried out, with the id it came with as far as one could be read.
+/// An operation that cannot be carried out, with its id if one could be read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Echoed.
+    /// The id, to be echoed.
     pub id: Option<OperationId>,
-    /// Why.
+    /// The reason.
     pub refusal: Refusal,
 }
 
-/// Reads one operation. Fields that it does not know are ignored.
+/// Reads one operation. Unknown fields are ignored.
 ///
 /// # Errors
-/// [`Refused`], to be told to the peer; the connection goes on.
+/// [`Refused`], to be sent to the peer; the connection goes on.
 pub fn decode<'a>(scratch: &'a mut Scratch, text: &'a [u8]) -> Result<Command<'a>, Refused> {
     let object = parse_object(scratch, text).map_err(|broken| {
-        // Of two ids nobody knows which one is meant.
+        // With two ids it is not clear which one is meant.
         let is_clear = broken.object.count("id") == 1;
         let id = if is_clear { decode_id(&broken.object).unwrap_or_default() } else { None };
         Refused { id, refusal: refusal_of(broken.error, "a message is one JSON object") }
@@ -102,7 +102,7 @@ fn decode_query(object: &Object<'_>) -> Result<HistoryQuery, Refusal> {
     })
 }
 
-/// Digits; more than can be counted is all that there is.
+/// Reads a limit in digits. A number that does not fit means no limit.
 fn decode_limit(digits: &str) -> Result<u32, Refusal> {
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u32::MAX)).ok_or(bad_request("limit is a number of publications"))
@@ -165,7 +165,7 @@ fn decode_policy(object: &Object<'_>) -> Result<Option<Policy>, Refusal> {
     Ok(is_asked.then_some(policy))
 }
 
-/// Reads a publication; `known` counts the fields of the object that were read already.
+/// Reads a publication; `known` is the number of fields that the caller has read already.
 fn decode_publish<'a>(object: &Object<'a>, id: Option<OperationId>, known: usize) -> Result<Publish<'a>, Refusal> {
     let topic = decode_topic(object)?;
     let payload = object.raw("data").ok_or(bad_request("a publication has data"))?.as_bytes();
@@ -227,10 +227,11 @@ fn decode_condition(object: &Object<'_>) -> Result<Option<Condition>, Refusal> {
     }
 }
 
-/// Reads one line of `POST /publish`: a `pub` without its `op`. Its connection reads nothing, so that `echo` does nothing.
+/// Reads one line of `POST /publish`: a `pub` without its `op`. The connection receives no publications, so `echo`
+/// has no effect.
 ///
 /// # Errors
-/// Why the line is refused.
+/// The reason why the line is refused.
 pub fn decode_line<'a>(scratch: &'a mut Scratch, line: &'a [u8]) -> Result<Publish<'a>, Refusal> {
     let object = parse_object(scratch, line).map_err(|broken| refusal_of(broken.error, "a line is one JSON object"))?;
     decode_publish(&object, None, 0).map(|publish| Publish { echo: true, ..publish })

@@ -1,7 +1,7 @@
-//! What the messages mean: from a message to a [`Command`], from an [`Outbound`] to a message.
+//! The meaning of messages: a dialect turns a message into a [`Command`], and an [`Outbound`] into a message.
 //!
-//! A dialect knows no frame and no connection; a transport knows no operation. Each is one entry of the closed
-//! enumeration [`Dialect`], so that adding one touches its file, its variant and its rows in the tables of encodings and
+//! A dialect knows no frame and no connection; a transport knows no operation. Each dialect is one entry of the
+//! closed enumeration [`Dialect`]: a new one adds its file, its variant and its rows in the tables of encodings and
 //! routes. Tests: beside the code.
 
 pub mod json;
@@ -12,64 +12,64 @@ mod tagged;
 use crate::command::{Command, MessageKind, OperationId, Outbound, Publication, Refusal};
 use crate::limits::{PRICE_FOUR_BYTES, PRICE_JSON_BYTE};
 
-/// Which language the messages of a session speak.
+/// The message format of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Dialect {
-    /// Nothing but payloads of one topic.
+    /// Payloads of one topic and nothing else.
     Raw,
     /// One JSON object a message: subprotocol `fanwire.json.v1`.
     Json,
-    /// The same, and publications come with their attributes.
+    /// `Json`, with the attributes of each publication.
     JsonWithHeaders,
-    /// Every message goes back to its sender.
+    /// Each message goes back to its sender.
     Echo,
-    /// Payloads as they are, and JSON for all else: for transports that name the topic themselves.
+    /// Publications as bare payloads, everything else as JSON: for transports that name the topic themselves.
     Feed,
-    /// Lines behind a tag of the reader's own.
+    /// Lines that begin with the reader's own tag.
     #[cfg(test)]
     Tagged,
 }
 
-/// What a dialect keeps of one session; most keep nothing.
+/// State that a dialect keeps for one session; most dialects keep none.
 #[derive(Debug, Default)]
 pub enum DialectState {
-    /// Nothing.
+    /// No state.
     #[default]
     None,
-    /// Tags by subscription.
+    /// The tag of each subscription.
     #[cfg(test)]
     Tagged(tagged::Tags),
 }
 
-/// Memory that decoding uses, kept between messages so that it stops allocating. Made when a dialect first needs it.
+/// Memory for decoding, kept between messages so that decoding stops allocating. Made when a dialect first needs it.
 #[derive(Debug, Default)]
 pub struct Scratch {
     json: Option<Box<crate::wire::json::Scratch>>,
 }
 
 impl Scratch {
-    /// What the JSON reader needs.
+    /// The memory of the JSON reader.
     pub fn json(&mut self) -> &mut crate::wire::json::Scratch {
         self.json.get_or_insert_default()
     }
 }
 
-/// What one message of a peer comes to.
+/// The result of decoding one message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decoded<'a> {
-    /// Something to do.
+    /// A command to carry out.
     Command(Command<'a>),
-    /// Something that cannot be done: the peer is told, and the session goes on.
+    /// The message is refused: the peer gets the refusal, and the session goes on.
     Refused(Option<OperationId>, Refusal),
-    /// Nothing yet, or nothing but a sign of life.
+    /// Nothing to do.
     Nothing,
-    /// A message that the dialect has no room for: the session ends, and the sentence says why.
+    /// The dialect does not support such a message: the session ends with this reason.
     Unsupported(&'static str),
 }
 
 impl Dialect {
-    /// What a session that speaks it begins with.
+    /// The state of a new session.
     #[must_use]
     pub fn open(self) -> DialectState {
         match self {
@@ -79,7 +79,7 @@ impl Dialect {
         }
     }
 
-    /// What reading a message of so many bytes costs of a turn's budget at most.
+    /// The highest cost of reading a message of `len` bytes, in units of a turn's budget.
     #[must_use]
     pub fn price(self, len: usize) -> u64 {
         if self == Self::Json { len as u64 * PRICE_JSON_BYTE } else { len as u64 / 4 * PRICE_FOUR_BYTES }
@@ -117,7 +117,7 @@ impl Dialect {
         }
     }
 
-    /// The same dialect with or without attributes, where it can be either.
+    /// The same dialect with or without attributes, if it has both forms.
     #[must_use]
     pub fn with_headers(self, tells_headers: bool) -> Self {
         match self {
@@ -127,13 +127,13 @@ impl Dialect {
         }
     }
 
-    /// Whether a peer can be told that something was refused.
+    /// Whether the dialect can send a refusal to the peer.
     #[must_use]
     pub fn has_replies(self) -> bool {
         !matches!(self, Self::Raw | Self::Echo)
     }
 
-    /// Writes what is not a publication as a text message; nothing where the dialect has no way to say it.
+    /// Writes an outbound message that is no publication, as text. Writes nothing if the dialect has no form for it.
     pub fn encode_outbound(self, _state: &DialectState, outbound: &Outbound<'_>, out: &mut Vec<u8>) {
         match self {
             Self::Raw | Self::Echo => {}
@@ -143,8 +143,8 @@ impl Dialect {
         }
     }
 
-    /// Writes one publication as a message of this dialect, the same bytes for every reader, and returns the kind of the
-    /// message. Where each reader's message begins with its own bytes, these are what stands behind them.
+    /// Writes one publication as a message, the same bytes for every reader, and returns the kind of the message. In
+    /// an encoding with a prefix these bytes follow the prefix.
     pub fn encode_push(self, publication: &Publication, out: &mut Vec<u8>) -> MessageKind {
         match self {
             Self::Raw | Self::Echo | Self::Feed => raw::encode_push(publication, out),
@@ -161,7 +161,7 @@ impl Dialect {
         }
     }
 
-    /// Writes what one reader's message begins with, in the encodings that have a prefix.
+    /// Writes the prefix of one reader's message, in the encodings that have one.
     #[cfg_attr(
         not(test),
         expect(unused_variables, clippy::ptr_arg, reason = "only the dialect of the tests has a prefix yet")

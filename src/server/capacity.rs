@@ -1,4 +1,4 @@
-//! How many connections there is room for: what the configuration wants, and what the descriptors carry less a reserve.
+//! The number of connections that fit: the configured number, or the open files less a reserve.
 
 use crate::config::{Config, DriverChoice};
 use crate::limits::{
@@ -6,22 +6,22 @@ use crate::limits::{
 };
 use crate::shard::Seats;
 
-/// What there is room for.
+/// The capacity of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Capacity {
     /// `connections_max` in effect.
     pub connections_max: u32,
-    /// Of each shard.
+    /// The seats of each shard.
     pub seats: Seats,
-    /// Connections that one wait accepts at one listener: they have descriptors before anybody looks at them.
+    /// The most connections that one wait accepts at one listener: they use descriptors before the shard sees them.
     pub accepts_per_wait: usize,
-    /// Places in the tables of each shard.
+    /// Entries in the tables of each shard.
     pub places: u32,
 }
 
 impl Capacity {
-    /// With `descriptors_max` descriptors, of which `open` are in use now. A ring has a table of its own for each shard,
-    /// as large as the process's may be.
+    /// The capacity with `descriptors_max` descriptors, of which `open` are in use now. With io_uring each shard has
+    /// a table of its own, as large as the process's may be.
     pub fn new(config: &Config, driver: DriverChoice, descriptors_max: u64, open: u64) -> Self {
         let shards = config.shards.clamp(1, SHARDS_MAX) as u64;
         let wanted = u64::from(config.limits.connections_max);
@@ -78,7 +78,7 @@ mod tests {
             let past = (u64::from(epoll.seats.refusals) + epoll.accepts_per_wait as u64) * shards as u64;
             let total = used + u64::from(epoll.connections_max) + past;
             assert!(epoll.connections_max >= 1 && epoll.seats.refusals >= 1 && epoll.accepts_per_wait >= 1);
-            // Below some ten a shard nothing fits; it runs all the same.
+            // With fewer than about ten a shard nothing fits; the gateway runs anyway.
             let slack = 2 * shards as u64;
             assert!(descriptors_max < used + 20 || total <= descriptors_max + slack, "{total} of {descriptors_max}");
         }

@@ -1,5 +1,5 @@
-//! Certificate files: read at the start, and again when they change or the configuration is loaded again. Files that are of
-//! no use change nothing: the gateway goes on with those that it has, and says so in its log and its metrics.
+//! Certificate files: read at the start, when they change, and when the configuration is loaded again. Invalid files
+//! change nothing: the gateway keeps its certificates, and reports the failure in its log and its metrics.
 
 use std::fs::File;
 use std::io::Read;
@@ -44,11 +44,11 @@ fn read_file(path: &Path) -> Result<PemFile, String> {
     }
 }
 
-/// The certificates that the shards have, and the thread that looks whether their files change.
+/// The certificates of the shards, and the thread that checks whether their files change.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     watcher: Arc<Mutex<Watcher>>,
-    /// The thread ends with the last of these.
+    /// The thread ends when the last copy of this is dropped.
     _lives: Sender<()>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn watch(files: TlsFiles, loaded: Certificates, drainer: Drainer) -> 
         while has_ended.recv_timeout(Duration::from_millis(TLS_FILES_POLL_MS)) == Err(RecvTimeoutError::Timeout) {
             let look = lock(&watched).look(false);
             if let Err(error) = look {
-                tracing::error!(%error, "the certificates cannot be loaded; going on with those from before");
+                tracing::error!(%error, "the certificates cannot be loaded; the gateway keeps the earlier ones");
             }
         }
     };
@@ -77,10 +77,10 @@ fn lock(watcher: &Mutex<Watcher>) -> MutexGuard<'_, Watcher> {
 }
 
 impl Watch {
-    /// Reads files, the same or others, and goes on with what they hold.
+    /// Reads files, the same or others, and uses their certificates from now on.
     ///
     /// # Errors
-    /// If they are of no use; then all stays as it was.
+    /// The files are invalid; then nothing changes.
     pub fn load(&self, files: &TlsFiles) -> Result<(), String> {
         let mut watcher = lock(&self.watcher);
         let earlier = std::mem::replace(&mut watcher.files, files.clone());
@@ -92,18 +92,18 @@ impl Watch {
 struct Watcher {
     files: TlsFiles,
     loaded: Certificates,
-    /// What the files held when they were of no use, so that it is said once.
+    /// The content of the files when they were invalid, so that each failure is reported once.
     refused: Option<Result<Material, String>>,
     drainer: Drainer,
 }
 
 impl Watcher {
-    /// Reads the files: a few KiB, so that their bytes say whether they changed, whatever a copy does to their times.
+    /// Reads the files, a few KiB. Their bytes show whether they changed; their times may not, after a copy.
     fn look(&mut self, is_order: bool) -> Result<(), String> {
         let found = read(&self.files);
         let is_old = found.as_ref().is_ok_and(|found| found == self.loaded.material());
         if !is_order && (is_old || self.refused.as_ref() == Some(&found)) {
-            // Somebody put them back as they were.
+            // The files are valid again, with the old content.
             self.refused = self.refused.take().filter(|_| !is_old);
             return Ok(());
         }
@@ -113,7 +113,7 @@ impl Watcher {
         match taken {
             Ok(certificates) => {
                 let (config, expires_s) = (Arc::clone(certificates.config()), certificates.expires_s());
-                // With its lane full a shard would go on with the old ones: the next look tries again.
+                // If a lane is full, that shard would keep the old certificates: the next look tries again.
                 if self.drainer.tell(|| Request::Certificates { config: Some(Arc::clone(&config)), expires_s }) {
                     tracing::info!(expires_s, "certificates loaded");
                     (self.loaded, self.refused) = (certificates, None);
@@ -130,7 +130,7 @@ impl Watcher {
 }
 
 impl Drainer {
-    /// Tells every shard; `false` if one of them had no room.
+    /// Sends a request to every shard; `false` if a lane was full.
     pub(super) fn tell(&self, request: impl Fn() -> Request) -> bool {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         let is_told = control.tell_all(request);

@@ -1,4 +1,4 @@
-//! Which driver the shards run on: what was asked for, or epoll where the kernel has no such thing.
+//! The choice of the driver: the configured one, or epoll if the kernel does not support it.
 
 use std::io;
 
@@ -8,32 +8,33 @@ use crate::config::{Config, DriverChoice};
 use crate::driver::{EpollSetup, EpollWaker, Listener, UringSetup, UringWaker, Wake, descriptors_open};
 use crate::limits::DESCRIPTORS_RESERVED_MAX;
 
-/// One shard's driver, opened and not yet on its thread.
+/// The driver of one shard, opened and not yet on its thread.
 pub(super) enum Setup {
     Epoll(EpollSetup),
     Uring(Box<UringSetup>, Vec<Listener>),
 }
 
-/// Wakes a shard, whatever its driver.
+/// Wakes a shard, with any driver.
 #[derive(Clone, Debug)]
 pub(super) enum ShardWaker {
     Epoll(EpollWaker),
     Uring(UringWaker),
 }
 
-/// A driver for each shard, and what there is room for with them.
+/// A driver for each shard, and the capacity with them.
 pub(super) struct Drivers {
     pub setups: Vec<Setup>,
     pub capacity: Capacity,
-    /// Their name.
+    /// The driver's name.
     pub name: &'static str,
 }
 
 impl Drivers {
-    /// Opens a driver for each shard. All shards have the same; `auto` is epoll until io_uring wins on every measure.
+    /// Opens a driver for each shard. All shards have the same one; `auto` is epoll until io_uring wins on every
+    /// measure.
     ///
     /// # Errors
-    /// What the kernel says to epoll.
+    /// The kernel's error for epoll.
     pub fn open(config: &Config, listeners: Vec<Vec<Listener>>, descriptors_max: u64) -> Result<Self, StartError> {
         let open = descriptors_open().unwrap_or(DESCRIPTORS_RESERVED_MAX);
         if config.driver == DriverChoice::Uring {

@@ -1,4 +1,4 @@
-//! Every listener, opened: addresses and files, by shard.
+//! Opens all listeners, addresses and files, for each shard.
 
 use std::io;
 
@@ -6,14 +6,14 @@ use super::StartError;
 use crate::config::{Config, Listen, Place};
 use crate::driver::{Listener, SocketFile, listen, listen_unix};
 
-/// What the gateway listens on.
+/// All listeners of the gateway.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    /// As bound, in the order of the configuration.
+    /// The addresses as bound, in the order of the configuration.
     pub addrs: Vec<Listen>,
-    /// Each shard has one for every place, in the same order.
+    /// The listeners of each shard, in the same order.
     pub by_shard: Vec<Vec<Listener>>,
-    /// Removed at the end.
+    /// Socket files, removed at the end.
     pub files: Vec<SocketFile>,
 }
 
@@ -28,7 +28,7 @@ impl Listeners {
             };
             listeners.add(listen, config).map_err(|error| {
                 let why = match (error.kind(), &listen.place) {
-                    (io::ErrorKind::AlreadyExists, _) => "there is a file that is no socket".to_owned(),
+                    (io::ErrorKind::AlreadyExists, _) => "a file with this name is not a socket".to_owned(),
                     (io::ErrorKind::AddrInUse, Place::Tcp(addr)) => {
                         let port = addr.port();
                         format!(
@@ -40,7 +40,7 @@ impl Listeners {
                     _ => error.to_string(),
                 };
                 let message = format!("cannot listen on {place}: {why}");
-                // An interface comes up, a number of open files or a place in memory gets free.
+                // These may go away: an interface comes up, a descriptor or memory becomes free.
                 match error.kind() {
                     io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory => StartError::passing(message),
                     _ => StartError::mistake(message),

@@ -1,4 +1,4 @@
-//! The configuration, loaded again while the gateway runs: what may change goes to every shard, and the rest is named.
+//! Loading the configuration again while the gateway runs. Live keys go to every shard; the others are reported.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use super::{Drainer, check};
 use crate::config::{Change, Config};
 use crate::mailbox::Request;
 
-/// Brings another configuration to a gateway that runs. Clones do it together.
+/// Gives another configuration to a running gateway. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Reloader {
     drainer: Drainer,
@@ -17,22 +17,22 @@ pub struct Reloader {
 
 #[derive(Debug)]
 struct State {
-    /// What the gateway was started with, as it was asked for.
+    /// The configuration at the start, as it was asked for.
     start: Config,
-    /// The same with what it could have.
+    /// The configuration at the start, limited to what fits.
     in_effect: Config,
-    /// What it got last.
+    /// The last configuration that was loaded.
     last: Config,
 }
 
-/// What came of a configuration that was taken.
+/// The result of a configuration that was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// The keys that have another value now.
+    /// The keys that have a new value now.
     pub changed: Vec<&'static str>,
-    /// The keys whose value needs a restart.
+    /// The keys whose new value needs a restart.
     pub needs_restart: Vec<&'static str>,
-    /// What is odd, and was not before.
+    /// Warnings that are new.
     pub warnings: Vec<String>,
 }
 
@@ -42,11 +42,11 @@ impl Reloader {
         Self { drainer, certificates, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Takes another configuration as far as it may change while running. The files of certificates are read again, whether
-    /// or not they are others.
+    /// Applies another configuration as far as it may change while running. The certificate files are always read
+    /// again.
     ///
     /// # Errors
-    /// If those are of no use, or if a shard is too far behind: then all stays as it was.
+    /// The certificate files are invalid, or a shard is too far behind. Then nothing changes.
     pub fn reload(&self, config: Config) -> Result<Reloaded, String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let keeps_tls = match (&self.certificates, &config.tls) {
@@ -61,7 +61,7 @@ impl Reloader {
             return Err("a shard is too far behind to take it: try again".to_owned());
         }
         let mut needs_restart = config.differs_from(&state.start, Change::Restart);
-        // Whether there is TLS at all is a matter of the listeners.
+        // Whether there is TLS at all depends on the listeners, which need a restart.
         let is_changed = |key: &&str| keeps_tls || !key.starts_with("tls_");
         let (changed, at_restart): (Vec<_>, Vec<_>) =
             config.differs_from(&state.last, Change::Live).into_iter().partition(is_changed);

@@ -1,5 +1,5 @@
 //! SIGTERM and SIGINT: the first begins the shutdown, a second ends the process at once. SIGHUP loads the
-//! configuration again. Signals that mean something to other programs and would end this one mean nothing here.
+//! configuration again. Other signals that end a process by default are ignored.
 
 use std::io;
 use std::process::ExitCode;
@@ -12,8 +12,8 @@ use signal_hook::{flag, iterator};
 
 use super::Running;
 
-/// The signals that end the gateway, caught from now on. Made before the program says that it is ready, so that no
-/// signal finds the default behaviour.
+/// The signals that the gateway catches. They are caught before the program reports that it is ready, so that none of
+/// them has its default effect.
 #[derive(Debug)]
 pub struct Signals(iterator::Signals);
 
@@ -21,12 +21,12 @@ impl Signals {
     /// Catches the signals.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn catch() -> io::Result<Self> {
         let is_second = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT] {
-            // The order counts: the first signal finds the flag down and raises it, a second finds it up and exits
-            // inside the handler, whatever state the threads are in.
+            // The order matters. At the first signal the flag is false and gets set. At a second it is set, and the
+            // handler exits, whatever the threads do.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_second))?;
             flag::register(signal, Arc::clone(&is_second))?;
         }
@@ -34,8 +34,8 @@ impl Signals {
         Ok(Self(iterator::Signals::new([SIGTERM, SIGINT, SIGHUP].iter().chain(&ignored))?))
     }
 
-    /// Waits for the end of `running`: by the first signal, in order, or by an error of its own. `reload` is called for each
-    /// SIGHUP, on another thread.
+    /// Waits until `running` ends, by the first signal or by an error of its own. Calls `reload` for each SIGHUP, on
+    /// another thread.
     #[must_use]
     pub fn run_until_end(mut self, running: Running, mut reload: impl FnMut() + Send + 'static) -> ExitCode {
         let drainer = running.drainer();
@@ -47,7 +47,7 @@ impl Signals {
                         tracing::info!(signal, "shutting down");
                         drainer.drain();
                     }
-                    _ => tracing::info!(signal, "a signal without a meaning here; going on"),
+                    _ => tracing::info!(signal, "signal ignored"),
                 }
             }
         });

@@ -14,21 +14,21 @@ use crate::hub;
 use crate::mailbox::{Portion, Request, SnapshotNumber};
 use crate::snapshot::{Decoder, Encoder, Snapshot, SnapshotError};
 
-/// Where snapshots are kept, and how often one is taken.
+/// The snapshot file and its interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotSettings {
     /// The file.
     pub path: PathBuf,
-    /// From the end of one to the beginning of the next, in milliseconds.
+    /// The time from the end of one snapshot to the beginning of the next, in milliseconds.
     pub interval_ms: u64,
 }
 
-/// What a file brought, by home shard.
+/// The content of a file, by home shard.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub by_shard: Vec<Vec<TopicImage>>,
     pub is_clean: bool,
-    /// What the epochs follow from of topics in which nothing was said.
+    /// The seed of the epochs of topics without publications.
     pub epoch_seed: Option<u64>,
 }
 
@@ -44,11 +44,11 @@ impl From<io::Error> for ReadError {
 }
 
 impl SnapshotSettings {
-    /// Makes the file ours, before anybody is let in.
+    /// Claims the file for this process, before any client is accepted.
     ///
     /// # Errors
-    /// If it is another process's: two would write over each other's topics. If it cannot be read or written: nobody
-    /// should learn at the first snapshot that there will be none.
+    /// Another process uses the file: two would write over each other's topics. Or the file cannot be read or
+    /// written: the operator should learn that at the start, not at the first snapshot.
     pub(super) fn claim(&self) -> Result<Claim, StartError> {
         let fail = |what: &str, error: io::Error| {
             let why = match error.kind() {
@@ -63,10 +63,10 @@ impl SnapshotSettings {
         Ok(claim)
     }
 
-    /// Reads the file. One that is not what it should be is set aside, and the gateway starts empty.
+    /// Reads the file. If it is invalid, it is set aside, and the gateway starts empty.
     ///
     /// # Errors
-    /// If the file is there and cannot be read or set aside.
+    /// The file exists and cannot be read or set aside.
     pub(super) fn load(&self, hash_key: (u64, u64), shards: usize) -> Result<Loaded, StartError> {
         let fail = |what: &str, error| StartError::mistake(format!("cannot {what} {}: {error}", self.path.display()));
         let empty = Loaded { by_shard: vec![Vec::new(); shards], is_clean: true, epoch_seed: None };
@@ -114,13 +114,13 @@ impl SnapshotSettings {
     }
 }
 
-/// Asks for snapshots now and then, and writes what comes; the body of a thread.
+/// Requests snapshots at the interval and writes them; the body of a thread.
 pub(super) struct Writer {
     settings: SnapshotSettings,
     portions: Receiver<Portion>,
     drainer: Drainer,
     shards: usize,
-    /// Snapshots asked for.
+    /// Number of snapshots requested.
     count: u64,
     is_last_begun: bool,
     is_last_written: bool,
@@ -132,9 +132,9 @@ struct Open {
     number: SnapshotNumber,
     file: AsideFile,
     encoder: Encoder,
-    /// One bit a shard that has more.
+    /// The shards that have not sent their last portion.
     waits: ShardSet,
-    /// What the epochs follow from in each shard that has no more.
+    /// The seed of epochs of each shard that has sent its last portion.
     epoch_seeds: Vec<u64>,
 }
 
@@ -143,7 +143,7 @@ impl Writer {
         Self { settings, portions, drainer, shards, count: 0, is_last_begun: false, is_last_written: false, open: None }
     }
 
-    /// Ends when every shard has; says whether the last snapshot, that of an orderly shutdown, was written.
+    /// Runs until every shard has ended. Returns whether the last snapshot, that of an orderly shutdown, was written.
     pub fn run(mut self) -> bool {
         let interval = Duration::from_millis(self.settings.interval_ms);
         loop {
@@ -156,7 +156,7 @@ impl Writer {
     }
 
     fn ask(&mut self) {
-        // One that takes longer than the interval is waited for.
+        // A snapshot that takes longer than the interval delays the next one.
         if self.open.is_some() || self.is_last_begun {
             return;
         }
@@ -172,7 +172,7 @@ impl Writer {
     fn open(&mut self, number: SnapshotNumber) {
         let mut bytes = Vec::new();
         let encoder = Encoder::new(wall_millis(), &mut bytes);
-        // What was under way is given up before its file is begun anew.
+        // The unfinished snapshot is given up before its file is created again.
         self.open = None;
         let file = AsideFile::create(&self.settings.path).and_then(|mut file| file.write(&bytes).map(|()| file));
         match file {
@@ -187,7 +187,7 @@ impl Writer {
     fn take(&mut self, portion: Portion) {
         let is_of_open = self.open.as_ref().is_some_and(|open| open.number == portion.number);
         if !is_of_open && portion.number == SnapshotNumber::Last && !self.is_last_begun {
-            // If it fails it is not begun again in its middle.
+            // If the last snapshot fails, it does not begin again with a later portion.
             self.is_last_begun = true;
             self.open(SnapshotNumber::Last);
         }
@@ -211,7 +211,7 @@ impl Writer {
 
     fn finish(&mut self, mut done: Open) {
         let mut bytes = Vec::new();
-        // A shard that had no room for some topics of the last run has other epochs since.
+        // If a shard had no room for some topics when it restored, its seed of epochs is a new one.
         if let [first, others @ ..] = &*done.epoch_seeds
             && others.iter().all(|other| other == first)
         {
@@ -234,12 +234,12 @@ impl Writer {
     }
 
     fn tell(&self, is_written: bool) {
-        // It is counted; a shard that cannot be told is too busy to be asked for its counters.
+        // The shards count it. A shard that cannot be reached is too busy to be asked for its counters as well.
         let _ = self.drainer.offer_all(|| Request::SnapshotEnded { is_written });
     }
 }
 
-/// The topics that a shard takes back on its own thread.
+/// Restores the topics of a shard, on its own thread.
 pub(super) fn restore(
     shard: &mut crate::shard::Shard,
     index: ShardId,

@@ -1,4 +1,4 @@
-//! Bytes to images of topics.
+//! From bytes to images of topics.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use crate::command::{LastImage, PayloadKind, Position, Publication, TopicImage, 
 use crate::limits::{ATTRIBUTES_LEN_MAX, EPOCHS_KEPT, HISTORY_MAX, MESSAGE_LEN_BOUND};
 use crate::time::MonoTime;
 
-/// Takes a file in, in portions of any size.
+/// Reads a file in portions of any size.
 #[derive(Debug)]
 pub struct Decoder {
     now: MonoTime,
     wall_ms: u64,
-    /// How long ago the file was written.
+    /// The age of the file, in milliseconds.
     age_ms: u64,
     /// The version of the file's format.
     version: u32,
     records: u64,
     topics: Vec<TopicImage>,
     epoch_seed: Option<u64>,
-    /// The last value that comes next, before the last topic's publications.
+    /// The offset of a last value that is stored apart: it comes before the publications of the last topic.
     apart: Option<u64>,
-    /// Publications that the last topic still lacks.
+    /// Publications of the last topic that are still to come.
     missing: u32,
     publications: u64,
     phase: Phase,
@@ -39,21 +39,21 @@ enum Phase {
     Done { is_clean: bool, unclean_tail: [u8; TAIL_LEN] },
 }
 
-/// A whole file, found right.
+/// The content of a whole, valid file.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The topics; their publications have the times at which they were said, as far as this process's clock goes back.
+    /// The topics. Their publications keep their times, as far as this process's clock goes back.
     pub topics: Vec<TopicImage>,
-    /// What the epochs follow from of topics in which nothing was said, if all shards agreed on it.
+    /// The seed of the epochs of topics without publications, if it was the same in all shards.
     pub epoch_seed: Option<u64>,
-    /// Whether nothing was said after it was written.
+    /// Whether nothing was published after the snapshot was written.
     pub is_clean: bool,
-    /// What to write over the last bytes of a clean file before anything is said, so that it counts as unclean.
+    /// The bytes that mark a clean file as unclean. They are written over its end before anything is published.
     pub unclean_tail: [u8; TAIL_LEN],
 }
 
 impl Decoder {
-    /// A decoder of a file that is read at `now`, which is `wall_ms` on the wall clock.
+    /// A decoder for a file that is read at `now`, when the wall clock shows `wall_ms`.
     #[must_use]
     pub fn new(now: MonoTime, wall_ms: u64) -> Self {
         let (age_ms, version, records, missing, publications) = (0, VERSION, 0, 0, 0);
@@ -61,10 +61,10 @@ impl Decoder {
         Self { now, wall_ms, age_ms, version, records, topics, epoch_seed, apart, missing, publications, phase }
     }
 
-    /// Takes the next record at the start of `bytes`; says how long it is, or `None` if not all of it is there.
+    /// Reads the record at the start of `bytes`. Returns its length, or `None` if the record is not complete yet.
     ///
     /// # Errors
-    /// Why this is no snapshot.
+    /// The reason why this is no valid snapshot.
     pub fn take(&mut self, bytes: &[u8]) -> Result<Option<usize>, SnapshotError> {
         match self.phase {
             Phase::Header => self.take_header(bytes),
@@ -84,10 +84,10 @@ impl Decoder {
         }
     }
 
-    /// The file ends here.
+    /// Ends the file.
     ///
     /// # Errors
-    /// It should not.
+    /// The file is not complete.
     pub fn finish(self) -> Result<Snapshot, SnapshotError> {
         let Phase::Done { is_clean, unclean_tail } = self.phase else { return Err(SnapshotError::Torn) };
         Ok(Snapshot { topics: self.topics, epoch_seed: self.epoch_seed, is_clean, unclean_tail })
@@ -102,7 +102,7 @@ impl Decoder {
         let (version, written_ms, told) = (fields.u32(), fields.u64(), fields.u64());
         let version = version.unwrap_or_default();
         if version > VERSION {
-            // What a later version's header looks like behind the number is not known.
+            // The layout of a later version's header after the number is unknown.
             return Err(SnapshotError::TooNew(version));
         }
         if version == 0 || told != Some(check(version, 0, &[&header[..HEADER_LEN - 8]])) {
@@ -118,7 +118,7 @@ impl Decoder {
         let damaged = SnapshotError::Damaged(self.records + 1);
         let Some(&len) = bytes.first_chunk::<4>() else { return Ok(None) };
         let len = u32::from_le_bytes(len) as usize;
-        // A length is believed only as far as a record can be long, so that a damaged one is not waited for.
+        // A length above the longest record is an error: the decoder does not wait for the bytes of a damaged length.
         if len > RECORD_LEN_MAX {
             return Err(damaged);
         }
@@ -149,7 +149,7 @@ impl Decoder {
         let position = fields.position()?;
         let last = match (self.version, fields.u8()?) {
             (_, LAST_NONE) => LAST_NONE,
-            // The newest publication, always.
+            // In version 1 the last value is always the newest publication.
             (1, _) => LAST_AMONG,
             (_, last @ (LAST_AMONG | LAST_APART)) => last,
             _ => return None,
@@ -180,7 +180,7 @@ impl Decoder {
         let is_newest = offset == image.position.offset;
         let is_in_place = match self.apart {
             Some(last) => offset == last,
-            // They follow each other up to the topic's newest.
+            // They follow each other up to the newest publication of the topic.
             None => before.is_none_or(|before| before == prev) && is_newest == (self.missing == 1),
         };
         if prev >= offset || !is_in_place {
@@ -222,14 +222,14 @@ impl Decoder {
             self.missing -= 1;
         }
         self.publications += 1;
-        // A last value among them is there when they all are.
+        // If the last value is one of the publications, it must be among them once all are read.
         let is_among = |last| image.publications.iter().any(|it| it.position.offset == last);
         let is_missing = matches!(image.last, LastImage::Among(last) if self.missing == 0 && !is_among(last));
         (!is_missing).then_some(())
     }
 }
 
-/// Bytes of a record's body: a payload, a key, attributes and some numbers.
+/// The greatest length of a record's body: a payload, a key, attributes and some numbers.
 const RECORD_LEN_MAX: usize = MESSAGE_LEN_BOUND as usize + 2 * ATTRIBUTES_LEN_MAX;
 
 #[cfg(test)]
@@ -261,7 +261,7 @@ mod tests {
         Arc::new(Publication { prev, extras: extras.boxed(), ..Publication::clone(&publication) })
     }
 
-    /// With everything, or with something only.
+    /// Extras with all fields, or with only one.
     fn extras(has_all: bool) -> Extras {
         let pairs = [("größe", "1"), ("b", "")].map(|(name, value)| (name.into(), value.into()));
         let pairs = pairs.into_iter().filter(|_| has_all);
@@ -327,7 +327,8 @@ mod tests {
             let snapshot = decode(&encode(&images(), is_clean), 500).expect("it is right");
             assert_eq!(snapshot.is_clean, is_clean);
             let mut topics = snapshot.topics;
-            // 900 ms were over when it was written, 500 since; it is 2,000 now.
+            // The publication was 900 ms old when the file was written, which was 500 ms ago; the time now is 2,000
+            // ms.
             assert_eq!(topics[0].publications[2].time, after(2_000 - 100 - 500));
             assert_eq!(topics[0].publications[0].time, after(2_000 - 300 - 500));
             for (image, written) in topics.iter_mut().zip(images()) {
@@ -386,7 +387,7 @@ mod tests {
         }
     }
 
-    /// A file as the first version wrote it.
+    /// A file in the format of version 1.
     fn first_version() -> Vec<u8> {
         let mut bytes = [&MAGIC[..], &1_u32.to_le_bytes(), &5_000_u64.to_le_bytes()].concat();
         bytes.extend(check(1, 0, &[&bytes]).to_le_bytes());

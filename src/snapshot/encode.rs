@@ -1,4 +1,4 @@
-//! Images of topics to bytes.
+//! From images of topics to bytes.
 
 use super::{
     END, EPOCHS, HAS_EVENT, HAS_EXTRAS, HAS_KEY, HAS_TYPE, HEADER_LEN, IS_PASSING, LAST_AMONG, LAST_APART, LAST_NONE,
@@ -10,11 +10,11 @@ use crate::time::MonoTime;
 /// Writes one snapshot, portion by portion.
 #[derive(Debug)]
 pub struct Encoder {
-    /// Records so far.
+    /// Number of records so far.
     records: u64,
     topics: u64,
     publications: u64,
-    /// Bytes so far.
+    /// Number of bytes so far.
     len: u64,
 }
 
@@ -78,12 +78,12 @@ impl Encoder {
         });
     }
 
-    /// Appends what the epochs follow from of topics in which nothing was said.
+    /// Appends the seed of the epochs of topics without publications.
     pub fn epochs(&mut self, epoch_seed: u64, out: &mut Vec<u8>) {
         self.record(EPOCHS, out, |out| out.extend_from_slice(&epoch_seed.to_le_bytes()));
     }
 
-    /// Ends the snapshot. `is_clean` says that nothing will be said after it.
+    /// Ends the snapshot. `is_clean` means that nothing will be published after it.
     pub fn end(mut self, is_clean: bool, out: &mut Vec<u8>) {
         let (topics, publications) = (self.topics, self.publications);
         let unpadded = self.len as usize + RECORD_LEN + 16;
@@ -110,7 +110,7 @@ impl Encoder {
     }
 }
 
-/// What few publications come with. Which connection did not get it says nothing to another process.
+/// Writes the optional fields of a publication. `except` is left out: it names a connection of this process.
 fn encode_extras(extras: &Extras, out: &mut Vec<u8>) {
     let Extras { event, attributes, is_passing, except: _ } = extras;
     let content_type = attributes.content_type.as_deref();
@@ -143,5 +143,5 @@ fn long(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Bytes of a record beside its body.
+/// Bytes of a record without its body.
 const RECORD_LEN: usize = 4 + 1 + 8;

@@ -1,19 +1,19 @@
-//! Why a file is not the snapshot that it should be.
+//! Reasons why a file is no valid snapshot.
 
 use std::fmt;
 
-/// Why a snapshot is refused.
+/// The reason why a snapshot is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotError {
-    /// Something else.
+    /// The file is no snapshot.
     Foreign,
-    /// Written by a later version of the program.
+    /// A later version of the program wrote the file; the number is the version of its format.
     TooNew(u32),
-    /// It ends before its end.
+    /// The file is cut off.
     Torn,
-    /// A record, counted from 1, is not what was written; 0 is the header.
+    /// A record is damaged. Records count from 1; 0 is the header.
     Damaged(u64),
-    /// There are bytes behind its end.
+    /// There are more bytes after the end.
     Overlong,
 }
 
@@ -22,10 +22,10 @@ impl fmt::Display for SnapshotError {
         match self {
             Self::Foreign => f.write_str("it is not a snapshot"),
             Self::TooNew(version) => write!(f, "it is of version {version}, from a later fanwire"),
-            Self::Torn => f.write_str("it ends before its end"),
+            Self::Torn => f.write_str("it is cut off"),
             Self::Damaged(0) => f.write_str("its header is damaged"),
             Self::Damaged(record) => write!(f, "record {record} is damaged"),
-            Self::Overlong => f.write_str("there is more behind its end"),
+            Self::Overlong => f.write_str("there are more bytes after its end"),
         }
     }
 }

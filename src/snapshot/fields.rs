@@ -1,10 +1,10 @@
-//! What a record's body is made of, read one after the other; `None` where it is not there, or not what it should be.
+//! The fields of a record's body, read one after the other; `None` if a field is missing or invalid.
 
 use super::{HAS_EVENT, HAS_TYPE, IS_PASSING};
 use crate::command::{Attributes, Epoch, Extras, Position, is_event};
 use crate::limits::SNAPSHOT_OFFSET_MAX;
 
-/// The fields of a record's body, from its start.
+/// The fields of a record's body that are not read yet.
 pub(super) struct Fields<'a>(pub &'a [u8]);
 
 impl Fields<'_> {
@@ -26,7 +26,7 @@ impl Fields<'_> {
         self.bytes().map(u64::from_le_bytes)
     }
 
-    /// A text behind its length.
+    /// Reads a text of `len` bytes.
     fn text(&mut self, len: usize) -> Option<Box<str>> {
         let (text, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
@@ -43,14 +43,14 @@ impl Fields<'_> {
         self.text(usize::from(len))
     }
 
-    /// A key as the first version has it.
+    /// Reads a key in the format of version 1.
     pub fn first_key(&mut self) -> Option<Option<Box<str>>> {
         let has_key = self.u8()? != 0;
         let key = self.short()?;
         Some(has_key.then_some(key))
     }
 
-    /// What few publications come with, within the bounds that held when they were published.
+    /// Reads the optional fields of a publication, within the bounds that hold for publishing.
     pub fn extras(&mut self) -> Option<Extras> {
         let flags = self.u8()?;
         let event = if flags & HAS_EVENT != 0 { Some(self.short()?) } else { None };
@@ -63,7 +63,7 @@ impl Fields<'_> {
         is_right.then_some(Extras { event, attributes, is_passing: flags & IS_PASSING != 0, except: None })
     }
 
-    /// A position that a topic can go on from.
+    /// Reads a position from which a topic can continue.
     pub fn position(&mut self) -> Option<Position> {
         let position = Position { epoch: Epoch(self.u64()?), offset: self.u64()? };
         (position.offset <= SNAPSHOT_OFFSET_MAX).then_some(position)

@@ -1,8 +1,9 @@
-//! Topics as bytes: what a snapshot file holds, and how it is checked when it is read back.
+//! Topics as bytes: the content of a snapshot file, and the checks when it is read back.
 //!
-//! Pure: [`Encoder`] turns images of topics into bytes, [`Decoder`] takes bytes in any portions and gives the images
-//! back once the whole file has proved right, or says why not. Files and threads are `driver`'s and `server`'s; what a
-//! topic is for is `hub`'s. Tests: beside the code, every truncation and every flipped bit of a small file among them.
+//! Pure: [`Encoder`] turns images of topics into bytes. [`Decoder`] takes bytes in portions of any size and returns
+//! the images once the whole file is checked, or the reason why it is refused. `driver` and `server` own files and
+//! threads; `hub` owns topics. Tests: beside the code, among them every truncation and every flipped bit of a small
+//! file.
 //!
 //! ```text
 //! file   = header record* end tail                          numbers are little endian
@@ -28,9 +29,10 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 const MAGIC: [u8; 8] = *b"fanwire\n";
-/// The version that is written; earlier ones are read.
+/// The version that is written; version 1 is read too.
 ///
-/// 2: publications have what few come with and the offset before theirs, and the last value may be older than they are.
+/// Since version 2 publications have their optional fields and the offset before theirs, and the last value may be
+/// older than they are.
 const VERSION: u32 = 2;
 const HEADER_LEN: usize = 28;
 const TAIL_LEN: usize = 8;
@@ -40,20 +42,20 @@ const PUBLICATION: u8 = 2;
 const END: u8 = 3;
 const EPOCHS: u8 = 4;
 
-/// No last value, one of the publications, or a publication of its own before the others.
+/// The place of the last value: none, among the publications, or in a record of its own before them.
 const LAST_NONE: u8 = 0;
 const LAST_AMONG: u8 = 1;
 const LAST_APART: u8 = 2;
 
-/// What a publication has, as bits.
+/// The optional fields of a publication, as bits.
 const HAS_KEY: u8 = 1;
 const HAS_EXTRAS: u8 = 2;
-/// What extras have, as bits.
+/// The optional fields of extras, as bits.
 const IS_PASSING: u8 = 1;
 const HAS_EVENT: u8 = 2;
 const HAS_TYPE: u8 = 4;
 
-/// Against damage, not against forgery: the key is no secret.
+/// A check against damage, not against forgery: the key is no secret.
 fn check(version: u32, number: u64, parts: &[&[u8]]) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(u64::from(version), number);
     parts.iter().for_each(|part| hasher.write(part));

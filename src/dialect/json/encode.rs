@@ -1,4 +1,4 @@
-//! What the JSON dialect says: one object a message.
+//! Messages of the JSON dialect: one object each.
 
 use std::io::Write as _;
 
@@ -73,7 +73,7 @@ pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes `{"t":..,"o":..,"d":..}`, with `"p"` and `"e"` where there is something to say.
+/// Writes `{"t":..,"o":..,"d":..}`, with `"p"` and `"e"` where the publication has them.
 pub fn encode_push(publication: &Publication, out: &mut Vec<u8>) {
     push(publication, false, out);
 }
@@ -91,7 +91,7 @@ fn push(publication: &Publication, tells_headers: bool, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Writes a list of publications, as history has it: each as it is kept.
+/// Writes a list of publications for an answer to `history`: each with all its attributes.
 pub fn encode_messages<'a>(publications: impl Iterator<Item = &'a Publication>, out: &mut Vec<u8>) {
     out.push(b'[');
     for (index, publication) in publications.enumerate() {
@@ -101,7 +101,7 @@ pub fn encode_messages<'a>(publications: impl Iterator<Item = &'a Publication>, 
     out.push(b']');
 }
 
-/// Writes a publication of which the topic is known, with all that it comes with.
+/// Writes a publication without its topic, with all its attributes.
 pub fn encode_kept(publication: &Publication, out: &mut Vec<u8>) {
     out.push(b'{');
     encode_offset_and_data(publication, true, out);
@@ -116,8 +116,7 @@ pub fn encode_position(position: Position, out: &mut Vec<u8>) {
     number(out, position.offset);
 }
 
-/// `"o":N,"d":ANY`: the payload as JSON, as a string where it is text that is not JSON, or `"b"` with base64 where it
-/// is binary.
+/// Writes `"o":N,"d":ANY`: JSON as it is, other text as a string, binary as base64 in `"b"`.
 fn encode_offset_and_data(publication: &Publication, tells_headers: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"o\":");
     number(out, publication.position.offset);
@@ -142,7 +141,7 @@ fn encode_offset_and_data(publication: &Publication, tells_headers: bool, out: &
     if is_json {
         out.extend_from_slice(payload);
     } else {
-        // What is lossy looks at each byte; that there is nothing to lose is seen faster.
+        // The lossy conversion copies byte by byte; the check for valid UTF-8 is faster.
         match std::str::from_utf8(payload) {
             Ok(text) => escape_into(out, text),
             Err(_) => escape_into(out, &String::from_utf8_lossy(payload)),
@@ -150,7 +149,7 @@ fn encode_offset_and_data(publication: &Publication, tells_headers: bool, out: &
     }
 }
 
-/// Writes what few publications have: `,"p":N,"e":"..","h":{..}`.
+/// Writes the optional fields: `,"p":N,"e":"..","h":{..}`.
 #[cold]
 fn encode_extras(publication: &Publication, tells_headers: bool, out: &mut Vec<u8>) {
     if !publication.is_next() {
@@ -184,7 +183,7 @@ pub fn encode_presence(presence: &Presence, out: &mut Vec<u8>) {
     number(out, presence.leaves);
 }
 
-/// Writes the fields of a publication that was taken.
+/// Writes the fields of the answer to an accepted publication.
 pub fn encode_taken(taken: &Taken, out: &mut Vec<u8>) {
     encode_position(taken.position, out);
     if taken.is_duplicate {
@@ -192,7 +191,7 @@ pub fn encode_taken(taken: &Taken, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes where a topic stands, if that is why something was refused.
+/// Writes the position of the topic, if the refusal has one.
 fn encode_refusal_position(refusal: &Refusal, out: &mut Vec<u8>) {
     if let Some(position) = refusal.position {
         out.push(b',');
@@ -200,7 +199,7 @@ fn encode_refusal_position(refusal: &Refusal, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes a refusal as the body of an HTTP answer, or a line of one: `{"code","message"[,"epoch","offset"]}`.
+/// Writes a refusal as the body of an HTTP answer or as one line of it: `{"code","message"[,"epoch","offset"]}`.
 pub fn encode_refusal(refusal: &Refusal, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"code\":");
     escape_into(out, refusal.code.as_str());

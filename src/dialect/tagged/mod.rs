@@ -1,11 +1,11 @@
-//! A dialect that nobody ships: lines, and the reader's own tag in front of each message. It proves the seam: a dialect is
-//! its folder, its variant and its row. Tests: `shard/tests.rs`.
+//! A dialect for tests only: lines, and the reader's own tag in front of each message. It proves that a dialect needs
+//! no more than its folder, its variant and its row. Tests: `shard/tests.rs`.
 
 use super::Decoded;
 use crate::command::{Command, ErrorCode, MessageKind, Outbound, PayloadKind, Publication, Publish, Refusal};
 use crate::command::{Subscribe, Target};
 
-/// What it keeps of one session: the tag of each subscription.
+/// The state of one session: the tag of each subscription.
 #[derive(Debug, Default)]
 pub struct Tags(Vec<(Target, Box<str>)>);
 
@@ -55,13 +55,13 @@ pub fn encode(outbound: &Outbound<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes what all readers share.
+/// Writes the bytes that all readers share.
 pub fn encode_push(publication: &Publication, out: &mut Vec<u8>) -> MessageKind {
     out.extend_from_slice(&publication.payload);
     MessageKind::Text
 }
 
-/// Writes what one reader's message begins with: its tag for the topic.
+/// Writes the prefix of one reader's message: its tag for the topic.
 pub fn encode_prefix(tags: &Tags, publication: &Publication, out: &mut Vec<u8>) {
     let is_it = |(target, _): &&(Target, Box<str>)| target.as_str() == publication.topic.as_str();
     if let Some((_, tag)) = tags.0.iter().find(is_it) {
