@@ -36,8 +36,9 @@ pub use keys::{Change, KEYS, Key};
 use crate::hub::{TopicRule, TopicRules};
 use crate::limits::{CONFIG_LEN_MAX, Limits, SHARDS_MAX};
 use crate::live::{CompressionSettings, Live};
+use crate::routes::Page;
 use crate::server::SnapshotSettings;
-use crate::transport::http::{Page, Role};
+use crate::transport::http::Role;
 use crate::transport::service::Service;
 
 /// The configuration of a gateway, valid as a whole.

@@ -40,6 +40,10 @@ pub mod transport;
 #[cfg_attr(not(rooms), doc(hidden))]
 pub mod wire;
 
+// The endpoints: what a head asks for, in which encoding, and who may.
+#[cfg_attr(not(rooms), doc(hidden))]
+pub mod routes;
+
 // One core: the only room that moves values between the others.
 #[cfg_attr(not(rooms), doc(hidden))]
 pub mod shard;

@@ -38,6 +38,8 @@ const ROOMS: &[Room] = &[
     Room { name: "live", imports: GROUND_HUB_AND_TRANSPORT },
     Room { name: "mailbox", imports: GROUND_AND_LIVE },
     Room { name: "backplane", imports: GROUND },
+    // The endpoints (docs/decisions/0021).
+    Room { name: "routes", imports: GROUND_WIRE_TRANSPORT_AND_DIALECT },
     // One core.
     Room { name: "shard", imports: BELOW_SHARD },
     // Where everything is put together.
@@ -51,6 +53,8 @@ const ROOMS: &[Room] = &[
 const ANYTHING: &[&str] = &["*"];
 const GROUND: &[&str] = &["limits", "close", "command", "time", "buf", "metrics"];
 const GROUND_AND_WIRE: &[&str] = &["limits", "close", "command", "time", "buf", "metrics", "wire"];
+const GROUND_WIRE_TRANSPORT_AND_DIALECT: &[&str] =
+    &["limits", "close", "command", "time", "buf", "metrics", "wire", "transport", "dialect"];
 const GROUND_HUB_AND_TRANSPORT: &[&str] =
     &["limits", "budget", "close", "command", "time", "buf", "metrics", "hub", "transport"];
 const GROUND_AND_LIVE: &[&str] = &["limits", "budget", "close", "command", "time", "buf", "metrics", "live"];
@@ -72,6 +76,7 @@ const BELOW_SHARD: &[&str] = &[
     "live",
     "mailbox",
     "backplane",
+    "routes",
 ];
 
 /// The shard's folders, and which of the others each may name. Its root (`mod`, `run`, `post`, `slot`) names them all, and

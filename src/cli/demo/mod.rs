@@ -16,7 +16,8 @@ use crate::command::Target;
 use crate::config::{ConfigFlags, Place};
 use crate::driver::{Pacer, wall_millis};
 use crate::hub::{TopicRule, TopicSettings};
-use crate::transport::http::{Page, Role};
+use crate::routes::Page;
+use crate::transport::http::Role;
 
 /// Run the gateway with real stock prices and a page to watch them on
 ///

@@ -1,6 +1,6 @@
 //! The page at `/` of `serve`: what this is and where to look; and `/fanwire.js`, so that its console can try it.
 
-use crate::transport::http::Page;
+use crate::routes::Page;
 
 /// The client in JavaScript, as it is in `clients/js`.
 pub(super) const CLIENT: Page = Page {

@@ -2,12 +2,14 @@
 
 use crate::close::CloseReason;
 use crate::command::{Compression, ConnId, MessageKind, SessionId, SessionIndex, TopicName};
+use crate::dialect::Dialect;
 use crate::limits::{INFLATED_AT_ONCE_MAX, INFLATED_KEPT_LEN_MAX, PRICE_INFLATE, PRICE_INFLATED_BYTE};
+use crate::routes::Handshake;
 use crate::shard::Shard;
 use crate::shard::session::agreed::{Agreed, Window};
 use crate::shard::session::session::Session;
 use crate::shard::session::subscription::TargetKind;
-use crate::transport::http::UpgradeRoute;
+use crate::transport::Framing;
 use crate::wire::deflate::InflateError;
 use crate::wire::ws::extension::{DeflateAnswer, DeflateOffer};
 use crate::wire::ws::utf8::is_utf8;
@@ -28,18 +30,22 @@ impl Shard {
     }
 
     /// The agreement on an offer, and the answer to it; `None` to decline.
-    pub(in crate::shard) fn agree(&self, route: &UpgradeRoute, offer: DeflateOffer) -> Option<(Agreed, DeflateAnswer)> {
-        let default = self.settings.live.compression.default;
+    pub(in crate::shard) fn agree(
+        &self,
+        handshake: &Handshake,
+        offer: DeflateOffer,
+    ) -> Option<(Agreed, DeflateAnswer)> {
+        let live = &self.settings.live;
+        let default = live.compression.default;
         let stream_window_bits = self.delivery.compressor.stream_window_bits();
-        let rules = &self.settings.live.rules;
-        let compression = match route {
-            UpgradeRoute::Raw { topic, .. } => self.settings.live.compression.of(rules, topic.as_str()),
+        let compression = match (&handshake.topic, handshake.dialect) {
+            // Messages in frames of a service: its clients' libraries do not ask for it.
+            _ if handshake.framing != Framing::WebSocket => Compression::Off,
+            (_, Dialect::Echo) if default == Compression::Off => Compression::Off,
+            (_, Dialect::Echo) => Compression::Message,
+            (Some((topic, _)), _) => live.compression.of(&live.rules, topic.as_str()),
             // Any topic may be asked for later.
-            UpgradeRoute::Json => rules.most_compression(default),
-            // Its clients' libraries do not ask for it.
-            UpgradeRoute::Service { .. } => Compression::Off,
-            UpgradeRoute::Echo if default == Compression::Off => Compression::Off,
-            UpgradeRoute::Echo => Compression::Message,
+            (None, _) => live.rules.most_compression(default),
         };
         if compression == Compression::Off {
             return None;

@@ -18,7 +18,7 @@ use crate::command::ConnId;
 use crate::limits::TLS_HELLO_LEN_MAX;
 use crate::shard::Shard;
 use crate::shard::slot::Slot;
-use crate::transport::http::RouteError;
+use crate::transport::http::RequestError;
 use crate::transport::tls;
 use crate::wire::proxy::{Trusted, begins_header, forwarded_for, parse_header};
 
@@ -230,7 +230,7 @@ impl Shard {
 
     fn refuse_with(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
         self.links.conns[id.index].link.end = Some(reason);
-        self.refuse_request(id, RouteError::with_status(reason.row().status, message));
+        self.refuse_request(id, RequestError::with_status(reason.row().status, message));
     }
 
     /// Counts the client that a trusted proxy names for a connection, or for a poll on it. Clients whose address cannot be

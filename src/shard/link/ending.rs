@@ -18,7 +18,7 @@ use crate::driver::{NetError, Op};
 use crate::shard::Shard;
 use crate::shard::session::rest;
 use crate::shard::slot::Slot;
-use crate::transport::http::RouteError;
+use crate::transport::http::RequestError;
 use crate::transport::{Framing, websocket};
 
 /// How a socket is given up.
@@ -207,5 +207,5 @@ impl Shard {
 
 /// What a request to follow is told for which more was said than may wait. Its subscriptions are still under way, so
 /// that no further request may follow on the connection.
-const TOO_SLOW: RouteError =
-    RouteError::new(ErrorCode::Overloaded, "more was said than may wait while the subscriptions are made");
+const TOO_SLOW: RequestError =
+    RequestError::new(ErrorCode::Overloaded, "more was said than may wait while the subscriptions are made");

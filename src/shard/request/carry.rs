@@ -9,10 +9,11 @@ use crate::close::Status;
 use crate::command::{Carried, Carry, ConnId, ErrorCode, Opening, Refusal, SessionKey, TopicName};
 use crate::limits::DETACHED_HEARTBEAT_MS;
 use crate::mailbox::Request;
+use crate::routes::ServiceRoute;
 use crate::shard::Shard;
 use crate::shard::link::conn::{Flag, Timer};
 use crate::shard::session::tickets::Ticket;
-use crate::transport::http::{Asker, ServiceRoute, encode_open_head};
+use crate::transport::http::{Asker, encode_open_head};
 use crate::transport::service::{Answer, Receiver, ServiceCall, ServiceKind};
 
 impl Shard {

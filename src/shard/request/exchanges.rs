@@ -4,24 +4,23 @@ use super::waiting::{HttpSession, JSON, NDJSON, OPEN_METRICS, TEXT, Waiting};
 use crate::buf::Segment;
 use crate::close::{CloseReason, Status};
 use crate::command::{ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms};
-use crate::dialect::{Dialect, json};
+use crate::dialect::json;
 use crate::limits::{PRICE_REQUEST, RETRY_AFTER_S};
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
+use crate::routes::{Asked, Handshake, Route, Site};
 use crate::shard::Shard;
 use crate::shard::link::conn::{Carrier, Flag, Standing, Timer};
 use crate::shard::link::ending::Parting;
 use crate::shard::session::agreed::Agreed;
-use crate::shard::session::carry::dialect_of;
 use crate::shard::session::encoding::EncodingId;
 use crate::shard::session::gate::Act;
 use crate::shard::session::session::Mark;
 use crate::shard::session::tickets::Ticket;
 use crate::shard::slot::Slot;
-use crate::transport::Framing;
 use crate::transport::http::{
-    Access, Asker, Next, PAGE_REQUEST_FIELDS, Request, Response, Route, RouteError, Site, Upgrade, UpgradeRoute,
-    encode_continue, encode_switching_protocols, error_body,
+    Access, Asker, Next, PAGE_REQUEST_FIELDS, Request, RequestError, Response, Right, encode_continue,
+    encode_switching_protocols, error_body,
 };
 
 impl Shard {
@@ -53,11 +52,11 @@ impl Shard {
             let Some(session) = conn.link.exchange().map(|slot| &mut self.requests.exchanges[slot]) else { return };
             let message_len_max = self.settings.live.limits.message_len_max as usize;
             let access = self.settings.live.access.get(usize::from(conn.link.listener)).unwrap_or(OPEN);
-            let site = Site { pages: &self.settings.pages, services: &self.settings.services, access };
-            match session.exchange.next(message_len_max, site, json::SUBPROTOCOL) {
+            let site = Site { pages: &self.settings.pages, services: &self.settings.services, access, message_len_max };
+            match session.exchange.next(|head| site.judge(head)) {
                 Next::Incomplete => break,
                 Next::Continue => self.reply(id, encode_continue),
-                Next::Upgrade(upgrade) => return self.upgrade(id, upgrade),
+                Next::Session(handshake, rest) => return self.upgrade(id, handshake, rest),
                 Next::Refused(error) => return self.refuse_request(id, error),
                 Next::Request(request) => {
                     served += 1;
@@ -104,15 +103,12 @@ impl Shard {
         }
     }
 
-    fn serve(&mut self, id: ConnId, request: Request) {
+    fn serve(&mut self, id: ConnId, request: Request<Asked>) {
+        let Request { asked: Asked { route, right }, body } = request;
         // Any number of readers leaves publishers their seats.
-        let publishes = matches!(
-            request.route,
-            Route::PublishOne { .. } | Route::PublishMany | Route::ForgetLast(_) | Route::EndTopic(_)
-        );
-        let is_kept_out =
-            self.is_past_limit(id) && !(publishes && self.links.conns[id.index].link.standing == Standing::PastLimit);
-        match request.route {
+        let has_seat = right == Right::Publish && self.links.conns[id.index].link.standing == Standing::PastLimit;
+        let is_kept_out = self.is_past_limit(id) && !has_seat;
+        match route {
             Route::Options(methods) => self.serve_options(id, methods),
             Route::Health => self.respond(id, Status::Ok, TEXT, &[], b"ok\n"),
             Route::Ready if self.is_draining() => {
@@ -125,7 +121,7 @@ impl Shard {
                 let page = self.settings.pages[page];
                 self.respond(id, Status::Ok, page.content_type, &[], page.body);
             }
-            Route::PublishOne { .. } | Route::PublishMany => self.serve_publication(id, request.route, request.body),
+            Route::PublishOne { .. } | Route::PublishMany => self.serve_publication(id, route, body),
             Route::Topic(topic) => {
                 if let Err(refusal) = self.may(id.into(), &Act::State(&topic)) {
                     return self.respond_refused(id, refusal);
@@ -146,21 +142,20 @@ impl Shard {
                 self.ask_history(topic, query, ticket);
             }
             Route::Follow(follow) => {
-                let is_counted = self.note_forwarded_for(id, request.forwarded_for.as_deref());
+                let is_counted = self.note_forwarded_for(id, follow.forwarded_for.as_deref());
                 if let Some(slot) = self.links.conns[id.index].link.exchange() {
                     self.requests.exchanges[slot].is_client_counted = is_counted;
                 }
                 if self.is_past_limit(id) {
                     return self.refuse_past_limit(id);
                 }
-                self.follow(id, *follow, request.is_chunked);
+                self.follow(id, *follow);
             }
-            Route::Service(route) => self.serve_service(id, *route, request.body),
+            Route::Service(route) => self.serve_service(id, *route, body),
             Route::Refused(error) => {
                 let body = error_body(error.code, error.message);
                 self.respond(id, error.status, JSON, &headers_of(error), &body);
             }
-            Route::Upgrade(_) => unreachable!("an upgrade is no request"),
         }
     }
 
@@ -249,16 +244,15 @@ impl Shard {
         self.respond(id, Status::Ok, JSON, &[], &body);
     }
 
-    fn upgrade(&mut self, id: ConnId, upgrade: Upgrade) {
-        self.note_forwarded_for(id, upgrade.forwarded_for.as_deref());
+    fn upgrade(&mut self, id: ConnId, handshake: Handshake, mut rest: Vec<u8>) {
+        self.note_forwarded_for(id, handshake.forwarded_for.as_deref());
         if self.is_past_limit(id) || self.is_draining() {
             return self.refuse_past_limit(id);
         }
-        let is_json = upgrade.route == UpgradeRoute::Json;
-        let protocol = (is_json && upgrade.offers_protocol).then_some(json::SUBPROTOCOL);
-        let agreement = upgrade.deflate.and_then(|offer| self.agree(&upgrade.route, offer));
+        let agreement = handshake.deflate.and_then(|offer| self.agree(&handshake, offer));
         let (agreed, answer) = agreement.unzip();
-        self.reply(id, |out| encode_switching_protocols(out, &upgrade.accept, protocol, answer.as_ref()));
+        let Handshake { framing, dialect, subprotocol, topic, accept, bandwidth, .. } = handshake;
+        self.reply(id, |out| encode_switching_protocols(out, &accept, subprotocol, answer.as_ref()));
         let conn = &mut self.links.conns[id.index];
         if let Some(outbox) = self.links.outboxes.get_mut(conn.link.outbox) {
             outbox.guard();
@@ -273,37 +267,18 @@ impl Shard {
         self.metrics.http_connections -= 1;
         self.metrics.websocket_connections += 1;
         self.set_timer(id, Timer::Ping);
-        self.note_bandwidth(id.into(), upgrade.bandwidth);
-        let dialect = match upgrade.route {
-            UpgradeRoute::Json => Dialect::Json,
-            UpgradeRoute::Echo => Dialect::Echo,
-            UpgradeRoute::Raw { .. } => Dialect::Raw,
-            UpgradeRoute::Service { service, .. } => dialect_of(self.settings.services[service].meaning),
-        };
-        let framing =
-            if let UpgradeRoute::Service { framing, .. } = upgrade.route { framing } else { Framing::WebSocket };
+        self.note_bandwidth(id.into(), bandwidth);
         self.speak(id.into(), EncodingId::of(framing, dialect, false));
         self.reply(id, |out| framing.greet(out));
-        match upgrade.route {
-            UpgradeRoute::Json | UpgradeRoute::Echo | UpgradeRoute::Service { topic: None, .. } => {}
-            UpgradeRoute::Service { topic: Some(topic), .. } => {
-                let (targets, since) = (vec![Target::Topic(topic)], Vec::new());
-                let subscribe =
-                    Subscribe { id: None, targets, since, last: true, policy: None, presence: false, headers: None };
-                self.subscribe(id.into(), subscribe);
-            }
-            UpgradeRoute::Raw { topic, options } => {
-                self.links.conns[id.index].session.set(Mark::NO_ECHO, !options.echo);
-                let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
-                let (targets, policy) = (vec![Target::Topic(topic)], options.policy);
-                let last = options.last;
-                self.subscribe(
-                    id.into(),
-                    Subscribe { id: None, targets, since, last, policy, presence: false, headers: None },
-                );
-            }
+        if let Some((topic, options)) = topic {
+            self.links.conns[id.index].session.set(Mark::NO_ECHO, !options.echo);
+            let since = options.since.map(|since| (topic.clone(), since)).into_iter().collect();
+            let (targets, last, policy) = (vec![Target::Topic(topic)], options.last, options.policy);
+            self.subscribe(
+                id.into(),
+                Subscribe { id: None, targets, since, last, policy, presence: false, headers: None },
+            );
         }
-        let mut rest = upgrade.rest;
         if !rest.is_empty() {
             self.receive_frames(id, &mut rest);
         }
@@ -397,7 +372,7 @@ impl Shard {
     }
 
     /// Answers a request that cannot be served. Where the next one begins is not known, so the connection ends.
-    pub(in crate::shard) fn refuse_request(&mut self, id: ConnId, error: RouteError) {
+    pub(in crate::shard) fn refuse_request(&mut self, id: ConnId, error: RequestError) {
         let body = error_body(error.code, error.message);
         let (status, headers) = (error.status, &*headers_of(error));
         let slot = self.links.conns.get(id).and_then(|conn| conn.link.exchange());
@@ -413,18 +388,18 @@ impl Shard {
 
     pub(in crate::shard) fn time_out_request(&mut self, id: ConnId, reason: CloseReason, message: &'static str) {
         self.links.conns[id.index].link.end = Some(reason);
-        self.refuse_request(id, RouteError::with_status(reason.row().status, message));
+        self.refuse_request(id, RequestError::with_status(reason.row().status, message));
     }
 
     pub(in crate::shard) fn refuse_past_limit(&mut self, id: ConnId) {
         let is_address = self.links.conns[id.index].link.standing.is_past_address_limit();
         let error = if is_address {
             let message = "too many connections from this address";
-            RouteError::new(ErrorCode::RateLimited, message)
+            RequestError::new(ErrorCode::RateLimited, message)
         } else {
             self.metrics.refused += u64::from(self.links.conns[id.index].link.standing == Standing::PastLimit);
             let message = "the gateway is at its limit of connections, or shuts down";
-            RouteError::new(ErrorCode::Overloaded, message)
+            RequestError::new(ErrorCode::Overloaded, message)
         };
         self.refuse_request(id, error);
     }
@@ -472,7 +447,7 @@ impl Shard {
 }
 
 /// The header fields that belong to a refusal.
-fn headers_of(error: RouteError) -> Vec<(&'static str, &'static str)> {
+fn headers_of(error: RequestError) -> Vec<(&'static str, &'static str)> {
     match error.status {
         Status::MethodNotAllowed => error.allow.map(|allow| ("Allow", allow)).into_iter().collect(),
         // The codings that are taken. [RFC 9110 12.5.3]

@@ -9,9 +9,10 @@
 
 use super::waiting::{JSON, Opening, Waiting, names};
 use crate::close::CloseReason;
-use crate::command::{ConnId, Joined, Outbound, Position, Refusal, Subscribe, Target, TopicName};
-use crate::dialect::{Dialect, DialectState};
+use crate::command::{ConnId, Joined, Outbound, Position, Refusal, Subscribe, TopicName};
+use crate::dialect::DialectState;
 use crate::limits::{RETRY_AFTER_S, RETRY_MS_MIN};
+use crate::routes::{Follow, HttpTransport};
 use crate::shard::Shard;
 use crate::shard::link::conn::{Carrier, Flag, Timer, tick};
 use crate::shard::link::ending::Parting;
@@ -20,22 +21,18 @@ use crate::shard::session::pending::pending_mut;
 use crate::shard::session::rest;
 use crate::shard::slot::Slot;
 use crate::transport::Framing;
-use crate::transport::http::{Follow, HttpTransport, encode_stream_head, error_body};
+use crate::transport::http::{encode_stream_head, error_body};
 
 impl Shard {
     /// Begins to follow the topics of a request; the response begins when the subscriptions are made.
-    pub(in crate::shard) fn follow(&mut self, id: ConnId, follow: Follow, is_chunked: bool) {
+    pub(in crate::shard) fn follow(&mut self, id: ConnId, follow: Follow) {
         if self.is_draining() {
             return self.refuse_past_limit(id);
         }
-        let (framing, dialect, has_prefix) = match (follow.transport, &*follow.targets) {
-            (HttpTransport::Events, [Target::Topic(_)]) => (Framing::Events, Dialect::Feed, false),
-            (HttpTransport::Events, _) => (Framing::Events, Dialect::Feed, true),
-            (HttpTransport::Lines, _) if is_chunked => (Framing::Chunks, Dialect::Json, false),
-            (HttpTransport::Lines, _) => (Framing::Lines, Dialect::Json, false),
-            (HttpTransport::Poll { timeout_ms }, _) => return self.poll(id, follow, timeout_ms),
+        let encoding = match follow.transport {
+            HttpTransport::Stream { framing, dialect, has_prefix } => EncodingId::of(framing, dialect, has_prefix),
+            HttpTransport::Poll { timeout_ms } => return self.poll(id, follow, timeout_ms),
         };
-        let encoding = EncodingId::of(framing, dialect.with_headers(follow.headers), has_prefix);
         self.speak(id.into(), encoding);
         if let Some(slot) = self.links.conns[id.index].link.exchange()
             && self.requests.exchanges[slot].exchange.asker().is_head

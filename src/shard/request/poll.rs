@@ -12,10 +12,10 @@ use crate::close::Status;
 use crate::command::{ConnId, Joined, Subscribe, TopicName};
 use crate::dialect::json;
 use crate::limits::{HEAD_LEN_MAX, POLL_ANSWER_LEN_MAX};
+use crate::routes::Follow;
 use crate::shard::Shard;
 use crate::shard::link::conn::{Carrier, Flag, Timer};
 use crate::shard::session::pending::pending_mut;
-use crate::transport::http::Follow;
 use crate::wire::json::escape_into;
 
 impl Shard {

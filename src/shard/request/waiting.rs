@@ -3,14 +3,15 @@
 use crate::command::{ErrorCode, Position, Refusal, SessionKey, ShardId, Taken, Target, TopicName};
 use crate::dialect::json;
 use crate::metrics::ShardMetrics;
-use crate::transport::http::{Exchange, Follow};
+use crate::routes::{Asked, Follow};
+use crate::transport::http::Exchange;
 use crate::transport::service::{Receiver, ServiceKind};
 use crate::wire::json::escape_into;
 
 /// A connection's requests while any is under way.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct HttpSession {
-    pub exchange: Exchange,
+    pub exchange: Exchange<Asked>,
     pub waiting: Option<Waiting>,
     /// A trusted proxy named the client of the request under way, which was counted for it.
     pub is_client_counted: bool,

@@ -8,12 +8,11 @@ use crate::close::CloseReason;
 use crate::command::{
     Carried, Carry, MessageKind, Opening, Outbound, SessionId, SessionKey, ShardId, Subscribe, Target,
 };
-use crate::dialect::Dialect;
 use crate::limits::{DETACHED_HEARTBEAT_MS, DETACHED_LINGER_MS, DETACHED_MAX, REPLY_BACKLOG_LEN_MAX};
 use crate::mailbox::Answer;
+use crate::routes::dialect_of;
 use crate::shard::Shard;
 use crate::shard::link::outbox::Outbox;
-use crate::transport::service::Meaning;
 
 impl Shard {
     /// A request wants something of a detached session.
@@ -220,15 +219,6 @@ impl Shard {
         for id in self.links.conns.detached.all() {
             self.remove_detached(id, CloseReason::Shutdown);
         }
-    }
-}
-
-/// What the messages of a service mean.
-pub(in crate::shard) fn dialect_of(meaning: Meaning) -> Dialect {
-    match meaning {
-        Meaning::Json => Dialect::Json,
-        Meaning::Raw => Dialect::Raw,
-        Meaning::Echo => Dialect::Echo,
     }
 }
 

@@ -142,3 +142,24 @@ impl Encoding {
         self.framing.say(outbound, message, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::{HttpTransport, Opens, TABLE};
+
+    #[test]
+    fn each_endpoint_that_opens_a_session_has_its_encoding() {
+        for endpoint in TABLE {
+            let (framing, dialect) = match endpoint.opens {
+                Opens::Session { framing, dialect, .. } => (framing, dialect),
+                Opens::Follow(HttpTransport::Stream { framing, dialect, .. }) => (framing, dialect),
+                Opens::Follow(HttpTransport::Poll { .. }) | Opens::Request { .. } => continue,
+            };
+            for dialect in [dialect, dialect.with_headers(true)] {
+                let row = EncodingId::of(framing, dialect, false).row();
+                assert_eq!((row.framing, row.dialect), (framing, dialect), "{:?}", endpoint.path);
+            }
+        }
+    }
+}

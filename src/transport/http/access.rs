@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::origin::Origins;
-use super::route::{Route, RouteError, UpgradeRoute};
+use super::refusal::RequestError;
 use crate::close::ErrorCode;
 use crate::wire::http1::RequestHead;
 
@@ -17,6 +17,30 @@ pub enum Role {
     Readers,
     /// Publishing, also to topics with `publish = false`; nothing is read.
     Publishers,
+}
+
+/// The right that an endpoint asks for before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// None: it is there for everybody, or asks for each act by itself.
+    None,
+    /// To read topics.
+    Read,
+    /// To publish.
+    Publish,
+    /// To read metrics.
+    Metrics,
+}
+
+/// Who may use an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody, by any name of the gateway: it says nothing.
+    Everybody,
+    /// Any page: it says and takes nothing that is anybody's.
+    EveryPage,
+    /// The pages of the listener's [`Origins`].
+    AllowedPages,
 }
 
 /// What holds for every connection of one listener.
@@ -45,16 +69,15 @@ impl Access {
     pub const OPEN: Self =
         Self { role: Role::All, hosts: Hosts { is_loopback: false, names: Vec::new() }, origins: Origins::Unchecked };
 
-    /// Judges by which name a request asks for its route, and whether the listener is for that.
+    /// Judges by which name a request asks, and whether the listener is for that.
     ///
     /// # Errors
     /// 403 if it is not.
-    pub fn judge(&self, head: &RequestHead<'_>, route: &Route) -> Result<(), RouteError> {
-        let says_nothing = matches!(route, Route::Health | Route::Ready | Route::Refused(_));
-        if !says_nothing && !self.hosts.has(head.authority()) {
+    pub fn judge(&self, head: &RequestHead<'_>, audience: Audience, right: Right) -> Result<(), RequestError> {
+        if audience != Audience::Everybody && !self.hosts.has(head.authority()) {
             return Err(WRONG_HOST);
         }
-        self.role.judge(route)
+        self.role.judge(right)
     }
 }
 
@@ -71,17 +94,11 @@ impl Role {
         self != Self::Publishers
     }
 
-    fn judge(self, route: &Route) -> Result<(), RouteError> {
-        let publishes = matches!(route, Route::PublishOne { .. } | Route::PublishMany);
-        let publishes = publishes || matches!(route, Route::ForgetLast(_) | Route::EndTopic(_));
-        let reads = matches!(route, Route::Topic(_) | Route::History { .. } | Route::Follow(_));
-        let reads = reads || matches!(route, Route::Topics { .. });
-        let reads = reads || matches!(route, Route::Upgrade(UpgradeRoute::Raw { .. }));
-        let reads = reads || matches!(route, Route::Service(route) if route.topic.is_some());
-        match self {
-            Self::Readers if publishes => Err(forbidden(NO_PUBLISHING)),
-            Self::Readers if *route == Route::Metrics => Err(forbidden("this address does not tell metrics")),
-            Self::Publishers if reads => Err(forbidden(NO_READING)),
+    fn judge(self, right: Right) -> Result<(), RequestError> {
+        match right {
+            Right::Publish if !self.may_publish() => Err(forbidden(NO_PUBLISHING)),
+            Right::Read if !self.may_read() => Err(forbidden(NO_READING)),
+            Right::Metrics if self == Self::Readers => Err(forbidden("this address does not tell metrics")),
             _ => Ok(()),
         }
     }
@@ -122,8 +139,8 @@ pub fn is_server_name(text: &str) -> bool {
     text == "*" || is_name(text) || text.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
-const fn forbidden(message: &'static str) -> RouteError {
-    RouteError::new(ErrorCode::Forbidden, message)
+const fn forbidden(message: &'static str) -> RequestError {
+    RequestError::new(ErrorCode::Forbidden, message)
 }
 
 /// For a client that may not publish where it is.
@@ -131,56 +148,11 @@ pub const NO_PUBLISHING: &str = "this address is for readers: nothing can be pub
 /// For a client that may not read where it is.
 pub const NO_READING: &str = "this address is for publishers: nothing can be read here";
 
-const WRONG_HOST: RouteError = forbidden("the gateway does not answer to the name in Host: see server_names");
+const WRONG_HOST: RequestError = forbidden("the gateway does not answer to the name in Host: see server_names");
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::http1::parse_head;
-
-    fn answers(hosts: &Hosts, path: &str, host: &str) -> bool {
-        let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        let (head, _) = parse_head(text.as_bytes()).expect(&text).expect(&text);
-        let route = Route::find(&head, &[], &[]).expect("a path");
-        Access { hosts: hosts.clone(), ..Access::OPEN }.judge(&head, &route).is_ok()
-    }
-
-    fn hosts(is_loopback: bool, names: &[&str]) -> Hosts {
-        Hosts { is_loopback, names: names.iter().map(|name| Box::from(*name)).collect() }
-    }
-
-    #[test]
-    fn on_loopback_a_name_that_is_not_the_machines_own_is_refused() {
-        let local = hosts(true, &[]);
-        for host in ["localhost", "LOCALHOST:8080", "localhost.", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "[::1]"]
-        {
-            assert!(answers(&local, "/topics/a", host), "{host}");
-        }
-        let foreign =
-            ["evil.example:8080", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1"];
-        for host in foreign {
-            for path in ["/topics/a", "/ws", "/echo", "/raw/a", "/sse?topic=a", "/metrics"] {
-                assert!(!answers(&local, path, host), "{path} for {host}");
-            }
-            assert!(answers(&local, "/healthz", host) && answers(&local, "/readyz", host), "{host}");
-        }
-        let named = hosts(true, &["push.example"]);
-        assert!(answers(&named, "/ws", "Push.Example:443") && answers(&named, "/ws", "localhost"));
-        assert!(!answers(&named, "/ws", "evil.example"));
-        assert!(answers(&hosts(true, &["*"]), "/ws", "any.example"));
-    }
-
-    #[test]
-    fn elsewhere_the_names_are_those_that_are_listed() {
-        assert!(answers(&hosts(false, &[]), "/ws", "any.example"));
-        let named = hosts(false, &["push.example", "::2"]);
-        for host in ["push.example", "push.example:8080", "[::2]:80"] {
-            assert!(answers(&named, "/ws", host), "{host}");
-        }
-        for host in ["evil.example", "localhost", "push.example.evil", "10.0.0.1"] {
-            assert!(!answers(&named, "/ws", host), "{host}");
-        }
-    }
 
     #[test]
     fn a_server_name_is_a_host_without_a_port() {

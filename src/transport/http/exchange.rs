@@ -1,15 +1,11 @@
 //! Requests as they come in on one connection: heads, bodies, pipelining, the upgrade.
 
-use super::access::Access;
-use super::route::{NOT_AN_UPGRADE, Page, Route, RouteError, UpgradeRoute, decode_bandwidth};
-use crate::close::ErrorCode;
-use crate::limits::{BATCH_LEN_MAX, HEAD_LEN_MAX, REFUSED_BODY_LEN_MAX};
-use crate::transport::service::Service;
+use super::refusal::RequestError;
+use crate::limits::HEAD_LEN_MAX;
 use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
-use crate::wire::ws::extension::DeflateOffer;
-use crate::wire::ws::handshake;
 
-/// The requests of one connection that are incomplete or not answered. It exists only while there are any.
+/// The requests of one connection that are incomplete or not answered. It exists only while there are any. `R` is what a
+/// request asks for: a room above says it of each head.
 ///
 /// ```text
 ///        head complete           body complete            answered()
@@ -17,10 +13,10 @@ use crate::wire::ws::handshake;
 ///   \---- no body ------------------------------->    ^
 ///   \---- upgrade ---> gone, the rest of the bytes belongs to the WebSocket
 /// ```
-#[derive(Debug, Default)]
-pub struct Exchange {
+#[derive(Debug)]
+pub struct Exchange<R> {
     buffer: Vec<u8>,
-    phase: Phase,
+    phase: Phase<R>,
     /// Bytes of the buffer that hold no end of a head: they need not be looked at again.
     looked_at: usize,
     asker: Asker,
@@ -40,87 +36,77 @@ pub struct Asker {
     pub is_http_1_0: bool,
 }
 
-#[derive(Debug, Default)]
-enum Phase {
-    #[default]
+#[derive(Debug)]
+enum Phase<R> {
     Head,
-    Body {
-        request: Request,
-        decoder: BodyDecoder,
-        owes_continue: bool,
-    },
+    Body { request: Request<R>, decoder: BodyDecoder, owes_continue: bool },
     Waiting,
 }
 
 /// A complete request.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<R> {
     /// What it asks for.
-    pub route: Route,
-    /// Whether the peer knows chunks.
-    pub is_chunked: bool,
-    /// With a request to follow: `X-Forwarded-For`, all fields of it in one list.
-    pub forwarded_for: Option<Vec<u8>>,
+    pub asked: R,
     pub body: Vec<u8>,
 }
 
-/// A complete opening handshake.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Upgrade {
-    /// What the WebSocket is for.
-    pub route: UpgradeRoute,
-    /// `Sec-WebSocket-Accept`.
-    pub accept: [u8; 28],
-    /// Whether the subprotocol that was asked about is among the offered ones.
-    pub offers_protocol: bool,
-    /// `X-Forwarded-For`, all fields of it in one list.
-    pub forwarded_for: Option<Vec<u8>>,
-    /// The first offer to compress messages that can be accepted.
-    pub deflate: Option<DeflateOffer>,
-    /// The most that the reader wants, in bytes a second.
-    pub bandwidth: Option<u32>,
-    /// Frames that came with the handshake.
-    pub rest: Vec<u8>,
+/// The judgement of a head.
+#[derive(Debug)]
+pub struct Judged<R, S> {
+    /// The origin of the page that asks, if it may read the answer.
+    pub origin: Option<Box<str>>,
+    /// What follows the head, or why the connection ends.
+    pub outcome: Result<Accepted<R, S>, RequestError>,
 }
 
-/// What holds for every request.
-#[derive(Clone, Copy, Debug)]
-pub struct Site<'a> {
-    /// Pages beside the endpoints.
-    pub pages: &'a [Page],
-    /// Transports with sessions of their own.
-    pub services: &'a [Service],
-    /// What the listener lets its clients do.
-    pub access: &'a Access,
+/// What follows a head.
+#[derive(Debug)]
+pub enum Accepted<R, S> {
+    /// A body.
+    Request {
+        /// What is asked for.
+        asked: R,
+        /// The longest body that is taken.
+        body_len_max: usize,
+    },
+    /// The bytes of a session, which are not HTTP any more.
+    Session(S),
 }
 
 /// The result of the bytes so far.
 #[derive(Debug)]
-pub enum Next {
+pub enum Next<R, S> {
     /// Nothing yet.
     Incomplete,
     /// The peer waits for [`super::encode_continue`] before it sends the body.
     Continue,
     /// A request. No further one until [`Exchange::answered`].
-    Request(Request),
-    /// An opening handshake. The exchange is done.
-    Upgrade(Upgrade),
+    Request(Request<R>),
+    /// An opening handshake, and the bytes that came with it. The exchange is done.
+    Session(S, Vec<u8>),
     /// A request that cannot be served; the connection ends with the response.
-    Refused(RouteError),
+    Refused(RequestError),
 }
 
-impl Exchange {
+impl<R> Default for Exchange<R> {
+    fn default() -> Self {
+        Self { buffer: Vec::new(), phase: Phase::Head, looked_at: 0, asker: Asker::default() }
+    }
+}
+
+impl<R> Exchange<R> {
     /// Takes bytes in. Call [`Exchange::next`] until it is `Incomplete`.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next thing to do. `protocol` is the subprotocol to look for in an opening handshake.
-    pub fn next(&mut self, message_len_max: usize, site: Site<'_>, protocol: &str) -> Next {
+    /// The next thing to do. `judge` is asked about a head that is complete.
+    pub fn next<S>(&mut self, judge: impl FnOnce(&RequestHead<'_>) -> Judged<R, S>) -> Next<R, S> {
         match self.phase {
             Phase::Waiting => Next::Incomplete,
             Phase::Body { .. } => self.next_in_body(),
-            Phase::Head => match self.next_in_head(message_len_max, site, protocol) {
+            Phase::Head => match self.next_in_head(judge) {
                 Ok(next) => next,
                 Err(error) => Next::Refused(error),
             },
@@ -179,7 +165,10 @@ impl Exchange {
         matches!(self.phase, Phase::Body { .. })
     }
 
-    fn next_in_head(&mut self, message_len_max: usize, site: Site<'_>, protocol: &str) -> Result<Next, RouteError> {
+    fn next_in_head<S>(
+        &mut self,
+        judge: impl FnOnce(&RequestHead<'_>) -> Judged<R, S>,
+    ) -> Result<Next<R, S>, RequestError> {
         if memchr::memchr(b'\n', &self.buffer[self.looked_at..]).is_none() && self.buffer.len() <= HEAD_LEN_MAX {
             self.looked_at = self.buffer.len();
             return Ok(Next::Incomplete);
@@ -188,51 +177,30 @@ impl Exchange {
             self.looked_at = self.buffer.len();
             return Ok(Next::Incomplete);
         };
-        let found = Route::find(&head, site.pages, site.services);
-        let found = found.and_then(|route| site.access.judge(&head, &route).map(|()| route));
-        let found = found.and_then(|route| match route {
-            Route::Upgrade(_) if head.method() != "GET" || !handshake::is_upgrade(&head) => Err(NOT_AN_UPGRADE),
-            route => Ok(route),
-        });
+        let Judged { origin, outcome } = judge(&head);
         self.asker = Asker {
-            origin: None,
+            origin,
             is_head: head.method() == "HEAD",
             keep_alive: head.keep_alive(),
             is_http_1_0: head.version() == Version::Http10,
         };
-        self.asker.origin = match &found {
-            Ok(route) if route.is_open() => None,
-            Ok(_) => site.access.origins.judge(&head)?,
-            Err(error) if error.code == ErrorCode::Forbidden => None,
-            Err(_) => site.access.origins.judge(&head).unwrap_or_default(),
-        };
-        let route = match found {
-            Err(error) if may_go_on(&head) => Route::Refused(error),
-            found => found?,
-        };
-        if let Route::Upgrade(route) = route {
-            let upgrade = accept(&head, route, protocol)?;
-            let rest = self.buffer.split_off(head_len);
-            self.buffer = Vec::new();
-            return Ok(Next::Upgrade(Upgrade { rest, ..upgrade }));
-        }
-        let body_len_max = match route {
-            Route::PublishOne { .. } | Route::Service(_) => message_len_max,
-            Route::PublishMany => BATCH_LEN_MAX,
-            Route::Refused(_) => REFUSED_BODY_LEN_MAX,
-            _ => 0,
+        let (asked, body_len_max) = match outcome? {
+            Accepted::Request { asked, body_len_max } => (asked, body_len_max),
+            Accepted::Session(session) => {
+                let rest = self.buffer.split_off(head_len);
+                self.buffer = Vec::new();
+                return Ok(Next::Session(session, rest));
+            }
         };
         let decoder = BodyDecoder::new(head.body(), body_len_max)?;
-        let forwarded_for = if let Route::Follow(_) = route { forwarded_for(&head) } else { None };
-        let is_chunked = head.version() == Version::Http11;
-        let request = Request { route, is_chunked, forwarded_for, body: Vec::new() };
+        let request = Request { asked, body: Vec::new() };
         let owes_continue = head.expects_continue();
         self.buffer.drain(..head_len);
         self.phase = Phase::Body { request, decoder, owes_continue };
         Ok(self.next_in_body())
     }
 
-    fn next_in_body(&mut self) -> Next {
+    fn next_in_body<S>(&mut self) -> Next<R, S> {
         let Phase::Body { request, decoder, owes_continue } = &mut self.phase else { return Next::Incomplete };
         match decoder.decode(&self.buffer, &mut request.body) {
             Err(error) => Next::Refused(error.into()),
@@ -249,32 +217,4 @@ impl Exchange {
             }
         }
     }
-}
-
-/// Whether it is known where the next request begins, behind one that is refused for what it asks, and is not far away.
-fn may_go_on(head: &RequestHead<'_>) -> bool {
-    let is_near = BodyDecoder::new(head.body(), REFUSED_BODY_LEN_MAX).is_ok();
-    is_near && !head.expects_continue() && !handshake::is_upgrade(head)
-}
-
-fn accept(head: &RequestHead<'_>, route: UpgradeRoute, protocol: &str) -> Result<Upgrade, RouteError> {
-    let upgrade = handshake::accept(head).map_err(|error| RouteError::with_status(error.status(), error.message()))?;
-    let offers_protocol = upgrade.protocols().any(|offered| offered == protocol);
-    let bandwidth = decode_bandwidth(head.query())?;
-    let forwarded_for = forwarded_for(head);
-    Ok(Upgrade {
-        route,
-        accept: upgrade.accept,
-        offers_protocol,
-        bandwidth,
-        forwarded_for,
-        deflate: upgrade.deflate,
-        rest: Vec::new(),
-    })
-}
-
-/// `X-Forwarded-For`, all fields of it in one list.
-fn forwarded_for(head: &RequestHead<'_>) -> Option<Vec<u8>> {
-    let fields = head.raw_values("x-forwarded-for").map(<[u8]>::to_vec);
-    fields.reduce(|list, more| [&list[..], &more].join(&b','))
 }

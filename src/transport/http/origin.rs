@@ -4,7 +4,7 @@
 //! page of the gateway's own address is always allowed. Other pages are refused, since a browser would open a WebSocket
 //! and send a publication for any page that it shows.
 
-use super::route::RouteError;
+use super::refusal::RequestError;
 use crate::close::ErrorCode;
 use crate::wire::http1::RequestHead;
 
@@ -25,7 +25,7 @@ impl Origins {
     ///
     /// # Errors
     /// 403 for a page that may not.
-    pub fn judge(&self, head: &RequestHead<'_>) -> Result<Option<Box<str>>, RouteError> {
+    pub fn judge(&self, head: &RequestHead<'_>) -> Result<Option<Box<str>>, RequestError> {
         let origin = match head.only_value("origin").map(|origin| origin.map(std::str::from_utf8)) {
             Ok(None) => return Ok(None),
             Ok(Some(Ok(origin))) => origin,
@@ -82,8 +82,8 @@ fn is_local(origin: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(is_loopback)
 }
 
-const FORBIDDEN: RouteError =
-    RouteError::new(ErrorCode::Forbidden, "pages of this origin may not use the gateway: see allowed_origins");
+const FORBIDDEN: RequestError =
+    RequestError::new(ErrorCode::Forbidden, "pages of this origin may not use the gateway: see allowed_origins");
 
 #[cfg(test)]
 mod tests {

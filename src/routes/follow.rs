@@ -1,12 +1,14 @@
 //! The query of the endpoints that only read: what to follow, and from where.
 
-use super::route::{
-    BAD_TOPIC, Route, RouteError, bad_request, decode_bandwidth, decode_flag, decode_policy, decode_since, each_pair,
-};
+use super::decode::{BAD_TOPIC, bad_request, decode_bandwidth, decode_flag, decode_policy, decode_since, each_pair};
+use super::judge::forwarded_for;
 use crate::close::ErrorCode;
 use crate::command::{Epoch, Policy, Position, Target, TopicName};
+use crate::dialect::Dialect;
 use crate::limits::{HEAD_LEN_MAX, HEADERS_MAX, POLL_TIMEOUT_MS, POLL_TIMEOUT_MS_MAX, TOPICS_PER_REQUEST_MAX};
-use crate::wire::http1::RequestHead;
+use crate::transport::Framing;
+use crate::transport::http::RequestError;
+use crate::wire::http1::{RequestHead, Version};
 
 /// A request to follow topics and patterns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,15 +27,22 @@ pub struct Follow {
     pub bandwidth: Option<u32>,
     /// `headers=1`: messages come with their attributes, where there is room for them.
     pub headers: bool,
+    /// `X-Forwarded-For`, all fields of it in one list.
+    pub forwarded_for: Option<Vec<u8>>,
 }
 
 /// A way of being told things over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpTransport {
-    /// `/sse`.
-    Events,
-    /// `/stream`.
-    Lines,
+    /// A response that does not end: `/sse`, `/stream`.
+    Stream {
+        /// How messages stand in it.
+        framing: Framing,
+        /// What they mean.
+        dialect: Dialect,
+        /// Each reader's messages begin with bytes of its own.
+        has_prefix: bool,
+    },
     /// `/poll`.
     Poll {
         /// How long it waits.
@@ -44,12 +53,43 @@ pub enum HttpTransport {
 /// A poll, before its query is read.
 pub(super) const POLL: HttpTransport = HttpTransport::Poll { timeout_ms: POLL_TIMEOUT_MS };
 
+impl HttpTransport {
+    /// A stream, before its head is read.
+    pub(super) const fn stream(framing: Framing, dialect: Dialect) -> Self {
+        Self::Stream { framing, dialect, has_prefix: false }
+    }
+
+    fn is_events(self) -> bool {
+        matches!(self, Self::Stream { framing: Framing::Events, .. })
+    }
+
+    /// As a request asks for it.
+    fn settle(&mut self, version: Version, headers: bool, targets: &[Target]) {
+        let Self::Stream { framing, dialect, has_prefix } = self else { return };
+        *dialect = dialect.with_headers(headers);
+        match framing {
+            // An event says a position of each topic that is followed.
+            Framing::Events => *has_prefix = !matches!(targets, [Target::Topic(_)]),
+            // A peer of HTTP/1.0 knows no chunks.
+            Framing::Lines if version == Version::Http11 => *framing = Framing::Chunks,
+            _ => {}
+        }
+    }
+}
+
 /// Reads `topic=T&topic=U[&since=P,P][&last=0][&headers=1][&mode=..][&timeout=25s]` and `Last-Event-ID`, which a reader sends when it comes back
 /// and which therefore wins over `since`.
-pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result<Route, RouteError> {
-    let bandwidth = decode_bandwidth(head.query())?;
-    let (targets, since) = (Vec::new(), Vec::new());
-    let mut follow = Follow { transport, targets, since, last: true, policy: None, bandwidth, headers: false };
+pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result<Follow, RequestError> {
+    let mut follow = Follow {
+        transport,
+        targets: Vec::new(),
+        since: Vec::new(),
+        last: true,
+        policy: None,
+        bandwidth: decode_bandwidth(head.query())?,
+        headers: false,
+        forwarded_for: forwarded_for(head),
+    };
     let mut since = None;
     let is_poll = matches!(transport, HttpTransport::Poll { .. });
     let names: &[&str] = if is_poll { &POLL_NAMES } else { &POLL_NAMES[1..] };
@@ -76,7 +116,7 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
     let has_pattern = follow.targets.iter().any(|target| name(target).is_none());
     if has_pattern && is_poll {
         // Without a position of each topic, something would be lost between two polls.
-        return Err(RouteError { message: "a poll names topics, not patterns", ..BAD_TOPIC });
+        return Err(RequestError { message: "a poll names topics, not patterns", ..BAD_TOPIC });
     }
     let names = || follow.targets.iter().filter_map(name);
     let count = names().count();
@@ -97,23 +137,22 @@ pub(super) fn decode(head: &RequestHead<'_>, transport: HttpTransport) -> Result
         let position = |index| if since.len() == count { since[index] } else { NOWHERE };
         follow.since = names().enumerate().map(|(index, name)| (name.clone(), position(index))).collect();
     }
-    Ok(Route::Follow(Box::new(follow)))
+    follow.transport.settle(head.version(), follow.headers, &follow.targets);
+    Ok(follow)
 }
 
 /// Whether the same request fits in a head with the longest positions that its reader may ever say.
 fn can_come_back(head: &RequestHead<'_>, transport: HttpTransport, count: usize) -> bool {
-    let added_len = match transport {
-        HttpTransport::Events => LAST_EVENT_ID.len() + count * (POSITION_LEN_MAX + 1) + "\r\n".len(),
+    let added_len = if transport.is_events() {
+        LAST_EVENT_ID.len() + count * (POSITION_LEN_MAX + 1) + "\r\n".len()
+    } else {
         // Some encode the commas of a query.
-        HttpTransport::Lines | HttpTransport::Poll { .. } => SINCE.len() + count * (POSITION_LEN_MAX + "%2C".len()),
+        SINCE.len() + count * (POSITION_LEN_MAX + "%2C".len())
     };
     let ids = head.raw_values("last-event-id").map(|id| LAST_EVENT_ID.len() + id.len() + "\r\n".len()).sum::<usize>();
     let since = head.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| pair.starts_with("since="));
-    let told_len = match transport {
-        HttpTransport::Events => ids,
-        HttpTransport::Lines | HttpTransport::Poll { .. } => since.map(|pair| pair.len() + "&".len()).sum(),
-    };
-    let header_count = head.header_count() + usize::from(transport == HttpTransport::Events && ids == 0);
+    let told_len = if transport.is_events() { ids } else { since.map(|pair| pair.len() + "&".len()).sum() };
+    let header_count = head.header_count() + usize::from(transport.is_events() && ids == 0);
     head.head_len().saturating_sub(told_len) + added_len <= HEAD_LEN_MAX && header_count <= HEADERS_MAX
 }
 
@@ -125,21 +164,21 @@ fn decode_event_id(id: &[u8]) -> Option<Vec<Position>> {
     std::str::from_utf8(id).ok()?.split(',').map(|position| position.parse().ok()).collect()
 }
 
-fn add_target(targets: &mut Vec<Target>, text: &str) -> Result<(), RouteError> {
+fn add_target(targets: &mut Vec<Target>, text: &str) -> Result<(), RequestError> {
     let target = Target::parse(text).map_err(|_| BAD_TOPIC)?;
     if targets.contains(&target) {
         return Ok(());
     }
     if targets.len() == TOPICS_PER_REQUEST_MAX {
         let message = "a request names at most 128 topics";
-        return Err(RouteError::new(ErrorCode::TooManyTopics, message));
+        return Err(RequestError::new(ErrorCode::TooManyTopics, message));
     }
     targets.push(target);
     Ok(())
 }
 
 /// Seconds or milliseconds, with their unit.
-fn decode_timeout(text: &str) -> Result<u64, RouteError> {
+fn decode_timeout(text: &str) -> Result<u64, RequestError> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let scale = match &text[digits.len()..] {
         "ms" => 1,
@@ -165,7 +204,7 @@ const SINCE: &str = "&since=";
 /// Characters of `EPOCH-OFFSET`: up to 16 hexadecimal digits, and 20 decimal ones.
 const POSITION_LEN_MAX: usize = 16 + 1 + 20;
 
-const TOO_LONG: RouteError = RouteError::new(
+const TOO_LONG: RequestError = RequestError::new(
     ErrorCode::TooManyTopics,
     "with a position for each topic the request would be longer than 16384 bytes or 64 fields: name fewer topics",
 );
@@ -179,17 +218,13 @@ mod tests {
     use crate::wire::http1::parse_head;
 
     fn decoded(query: &str, fields: &str) -> Result<Follow, &'static str> {
-        decoded_at(HttpTransport::Events, query, fields)
+        decoded_at(HttpTransport::stream(Framing::Events, Dialect::Feed), query, fields)
     }
 
     fn decoded_at(transport: HttpTransport, query: &str, fields: &str) -> Result<Follow, &'static str> {
         let text = format!("GET /sse?{query} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         let (head, _) = parse_head(text.as_bytes()).expect(&text).expect(&text);
-        match decode(&head, transport) {
-            Ok(Route::Follow(follow)) => Ok(*follow),
-            Ok(other) => panic!("{other:?}"),
-            Err(error) => Err(error.code.as_str()),
-        }
+        decode(&head, transport).map_err(|error| error.code.as_str())
     }
 
     fn since(query: &str, fields: &str) -> Vec<(String, String)> {
