@@ -18,8 +18,8 @@ if [[ -z ${FANWIRE:-} ]]; then
 fi
 export FANWIRE_JUDGED_PROGRAM=$FANWIRE FANWIRE_HOSTILE_SCALE=${1:-8}
 cat <<'EOF'
-| attack | driver | bound | memory | longest turn | largest charge | p99 without | p99 with | longest with | took |
-|---|---|---|---|---|---|---|---|---|---|
+| attack | driver | bound | memory | afterwards | longest turn | largest charge | p99 without | p99 with | longest with | took |
+|---|---|---|---|---|---|---|---|---|---|---|
 EOF
 # One at a time, so that none is the attack of another.
 cargo test --quiet --locked --test hostile -- --test-threads 1 --nocapture 2>&1 |

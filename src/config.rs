@@ -34,7 +34,7 @@ pub use effective::limits_in_effect;
 pub use keys::{Change, KEYS, Key};
 
 use crate::hub::{TopicRule, TopicRules};
-use crate::limits::{CONFIG_LEN_MAX, Limits, SHARDS_MAX};
+use crate::limits::{CONFIG_LEN_MAX, Limits, MEMORY_LEN_MIN, MEMORY_PARTS, SHARDS_MAX};
 use crate::live::{CompressionSettings, Live};
 use crate::routes::Page;
 use crate::server::SnapshotSettings;
@@ -194,6 +194,16 @@ impl Config {
         raw.overlay(RawConfig::from_environment(&environment)?);
         raw.overlay(flags.to_raw()?);
         Ok(Self { file, ..Self::resolve(raw, cores)? })
+    }
+
+    /// Sets `memory_len_max`, where it was not typed, by the memory there is.
+    #[must_use]
+    pub fn with_memory(mut self, memory_max: Option<u64>) -> Self {
+        if !self.typed.values.contains_key("memory_len_max") {
+            self.limits.memory_len_max =
+                memory_max.map_or(MEMORY_LEN_MIN, |len| (len / MEMORY_PARTS).max(MEMORY_LEN_MIN));
+        }
+        self
     }
 
     /// Validates the typed words. `cores` is the default of `shards`.

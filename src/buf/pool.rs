@@ -32,6 +32,11 @@ impl BlockPool {
         self.in_use = self.in_use.checked_sub(1).expect("a block comes back once, after it was taken");
     }
 
+    /// Gives what is kept for reuse back to the allocator.
+    pub fn release_spare(&mut self) {
+        self.free = Vec::new();
+    }
+
     /// Blocks taken and not yet returned.
     #[must_use]
     pub fn in_use(&self) -> usize {

@@ -7,6 +7,7 @@ use std::thread;
 use super::log::Loudness;
 use super::{End, front, log, output};
 use crate::config::{Config, ConfigError, ConfigFlags};
+use crate::driver::memory_max;
 use crate::server::signals::Signals;
 use crate::server::{self, Reloaded, Running, START};
 
@@ -43,7 +44,7 @@ pub(super) fn load(flags: &ConfigFlags) -> Result<Config, ConfigError> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     };
-    Config::load(flags, env::vars_os().map(text), cores)
+    Ok(Config::load(flags, env::vars_os().map(text), cores)?.with_memory(memory_max()))
 }
 
 /// A gateway that runs in this process.

@@ -303,9 +303,9 @@ pub static KEYS: &[Key] = &[
     Key { name: "retained_len_max", kind: Kind::Size(0, 1024 * GIB, field!(limits.retained_len_max as u64)), default: Is("1GiB"), ..SIZE
     }.says("Memory of all last values and histories",
         "About 200 bytes a message and its payload. Above it the largest history among 64 topics is halved. If none of them has a history, the newest message is delivered, but not kept"),
-    Key { name: "memory_len_max", kind: Kind::Size(0, 1024 * GIB, field!(limits.memory_len_max as u64)), default: Is("0"), ..SIZE
+    Key { name: "memory_len_max", kind: Kind::Size(0, 1024 * GIB, field!(limits.memory_len_max as u64)), default: Said("a quarter of the memory, at least 64 MiB"), ..SIZE
     }.says("Memory of histories, outboxes and unfinished messages, 0 for no limit",
-        "[Lags](PROTOCOL.md#slow-readers) count too; see [too much memory](OPERATING.md#too-much-memory)"),
+        "The memory is that of the machine or of the control group, if that has less. [Lags](PROTOCOL.md#slow-readers) and message ids count too; see [too much memory](OPERATING.md#too-much-memory)"),
     Key { name: "message_id_ttl", kind: Kind::Time(0, DAY_MS, field!(limits.message_id_ttl_ms as u64)), default: Is("5m"), ..TIME
     }.says("Time for which a message id is remembered to detect repeats, 0s for never",
         "Each [id](PROTOCOL.md#said-once-fanwire-id) takes about 100 bytes and its own length; all of them at most 64 MiB a shard. A new value holds for new ids"),

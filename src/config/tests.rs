@@ -52,6 +52,12 @@ fn nothing_typed_gives_the_documented_defaults() {
 }
 
 #[test]
+fn the_bound_of_memory_is_a_quarter_of_what_there_is_unless_it_is_typed() {
+    let len_max = |file, memory| load(file, &[], &[]).expect("valid").with_memory(memory).limits.memory_len_max;
+    assert_eq!([len_max("", Some(1 << 30)), len_max("", None)], [256 << 20, 64 << 20]);
+}
+
+#[test]
 fn more_cores_than_shards_can_be_are_cut_down() {
     assert_eq!(Config::resolve(RawConfig::default(), 1000).expect("valid").shards, SHARDS_MAX);
     assert_eq!(Config::resolve(RawConfig::default(), 0).expect("valid").shards, 1);

@@ -29,6 +29,7 @@
 //! 11. After the sink has returned `Break` there is no `Received` in this wait. The next wait does not wait for the kernel
 //!     and begins with the connections that had no turn, in their order; one that was stopped in its turn comes behind them.
 
+mod allocator;
 mod clock;
 mod descriptors;
 mod dial;
@@ -37,6 +38,7 @@ mod file;
 mod hang_up;
 mod listen;
 mod listen_unix;
+mod memory;
 pub mod null;
 mod process;
 pub mod sim;
@@ -51,6 +53,7 @@ pub use file::{AsideFile, Claim, check_readable, overwrite_end, read_portions, s
 pub use hang_up::wait_for_hang_up;
 pub use listen::{Listener, listen};
 pub use listen_unix::{SocketFile, listen_unix};
+pub use memory::memory_max;
 pub use process::process_usage;
 pub use uring::{Uring, UringSetup, UringWaker};
 
@@ -231,6 +234,9 @@ pub trait Driver {
         until: Option<MonoTime>,
         sink: impl FnMut(MonoTime, Completion<'_>) -> ControlFlow<()>,
     ) -> io::Result<()>;
+
+    /// Gives memory that is free back to the kernel, where there is one.
+    fn release_memory(&mut self) {}
 }
 
 /// Drops the first `count` bytes, which were sent, from the front of `segments`.

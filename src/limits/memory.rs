@@ -32,3 +32,17 @@ pub const SHED_PER_STEP_MAX: usize = 256;
 
 /// Message ids forgotten at a time because of `memory_len_max`.
 pub const MESSAGE_IDS_SHED_MAX: usize = 64 * 1024;
+
+/// The part of the memory there is that `memory_len_max` is without being set: a quarter.
+pub const MEMORY_PARTS: u64 = 4;
+
+/// What it is at least, and where it is not known how much there is.
+pub const MEMORY_LEN_MIN: u64 = 64 * 1024 * 1024;
+
+/// Bytes less that are held, or that came in between two looks and do so no more, for which free memory goes back to the
+/// kernel.
+pub const RELEASE_LEN_MIN: usize = 1024 * 1024;
+
+/// Between two times that it does, in milliseconds: each takes up to some milliseconds, and what is needed again then has to
+/// be asked for again.
+pub const RELEASE_INTERVAL_MS: u64 = 5_000;

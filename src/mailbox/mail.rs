@@ -312,6 +312,12 @@ impl Outgoing {
         self.cost
     }
 
+    /// Gives room that is not needed now back to the allocator.
+    pub fn shrink_to_fit(&mut self) {
+        self.requests.shrink_to_fit();
+        self.answers.shrink_to_fit();
+    }
+
     /// Mails.
     #[must_use]
     pub fn len(&self) -> usize {

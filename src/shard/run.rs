@@ -60,6 +60,9 @@ pub fn turn<D: Driver>(
     shard.handle_congestion(mailbox.is_congested());
     driver.submit(&mut shard.ops)?;
     woken.iter().for_each(|peer| wake(peer.index()));
+    if shard.takes_release() {
+        driver.release_memory();
+    }
     shard.note_turn(driver.now().since(woken_at).as_nanos() as u64, mailbox.depth(), mailbox.cost());
     Ok(())
 }

@@ -9,7 +9,7 @@ const LINES: usize = 16 * 1024;
 
 #[test]
 fn a_batch_is_published_step_by_step_and_answered_whole() {
-    let attack = Attack { name: "batches completed at once", bound: "turn budget", memory_len_max: 64 << 20 };
+    let attack = Attack::new("batches completed at once", "turn budget", 64 << 20);
     let batches = 3 * scale();
     check(&attack, &[], |address| {
         let body = |number: usize| {

@@ -10,7 +10,7 @@ use crate::world::{Attack, check, scale};
 
 #[test]
 fn json_that_is_all_brackets_waits_for_what_the_turn_has_left() {
-    let attack = Attack { name: "compressed brackets", bound: "turn budget, price of JSON", memory_len_max: 96 << 20 };
+    let attack = Attack::new("compressed brackets", "turn budget, price of JSON", 96 << 20);
     let connections = 6 * scale();
     let text = format!("[{}[]]", "[],".repeat((1 << 20) / 3 - 2));
     let frame = Frame::new(Opcode::TEXT, deflated(text)).with_rsv(4).encode();

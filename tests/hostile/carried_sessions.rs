@@ -5,7 +5,7 @@ use crate::world::{Attack, check, scale};
 
 #[test]
 fn sessions_that_nobody_asks_for_end() {
-    let attack = Attack { name: "sessions left alone", bound: "65,536 a shard, 5 s each", memory_len_max: 64 << 20 };
+    let attack = Attack::new("sessions left alone", "65,536 a shard, 5 s each", 64 << 20);
     let sessions = 2_000 * scale();
     check(&attack, &["--sockjs", "/mirror dialect=echo"], |address| {
         let mut peer = Peer::connect(address);

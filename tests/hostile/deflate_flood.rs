@@ -12,12 +12,7 @@ const FRAMES: usize = 7;
 
 #[test]
 fn inflating_for_many_connections_is_bounded_in_each_turn() {
-    let attack = Attack {
-        name: "compressed frames of many connections",
-        bound: "turn budget, put-off bytes",
-        // Messages on their way between the shards: `memory_len_max`, and 64 MiB.
-        memory_len_max: (64 + 64) << 20,
-    };
+    let attack = Attack::new("compressed frames of many connections", "turn budget, put-off bytes, mail", 96 << 20);
     let connections = 60 * scale();
     let frame = Frame::new(Opcode::TEXT, deflated(vec![b'0'; 1 << 20])).with_rsv(4).encode();
     let frames = frame.repeat(FRAMES);

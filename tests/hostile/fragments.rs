@@ -10,7 +10,7 @@ const FRAGMENTS: usize = 20_000;
 
 #[test]
 fn fragments_cost_their_bytes_and_no_more() {
-    let attack = Attack { name: "tiny fragments", bound: "turn budget, message_len_max", memory_len_max: 64 << 20 };
+    let attack = Attack::new("tiny fragments", "turn budget, message_len_max", 64 << 20);
     let connections = 4 * scale();
     let mut frames = Frame::new(Opcode::TEXT, "").unfinished().encode();
     for n in 0..FRAGMENTS {

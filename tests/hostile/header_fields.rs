@@ -9,8 +9,7 @@ use crate::world::{Attack, check, scale};
 
 #[test]
 fn header_fields_cost_what_their_bytes_cost() {
-    let attack =
-        Attack { name: "dear header fields", bound: "request head of 16 KiB, 64 fields", memory_len_max: 64 << 20 };
+    let attack = Attack::new("dear header fields", "request head of 16 KiB, 64 fields", 64 << 20);
     let rounds = 20 * scale();
     let handshake = |fields: &str| {
         format!(

@@ -13,7 +13,7 @@ const TOPICS: usize = 16 * 1024;
 
 #[test]
 fn a_publication_is_matched_in_bounded_time_whatever_patterns_there_are() {
-    let attack = Attack { name: "patterns that branch", bound: "PATTERN_VISITS_MAX", memory_len_max: 64 << 20 };
+    let attack = Attack::new("patterns that branch", "PATTERN_VISITS_MAX", 64 << 20);
     let publications = 100 * scale();
     check(&attack, &[], |address| {
         let pattern = |bits: usize| {
@@ -52,7 +52,8 @@ fn a_publication_is_matched_in_bounded_time_whatever_patterns_there_are() {
 
 #[test]
 fn new_patterns_among_many_topics_are_searched_for_step_by_step() {
-    let attack = Attack { name: "new patterns among many topics", bound: "turn budget", memory_len_max: 96 << 20 };
+    let attack =
+        Attack { kept_len: 80 << 20, ..Attack::new("new patterns among many topics", "turn budget", 96 << 20) };
     let batches = scale();
     let prepare = |address| {
         let mut publisher = Peer::connect(address);

@@ -8,7 +8,7 @@ use crate::world::{Attack, check, scale};
 
 #[test]
 fn pongs_that_nobody_reads_take_no_memory() {
-    let attack = Attack { name: "pings, answers unread", bound: "control queue of 1 KiB", memory_len_max: 64 << 20 };
+    let attack = Attack::new("pings, answers unread", "control queue of 1 KiB", 64 << 20);
     let connections = 20 * scale();
     let pings = Frame::ping("x".repeat(125)).encode().repeat(20_000);
     check(&attack, &[], |address| {

@@ -12,8 +12,7 @@ const KEPT: usize = 10;
 
 #[test]
 fn a_resume_ends_with_its_client() {
-    let attack =
-        Attack { name: "resumes reset at once", bound: "topics asked for at a time", memory_len_max: 64 << 20 };
+    let attack = Attack::new("resumes reset at once", "topics asked for at a time", 64 << 20);
     let config = std::env::temp_dir().join(format!("fanwire-resumes-{}.toml", std::process::id()));
     std::fs::write(&config, "[[topics]]\nmatch = \"kept.>\"\nhistory = 10\n").expect("a file of our own");
     let clients = 20 * scale();

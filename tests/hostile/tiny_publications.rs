@@ -11,7 +11,7 @@ const PORTION: usize = 1_000;
 
 #[test]
 fn tiny_publications_share_the_turn_with_everybody_else() {
-    let attack = Attack { name: "tiny publications", bound: "turn budget", memory_len_max: 64 << 20 };
+    let attack = Attack::new("tiny publications", "turn budget", 64 << 20);
     let portions = 3 * scale();
     let frame = Frame::text(r#"{"op":"pub","topic":"tiny","data":1}"#).encode();
     let frames = frame.repeat(PORTION);

@@ -8,7 +8,7 @@ use crate::world::{Attack, check, scale};
 
 #[test]
 fn an_unfinished_message_has_as_long_as_an_unfinished_body() {
-    let attack = Attack { name: "unfinished messages", bound: "body_timeout", memory_len_max: 96 << 20 };
+    let attack = Attack::new("unfinished messages", "body_timeout", 96 << 20);
     let connections = 100 * scale();
     check(&attack, &["--body-timeout", "3s"], |address| {
         let mut peers: Vec<_> = (0..connections).map(|_| Peer::websocket(address, "/raw/begun?last=0")).collect();
@@ -22,7 +22,9 @@ fn an_unfinished_message_has_as_long_as_an_unfinished_body() {
             }
         }
         for peer in &mut peers {
-            assert_eq!(peer.read_close(), Some(1008), "it was asked for what it is");
+            // It was asked for the rest, or was one of too many.
+            let code = peer.read_close();
+            assert!(matches!(code, Some(1008 | 1013)), "{code:?}");
         }
     });
 }

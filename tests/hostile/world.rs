@@ -23,6 +23,15 @@ pub struct Attack {
     pub bound: &'static str,
     /// Bytes by which the gateway may grow, at its largest.
     pub memory_len_max: u64,
+    /// Bytes that it may keep of that for good: topics and their last values.
+    pub kept_len: u64,
+}
+
+impl Attack {
+    /// One of which nothing is kept.
+    pub const fn new(name: &'static str, bound: &'static str, memory_len_max: u64) -> Self {
+        Self { name, bound, memory_len_max, kept_len: 0 }
+    }
 }
 
 /// How much larger than in the gate the attacks are.
@@ -43,13 +52,14 @@ pub fn check_prepared<T: Sync>(
     act: impl Fn(SocketAddr, &T) + Sync,
 ) {
     for driver in ["epoll", "uring"] {
-        let fixed = ["--shards", "2", "--driver", driver, "--memory-len-max", "64MiB", "--ping-interval", "10m"];
-        let gateway = Gateway::start(&[&fixed, arguments].concat());
+        let fixed = ["--shards", "2", "--driver", driver, "--ping-interval", "10m"];
+        let bounded = if arguments.contains(&"--memory-len-max") { &[][..] } else { &["--memory-len-max", "64MiB"] };
+        let gateway = Gateway::start(&[&fixed, bounded, arguments].concat());
         let address = gateway.address();
         let prepared = prepare(address);
         let mut audience = Audience::new(address);
         let calm = audience.speak_until(|said| said >= CALM_MESSAGES);
-        let before = memory(gateway.pid(), "VmRSS");
+        let (before, share_before) = (memory(gateway.pid(), "VmRSS"), share(gateway.pid()));
         let is_over = AtomicBool::new(false);
         let begun = Instant::now();
         let loud = std::thread::scope(|scope| {
@@ -64,13 +74,16 @@ pub fn check_prepared<T: Sync>(
         let took = begun.elapsed();
         let grown = memory(gateway.pid(), "VmHWM").saturating_sub(before);
         expect_calm(address);
+        let left =
+            settle(gateway.pid(), share_before + left_max(share_before) + attack.kept_len) as i64 - share_before as i64;
         let metrics = Metrics::of(address);
         let (charged, item) = (metrics.max("fanwire_turn_charge_max"), metrics.max("fanwire_item_charge_max"));
         println!(
-            "| {} | {driver} | {} | {} MiB | {:.1} ms | {:.1} M | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} s |",
+            "| {} | {driver} | {} | {} MiB | {} MiB | {:.1} ms | {:.1} M | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} s |",
             attack.name,
             attack.bound,
             grown >> 20,
+            left >> 20,
             metrics.max("fanwire_turn_longest_microseconds") as f64 / 1e3,
             charged as f64 / 1e6,
             millis(calm.p99),
@@ -81,6 +94,8 @@ pub fn check_prepared<T: Sync>(
         assert!(item <= ITEM_CHARGE_MAX, "an item cost {item}");
         assert!(charged <= TURN_BUDGET + PARTS * item, "a turn cost {charged}, and an item at most {item}");
         assert!(grown <= attack.memory_len_max, "the gateway grew by {grown} bytes");
+        let left_max = (left_max(share_before) + attack.kept_len) as i64;
+        assert!(left <= left_max, "the gateway keeps {left} bytes of it, and not {left_max}");
     }
 }
 
@@ -147,8 +162,34 @@ impl Metrics {
     }
 }
 
-fn memory(pid: u32, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+/// The process's own memory, once it has come down to `len_max` or has had 30 s for that.
+fn settle(pid: u32, len_max: u64) -> u64 {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let len = share(pid);
+        if len <= len_max || Instant::now() >= deadline {
+            return len;
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
+/// What may be left: a quarter of what it was, and what a process that has done little yet grows by in any case.
+fn left_max(share_before: u64) -> u64 {
+    share_before / 4 + (6 << 20)
+}
+
+fn share(pid: u32) -> u64 {
+    field(&format!("/proc/{pid}/smaps_rollup"), "Pss_Anon")
+}
+
+fn memory(pid: u32, name: &str) -> u64 {
+    field(&format!("/proc/{pid}/status"), name)
+}
+
+/// A field of a file of the kernel's, in bytes.
+fn field(path: &str, field: &str) -> u64 {
+    let status = std::fs::read_to_string(path).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).expect("the field");
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib << 10

@@ -36,6 +36,7 @@ use super::listen::Listener;
 use super::{Completion, Driver, NetError, Op, Wake};
 use crate::buf::Segment;
 use crate::command::ConnId;
+use crate::driver::allocator::release_memory;
 use crate::limits::NOTSENT_LOWAT;
 use crate::time::MonoTime;
 
@@ -250,6 +251,10 @@ impl Driver for Epoll {
 
     fn now(&self) -> MonoTime {
         self.clock.now()
+    }
+
+    fn release_memory(&mut self) {
+        release_memory();
     }
 
     fn wall_millis(&self) -> u64 {

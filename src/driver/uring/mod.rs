@@ -40,6 +40,7 @@ use super::epoll::net_error;
 use super::listen::Listener;
 use super::{Completion, Driver, NetError, Op, Wake};
 use crate::command::ConnId;
+use crate::driver::allocator::release_memory;
 use crate::limits::{ACCEPT_PER_WAIT_MAX, EVENTS_PER_WAIT_MAX, RING_FILES_MAX, SUBMIT_RETRY_MS};
 use crate::time::MonoTime;
 
@@ -406,6 +407,10 @@ impl Driver for Uring {
 
     fn now(&self) -> MonoTime {
         self.clock.now()
+    }
+
+    fn release_memory(&mut self) {
+        release_memory();
     }
 
     fn wall_millis(&self) -> u64 {

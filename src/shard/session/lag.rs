@@ -371,11 +371,6 @@ impl Lag {
         dropped
     }
 
-    /// Whether the reader waits for all of something that stands here.
-    pub fn waits(&self) -> bool {
-        self.topics.values().any(|lag| lag.waits)
-    }
-
     /// Whether the reader has caught up, and no rate has to be remembered.
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty() && self.lanes.is_empty()

@@ -15,8 +15,8 @@ use slab::Slab;
 use crate::close::CloseReason;
 use crate::command::SessionId;
 use crate::limits::{
-    CLOSING_LEN_MAX, GROWN_LEN_MAX, GROWN_LEN_MIN, HOLDINGS_MAX, MEMORY_INTERVAL_MS, SHED_PER_STEP_MAX,
-    SURVEY_PLACES_MAX, SURVEY_STEP_MS, TOPIC_COST,
+    CLOSING_LEN_MAX, GROWN_LEN_MAX, GROWN_LEN_MIN, HOLDINGS_MAX, MEMORY_INTERVAL_MS, RELEASE_LEN_MIN,
+    SHED_PER_STEP_MAX, SURVEY_PLACES_MAX, SURVEY_STEP_MS, TOPIC_COST,
 };
 use crate::metrics::MemoryClass;
 use crate::shard::Shard;
@@ -126,9 +126,10 @@ impl Shard {
         memory
     }
 
-    /// When [`Shard::step_memory`] is to look again; never without a limit.
+    /// When [`Shard::step_memory`] is to look again; never without a limit, nor while nothing comes.
     pub(in crate::shard) fn next_memory_look(&self) -> Option<MonoTime> {
-        (self.settings.live.limits.memory_len_max > 0).then_some(self.upkeep.memory_look)
+        let is_calm = self.upkeep.is_calm && self.turn.grown == 0;
+        (self.settings.live.limits.memory_len_max > 0 && !is_calm).then_some(self.upkeep.memory_look)
     }
 
     /// Whether so much was added since the last look that nothing more is received before the next.
@@ -145,8 +146,12 @@ impl Shard {
         self.upkeep.grown_len_max = (len_max / 4).clamp(GROWN_LEN_MIN, GROWN_LEN_MAX) as usize;
         let mut survey = match self.upkeep.survey.take() {
             Some(survey) => survey,
-            None if self.busy_places() <= SURVEY_PLACES_MAX as usize && self.excess(self.busy_len(), len_max) == 0 => {
-                return self.end_look();
+            None if self.busy_places() <= SURVEY_PLACES_MAX as usize => {
+                let busy_len = self.busy_len();
+                if self.excess(busy_len, len_max) == 0 {
+                    return self.end_look(busy_len);
+                }
+                Survey::default()
             }
             None => Survey::default(),
         };
@@ -158,15 +163,20 @@ impl Shard {
             }
         }
         if survey.excess.is_some() && self.shed_largest(&mut survey) {
-            self.end_look();
+            self.end_look(survey.held.readers + survey.held.senders);
         } else {
             self.upkeep.memory_look = self.now.plus_millis(SURVEY_STEP_MS);
             self.upkeep.survey = Some(survey);
         }
     }
 
-    fn end_look(&mut self) {
-        self.turn.grown = 0;
+    /// Ends a look that found so much in outboxes, lags, unfinished messages and requests.
+    fn end_look(&mut self, busy_len: u64) {
+        let grown = std::mem::take(&mut self.turn.grown);
+        let hub = self.hub.sizes();
+        let matters = self.note_release(hub.kept.history + hub.message_ids_len + busy_len, grown);
+        // What is held may go without anything that comes.
+        self.upkeep.is_calm = grown == 0 && !matters && busy_len < RELEASE_LEN_MIN as u64;
         self.upkeep.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
     }
 
@@ -307,11 +317,6 @@ impl Shard {
         }
     }
 
-    /// What waits for subscriptions under way.
-    fn held_len(&self, session: &Session) -> usize {
-        session.pending.index().map_or(0, |slot| self.sessions.pendings[slot].catch_up.len())
-    }
-
     /// Lets go what a session or its connection holds; `false` if there is nothing to let go any more.
     fn shed(&mut self, id: SessionId, class: MemoryClass) -> bool {
         let is_closing = |link: &Link| link.is(Flag::CLOSING);
@@ -324,10 +329,9 @@ impl Shard {
         {
             let skipped = self.sessions.lags[slot].keep_newest();
             self.metrics.skipped += skipped;
-            // Nothing is left to skip: what the reader waits for goes with the reader.
-            let waits = self.sessions.lags[slot].waits() || self.held_len(session) > 0;
-            if skipped > 0 || !waits {
-                return skipped > 0;
+            // Where nothing is left to skip, what the reader waits for goes with the reader.
+            if skipped > 0 {
+                return true;
             }
         }
         let Some(id) = id.conn() else {
