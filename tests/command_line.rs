@@ -79,6 +79,10 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
         (&["serve", "--unknown"], "unexpected argument '--unknown' found"),
         (&["publish", "a b", "x"], "a b: a topic is 1 to 255 bytes"),
         (&["publish", "a", "x", "--message-id", "a b"], "\"a b\" is not an id: 1 to 255 visible"),
+        (&["publish", "a", "x", "--event", "a\nb"], "\"a\\nb\" is not an event: 1 to 255 bytes"),
+        (&["publish", "a", "x", "--attribute", "color"], "\"color\" is not an attribute: NAME=VALUE"),
+        (&["publish", "a", "x", "--attribute", "a b=1"], "\"a b=1\" is not an attribute: NAME=VALUE"),
+        (&["publish", "a", "--attribute", "a=1", "--attribute", "A=2"], "--attribute: an attribute is there twice"),
         (
             &["subscribe", "--url", "https://localhost", "--ca", "/nonexistent/ca.pem", "a"],
             "--ca: /nonexistent/ca.pem: ",
@@ -201,15 +205,20 @@ fn a_configuration_is_checked_and_told_with_where_each_value_was_typed() {
     let _ = fs::remove_file(&file);
 }
 
+/// The whole answer to a request.
+fn get(url: &str, target: &str) -> String {
+    let mut client = TcpStream::connect(url.trim_start_matches("http://")).expect("it listens");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let mut answer = String::new();
+    client.write_all(request.as_bytes()).and_then(|()| client.read_to_string(&mut answer)).expect("it answers");
+    answer
+}
+
 /// Asks for a limit in effect until it is this one: a shard takes it with its next mail.
 fn wait_for_limit(url: &str, key: &str, value: f64) {
     let wanted = format!("fanwire_limit{{limit=\"{key}\"}} {value:?}");
     for _ in 0..10_000 {
-        let mut client = TcpStream::connect(url.trim_start_matches("http://")).expect("it listens");
-        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        let mut metrics = String::new();
-        client.write_all(request).and_then(|()| client.read_to_string(&mut metrics)).expect("it answers");
-        if metrics.lines().any(|line| line == wanted) {
+        if get(url, "/metrics").lines().any(|line| line == wanted) {
             return;
         }
     }
@@ -311,6 +320,31 @@ fn a_message_with_an_id_is_said_once_however_often_it_is_published() {
         assert_eq!(code, Some(0), "{err}");
         assert!(out.contains("\"offset\":1") && out.contains("\"duplicate\":true") == repeat, "{out}");
     }
+}
+
+/// A single message says it in header fields, lines in fields of theirs.
+#[test]
+fn published_messages_carry_what_the_flags_say() {
+    let gateway = Gateway::start(&["serve", "--listen", "127.0.0.1:0", "--shards", "1"]);
+    let url = gateway.said[0].strip_prefix("listening on ").expect("an address");
+    let flags = ["--event", "größer", "--attribute", "Color=a red=1", "--attribute", "content-type=text/x"];
+    let carrying = |arguments: &[&str]| {
+        let mut command = fanwire(&["publish", "shop.shirts"]);
+        command.args(arguments).args(flags).env("FANWIRE_URL", url);
+        command
+    };
+    let lasting = run(&mut carrying(&["one"]));
+    assert_eq!(lasting.0, Some(0), "{}", lasting.2);
+    let passing = run(&mut carrying(&["two", "--no-last"]));
+    assert_eq!(passing.0, Some(0), "{}", passing.2);
+    let mut lines = carrying(&["--no-last"]).stdin(Stdio::piped()).spawn().expect("it starts");
+    lines.stdin.take().expect("a pipe").write_all(b"3\n{\"four\":4}\n").expect("it is read");
+    assert!(lines.wait().expect("it ends").success());
+
+    let told = get(url, "/poll?topic=shop.shirts&headers=1&timeout=0s");
+    let carried = "\"e\":\"größer\",\"h\":{\"content-type\":\"text/x\",\"color\":\"a red=1\"}";
+    assert!(told.contains(carried) && told.contains("\"d\":\"one\""), "the last value is the first: {told}");
+    assert!(get(url, "/topics/shop.shirts").contains("\"offset\":4"), "all four were published");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! A POST is sent again only where the server cannot have taken it: the connection had been used before and ended
 //! without a byte of an answer, or an earlier answer on it said `Connection: close`.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
 use super::answers::{Connection, HttpError};
@@ -13,11 +14,9 @@ use crate::limits::CLIENT_ANSWER_LEN_MAX;
 pub(super) struct Request<'a> {
     pub(super) path: String,
     pub(super) content_type: &'static str,
-    /// `Fanwire-Key`; visible ASCII and spaces, checked by the caller.
-    pub(super) key: Option<&'a str>,
-    /// `Fanwire-Id`, likewise.
-    pub(super) id: Option<&'a str>,
-    pub(super) body: std::borrow::Cow<'a, [u8]>,
+    /// Further header fields; the caller has checked that they can stand in a head.
+    pub(super) fields: Vec<(Cow<'static, str>, &'a str)>,
+    pub(super) body: Cow<'a, [u8]>,
 }
 
 /// What the server answered.
@@ -79,11 +78,8 @@ impl<S: Read + Write, D: FnMut() -> io::Result<S>> HttpClient<S, D> {
             request.body.len()
         );
         bytes.extend_from_slice(head.as_bytes());
-        if let Some(key) = request.key {
-            bytes.extend_from_slice(format!("Fanwire-Key: {key}\r\n").as_bytes());
-        }
-        if let Some(id) = request.id {
-            bytes.extend_from_slice(format!("Fanwire-Id: {id}\r\n").as_bytes());
+        for (name, value) in &request.fields {
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(&request.body);
@@ -143,8 +139,7 @@ mod tests {
         Request {
             path: "/publish/t".to_owned(),
             content_type: "text/plain",
-            key: None,
-            id: None,
+            fields: Vec::new(),
             body: body.as_bytes().into(),
         }
     }
@@ -161,7 +156,7 @@ mod tests {
     fn requests_are_pipelined_and_answers_come_in_order_whatever_the_split() {
         for chunk_len in 1..80 {
             let (mut client, talk) = client(&[&format!("HTTP/1.1 100 Continue\r\n\r\n{OK_A}{OK_B}")], chunk_len);
-            let requests = [Request { key: Some("k 1"), ..post("one") }, post("")];
+            let requests = [Request { fields: vec![("Fanwire-Key".into(), "k 1")], ..post("one") }, post("")];
             let answers = client.exchange(&requests).expect("two answers");
             assert_eq!(shown(&answers), ["200 a", "200 b"], "reads of {chunk_len}");
             let expected = "POST /publish/t HTTP/1.1\r\nHost: host:1\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\

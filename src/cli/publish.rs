@@ -1,5 +1,6 @@
 //! `fanwire publish`: one message, or each line of standard input as it comes.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read, Write};
 use std::process::ExitCode;
@@ -11,10 +12,10 @@ use super::End;
 use super::output::{self, Refusals};
 use super::publisher::{self, Kind, Message, Publisher, kind_of};
 use super::server_url::ServerFlags;
-use crate::command::{TopicName, is_message_id};
+use crate::command::{Attributes, Extras, TopicName, is_event, is_message_id};
 use crate::driver::wait_for_hang_up;
 use crate::limits::{
-    CLIENT_BATCH_LEN_MAX, CLIENT_BATCH_LINES_MAX, INPUT_LINE_LEN_MAX, KEY_LEN_MAX, MESSAGE_ID_LEN_MAX,
+    CLIENT_BATCH_LEN_MAX, CLIENT_BATCH_LINES_MAX, EVENT_LEN_MAX, INPUT_LINE_LEN_MAX, KEY_LEN_MAX, MESSAGE_ID_LEN_MAX,
 };
 
 /// Publish one message, or each line of standard input
@@ -35,6 +36,15 @@ pub(super) struct Arguments {
     /// Id of MESSAGE: publishing it again with the same id within minutes has no effect
     #[arg(long, value_name = "ID", requires = "message")]
     message_id: Option<String>,
+    /// The name of the event that the messages tell of
+    #[arg(long, value_name = "NAME")]
+    event: Option<String>,
+    /// The topic's last value stays as it was: later readers do not get these messages
+    #[arg(long)]
+    no_last: bool,
+    /// An attribute of the messages; again for more
+    #[arg(long = "attribute", value_name = "NAME=VALUE")]
+    attributes: Vec<String>,
     /// Publish as binary; a line then keeps every byte before its line feed
     #[arg(long)]
     binary: bool,
@@ -50,6 +60,7 @@ Examples:
   fanwire publish px.AAPL '{\"last\":430.47}'
   fanwire publish -v chat.lobby 'hello, all'
   fanwire publish orders.new '{\"total\":12}' --message-id order-7713
+  fanwire publish shop.shirts 'sold out' --event stock --no-last --attribute color=red
   ping example.com | fanwire publish net.ping
   tail -f access.log | fanwire publish log.web --url http://127.0.0.1:9000";
 
@@ -63,8 +74,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, End> {
     if let Some(id) = arguments.message_id.as_deref().filter(|id| !is_message_id(id)) {
         return Err(End::Usage(format!("\"{id}\" is not an id: 1 to {MESSAGE_ID_LEN_MAX} visible ASCII characters")));
     }
+    let extras = extras(arguments).map_err(End::Usage)?;
     let mut publisher = publisher::to(&arguments.server.server()?);
-    let mut session = Session { arguments, refusals: Refusals::default(), count: 0 };
+    let mut session = Session { arguments, extras: extras.as_deref(), refusals: Refusals::default(), count: 0 };
     match &arguments.message {
         Some(message) => session.publish(&mut publisher, &[message.as_bytes().to_vec()])?,
         None => {
@@ -84,8 +96,35 @@ fn is_key(key: &str) -> bool {
     (1..=KEY_LEN_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// What the messages carry beside their payloads.
+fn extras(arguments: &Arguments) -> Result<Option<Box<Extras>>, String> {
+    if let Some(event) = arguments.event.as_deref().filter(|event| !is_event(event) || event.trim() != *event) {
+        return Err(format!("{event:?} is not an event: 1 to {EVENT_LEN_MAX} bytes without control characters"));
+    }
+    let mut pairs = Vec::with_capacity(arguments.attributes.len());
+    for attribute in &arguments.attributes {
+        let pair = attribute.split_once('=').filter(|(name, value)| is_field_name(name) && value.trim() == *value);
+        let (name, value) = pair.ok_or_else(|| {
+            format!("{attribute:?} is not an attribute: NAME=VALUE, where NAME is letters, digits, '-', '_' and '.'")
+        })?;
+        // Names of header fields have no case, and lines are to say the same.
+        pairs.push((Cow::from(name.to_ascii_lowercase()), Cow::from(value)));
+    }
+    let attributes =
+        Attributes::new(None, pairs.into_iter()).map_err(|refusal| format!("--attribute: {}", refusal.message))?;
+    let event = arguments.event.as_deref().map(Box::from);
+    Ok(Extras { event, attributes, is_passing: arguments.no_last, except: None }.boxed())
+}
+
+/// A name that can be a part of a header field's name.
+fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
 struct Session<'a> {
     arguments: &'a Arguments,
+    /// What every message carries.
+    extras: Option<&'a Extras>,
     refusals: Refusals,
     count: u64,
 }
@@ -106,7 +145,7 @@ impl Session<'_> {
                 Some(kind) => {
                     let (topic, key) = (self.arguments.topic.as_str(), self.arguments.key.as_deref());
                     let (id, kind) = (self.arguments.message_id.as_deref(), single_kind(kind, lines.len()));
-                    messages.push(Message { topic, key, id, kind, payload: line });
+                    messages.push(Message { topic, key, id, extras: self.extras, kind, payload: line });
                     numbers.push(number);
                 }
                 None => self.refusals.tell(&self.name(number), "it is not UTF-8; --binary publishes any bytes"),

@@ -13,6 +13,7 @@ use super::http_client::{Answer, HttpClient, Request};
 use super::link::Link;
 use super::server_url::{Server, path_segment};
 use crate::close::is_success;
+use crate::command::Extras;
 
 /// The kind of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(super) struct Message<'a> {
     pub(super) key: Option<&'a str>,
     /// What names it; of a message that goes alone.
     pub(super) id: Option<&'a str>,
+    /// What it carries beside its payload.
+    pub(super) extras: Option<&'a Extras>,
     pub(super) kind: Kind,
     pub(super) payload: &'a [u8],
 }
@@ -96,18 +99,29 @@ fn request<'a>(run: &[Message<'a>]) -> Request<'a> {
                 Kind::Binary => "application/octet-stream",
                 _ => "text/plain; charset=utf-8",
             },
-            key: message.key,
-            id: message.id,
+            fields: fields(message),
             body: message.payload.into(),
         },
         _ => Request {
             path: "/publish".to_owned(),
             content_type: "application/x-ndjson",
-            key: None,
-            id: None,
+            fields: Vec::new(),
             body: Cow::Owned(ndjson(run)),
         },
     }
+}
+
+/// What a message says in header fields, since its body is the payload.
+fn fields<'a>(message: &Message<'a>) -> Vec<(Cow<'static, str>, &'a str)> {
+    let own = [("Fanwire-Key", message.key), ("Fanwire-Id", message.id)];
+    let mut fields: Vec<_> = own.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect();
+    if let Some(extras) = message.extras {
+        fields.extend(extras.event.as_deref().map(|event| ("Fanwire-Event".into(), event)));
+        fields.extend(extras.is_passing.then_some(("Fanwire-Last".into(), "0")));
+        let attribute = |(name, value)| (Cow::from(format!("Fanwire-Attribute-{name}")), value);
+        fields.extend(extras.attributes.iter().map(attribute));
+    }
+    fields
 }
 
 fn ndjson(run: &[Message<'_>]) -> Vec<u8> {
@@ -119,11 +133,29 @@ fn ndjson(run: &[Message<'_>]) -> Vec<u8> {
             body.extend_from_slice(b",\"key\":");
             body.extend_from_slice(json_string(key).as_bytes());
         }
+        if let Some(extras) = message.extras {
+            encode_extras(extras, &mut body);
+        }
         body.extend_from_slice(b",\"data\":");
         body.extend_from_slice(message.payload);
         body.extend_from_slice(b"}\n");
     }
     body
+}
+
+/// What a message carries, as fields of its line.
+fn encode_extras(extras: &Extras, body: &mut Vec<u8>) {
+    if let Some(event) = &extras.event {
+        body.extend_from_slice(format!(",\"event\":{}", json_string(event)).as_bytes());
+    }
+    if extras.is_passing {
+        body.extend_from_slice(b",\"last\":false");
+    }
+    if !extras.attributes.is_empty() {
+        let pair = |(name, value)| format!("{}:{}", json_string(name), json_string(value));
+        let pairs: Vec<_> = extras.attributes.iter().map(pair).collect();
+        body.extend_from_slice(format!(",\"headers\":{{{}}}", pairs.join(",")).as_bytes());
+    }
 }
 
 /// `text` as a JSON string.
@@ -180,9 +212,10 @@ fn reason(result: &serde_json::Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::Attributes;
 
     fn message<'a>(kind: Kind, payload: &'a str) -> Message<'a> {
-        Message { topic: "a/b", key: None, id: None, kind, payload: payload.as_bytes() }
+        Message { topic: "a/b", key: None, id: None, extras: None, kind, payload: payload.as_bytes() }
     }
 
     #[test]
@@ -221,6 +254,29 @@ mod tests {
         );
         assert_eq!(requests[3].content_type, "application/x-ndjson");
         assert_eq!(requests[2].content_type, "application/octet-stream");
+    }
+
+    #[test]
+    fn what_a_message_carries_stands_in_its_line_or_in_header_fields() {
+        let pairs =
+            [("color", "a \"red\""), ("content-type", "image/png")].map(|(name, value)| (name.into(), value.into()));
+        let attributes = Attributes::new(None, pairs.into_iter()).expect("valid");
+        let extras = Extras { event: Some("stock".into()), attributes, is_passing: true, except: None };
+        let carrying = |kind, payload| [Message { extras: Some(&extras), ..message(kind, payload) }];
+        let line = carrying(Kind::Json, "1");
+        let expected = "{\"topic\":\"a/b\",\"event\":\"stock\",\"last\":false,\
+            \"headers\":{\"content-type\":\"image/png\",\"color\":\"a \\\"red\\\"\"},\"data\":1}\n";
+        assert_eq!(String::from_utf8_lossy(&request(&line).body), expected);
+        let alone = carrying(Kind::Text, "x");
+        let fields: Vec<_> =
+            request(&alone).fields.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let expected = [
+            "Fanwire-Event: stock",
+            "Fanwire-Last: 0",
+            "Fanwire-Attribute-content-type: image/png",
+            "Fanwire-Attribute-color: a \"red\"",
+        ];
+        assert_eq!(fields, expected);
     }
 
     fn batch(status: u16, body: &str, count: usize) -> Result<Vec<Verdict>, String> {

@@ -112,7 +112,7 @@ pub(super) fn publish<S: Read + Write>(
     refusals: &mut Refusals,
 ) -> Result<(), End> {
     fn message(row: &Row) -> Message<'_> {
-        Message { topic: &row.topic, key: None, id: None, kind: Kind::Json, payload: row.json.as_bytes() }
+        Message { topic: &row.topic, key: None, id: None, extras: None, kind: Kind::Json, payload: row.json.as_bytes() }
     }
     let messages: Vec<_> = rows.iter().map(message).collect();
     let verdicts = publisher.publish(&messages).map_err(|error| End::Failed(error.to_string()))?;
