@@ -1,25 +1,25 @@
-//! What one turn of a shard may cost, over all connections. A unit is about a nanosecond of one core; what things cost
-//! stands beside the bounds in `limits`.
+//! The cost of one turn of a shard, over all connections. A unit is about one nanosecond of a core; the prices are in
+//! `limits`.
 //!
-//! Whatever a peer's bytes cause is charged, and before each further *item* (a receive, a mail, a step of what was put
-//! off) the shard looks whether the part of the turn that it is in has something left. So a turn costs no more than
-//! [`TURN_BUDGET`] and what one item of each part goes past its bound.
+//! Everything that a peer's bytes cause is charged. Before each further *item* (a receive, a mail, a step of put-off
+//! work) the shard checks whether the current part of the turn has budget left. So a turn costs at most
+//! [`TURN_BUDGET`], and the amount by which one item of each part passes its bound.
 
 use crate::limits::{SHARES_PER_TURN, TURN_BUDGET};
 
-/// A part of a turn. Each may use what those before it left, and never less than its own.
+/// A part of a turn. Each part may use the budget that earlier parts left, and always at least its own share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What the kernel brings.
+    /// Completions of the kernel.
     Receive,
-    /// What other shards sent.
+    /// Mail from other shards.
     Mail,
-    /// What was put off.
+    /// Work that was put off.
     Work,
 }
 
 impl Part {
-    /// What it may use of a budget in any case.
+    /// The share of a budget that a part may always use.
     const fn own(self, budget: u64) -> u64 {
         match self {
             Self::Receive => budget / 2,
@@ -28,28 +28,29 @@ impl Part {
     }
 }
 
-/// What the turn under way has cost so far.
+/// The cost of the current turn so far.
 #[derive(Debug)]
 pub struct Budget {
-    /// Of each turn.
+    /// The budget of each turn.
     units: u64,
     charged: u64,
-    /// What the parts so far, this one included, may use together; at least what this one has of its own.
+    /// The bound for the cost of all parts so far, including the current one; it leaves at least the current part's
+    /// share.
     bound: u64,
-    /// What the item under way has cost, deliveries aside.
+    /// The cost of the current item, without deliveries.
     item: u64,
-    /// And what it has brought to readers.
+    /// The cost of the current item's deliveries to readers.
     delivered: u64,
     largest_item: u64,
     was_spent: bool,
 }
 
-/// What a turn cost.
+/// The cost of a turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TurnCharge {
-    /// All of it.
+    /// The whole cost.
     pub charged: u64,
-    /// The largest of its items.
+    /// The cost of its largest item.
     pub largest_item: u64,
     /// Whether something had to wait for the next turn.
     pub was_spent: bool,
@@ -62,14 +63,14 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// So many units for each turn.
+    /// A budget of `units` for each turn.
     #[must_use]
     pub fn new(units: u64) -> Self {
         let bound = Part::Receive.own(units);
         Self { units, charged: 0, bound, item: 0, delivered: 0, largest_item: 0, was_spent: false }
     }
 
-    /// Begins a turn with receiving; returns what the last one cost.
+    /// Begins a turn with receiving. Returns the cost of the last turn.
     pub fn begin_turn(&mut self) -> TurnCharge {
         self.end_item();
         let Self { charged, largest_item, was_spent, .. } = std::mem::replace(self, Self::new(self.units));
@@ -100,28 +101,28 @@ impl Budget {
         self.item += units;
     }
 
-    /// Charges the turn for what an item brings to readers: many messages to the same readers go out together, so that
-    /// stopping between them would cost more than it saves.
+    /// Charges the turn for an item's deliveries to readers. Deliveries do not stop in between: messages to the same
+    /// readers go out together, and stopping would cost more than it saves.
     #[inline]
     pub fn charge_delivery(&mut self, units: u64) {
         self.charged += units;
         self.delivered += units;
     }
 
-    /// What the part has left.
+    /// The budget that the part has left.
     #[must_use]
     pub fn left(&self) -> u64 {
         self.bound.saturating_sub(self.charged)
     }
 
-    /// Whether the part has nothing left.
+    /// Whether the part has no budget left.
     pub fn is_spent(&mut self) -> bool {
         let is_spent = self.charged >= self.bound;
         self.was_spent |= is_spent;
         is_spent
     }
 
-    /// Whether the item under way may go on with something of this price: one connection has only so much at a time.
+    /// Whether the current item may go on with work of this price: each connection has a bound for one item.
     pub fn fits(&mut self, price: u64) -> bool {
         self.item + price <= self.units / SHARES_PER_TURN && !self.is_spent()
     }

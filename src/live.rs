@@ -1,8 +1,8 @@
-//! What may change while the gateway runs, as one value. Every shard holds the same [`Live`]; another comes by mail and
-//! takes its place between two turns, so that a turn sees one configuration.
+//! The part of the configuration that may change while the gateway runs, as one value. Every shard holds the same
+//! [`Live`]. A new one arrives by mail and replaces it between two turns, so that each turn sees one configuration.
 //!
-//! What depends on it is looked up through it. What is kept apart from it is brought up to date when it comes, a part in
-//! each turn: the rules of topics that are there already, and what sessions and deadlines follow from it. Tests:
+//! Most code looks values up in it. State derived from it is updated when a new one arrives, a portion in each turn:
+//! the rules of existing topics, and the sessions and deadlines that depend on it. Tests:
 //! `tests/shard_limits/live.rs` and `tests/simulator/`.
 
 use std::sync::Arc;
@@ -12,33 +12,34 @@ use crate::hub::TopicRules;
 use crate::limits::Limits;
 use crate::transport::http::Access;
 
-/// What may change while the gateway runs.
+/// The configuration that may change while the gateway runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Live {
-    /// What the configuration says of topics.
+    /// The topic rules.
     pub rules: Arc<TopicRules>,
-    /// Every bound that it sets. `connections_max` stays as it was at the start.
+    /// The limits. `connections_max` keeps its value from the start.
     pub limits: Limits,
-    /// What it says of compression. The window stays as it was at the start.
+    /// The compression settings. The window keeps its value from the start.
     pub compression: CompressionSettings,
-    /// By listener: what its clients may do. One that is not named has no bounds. Roles stay as they were at the start.
+    /// The rights of clients, by listener. A listener without an entry has no restrictions. Roles keep their values
+    /// from the start.
     pub access: Arc<[Access]>,
-    /// The limits by their keys, in base units, as `/metrics` tells them.
+    /// The limits by their keys, in base units, for `/metrics`.
     pub told_limits: Vec<(&'static str, f64)>,
 }
 
 /// The compression settings of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompressionSettings {
-    /// For topics with no rule about it.
+    /// The compression of topics without a rule for it.
     pub default: Compression,
-    /// Payload bytes of the shortest message that is compressed for itself.
+    /// The shortest payload, in bytes, that is compressed as a message of its own.
     pub threshold: u32,
-    /// `1..=9`, from fast to small; shared streams have `STREAM_LEVEL_MIN` at least.
+    /// The level, `1..=9`, from fast to small; shared streams use at least `STREAM_LEVEL_MIN`.
     pub level: u8,
     /// The window of shared streams, in bits, `9..=15`.
     pub stream_window_bits: u8,
-    /// Publications from one joining point of a shared stream to the next.
+    /// Publications between two joining points of a shared stream.
     pub join_every: u32,
 }
 

@@ -1,5 +1,5 @@
-//! Measures what `limits/costs.rs` says of entries: 100,000 of each, by the process's resident memory. Nothing is let go
-//! before the end, so that none takes the place of another.
+//! Measures the costs in `limits/costs.rs`: makes 100,000 entries of each kind and compares the process's resident
+//! memory. Nothing is freed before the end, so that no entry reuses the memory of another.
 
 use std::sync::Arc;
 
@@ -27,13 +27,13 @@ fn resident_len() -> u64 {
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number of pages") * 4096
 }
 
-/// What one of `COUNT` of something takes, beside `len` bytes that are counted elsewhere.
+/// Checks the cost of one entry; `len` bytes of it are counted elsewhere.
 fn check<T>(what: &str, cost: usize, len: u64, make: impl FnOnce() -> T) {
     let before = resident_len();
     std::mem::forget(make());
     let measured = ((resident_len() - before) / COUNT).saturating_sub(len);
     println!("{what}: {measured} bytes measured, {cost} counted");
-    // The kernel gives memory in pages, and huge ones at that: so many bytes of each are not the entries'.
+    // The kernel gives memory in huge pages: a part of the last page does not belong to the entries.
     let bound = cost as u64 + cost as u64 / 10 + PAGES_LEN / COUNT;
     assert!(measured <= bound, "{what} takes {measured} bytes, and counts as {cost}");
 }
@@ -77,12 +77,12 @@ fn entries_take_what_they_count() {
     let topic = name("a");
     let all: Vec<_> = (1..=COUNT).map(|offset| publication(&topic, offset, None)).collect();
     check("a publication with one byte", PUBLICATION_COST, 1, || {
-        // The list of them is none of it.
+        // The list itself does not count.
         let mut list = Vec::with_capacity(1);
         (1..=COUNT).for_each(|offset| list.push(publication(&topic, offset, None)));
         list
     });
-    // The place of each in the list is none of it.
+    // The key's place in the list does not count.
     check("a key of 16 bytes", TEXT_COST, 16 + 16, || {
         let list: Vec<Box<str>> = (0..COUNT).map(|n| format!("{n:016}").into_boxed_str()).collect();
         list

@@ -56,38 +56,38 @@ use upkeep::drain::Drain;
 use upkeep::live::Change;
 use upkeep::snapshot::Taking;
 
-/// What a shard is told at the start.
+/// The settings of a shard at its start.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Which shard this is.
+    /// The number of this shard.
     pub shard: ShardId,
-    /// How many there are.
+    /// The number of all shards.
     pub shards: usize,
-    /// What may change while it runs.
+    /// The configuration that may change while the shard runs.
     pub live: Arc<Live>,
     /// Pages served beside the endpoints.
     pub pages: Arc<[Page]>,
     /// The key of every hash of a topic name, the same in all shards.
     pub hash_key: (u64, u64),
-    /// Where this shard's random numbers start.
+    /// The seed of this shard's random numbers.
     pub seed: u64,
-    /// The count that all shards share.
+    /// The count of connections that all shards share.
     pub admission: Admission,
-    /// How many connections this shard holds.
+    /// The number of connections that this shard may hold.
     pub seats: Seats,
-    /// What `/metrics` tells of the process.
+    /// The metrics of the process, for `/metrics`.
     pub process: Arc<ProcessMetrics>,
     /// Whether the log names the addresses of peers.
     pub log_peers: bool,
-    /// What connections go through before they speak HTTP.
+    /// The layers between sockets and HTTP.
     pub edge: EdgeSettings,
     /// Transports with sessions of their own.
     pub services: Arc<[Service]>,
-    /// Where portions of snapshots go, if any are taken.
+    /// The lane for portions of snapshots, if any are taken.
     pub snapshots: Option<PortionLane>,
 }
 
-/// One core's share of the gateway: a value for each room, and what goes in and out.
+/// One core's part of the gateway: a value for each room, and its input and output.
 #[derive(Debug)]
 pub struct Shard {
     settings: Settings,
@@ -99,15 +99,15 @@ pub struct Shard {
     hub: Hub,
     turn: Turn,
     metrics: ShardMetrics,
-    /// The time of the last call that gave one: what happens in between is of that time.
+    /// The time of the last call that had a time; it stands for everything until the next such call.
     now: MonoTime,
-    /// For the driver, at the end of the turn.
+    /// Operations for the driver, at the end of the turn.
     pub ops: Vec<Op>,
-    /// For other shards, at the end of the turn.
+    /// Mail for other shards, at the end of the turn.
     pub outgoing: Outgoing,
 }
 
-/// What its part of the topics is told.
+/// The settings of this shard's part of the topics.
 fn hub_settings(settings: &Settings) -> HubSettings {
     let limits = &settings.live.limits;
     let share = |total: u64| total.div_ceil(settings.shards as u64);
@@ -147,7 +147,7 @@ impl Shard {
         }
     }
 
-    /// Takes in what the kernel did; `Break` when this turn has received enough.
+    /// Handles a completion of the kernel. Returns `Break` when this turn has received enough.
     pub fn handle(&mut self, now: MonoTime, completion: Completion<'_>) -> ControlFlow<()> {
         self.now = now;
         self.begin_completion();
@@ -162,10 +162,10 @@ impl Shard {
         self.receives_more()
     }
 
-    /// When this shard next has something to do by itself.
+    /// The time at which this shard next has something to do by itself.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
-        // Asked twice in each turn, so that this is worth writing out.
+        // This runs twice in each turn, so it is written out for speed.
         let mut next = earlier(self.links.wheel.next_deadline(), self.sessions.alarms.next());
         next = earlier(next, self.next_unfinished_look());
         next = earlier(next, self.links.conns.detached.next_look());
@@ -178,7 +178,7 @@ impl Shard {
         earlier(next, self.hub.next_sweep())
     }
 
-    /// Whether work is left over from the last turn, so that the next one must not wait.
+    /// Whether work is left from the last turn, so that the next turn must not wait.
     pub(super) fn has_work(&self) -> bool {
         let has_put_off = self.links.put_off.has_work() && !self.links.is_congested;
         let has_news = !self.links.conns.detached.news.is_empty();
@@ -189,7 +189,7 @@ impl Shard {
             || self.links.tls.has_work()
     }
 
-    /// What this shard counts, with its gauges filled in.
+    /// The metrics of this shard, with gauges filled in.
     #[must_use]
     pub fn measure(&self) -> ShardMetrics {
         let hub = self.hub.sizes();
@@ -213,7 +213,7 @@ impl Shard {
         }
     }
 
-    /// What is still held, for tests that count everything back to zero.
+    /// Everything that is still held, for tests that count it back to zero.
     #[must_use]
     pub fn census(&self) -> Census {
         let sum = |len: &dyn Fn(&Rest) -> usize| self.sessions.rests.iter().map(|(_, rest)| len(rest)).sum::<usize>();
@@ -247,7 +247,7 @@ fn earlier(one: Option<MonoTime>, other: Option<MonoTime>) -> Option<MonoTime> {
     }
 }
 
-/// What a shard holds for its connections. All zero once they are gone and every ticket is answered.
+/// Everything that a shard holds for its connections. All zero once they are gone and every ticket is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// Arena slots.
@@ -260,11 +260,11 @@ pub struct Census {
     pub exchanges: usize,
     /// Connections with subscriptions under way.
     pub pendings: usize,
-    /// Readers that are behind, what they asked for, and what waits for the time to pass.
+    /// Readers that are behind, their policies, and deliveries that wait for their time.
     pub lags: usize,
-    /// Readers of events of several topics.
+    /// Readers of events that named several topics.
     pub vectors: usize,
-    /// Readers that are told counts, and the topics of which.
+    /// Readers of presence counts, and the topics they watch.
     pub watched: usize,
     /// Questions to other shards.
     pub tickets: usize,
@@ -277,7 +277,7 @@ pub struct Census {
     pub deadlines: usize,
     /// Connections with frames that wait for a part in a turn.
     pub put_off: usize,
-    /// Sessions that are no connection's own.
+    /// Detached sessions.
     pub detached: usize,
     /// Pooled blocks.
     pub blocks: usize,

@@ -8,7 +8,7 @@ use crate::mailbox::{Answer, Mail, Request};
 use crate::time::MonoTime;
 
 impl Shard {
-    /// Takes in one mail.
+    /// Handles one mail.
     pub fn handle_mail(&mut self, now: MonoTime, from: ShardId, mail: Mail) {
         self.now = now;
         self.turn.budget.begin_item();
@@ -19,7 +19,7 @@ impl Shard {
         }
     }
 
-    /// Asks a shard to do something. This one does it now, and its answer is there when this returns.
+    /// Sends a request to a shard. This shard answers its own request before the call returns.
     pub(in crate::shard) fn ask(&mut self, to: ShardId, request: Request) {
         if to == self.settings.shard {
             self.handle_request(to, request);
@@ -28,7 +28,7 @@ impl Shard {
         }
     }
 
-    /// Asks every shard, this one last.
+    /// Sends a request to every shard, to this one last.
     pub(in crate::shard) fn ask_all(&mut self, mut request: impl FnMut() -> Request) {
         let me = self.settings.shard;
         for shard in ShardSet::all(self.settings.shards).iter().filter(|shard| *shard != me) {
@@ -37,7 +37,7 @@ impl Shard {
         self.handle_request(me, request());
     }
 
-    /// Answers a shard; this one takes it now.
+    /// Sends an answer to a shard; this shard handles its own answer at once.
     pub(in crate::shard) fn answer(&mut self, to: ShardId, answer: Answer) {
         if to == self.settings.shard {
             self.handle_answer(to, answer);
@@ -53,7 +53,7 @@ impl Shard {
                 ticket.map(|ticket| Answer::Published { ticket, result })
             }
             Request::Join { topic, since, last, polls, ticket } => {
-                // A poll has no use for more than its answer takes.
+                // A poll needs no more than fits in its answer.
                 let len_max = if polls { POLL_ANSWER_LEN_MAX } else { usize::MAX };
                 let result = self.hub.join_for(self.now, &topic, from, since, last, len_max);
                 self.charge_join(&result);

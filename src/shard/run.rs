@@ -13,7 +13,7 @@ use crate::time::MonoTime;
 /// Runs a shard until it has shut down. `wakers` are by shard.
 ///
 /// # Errors
-/// What the driver cannot go on after.
+/// An error after which the driver cannot go on.
 pub fn run<D: Driver>(
     driver: &mut D,
     shard: &mut Shard,
@@ -29,7 +29,7 @@ pub fn run<D: Driver>(
 /// One turn: wait, take in, send out.
 ///
 /// # Errors
-/// What the driver cannot go on after.
+/// An error after which the driver cannot go on.
 pub fn turn<D: Driver>(
     driver: &mut D,
     shard: &mut Shard,
@@ -67,7 +67,8 @@ pub fn turn<D: Driver>(
     Ok(())
 }
 
-/// How long the driver may wait: not at all with mail or work there, and not long with mail that found no room.
+/// The time until which the driver may wait: not at all if there is mail or work, and only briefly if outgoing mail
+/// found no room.
 fn next_look(now: MonoTime, shard: &Shard, mailbox: &Mailbox) -> Option<MonoTime> {
     if !mailbox.park() || shard.has_work() {
         return Some(now);

@@ -1,5 +1,5 @@
-//! The seams of the shard, held by what nobody ships: a dialect with state and a prefix for each reader, and a transport
-//! whose sessions are carried by requests.
+//! The seams of the shard, held by a dialect and a transport that exist for tests only: the dialect has state and a
+//! prefix for each reader, and the sessions of the transport are carried by requests.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::transport::Framing;
 use crate::transport::service::{Meaning, Service, ServiceKind};
 use crate::wire::ws::{Opcode, encode_client_frame};
 
-/// A shard and its peers: what they are sent is kept, by connection.
+/// A shard and its peers. The bytes sent to each connection are kept.
 struct World {
     driver: Null,
     shard: Shard,
@@ -69,14 +69,14 @@ impl World {
         self.driver.submit(&mut shard.ops).expect("nothing goes wrong");
     }
 
-    /// A connection that speaks HTTP.
+    /// A connection that uses HTTP.
     fn connect(&mut self) -> ConnId {
         self.driver.arrive(1);
         self.turn();
         *self.driver.adopted().last().expect("it was adopted")
     }
 
-    /// The body of the answer to a request, as far as it is there.
+    /// The body of the response to a request, as far as it was sent.
     fn post(&mut self, conn: ConnId, path: &str, body: &str) -> String {
         let len = body.len();
         let request = format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len}\r\n\r\n{body}");
@@ -85,14 +85,14 @@ impl World {
         self.body(conn)
     }
 
-    /// The body of an answer that came since the last time.
+    /// The body of the response since the last call.
     fn body(&mut self, conn: ConnId) -> String {
         let heard = self.heard.extract_if(.., |(to, _)| *to == conn).flat_map(|(_, bytes)| bytes).collect();
         let heard = String::from_utf8(heard).expect("text");
         heard.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
     }
 
-    /// A WebSocket whose session speaks the dialect of these tests.
+    /// A WebSocket whose session uses the dialect of these tests.
     fn open(&mut self) -> ConnId {
         let conn = self.upgrade("/ws");
         self.shard.speak(conn.into(), EncodingId::of(Framing::WebSocket, Dialect::Tagged, true));
@@ -118,7 +118,7 @@ impl World {
         self.turn();
     }
 
-    /// The payloads of the frames that a connection was sent since the last time.
+    /// The payloads of the frames sent to a connection since the last call.
     fn take(&mut self, conn: ConnId) -> Vec<String> {
         let bytes: Vec<u8> =
             self.heard.iter().filter(|(to, _)| *to == conn).flat_map(|(_, bytes)| bytes.clone()).collect();

@@ -1,4 +1,4 @@
-//! A turn's budget over all connections, and what it leaves for the next one.
+//! The budget of a turn over all connections, and the work that is left for the next turn.
 
 use std::ops::ControlFlow;
 
@@ -8,33 +8,33 @@ use crate::limits::{MAIL_PER_PART_COST_MAX, TURN_LEN_MAX, TURN_SLOW_LOG_MS, TURN
 use crate::shard::link::conn::{Carrier, Flag};
 use crate::time::MonoTime;
 
-/// The turn under way.
+/// The current turn.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Turn {
-    /// What it has cost so far.
+    /// Its budget, with its cost so far.
     pub budget: Budget,
-    /// Bytes that are held since the last look at the memory, or were for a while.
+    /// Bytes added since the last memory survey, even if they were freed again.
     pub grown: usize,
-    /// Bytes of mail that this part of the turn began with.
+    /// Bytes of outgoing mail when the current part of the turn began.
     mail_before: usize,
-    /// Bytes of mail that other shards have not taken, when the last turn ended.
+    /// Bytes of outgoing mail that other shards had not taken when the last turn ended.
     pub mail_len: u64,
-    /// When its first completion came.
+    /// The time of its first completion.
     woken_at: Option<MonoTime>,
-    /// When a turn that took long was last told of.
+    /// The time of the last log line about a slow turn.
     slow_told: Option<MonoTime>,
-    /// What the turn before cost.
+    /// The cost of the turn before.
     last: TurnCharge,
 }
 
 impl Shard {
-    /// Gives each turn another budget than [`TURN_BUDGET`](crate::limits::TURN_BUDGET); for tests.
+    /// Replaces the budget of each turn, [`TURN_BUDGET`](crate::limits::TURN_BUDGET); for tests.
     #[doc(hidden)]
     pub fn set_turn_budget(&mut self, units: u64) {
         self.turn.budget = Budget::new(units);
     }
 
-    /// What the last turn cost; for tests.
+    /// The cost of the last turn; for tests.
     #[doc(hidden)]
     #[must_use]
     pub fn last_charge(&self) -> TurnCharge {
@@ -47,13 +47,13 @@ impl Shard {
         self.turn.mail_before = 0;
     }
 
-    /// Begins to take in a completion.
+    /// Begins a completion of the kernel.
     pub(super) fn begin_completion(&mut self) {
         self.turn.woken_at.get_or_insert(self.now);
         self.turn.budget.begin_item();
     }
 
-    /// `Break` when this turn has received enough.
+    /// Returns `Break` when this turn has received enough.
     pub(super) fn receives_more(&mut self) -> ControlFlow<()> {
         let is_enough = self.is_turn_full() || self.links.put_off.is_full() || self.has_grown();
         if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -65,8 +65,8 @@ impl Shard {
         self.turn.mail_before = self.outgoing.cost();
     }
 
-    /// Whether this part of the turn has taken in enough: what it brings to readers, what it sends to other shards, what
-    /// it costs.
+    /// Whether this part of the turn has done enough, by its deliveries to readers, its mail to other shards, or its
+    /// cost.
     pub(super) fn is_turn_full(&mut self) -> bool {
         self.delivery.runs.len >= TURN_LEN_MAX || self.is_mail_full() || self.turn.budget.is_spent()
     }
@@ -76,13 +76,13 @@ impl Shard {
         self.outgoing.cost() >= self.turn.mail_before + MAIL_PER_PART_COST_MAX
     }
 
-    /// When this turn began to cost time: with the first completion, or `now` if there was none.
+    /// The time at which this turn began to work: its first completion, or `now` if there was none.
     pub(super) fn woken_at(&self, now: MonoTime) -> MonoTime {
         self.turn.woken_at.unwrap_or(now)
     }
 
-    /// Ends a turn: its budget is whole again. Notes what the loop knows and the shard does not: how long the turn took,
-    /// and how much mail waits: mails, and bytes of what this shard sent.
+    /// Ends a turn and restores its budget. Notes values that only the loop knows: the duration of the turn, the
+    /// number of waiting mails, and the bytes of mail that this shard has sent.
     pub(super) fn note_turn(&mut self, turn_nanos: u64, mailbox_depth: usize, mail_len: usize) {
         self.turn.mail_len = mail_len as u64;
         self.turn.last = self.turn.budget.begin_turn();
@@ -107,7 +107,7 @@ impl Shard {
         }
     }
 
-    /// Lets connections go on with what was put off, a step each in turn, for as long as the turn has something left.
+    /// Resumes put-off work, one step for each connection in turn, as long as the turn has budget left.
     pub(super) fn resume_put_off(&mut self) {
         while !self.links.is_congested
             && self.links.put_off.has_work()
@@ -122,7 +122,7 @@ impl Shard {
             if self.links.conns.get(id).is_none_or(|conn| !conn.link.is(Flag::PAUSED_TURN)) {
                 continue;
             }
-            // Whatever is put off again pauses it again.
+            // Work that is put off once more pauses the connection again.
             self.unpause(id, Flag::PAUSED_TURN);
             let mails = self.outgoing.len();
             self.resume_subscribe(id.into());

@@ -1,5 +1,5 @@
-//! Services: addresses whose clients speak a transport that has sessions of its own. One entry of each enumeration a
-//! transport, whose folder says what its bytes are.
+//! Services: addresses whose clients use a transport with sessions of its own. Each transport has one entry in each
+//! enumeration; its folder defines the bytes.
 
 use std::borrow::Cow;
 
@@ -11,18 +11,18 @@ use crate::command::Carried;
 use crate::limits::SERVICE_RESPONSE_LEN_MAX;
 use crate::wire::http1::percent_decode;
 
-/// One entry of the configuration, such as one of `[[sockjs]]`.
+/// One service of the configuration, such as one of `[[sockjs]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// The path that its clients are made with, such as `/sockjs`; without a slash at its end.
+    /// The path that its clients connect to, such as `/sockjs`; without a slash at its end.
     pub base: Box<str>,
-    /// Which transport.
+    /// The transport.
     pub kind: ServiceKind,
-    /// What its messages mean.
+    /// The meaning of its messages.
     pub meaning: Meaning,
     /// Whether clients may use WebSocket.
     pub websocket: bool,
-    /// Bytes of messages after which a streaming response ends and the client asks anew.
+    /// Bytes of messages after which a streaming response ends and the client sends a new request.
     pub response_len_max: usize,
 }
 
@@ -31,34 +31,34 @@ pub struct Service {
 pub enum ServiceKind {
     /// SockJS 0.3.
     SockJs,
-    /// The transport of the tests.
+    /// The transport for tests.
     #[cfg(test)]
     Packets,
 }
 
-/// What the messages of a service mean.
+/// The meaning of a service's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// `fanwire.json.v1`.
     Json,
-    /// The bare feed of one topic, which stands behind the base: `BASE/TOPIC`.
+    /// The bare feed of one topic, named after the base: `BASE/TOPIC`.
     Raw,
     /// Each message goes back to its sender.
     Echo,
 }
 
-/// What a request asks of a service.
+/// A call of a client to a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceCall {
-    /// Something that is the same for all, by the transport's own number.
+    /// A page that is the same for all clients, by the transport's own number.
     Page(u8),
-    /// An opening handshake; how messages stand in the WebSocket.
+    /// An opening handshake, with the framing of messages in the WebSocket.
     WebSocket(Framing),
-    /// Wait for what the session is told.
+    /// Waits for messages of the session.
     Receive {
         /// The name of the session.
         session: Box<str>,
-        /// How.
+        /// The form of the response.
         receiver: Receiver,
     },
     /// Messages for the session.
@@ -68,26 +68,26 @@ pub enum ServiceCall {
     },
 }
 
-/// How a request receives.
+/// The form in which a request receives messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receiver {
-    /// A way of SockJS.
+    /// A form of SockJS.
     SockJs(sockjs::Receiver),
-    /// The way of the tests.
+    /// The form of the transport for tests.
     #[cfg(test)]
     Packets,
 }
 
-/// A frame of a response, and whether it is the last one.
+/// A part of a response body, and whether it is the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// As it stands in the body.
+    /// The bytes of the body.
     pub bytes: Vec<u8>,
-    /// Nothing follows it.
+    /// No frame follows.
     pub is_last: bool,
 }
 
-/// A response that is not made of frames.
+/// A response without frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The status.
@@ -98,7 +98,7 @@ pub struct Answer {
     pub body: Cow<'static, [u8]>,
 }
 
-/// What clients sent, one message after the other.
+/// Messages of a client, one after the other.
 pub type Messages<'a> = Vec<Cow<'a, str>>;
 
 impl Service {
@@ -109,8 +109,8 @@ impl Service {
         Self { base: base.into(), kind: ServiceKind::SockJs, meaning, websocket: true, response_len_max }
     }
 
-    /// What a path asks for: the topic behind the base, where its messages have one, and the call. `None` if the service
-    /// has no such path.
+    /// Finds the call of a path, and the topic after the base if its messages have one. `None` if the service has no
+    /// such path.
     fn find<'a>(&self, path: &'a str) -> Option<(Option<Cow<'a, str>>, ServiceCall)> {
         let rest = path.strip_prefix(&*self.base).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
         let (topic, rest) = match self.meaning {
@@ -130,7 +130,7 @@ impl Service {
         is_there.then_some((topic, call))
     }
 
-    /// The answer that is the same for all; `entropy` differs each time.
+    /// A page that is the same for all clients; `entropy` differs each time.
     #[must_use]
     pub fn page(&self, number: u8, entropy: u32) -> Answer {
         match self.kind {
@@ -141,7 +141,7 @@ impl Service {
     }
 }
 
-/// What a path asks for: the service by its place, the topic behind its base, and the call.
+/// Finds the service of a path by its index, the topic after its base, and the call.
 #[must_use]
 pub fn find<'a>(path: &'a str, services: &[Service]) -> Option<(usize, Option<Cow<'a, str>>, ServiceCall)> {
     services.iter().enumerate().find_map(|(place, service)| {
@@ -151,7 +151,7 @@ pub fn find<'a>(path: &'a str, services: &[Service]) -> Option<(usize, Option<Co
 }
 
 impl ServiceKind {
-    /// How messages stand in what a session over requests is told.
+    /// The framing of messages in responses to a session's requests.
     #[must_use]
     pub fn framing(self) -> Framing {
         match self {
@@ -161,7 +161,7 @@ impl ServiceKind {
         }
     }
 
-    /// The header fields of a response, beside those that every one has.
+    /// The header fields of a response, besides those of every response.
     #[must_use]
     pub fn fields(self, origin: Option<&str>) -> [(&'static str, &'static str); 2] {
         match self {
@@ -174,7 +174,7 @@ impl ServiceKind {
     /// The messages of a body.
     ///
     /// # Errors
-    /// The answer to a body that has none.
+    /// The answer to a body without messages.
     pub fn messages(self, body: &[u8]) -> Result<Messages<'_>, Answer> {
         match self {
             Self::SockJs => sockjs::sent(body),
@@ -183,7 +183,7 @@ impl ServiceKind {
         }
     }
 
-    /// The answer to messages: whether they were taken, or there is no such session.
+    /// The answer to messages: whether they were accepted, or there is no such session.
     #[must_use]
     pub fn taken(self, is_taken: bool) -> Answer {
         match self {
@@ -195,7 +195,7 @@ impl ServiceKind {
 }
 
 impl ServiceCall {
-    /// The methods that work.
+    /// The allowed methods.
     #[must_use]
     pub fn methods(&self) -> &'static str {
         match self {
@@ -207,7 +207,7 @@ impl ServiceCall {
 }
 
 impl Receiver {
-    /// The methods that work.
+    /// The allowed methods.
     #[must_use]
     pub fn methods(self) -> &'static str {
         match self {
@@ -217,7 +217,7 @@ impl Receiver {
         }
     }
 
-    /// Whether the response goes on behind its first frame.
+    /// Whether the response continues after its first frame.
     #[must_use]
     pub fn is_stream(self) -> bool {
         match self {
@@ -237,7 +237,7 @@ impl Receiver {
         }
     }
 
-    /// What the body of a streaming response begins with.
+    /// The first bytes of a streaming response.
     #[must_use]
     pub fn prelude(self) -> &'static [u8] {
         match self {
@@ -247,7 +247,7 @@ impl Receiver {
         }
     }
 
-    /// What the client is told of what became of its request; `None` if it cannot be served.
+    /// The frame that answers the request; `None` if the request cannot be served.
     #[must_use]
     pub fn frame(self, carried: &Carried) -> Option<Frame> {
         match self {

@@ -1,4 +1,5 @@
-//! How last values are forgotten, and how topics end: when somebody asks for it, or by themselves when nothing is said and nobody is there.
+//! Dropping last values, and ending topics: on request, or by themselves after a time without publications and
+//! readers.
 
 use super::{Home, Kept};
 use crate::command::{Position, ShardSet, Target, TopicLine, TopicName};
@@ -9,8 +10,9 @@ use crate::hub::topic_table::TopicId;
 use crate::limits::TOPICS_SCANNED_MAX;
 use crate::time::MonoTime;
 
-/// How often topics ended, by part of the hash of their names. A topic that comes back after its end has other positions
-/// than before; so have, for want of a count of its own, the few quiet topics that share its part.
+/// The number of ended topics, for each part of the hash of names. A topic that comes back after its end has
+/// positions unlike those before. The few quiet topics in the same part get new positions too, since they have no
+/// count of their own.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Lives {
     /// Empty until the first topic ends.
@@ -19,13 +21,13 @@ pub(in crate::hub) struct Lives {
 }
 
 impl Lives {
-    /// The number of the life of a topic that is not there.
+    /// The number of the life of a topic that does not exist.
     pub fn of(&self, hash: u32) -> u64 {
-        // Beside the numbers that a restart counts from an offset.
+        // Never equal to the numbers that a restart derives from an offset.
         self.by_part.get(hash as usize % PARTS).map_or(0, |life| u64::from(*life) << 32)
     }
 
-    /// Topics that ended.
+    /// The number of ended topics.
     pub fn ended(&self) -> u64 {
         self.ended
     }
@@ -39,12 +41,12 @@ impl Lives {
 }
 
 impl Home {
-    /// Whether nothing was said for as long as the rule allows, and nobody is there.
+    /// Whether the topic had no publication for as long as its rule allows, and has no reader.
     fn is_over(&self, now: MonoTime) -> bool {
         self.end_due().is_some_and(|due| due <= now)
     }
 
-    /// When it ends by itself, if nothing is said and nobody comes.
+    /// The time at which the topic ends by itself, without further publications and readers.
     pub(super) fn end_due(&self) -> Option<MonoTime> {
         let is_alone = self.settings.topic_ttl_s > 0 && self.offset > 0 && self.is_alone();
         // Counted in whole seconds: it ends up to a second late.
@@ -52,7 +54,7 @@ impl Home {
         is_alone.then(|| MonoTime::ZERO.plus_millis(since_s * 1_000))
     }
 
-    /// Notes that something was said, or that the last reader left.
+    /// Notes a publication, or the leave of the last reader.
     pub(in crate::hub) fn note_quiet(&mut self, now: MonoTime) {
         self.quiet_since_s = (now.as_millis() / 1_000) as u32;
     }
@@ -63,8 +65,9 @@ impl Home {
 }
 
 impl Hub {
-    /// Ends a topic that has its home here: what is kept of it is forgotten at once, and the topic itself when nobody reads
-    /// it. Returns where it stood, and its readers; `None` if nobody reads or published it.
+    /// Ends a topic that has its home here: drops its last value and history at once, and the topic itself when it
+    /// has no reader. Returns its position and its number of readers; `None` for a topic without readers and
+    /// publications.
     pub fn end(&mut self, topic: &str) -> Option<(Position, u32)> {
         let id = self.find(topic)?;
         let (position, presence) = (self.position(id)?, self.presence(id)?);
@@ -90,7 +93,7 @@ impl Hub {
         }
     }
 
-    /// Ends a topic that is to end, if nobody is there.
+    /// Ends a topic that is marked to end, if it has no reader.
     pub(super) fn end_if_alone(&mut self, id: TopicId) {
         let Some(home) = self.topics.home_mut(id).filter(|home| home.ends && home.is_alone()) else { return };
         self.kept.change(home.kept(), Kept::default());
@@ -106,16 +109,17 @@ impl Hub {
         self.release(id);
     }
 
-    /// Forgets the last value of a topic that has its home here, and says where the topic stands; `None` if nobody reads
-    /// or published it. Its history stays.
+    /// Drops the last value of a topic that has its home here, and returns the topic's position; `None` for a topic
+    /// without readers and publications. The history stays.
     pub fn forget_last(&mut self, topic: &str) -> Option<Position> {
         let id = self.find(topic)?;
         self.set_last(id, None);
         self.position(id)
     }
 
-    /// Topics that have their home here, from a place in the table on: those that match, at most `limit`, found among at
-    /// most [`TOPICS_SCANNED_MAX`]; how many were looked at; and where to go on, if there are more.
+    /// Lists topics that have their home here, from a place in the table on: at most `limit` that match, out of at
+    /// most [`TOPICS_SCANNED_MAX`]. Returns them, the number of topics looked at, and the place to continue, if there
+    /// are more.
     pub fn list(&mut self, wanted: Option<&Target>, place: u32, limit: usize) -> (Vec<TopicLine>, usize, Option<u32>) {
         let (mut lines, mut at) = (Vec::new(), place as usize);
         let end = self.topics.places().min(at.saturating_add(TOPICS_SCANNED_MAX));
@@ -140,7 +144,7 @@ impl Hub {
     }
 }
 
-/// Parts of the names; so much memory, four bytes each, once a topic has ended.
+/// The number of parts; each takes four bytes once a topic has ended.
 const PARTS: usize = 16_384;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ impl Shard {
     pub(in crate::shard) fn on_accepted(&mut self, socket: Socket, peer: SocketAddr, listener: u8) {
         let ip = peer.ip().to_canonical();
         let is_proxy = self.settings.edge.trusted.has(ip);
-        // The client behind a proxy is known later. A peer that came in through a file has no address to be counted by.
+        // The client behind a proxy is known later. A peer over a Unix-domain socket has no address to count.
         let client = (!is_proxy && !ip.is_unspecified()).then_some(ip);
         let ip = client.filter(|_| self.counts_addresses());
         let per_ip_max = self.settings.live.limits.connections_per_ip_max;
@@ -66,7 +66,8 @@ impl Shard {
         self.settings.live.limits.connections_per_ip_max > 0
     }
 
-    /// Whose share a connection takes of what all share: its client's address, or nobody else's while that is not known.
+    /// The owner in whose share a connection counts: the address of its client, or the connection itself while the
+    /// address is unknown.
     fn owner_of(&self, id: ConnId, ip: Option<IpAddr>) -> Owner {
         use std::hash::Hasher as _;
         let (one, other) = self.settings.hash_key;
@@ -79,12 +80,12 @@ impl Shard {
         Owner(hasher.finish() as u16)
     }
 
-    /// Counts a connection that came through a proxy for the client at its other end, the first that is named. Past the
-    /// limit it gets no more than a refusal.
+    /// Counts a connection through a proxy for its client, the first time that the proxy names one. If the client's
+    /// address is at its limit, the connection gets only a refusal.
     pub(in crate::shard) fn note_client(&mut self, id: ConnId, ip: IpAddr) {
         let owner = self.owner_of(id, Some(ip));
         let conn = &mut self.links.conns[id.index];
-        // What a session has already is in the share of the owner that it had then.
+        // Subscriptions that the session has already stay in the share of its earlier owner.
         if conn.session.target_count == 0 {
             conn.session.owner = owner;
         }
@@ -92,7 +93,7 @@ impl Shard {
             return;
         }
         if let Some(peer) = self.links.peers.get_mut(&id.index) {
-            // Its port is not known.
+            // The client's port is unknown.
             *peer = SocketAddr::new(ip, 0);
         }
         let per_ip_max = self.settings.live.limits.connections_per_ip_max;
@@ -112,7 +113,7 @@ impl Shard {
         }
     }
 
-    /// Counts a connection out that is gone.
+    /// Counts out a connection that is gone.
     pub(in crate::shard) fn count_out(&mut self, index: u32, is_admitted: bool) {
         self.links.peers.remove(&index);
         if is_admitted {

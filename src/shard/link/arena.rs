@@ -17,7 +17,7 @@ pub(in crate::shard) struct Conns {
     capacity: usize,
     made: u32,
     end: u32,
-    /// The sessions that are no connection's own.
+    /// Detached sessions: those that belong to no connection.
     pub detached: DetachedSessions,
 }
 
@@ -50,12 +50,12 @@ impl Conns {
         self.slots.get_mut(id.index as usize).filter(|conn| conn.link.generation == id.generation)
     }
 
-    /// The id of the connection at a place, if there is one.
+    /// The id of the connection at an index, if there is one.
     pub fn id_at(&self, index: u32) -> Option<ConnId> {
         self.slots.get(index as usize).map(|conn| conn.id(index))
     }
 
-    /// A session, if it is still there and has not ended.
+    /// A session, if it exists and has not ended.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
         match id.conn() {
             Some(conn) => self.get(conn).map(|conn| &conn.session),
@@ -63,7 +63,7 @@ impl Conns {
         }
     }
 
-    /// The id of the session at a place, if there is one.
+    /// The id of the session at an index, if there is one.
     pub fn session_at(&self, index: SessionIndex) -> Option<SessionId> {
         match index.conn() {
             Some(index) => self.id_at(index).map(SessionId::from),
@@ -71,12 +71,12 @@ impl Conns {
         }
     }
 
-    /// The link whose own a session is.
+    /// The link that a session belongs to.
     pub fn link_of(&self, index: SessionIndex) -> Option<&Link> {
         Some(&self[index.conn()?].link)
     }
 
-    /// The listener that a session's client came in on.
+    /// The listener through which a session's client connected.
     pub fn listener_of(&self, index: SessionIndex) -> u8 {
         match index.conn() {
             Some(index) => self[index].link.listener,
@@ -84,12 +84,12 @@ impl Conns {
         }
     }
 
-    /// Whether what a session follows is for it.
+    /// Whether publications on its topics are for this session.
     pub fn is_reader(&self, index: SessionIndex) -> bool {
         index.conn().is_none_or(|index| self[index].is_reader())
     }
 
-    /// A session, and the place of what waits to be sent to it.
+    /// A session, and the slot of its outbox.
     pub fn parts_mut(&mut self, index: SessionIndex) -> (&mut Session, &mut Slot) {
         if let Some(index) = index.conn() {
             let conn = &mut self[index];
@@ -103,7 +103,7 @@ impl Conns {
         self.slots.len()
     }
 
-    /// One past the highest place that was ever used.
+    /// One past the highest index that was ever used.
     pub fn end(&self) -> u32 {
         self.end
     }

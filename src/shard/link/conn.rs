@@ -1,5 +1,5 @@
-//! A live connection, as small as it can be: plain data, no pointer, no kernel handle, so that it could be written down
-//! and read back.
+//! A live connection, as small as possible: plain data, without a pointer or a kernel handle, so that it could be
+//! written down and read back.
 
 use crate::close::CloseReason;
 use crate::command::ConnId;
@@ -7,7 +7,7 @@ use crate::shard::session::session::Session;
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
-/// A live connection: its link, and the session that is the link's own. What they need only while busy lives in pools,
+/// A live connection: its link, and the session of the link. Everything that they need only while busy is in pools,
 /// named by [`Slot`]s.
 #[derive(Debug)]
 pub(in crate::shard) struct Conn {
@@ -15,30 +15,30 @@ pub(in crate::shard) struct Conn {
     pub session: Session,
 }
 
-// An idle connection takes this and no more. All else that a connection needs stands in pools, while it is busy.
+// An idle connection takes this and no more. Everything else that a connection needs is in pools, while it is busy.
 const _: () = assert!(size_of::<Conn>() <= 64 && size_of::<Link>() <= 36 && size_of::<Session>() <= 32);
 
 /// One socket and its protocol. Knows no topic.
 #[derive(Debug)]
 pub(in crate::shard) struct Link {
-    /// How often connections were made before this one; tells a stale id apart.
+    /// The number of connections at this index before this one; it reveals a stale id.
     pub generation: u32,
-    /// The last sign of life, in ticks.
+    /// The time of the last bytes from the peer, in ticks.
     pub active_tick: u32,
-    /// When `timer` runs out, in ticks; for [`Timer::Ping`] it follows from `active_tick`.
+    /// The time at which `timer` runs out, in ticks; for [`Timer::Ping`] it follows from `active_tick`.
     pub deadline_tick: u32,
-    /// What came and is not complete: a request under way, a frame or a message, by `carrier`.
+    /// Incomplete input: a request, a frame or a message, depending on `carrier`.
     pub parser: Slot,
-    /// Bytes on their way out.
+    /// Bytes to send.
     pub outbox: Slot,
-    /// What its bytes go through before they are requests or frames: a PROXY header, TLS.
+    /// The layers between the socket and HTTP or WebSocket: a PROXY header, TLS.
     pub edge: Slot,
     pub carrier: Carrier,
     pub standing: Standing,
-    /// The listener that it came in on.
+    /// The listener of the connection.
     pub listener: u8,
     pub timer: Timer,
-    /// Why the connection ends, once it does.
+    /// The reason for the end of the connection, once it has one.
     pub end: Option<CloseReason>,
     flags: u16,
 }
@@ -51,17 +51,17 @@ pub(in crate::shard) enum Carrier {
     WebSocket,
     /// A response that does not end.
     Stream,
-    /// The driver was told to close it; what is left is to wait for `Closed`.
+    /// The driver was told to close it; only `Closed` is missing.
     Gone,
 }
 
-/// Whether a connection is counted as admitted, and whether it is past a limit: then it gets refusals and health checks
-/// only.
+/// Whether a connection counts as admitted, and whether it is past a limit. Past a limit it gets only refusals and
+/// health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::shard) enum Standing {
     Counted,
-    /// Counted before the address that it is for was known, whose limit it is past.
+    /// Counted before the address of its client was known, and that address is past its limit.
     CountedPastAddressLimit,
     /// Past `connections_max`.
     PastLimit,
@@ -99,9 +99,9 @@ pub(in crate::shard) enum Timer {
     Poll,
     /// The next ping, or heartbeat.
     Ping,
-    /// A sign of life after a ping; of a stream, that something of what waits was taken.
+    /// Bytes from the peer after a ping; of a stream, progress of a send.
     Pong,
-    /// The end of the closing handshake, or of what is queued.
+    /// The end of the closing handshake, or of the queued bytes.
     Close,
 }
 
@@ -112,7 +112,7 @@ pub(in crate::shard) struct Flag(u16);
 impl Flag {
     /// Stands in the list of connections to send to at the end of the turn.
     pub const DIRTY: Self = Self(1 << 5);
-    /// The end has begun: nothing more is said to it.
+    /// The end has begun: no more messages are sent.
     pub const CLOSING: Self = Self(1 << 6);
     /// Its further bytes are ignored.
     pub const DEAF: Self = Self(1 << 7);
@@ -126,13 +126,13 @@ impl Flag {
     pub const PAUSED_BACKLOG: Self = Self(1 << 11);
     /// Not read from, because another shard is behind.
     pub const PAUSED_CONGESTION: Self = Self(1 << 12);
-    /// Not read from, because something that it sent waits for a part in a turn.
+    /// Not read from, because some of its input waits for its part of a turn.
     pub const PAUSED_TURN: Self = Self(1 << 13);
     /// Any reason for not reading.
     pub const PAUSED: Self = Self(0b1111 << 10);
-    /// Those of them that are over when the connection is about to end.
+    /// The reasons for not reading that end when the connection is about to end.
     pub const PAUSED_WHILE_OPEN: Self = Self(1 << 10 | 1 << 11 | 1 << 12);
-    /// Any reason for which something happens when a send is out.
+    /// Any reason why the end of a send needs further work.
     pub const HOLDS_ON: Self = Self(1 << 6 | 1 << 9 | 1 << 10 | 1 << 11);
     /// Any reason why a publication cannot go straight to the socket.
     pub const NOT_DIRECT: Self = Self(1 << 5 | 1 << 6);
@@ -147,8 +147,8 @@ impl Conn {
         ConnId { index, generation: self.link.generation }
     }
 
-    /// Whether what its session follows is for it: its end has not begun. A request to follow is a reader as soon as its
-    /// subscriptions are under way.
+    /// Whether publications for its session are sent: its end has not begun. A request that subscribes counts as a
+    /// reader as soon as its subscriptions are under way.
     pub fn is_reader(&self) -> bool {
         let reads = match self.link.carrier {
             Carrier::WebSocket | Carrier::Stream => true,
@@ -190,7 +190,7 @@ impl Link {
         }
     }
 
-    /// The place of its request under way.
+    /// The index of its current request.
     pub fn exchange(&self) -> Option<usize> {
         self.parser.index().filter(|_| self.carrier == Carrier::Http1)
     }
@@ -201,7 +201,7 @@ impl Link {
     }
 }
 
-/// Time as connections keep it.
+/// A time in the form in which connections keep it.
 pub(in crate::shard) fn tick(time: MonoTime) -> u32 {
     (time.as_millis() / crate::time::TICK_MS) as u32
 }

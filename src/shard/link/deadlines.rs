@@ -1,5 +1,5 @@
-//! The one deadline of each connection. Activity writes a tick and nothing else; the wheel asks, and the deadline is
-//! worked out when it does.
+//! The one deadline of each connection. Activity only writes a tick; when the wheel fires, the deadline is computed
+//! anew.
 
 use super::conn::{Carrier, Flag, Timer, tick, tick_time};
 use super::ending::Parting;
@@ -11,13 +11,13 @@ use crate::time::{MonoTime, TICK_MS};
 use crate::transport::{Framing, websocket};
 
 impl Shard {
-    /// Lets every deadline run out that is due, and the shutdown go on. Afterwards `poll_timeout() > now`.
+    /// Handles every deadline that has passed, and continues the shutdown. Afterwards `poll_timeout() > now`.
     pub fn handle_timeout(&mut self, now: MonoTime) {
         self.now = now;
         let mut due = std::mem::take(&mut self.links.due);
         self.links.wheel.expire(now, &mut due);
-        // Most of them lie in no cache. A first look takes no step that depends on the one before, so that they are
-        // fetched side by side; and many are not due at all, but have shown that they live.
+        // Most connections are not in the cache. The first pass has no step that depends on the one before, so that
+        // the fetches overlap. Many connections are not due: they were active meanwhile.
         due.retain(|&index| self.is_due(index));
         for index in due.drain(..) {
             if let Some(id) = self.links.conns.id_at(index) {
@@ -36,13 +36,13 @@ impl Shard {
         self.step_drain();
     }
 
-    /// When [`Shard::step_unfinished`] is to look again; never while no message is under way.
+    /// The time of the next [`Shard::step_unfinished`]; never while there is no unfinished message.
     pub(in crate::shard) fn next_unfinished_look(&self) -> Option<MonoTime> {
         (!self.links.decoders.is_empty()).then_some(self.links.unfinished_look)
     }
 
-    /// Ends connections whose message has been under way for as long as a body may be. What is not read from for our own
-    /// sake has its time from anew.
+    /// Ends connections whose message is unfinished for longer than a body may take. If the gateway itself paused
+    /// reading, the time starts again.
     fn step_unfinished(&mut self) {
         if self.links.decoders.is_empty() || self.now < self.links.unfinished_look {
             return;
@@ -64,7 +64,7 @@ impl Shard {
         self.links.unfinished_look = self.now.plus_millis(pause_ms);
     }
 
-    /// Sets what the connection's deadline means, and when it is.
+    /// Sets the meaning and the time of the connection's deadline.
     pub(in crate::shard) fn set_timer(&mut self, id: ConnId, timer: Timer) {
         let timeout_ms = self.timeout_ms(timer);
         self.set_timer_in(id, timer, timeout_ms);
@@ -73,7 +73,7 @@ impl Shard {
     fn timeout_ms(&self, timer: Timer) -> u64 {
         let limits = &self.settings.live.limits;
         match timer {
-            // Nobody keeps a shutdown by what it has begun to say.
+            // During a shutdown an unfinished request gets no new time.
             Timer::Head | Timer::Body if self.is_draining() => {
                 let timeout_ms =
                     if timer == Timer::Head { limits.handshake_timeout_ms } else { limits.body_timeout_ms };
@@ -97,7 +97,7 @@ impl Shard {
         self.links.wheel.schedule(id.index, deadline);
     }
 
-    /// How long those that are due now had for a pong: what held when they were pinged may have been longer.
+    /// The time that peers had for the pongs that are due now: an earlier configuration may have allowed more.
     fn pong_timeout_ms(&self) -> u64 {
         let timeout_ms = self.settings.live.limits.ping_timeout_ms;
         let earlier = self.links.earlier_ping_timeout.filter(|(_, until)| self.now <= *until);
@@ -110,13 +110,13 @@ impl Shard {
             return tick_time(conn.link.deadline_tick);
         }
         let interval_ms = self.settings.live.limits.ping_interval_ms;
-        // Of its own for each connection, so that those who came together are not pinged together.
+        // The spread differs between connections, so that clients that connected together are not pinged together.
         let spread = u64::from(conn.link.generation).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.settings.seed;
         let early_ms = spread % (interval_ms / 10 + 1);
         tick_time(conn.link.active_tick).plus_millis(interval_ms - early_ms)
     }
 
-    /// Whether a connection's deadline has passed; if not, it is put back.
+    /// Whether a connection's deadline has passed; if not, it is scheduled again.
     fn is_due(&mut self, index: u32) -> bool {
         let Some(id) = self.links.conns.id_at(index) else { return false };
         let deadline = self.deadline(id);
@@ -131,7 +131,7 @@ impl Shard {
         debug_assert!(self.deadline(id) <= self.now, "what becomes of one connection moves no deadline of another");
         let conn = &self.links.conns[id.index];
         if conn.link.is(Flag::PAUSED_TURN) && !matches!(conn.link.timer, Timer::Close | Timer::Poll) {
-            // It waits for us, and what it sent may be the very thing that the deadline is for.
+            // The connection waits for the gateway. Its unread bytes may be those that the deadline is for.
             return self.set_timer(id, conn.link.timer);
         }
         match conn.link.timer {
@@ -146,7 +146,7 @@ impl Shard {
                 self.set_timer(id, Timer::Pong);
             }
             Timer::Pong => {
-                // Rounded up, so that a pong in the tick of its ping counts whatever the time-out is.
+                // Rounded up, so that a pong in the same tick as its ping counts with any time-out.
                 let timeout_ticks = self.pong_timeout_ms().div_ceil(TICK_MS) as u32;
                 if conn.link.active_tick >= (conn.link.deadline_tick - 1).saturating_sub(timeout_ticks) {
                     self.set_timer(id, Timer::Ping);

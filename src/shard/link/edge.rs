@@ -1,9 +1,9 @@
-//! What a connection's bytes go through before they are requests or frames: the PROXY header of who speaks for it, then
-//! TLS. A connection with neither has no edge; one with TLS keeps it for its keys.
+//! The layers between a connection's socket and its requests or frames: the PROXY header of a proxy, then TLS. A
+//! connection with neither has no edge; one with TLS keeps its edge for the keys.
 //!
 //! ```text
 //! Proxy --header--> Hello --record--> Waiting --its turn--> Tls --failure--> Failed
-//!   |                 |   what is no TLS
+//!   |                 |   not TLS
 //!   +--header---------+----------------------> no edge: plain HTTP
 //! ```
 
@@ -22,16 +22,17 @@ use crate::transport::http::RequestError;
 use crate::transport::tls;
 use crate::wire::proxy::{Trusted, begins_header, forwarded_for, parse_header};
 
-/// What connections go through, by the listener that they come in on.
+/// The layers of connections, by listener.
 #[derive(Clone, Debug, Default)]
 pub struct EdgeSettings {
-    /// By listener: whether it speaks TLS. One that is not named does not.
+    /// Whether a listener uses TLS. A listener without an entry does not.
     pub tls_listeners: Arc<[bool]>,
-    /// What handshakes are made with, and when the first certificate expires, in seconds since 1970.
+    /// The TLS configuration for handshakes, and the time at which the first certificate expires, in seconds since
+    /// 1970.
     pub tls: Option<(tls::SharedConfig, u64)>,
     /// The proxies that are trusted to name a client's address.
     pub trusted: Arc<Trusted>,
-    /// Whether they begin with a PROXY header.
+    /// Whether connections of these proxies begin with a PROXY header.
     pub proxy_protocol: bool,
 }
 
@@ -41,24 +42,24 @@ pub(in crate::shard) struct Edge {
     pub stage: Stage,
     /// The address of its client, if it is known.
     pub address: Option<IpAddr>,
-    /// What came and is not enough yet, in a pooled block; without one while there is nothing.
+    /// Bytes that are not enough yet, in a pooled block; no block while there are none.
     held: Vec<u8>,
-    /// What is encrypted and not with the driver, in order.
+    /// Encrypted bytes that the driver does not have yet, in order.
     pub sealed: Vec<Segment>,
     pub is_in_flight: bool,
-    /// The last portion was taken at once.
+    /// The socket took the last portion at once.
     pub is_fast: bool,
-    /// What is sealed is the rest of one that was not, and so much of it is out.
+    /// The sealed bytes are the rest of a portion that the socket did not take at once.
     pub is_rest: bool,
     pub begun_len: usize,
-    /// `close_notify` is on its way or was.
+    /// `close_notify` is sent or about to be sent.
     pub has_said_goodbye: bool,
-    /// The peer's `close_notify` was taken note of.
+    /// The peer's `close_notify` is handled.
     pub is_peer_done: bool,
 }
 
 impl Edge {
-    /// Bytes of what is not complete yet.
+    /// The number of bytes that wait to be complete.
     pub fn held_len(&self) -> usize {
         let records = if let Stage::Tls(session) = &self.stage { session.held_len() } else { 0 };
         self.held.len() + records
@@ -67,20 +68,20 @@ impl Edge {
 
 #[derive(Debug)]
 pub(in crate::shard) enum Stage {
-    /// A PROXY header is to come, and then TLS or not.
+    /// Waits for a PROXY header, and then for TLS if `then_tls`.
     Proxy { then_tls: bool },
-    /// The first record is to come.
+    /// Waits for the first record.
     Hello,
-    /// It is there, and waits for its turn.
+    /// The first record arrived; the connection waits for its handshake.
     Waiting,
-    /// The handshake, and what follows it.
+    /// The handshake, and everything after it.
     Tls(Box<tls::Session>),
-    /// Nothing more is read or written but the alert.
+    /// Only the alert is still sent, and nothing is read.
     Failed,
 }
 
 impl Shard {
-    /// Sets up what a new connection goes through.
+    /// Sets up the layers of a new connection.
     pub(in crate::shard) fn enter_edge(&mut self, id: ConnId, is_proxy: bool, listener: u8, address: Option<IpAddr>) {
         let then_tls = self.settings.edge.tls_listeners.get(usize::from(listener)).is_some_and(|is_tls| *is_tls);
         let stage = match is_proxy && self.settings.edge.proxy_protocol {
@@ -103,7 +104,7 @@ impl Shard {
         self.links.conns[id.index].link.edge = Slot::new(self.links.edges.insert(edge));
     }
 
-    /// Whether a new connection speaks HTTP from its first byte.
+    /// Whether a new connection uses HTTP from its first byte.
     pub(super) fn is_plain(&self, listener: u8, is_proxy: bool) -> bool {
         let is_tls = self.settings.edge.tls_listeners.get(usize::from(listener)).is_some_and(|is_tls| *is_tls);
         !(is_tls || is_proxy && self.settings.edge.proxy_protocol)
@@ -182,7 +183,7 @@ impl Shard {
         self.terminate(id, CloseReason::TlsFailed, Parting::InOrder);
     }
 
-    /// From here on the connection's bytes are its own.
+    /// From here on the bytes are HTTP.
     fn go_plain(&mut self, id: ConnId) {
         let mut held = self.take_held(id);
         self.release_edge(id, false);
@@ -194,7 +195,7 @@ impl Shard {
         }
     }
 
-    /// What came before the stage that is reached now; the block goes back to the pool afterwards.
+    /// The bytes that arrived before the current stage. The caller returns the block to the pool.
     pub(in crate::shard) fn take_held(&mut self, id: ConnId) -> Vec<u8> {
         let mut held = self.edge_mut(id).map(|edge| std::mem::take(&mut edge.held)).unwrap_or_default();
         if held.is_empty() && held.capacity() > 0 {
@@ -209,7 +210,7 @@ impl Shard {
         self.refuse_with(id, CloseReason::WrongScheme, "this port speaks TLS: use https:// or wss://");
     }
 
-    /// Answers who begins with something that is no HTTP on a port for it; says whether it did.
+    /// Refuses a client whose first bytes are not HTTP on an HTTP port. Returns whether it did.
     pub(in crate::shard) fn turn_away(&mut self, id: ConnId, bytes: &[u8]) -> bool {
         let conn = &self.links.conns[id.index];
         if !conn.link.parser.is_none() || !conn.link.edge.is_none() {
@@ -233,12 +234,13 @@ impl Shard {
         self.refuse_request(id, RequestError::with_status(reason.row().status, message));
     }
 
-    /// Counts the client that a trusted proxy names for a connection, or for a poll on it. Clients whose address cannot be
-    /// read count as one. Returns whether a client was counted.
+    /// Counts the client that a trusted proxy names for a connection, or for a poll on it. Clients with an unreadable
+    /// address count as one. Returns whether a client was counted.
     pub(in crate::shard) fn note_forwarded_for(&mut self, id: ConnId, list: Option<&[u8]>) -> bool {
         let is_own = self.links.addresses.contains_key(&id.index);
         let Some(list) = list.filter(|_| !is_own) else { return false };
-        // Without an address of its own it came from a trusted proxy, or through a file that nobody trusts.
+        // A connection without an address came from a trusted proxy, or over a Unix-domain socket that is not
+        // trusted.
         if self.settings.edge.trusted.is_empty() {
             return false;
         }
@@ -247,7 +249,7 @@ impl Shard {
         self.links.addresses.contains_key(&id.index)
     }
 
-    /// Gives back what a connection has of an edge. With `in_order` its peer is told before, as far as the socket takes it
+    /// Frees the edge of a connection. With `in_order` the peer gets a `close_notify` first, if the socket takes it
     /// at once.
     pub(in crate::shard) fn release_edge(&mut self, id: ConnId, in_order: bool) {
         let Some(slot) = self.links.conns[id.index].link.edge.index() else { return };
@@ -264,7 +266,7 @@ impl Shard {
         }
     }
 
-    /// The session failed: nothing more is said but what is sealed already, which ends with the alert.
+    /// The TLS session failed: only sealed bytes are still sent; they end with the alert.
     pub(in crate::shard) fn fail_edge(&mut self, id: ConnId) {
         let Some(slot) = self.links.conns.get(id).and_then(|conn| conn.link.edge.index()) else { return };
         if let Stage::Tls(mut session) = std::mem::replace(&mut self.links.edges[slot].stage, Stage::Failed) {

@@ -7,9 +7,9 @@
 //!   |  reset, peer gone, time-out                                 peer may not be:     Finish, wait for its end
 //!   +----------------------> Gone (driver told) ---- Closed ----> out of the arena
 //! ```
-//! A WebSocket that we close in order waits for the peer's close frame before its socket is closed [RFC 6455 7.1.1]; one
-//! that broke a rule is not listened to any more, but its stream is ended in order, so that the close frame is not lost
-//! to a reset.
+//! A WebSocket that we close in order waits for the peer's close frame before its socket is closed [RFC 6455 7.1.1].
+//! After a broken rule the peer's bytes are ignored, but the stream ends in order, so that a reset does not lose the
+//! close frame.
 
 use super::conn::{Carrier, Flag, Timer};
 use crate::close::{CloseReason, Loudness, Row};
@@ -21,18 +21,18 @@ use crate::shard::slot::Slot;
 use crate::transport::http::RequestError;
 use crate::transport::{Framing, websocket};
 
-/// How a socket is given up.
+/// The way in which a socket is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum Parting {
-    /// What the kernel has still goes out.
+    /// The kernel still sends its bytes.
     InOrder,
-    /// With a reset: nothing more goes out.
+    /// With a reset: nothing more is sent.
     Abort,
 }
 
 impl Shard {
-    /// Begins the closing handshake of a WebSocket, or the end of a stream. What is queued for a reader that is too slow
-    /// is dropped.
+    /// Begins the closing handshake of a WebSocket, or the end of a stream. Queued messages of a slow reader are
+    /// dropped.
     pub(in crate::shard) fn close(&mut self, id: ConnId, reason: CloseReason, text: &str) {
         let Some(conn) = self.links.conns.get_mut(id) else { return };
         if !conn.is_reader() {
@@ -47,7 +47,8 @@ impl Shard {
             outbox.drop_queued();
         }
         match (conn.link.carrier, conn.session.encoding) {
-            // What was dropped leaves it without an end, which tells the peer that something is missing.
+            // A stream with dropped messages gets no orderly end. The missing end tells the peer that something was
+            // lost.
             (Carrier::Stream, _) if reason == CloseReason::SlowReader => {}
             (Carrier::Stream, encoding) => self.reply(id, |out| encoding.row().framing.end(out)),
             (_, encoding) => self.reply(id, |out| {
@@ -58,7 +59,7 @@ impl Shard {
         self.begin_end(id, reason);
     }
 
-    /// Fails the WebSocket: the closing handshake, and nothing more that the peer sends is looked at. [RFC 6455 7.1.7]
+    /// Fails the WebSocket: begins the closing handshake, and ignores everything else from the peer. [RFC 6455 7.1.7]
     pub(in crate::shard) fn fail(&mut self, id: ConnId, reason: CloseReason, text: &str) {
         self.close(id, reason, text);
         if let Some(conn) = self.links.conns.get_mut(id) {
@@ -78,7 +79,7 @@ impl Shard {
         self.mark_dirty(id);
     }
 
-    /// From now on nothing more is said to the connection; it ends when what is queued is out.
+    /// Begins the end of a connection: no more messages, and the end comes when everything queued is sent.
     pub(in crate::shard) fn begin_end(&mut self, id: ConnId, reason: CloseReason) {
         let Some(conn) = self.links.conns.get_mut(id) else { return };
         conn.link.end.get_or_insert(reason);
@@ -86,18 +87,18 @@ impl Shard {
         self.unpause(id, Flag::PAUSED_WHILE_OPEN);
         self.leave_all(id.into());
         self.mark_dirty(id);
-        // The client gets the time to read its response. The socket is ended in order behind it.
+        // The client gets time to read its response. The socket then ends in order.
         let is_http = self.links.conns[id.index].link.carrier == Carrier::Http1;
         self.set_timer(id, if is_http { Timer::Answer } else { Timer::Close });
     }
 
-    /// The outbox of a connection has run empty.
+    /// Handles an outbox that has become empty.
     pub(in crate::shard) fn settle(&mut self, id: ConnId) {
         self.resume_carry(id);
         let is_draining = self.is_draining();
         let conn = &mut self.links.conns[id.index];
         if !conn.link.is(Flag::CLOSING) {
-            // It had an answer under way when the others were told to leave.
+            // Its answer was under way when the other connections were told to leave.
             if is_draining && conn.link.carrier == Carrier::Http1 && conn.link.parser.is_none() {
                 self.terminate(id, CloseReason::Shutdown, Parting::InOrder);
             } else if conn.link.timer == Timer::Answer
@@ -139,19 +140,19 @@ impl Shard {
         if conn.link.is(Flag::CLOSING) {
             self.mark_dirty(id);
         } else if conn.link.carrier == Carrier::Http1 {
-            // A poll is answered now; what was asked behind it comes after.
+            // A poll is answered now; requests behind it are handled after it.
             if self.is_carrying(id) {
                 self.terminate(id, CloseReason::PeerGone, Parting::InOrder);
             } else if !self.answer_poll(id) {
                 self.end_after_answers(id);
             }
         } else {
-            // Without a close frame, but it may still read what it was answered.
+            // The peer sent no close frame, but it may still read its answers.
             self.begin_end(id, CloseReason::PeerGone);
         }
     }
 
-    /// Ends a connection now: everything it holds is given back, and the driver is told to close it.
+    /// Ends a connection now: frees everything that it holds, and tells the driver to close it.
     pub(in crate::shard) fn terminate(&mut self, id: ConnId, reason: CloseReason, parting: Parting) {
         if self.links.conns.get(id).is_none_or(|conn| conn.link.carrier == Carrier::Gone) {
             return;
@@ -205,7 +206,7 @@ impl Shard {
     }
 }
 
-/// What a request to follow is told for which more was said than may wait. Its subscriptions are still under way, so
-/// that no further request may follow on the connection.
+/// The answer to a streaming request that has too many messages waiting. Its subscriptions are still under way, so no
+/// further request may follow on the connection.
 const TOO_SLOW: RequestError =
     RequestError::new(ErrorCode::Overloaded, "more was said than may wait while the subscriptions are made");

@@ -1,5 +1,5 @@
-//! What leaves a link: its outbox through its edge to the driver, once a turn, and what comes of each send. Reading is
-//! paused and resumed here as well, because what is read fills what is sent.
+//! The output of a link: its outbox goes through its edge to the driver, once a turn, and the results of sends are
+//! handled here. Pausing and resuming reading is here as well, because input produces output.
 
 use super::conn::{Carrier, Conn, Flag, Timer, tick};
 use super::ending::Parting;
@@ -11,7 +11,7 @@ use crate::limits::{BANDWIDTH_SLICES, REPLY_BACKLOG_LEN_MAX};
 use crate::shard::Shard;
 
 impl Shard {
-    /// Notes that a connection has something to send, or may have nothing left to send, at the end of the turn.
+    /// Notes that a connection may have something to send, or to finish, at the end of the turn.
     pub(in crate::shard) fn mark_dirty(&mut self, id: ConnId) {
         if let Some(conn) = self.links.conns.get_mut(id)
             && !conn.link.is(Flag::DIRTY)
@@ -44,7 +44,7 @@ impl Shard {
         let bandwidth = self.bandwidth(id.into());
         let conn = &mut self.links.conns[id.index];
         let Some(outbox) = self.links.outboxes.get_mut(conn.link.outbox).filter(|outbox| outbox.len() > 0) else {
-            // One whose bandwidth is limited keeps its outbox for as long as what it was sent takes.
+            // A connection with limited bandwidth keeps its outbox until its last send has had its time at that bandwidth.
             match self.links.outboxes.get(conn.link.outbox).map(|outbox| outbox.free_at) {
                 Some(free_at) if bandwidth > 0 && free_at > self.now => self.sessions.alarms.set(id.index, free_at),
                 _ => self.links.outboxes.release(&mut conn.link.outbox),
@@ -73,14 +73,14 @@ impl Shard {
         if !conn.link.edge.is_none() {
             return self.encrypt(id, len_max);
         }
-        // A vector is taken only where there is something to put into it: one that came back goes round.
+        // A vector is taken only if it gets segments: vectors are reused.
         let vector = self.links.outboxes.vector();
         let next = self.links.outboxes.get_mut(conn.link.outbox).and_then(|outbox| outbox.next_send(vector, len_max));
         debug_assert!(next.is_some(), "what waits can be sent");
         self.ops.extend(next.map(|segments| Op::Send { conn: id, segments }));
     }
 
-    /// Sends without being told that it is out; with the last such send where the bytes are the same.
+    /// Sends without a completion; joins the last such send if the bytes are the same.
     fn send_silently(&mut self, segment: Segment, id: ConnId) {
         match self.ops.last_mut() {
             Some(Op::SendMany { segment: last, conns }) if last.is_same(&segment) => conns.push(id),
@@ -88,7 +88,8 @@ impl Shard {
         }
     }
 
-    /// Tells the shard whether other shards have fallen behind; connections that were not read from for it are again.
+    /// Tells the shard whether other shards are behind. When they no longer are, paused connections are read from
+    /// again.
     pub fn handle_congestion(&mut self, is_congested: bool) {
         self.links.is_congested = is_congested;
         if !is_congested {
@@ -106,7 +107,7 @@ impl Shard {
         let conn = &mut self.links.conns[id.index];
         let mut sent_len = result.unwrap_or(0) as usize;
         if conn.link.carrier == Carrier::Stream && sent_len > 0 {
-            // It says nothing itself: that it takes something is its sign of life.
+            // A stream's client sends nothing itself: progress of a send shows that it lives.
             conn.link.active_tick = tick(self.now);
         }
         if !conn.link.edge.is_none() {
@@ -122,7 +123,7 @@ impl Shard {
                 self.metrics.sent_len += sent_len as u64;
                 outbox.sent(sent_len, &mut rest);
             } else {
-                // Of a fan-out that was counted as sent.
+                // These bytes of a fan-out were counted as sent.
                 self.metrics.sent_len -= rest.iter().map(|segment| segment.len() as u64).sum::<u64>();
                 outbox.adopt_rest(sent_len, &mut rest);
             }
@@ -138,7 +139,7 @@ impl Shard {
         self.links.outboxes.recycle(rest);
         let link = &self.links.conns[id.index].link;
         if sent_len > 0 && link.timer == Timer::Answer && link.parser.is_none() {
-            // An answer has its time for as long as some of it is taken.
+            // The time for an answer starts again with each progress.
             self.set_timer(id, Timer::Answer);
         }
         if result.is_err() {
@@ -152,7 +153,7 @@ impl Shard {
         self.mark_dirty(id);
     }
 
-    /// Stops reading from a connection for one more reason.
+    /// Adds a reason for not reading from a connection.
     pub(in crate::shard) fn pause(&mut self, id: ConnId, flag: Flag) {
         let Some(conn) = self.links.conns.get_mut(id).filter(|conn| conn.link.carrier != Carrier::Gone) else { return };
         if !conn.link.is(Flag::PAUSED) {
@@ -161,7 +162,7 @@ impl Shard {
         conn.link.set(flag, true);
     }
 
-    /// Reads again, if there is no other reason not to.
+    /// Removes a reason; reads again if it was the last one.
     pub(in crate::shard) fn unpause(&mut self, id: ConnId, flag: Flag) {
         let Some(conn) = self.links.conns.get_mut(id).filter(|conn| conn.link.carrier != Carrier::Gone) else { return };
         let was_paused = conn.link.is(Flag::PAUSED);
@@ -173,7 +174,7 @@ impl Shard {
 }
 
 impl Conn {
-    /// Whether nothing waits for its next send to be out: more to catch up with, an end, reading from it again.
+    /// Whether nothing waits for the completion of its next send: no further messages, no end, no paused reading.
     fn goes_silently(&self) -> bool {
         self.link.carrier == Carrier::WebSocket
             && self.link.edge.is_none() & self.session.pending.is_none() & self.session.lag.is_none()
@@ -181,12 +182,12 @@ impl Conn {
     }
 }
 
-/// The share of a second that one send may have.
+/// The part of a second's bytes that one send may have.
 pub(in crate::shard) fn slice_len(bandwidth: u32) -> usize {
     (bandwidth / BANDWIDTH_SLICES).max(1) as usize
 }
 
-/// How long a send of so many bytes takes.
+/// The time that a send of `len` bytes takes at a bandwidth.
 pub(in crate::shard) fn duration_ms(len: usize, bandwidth: u32) -> u64 {
     (len as u64 * 1_000).div_ceil(u64::from(bandwidth.max(1)))
 }

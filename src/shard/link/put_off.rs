@@ -1,9 +1,9 @@
-//! What connections said and had no part in their turn: it waits as it came, and each connection has its turn again behind
-//! all others. A connection with something put off is not read from.
+//! Input that had no part in its turn. It waits as it arrived, and its connection gets its next turn behind all
+//! others. A connection with put-off input is not read from.
 //!
 //! ```text
-//! received -> heard at once, within the share of one connection
-//!          -> past it, or too dear for it: put off -> a step in each round, in what the turn has left
+//! received -> handled at once, within the share of one connection
+//!          -> beyond it, or too expensive: put off -> one step in each round, within the budget of the turn
 //! ```
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -16,49 +16,49 @@ use crate::shard::Shard;
 use crate::shard::slot::Slot;
 use crate::wire::ws::{Decoder, Item, WsError};
 
-/// Everything that is put off in a shard.
+/// All put-off input of a shard.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct PutOff {
-    /// Whose turn is next; may name some that have nothing left.
+    /// Sessions in the order of their turns; may name some that have nothing left.
     queue: VecDeque<SessionId>,
-    /// Frames, by arena place.
+    /// Frames, by connection index.
     unheard: HashMap<u32, Unheard>,
-    /// Their bytes.
+    /// The number of their bytes.
     len: usize,
-    /// Connections that wait for an answer of another shard before they have their turn, by arena place.
+    /// Sessions that wait for another shard's answer before their turn.
     held: HashSet<SessionIndex>,
-    /// Connections whose peer ended its side behind what is put off, by arena place.
+    /// Connections whose peer ended its side after the put-off input, by index.
     ended: HashSet<u32>,
 }
 
-/// What was received of a connection and not looked at.
+/// Received bytes of a connection that are not handled yet.
 #[derive(Debug, Default)]
 struct Unheard {
     bytes: Vec<u8>,
-    /// Decoded already; ranges in them are of `bytes`.
+    /// Decoded items; their ranges point into `bytes`.
     items: VecDeque<Item>,
-    /// From here on nothing is decoded.
+    /// Bytes from here on are not decoded.
     raw_from: usize,
-    /// What is wrong behind `items`.
+    /// The error after `items`.
     error: Option<WsError>,
 }
 
-/// A frame or message under way.
+/// An unfinished frame or message.
 #[derive(Debug)]
 pub(in crate::shard) struct Unfinished {
     pub decoder: Decoder,
     pub conn: ConnId,
-    /// When its first byte came, in ticks.
+    /// The time of its first byte, in ticks.
     pub since: u32,
 }
 
 impl PutOff {
-    /// Bytes of it.
+    /// The number of its bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Connections with frames in it.
+    /// The number of connections with put-off frames.
     pub fn connections(&self) -> usize {
         self.unheard.len()
     }
@@ -68,22 +68,22 @@ impl PutOff {
         self.len >= PUT_OFF_LEN_MAX
     }
 
-    /// Whether a connection has something put off.
+    /// Whether a connection has put-off input.
     pub fn has_work(&self) -> bool {
         !self.queue.is_empty()
     }
 
-    /// The connection whose step is next.
+    /// The connection that has the next step.
     pub fn next(&mut self) -> Option<SessionId> {
         self.queue.pop_front()
     }
 
-    /// Bytes of one connection.
+    /// The number of put-off bytes of one connection.
     pub fn len_of(&self, index: u32) -> usize {
         if self.unheard.is_empty() { 0 } else { self.unheard.get(&index).map_or(0, |unheard| unheard.bytes.capacity()) }
     }
 
-    /// Forgets what a connection said.
+    /// Drops the put-off input of a connection.
     pub fn forget(&mut self, index: u32, pool: &mut BlockPool) {
         if !self.held.is_empty() {
             self.held.remove(&SessionIndex::own(index));
@@ -113,7 +113,7 @@ impl PutOff {
 }
 
 impl Shard {
-    /// Gives a connection another turn behind the others; until then it is not read from.
+    /// Gives a connection another turn behind the others; it is not read from until then.
     pub(in crate::shard) fn put_off(&mut self, id: ConnId) {
         let Some(conn) = self.links.conns.get(id).filter(|conn| conn.link.carrier != Carrier::Gone) else { return };
         if !conn.link.is(Flag::PAUSED_TURN) {
@@ -122,7 +122,7 @@ impl Shard {
         }
     }
 
-    /// The same for a session: its connection's, or of its own.
+    /// The same for any session, of a connection or detached.
     pub(in crate::shard) fn put_off_session(&mut self, id: SessionId) {
         if let Some(conn) = id.conn() {
             return self.put_off(conn);
@@ -133,7 +133,7 @@ impl Shard {
         }
     }
 
-    /// Takes nothing more in from a session until [`Shard::release_turn`].
+    /// Handles no more input of a session until [`Shard::release_turn`].
     pub(in crate::shard) fn hold_turn(&mut self, id: SessionId) {
         if let Some(conn) = id.conn() {
             self.pause(conn, Flag::PAUSED_TURN);
@@ -143,14 +143,14 @@ impl Shard {
         self.links.put_off.held.insert(id.index);
     }
 
-    /// Gives a session that was held its turn.
+    /// Gives its turn to a session that was held.
     pub(in crate::shard) fn release_turn(&mut self, id: SessionId) {
         if !self.links.put_off.held.is_empty() && self.links.put_off.held.remove(&id.index) {
             self.links.put_off.queue.push_back(id);
         }
     }
 
-    /// Notes that a peer ended its side; `false` if nothing is put off, so that the end has come.
+    /// Notes that a peer ended its side. Returns `false` if nothing is put off: then the end is handled at once.
     pub(in crate::shard) fn puts_off_end(&mut self, id: ConnId) -> bool {
         let waits = self.links.conns.get(id).is_some_and(|conn| conn.link.is(Flag::PAUSED_TURN));
         if waits {
@@ -159,13 +159,13 @@ impl Shard {
         waits
     }
 
-    /// Whether the peer ended its side behind what was put off, and all of that is taken in.
+    /// Whether the peer ended its side after the put-off input, and all of that input is handled.
     pub(in crate::shard) fn end_is_due(&mut self, id: ConnId) -> bool {
         let is_open = self.links.conns.get(id).is_some_and(|conn| !conn.link.is(Flag::PAUSED_TURN));
         is_open && self.links.put_off.ended.remove(&id.index)
     }
 
-    /// Takes in frames, as far as the connection's share goes.
+    /// Handles frames within the connection's share.
     pub(in crate::shard) fn receive_frames(&mut self, id: ConnId, bytes: &mut [u8]) {
         if self.links.conns[id.index].link.is(Flag::PAUSED_TURN) {
             return self.add_unheard(id, bytes);
@@ -193,7 +193,7 @@ impl Shard {
         }
     }
 
-    /// Hears an item if that is within the connection's share; `true` if it has to wait.
+    /// Handles an item within the connection's share; returns `true` if the item has to wait.
     fn is_put_off(&mut self, id: ConnId, item: &Item, bytes: &[u8]) -> bool {
         let waits = self.links.conns.get(id).is_some_and(|conn| conn.link.is(Flag::PAUSED_TURN));
         if waits || !self.turn.budget.fits(self.price(id, item)) {
@@ -202,7 +202,7 @@ impl Shard {
         !self.on_item(id, item, bytes, true)
     }
 
-    /// Whether what the connection says is listened to.
+    /// Whether input of the connection is still handled.
     fn hears(&self, id: ConnId) -> bool {
         self.links
             .conns
@@ -210,7 +210,7 @@ impl Shard {
             .is_some_and(|conn| !conn.link.is(Flag::DEAF) && conn.link.carrier == Carrier::WebSocket)
     }
 
-    /// Decodes a portion of `bytes`: how many they were, and what is wrong behind it.
+    /// Decodes a portion of `bytes`. Returns its length, and the error after it.
     fn decode(&mut self, id: ConnId, bytes: &mut [u8], items: &mut Vec<Item>) -> (usize, Option<WsError>) {
         let len_max = self.settings.live.limits.message_len_max as usize;
         let len = bytes.len();
@@ -248,14 +248,14 @@ impl Shard {
         }
     }
 
-    /// More came before the driver was told to pause.
+    /// Keeps bytes that arrived before the driver paused the connection.
     fn add_unheard(&mut self, id: ConnId, bytes: &[u8]) {
         let mut unheard = self.links.put_off.remove(id.index).unwrap_or_default();
         unheard.bytes.extend_from_slice(bytes);
         self.links.put_off.insert(id.index, unheard);
     }
 
-    /// Hears what was put off: one item whatever it costs, and more within the connection's share.
+    /// Handles put-off input: one item of any cost, and more within the connection's share.
     pub(in crate::shard) fn hear_on(&mut self, id: ConnId) {
         let Some(mut unheard) = self.links.put_off.remove(id.index) else { return };
         let mut is_first = true;

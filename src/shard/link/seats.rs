@@ -1,5 +1,5 @@
-//! How many connections a shard holds: those that are let in, and a few past them that get a refusal, are asked for
-//! their health, or publish.
+//! The number of connections of a shard: admitted ones, and a few past a limit, which get a refusal or may ask for
+//! health and publish.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,8 @@ use crate::shard::Shard;
 /// The bounds of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seats {
-    /// Connections that its driver has room for beside those past the limit; the limit of the process holds as well.
+    /// Connections that its driver has room for, without those past the limit; the limit of the process holds as
+    /// well.
     pub connections: u32,
     /// Connections past a limit, `1..=REFUSALS_MAX`.
     pub refusals: u32,
@@ -25,17 +26,18 @@ impl Default for Seats {
     }
 }
 
-/// The connections past a limit, oldest first; some of them are gone.
+/// Connections past a limit, oldest first; some may be gone.
 pub(in crate::shard) type Refused = VecDeque<ConnId>;
 
 impl Shard {
-    /// Whether the driver has room for one more connection that is let in.
+    /// Whether the driver has room for one more admitted connection.
     pub(super) fn has_seat(&self) -> bool {
         (self.links.conns.len() as u32).saturating_sub(self.links.refusals) < self.settings.seats.connections
     }
 
-    /// Finds a seat for a connection past a limit. If there is none, the oldest that has one goes, if it has its answer
-    /// or was silent for long: a client that does not read or does not ask keeps no other from its answer.
+    /// Finds a seat for a connection past a limit. If there is none, the oldest such connection is closed, if it has
+    /// its answer or was silent for long. So a client that does not read or send cannot keep others from their
+    /// answers.
     pub(super) fn has_refusal_seat(&mut self) -> bool {
         if self.links.refusals < self.settings.seats.refusals {
             return true;
@@ -62,7 +64,7 @@ impl Shard {
     /// Notes that a connection has a seat past the limit.
     pub(super) fn take_refusal_seat(&mut self, id: ConnId) {
         self.links.refusals += 1;
-        // Closed connections leave the list here, so that it stays as long as there are seats.
+        // Closed connections leave the list here, so that its length stays near the number of seats.
         if self.links.refused.len() > 2 * self.settings.seats.refusals as usize {
             let conns = &self.links.conns;
             self.links.refused.retain(|id| conns.get(*id).is_some_and(|conn| conn.link.carrier != Carrier::Gone));

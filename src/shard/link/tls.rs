@@ -1,6 +1,6 @@
-//! TLS between a connection and its socket. Records are decrypted in the buffer that lent them; what is to be sent is
-//! encrypted when the socket has taken all that was encrypted before, so that who does not read keeps references and at
-//! most one portion of its own. Handshakes have a budget each turn.
+//! TLS between a connection and its socket. Records are decrypted in the receive buffer. Bytes are encrypted only
+//! when the socket has taken all earlier encrypted bytes: a reader that does not read keeps references, and at most
+//! one portion of encrypted bytes. Handshakes have a budget each turn.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::shard::Shard;
 use crate::transport::tls;
 
-/// What TLS has under way in one turn, and memory that goes round.
+/// The TLS work of one turn, and memory that is reused.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct TlsTurn {
     /// Connections whose handshake has not begun.
@@ -30,8 +30,8 @@ pub(in crate::shard) struct TlsTurn {
     gathered: Vec<u8>,
 }
 
-/// Connections whose handshake has not begun, in the order in which they came; addresses take turns, so that many from one
-/// wait for each other and not everybody for them.
+/// Connections whose handshake has not begun, in order of arrival. Addresses take turns, so that many connections
+/// from one address delay each other and not everyone.
 #[derive(Debug, Default)]
 struct Handshakes {
     turns: VecDeque<Option<IpAddr>>,
@@ -65,7 +65,7 @@ impl Handshakes {
     }
 }
 
-/// What counts as one address: of IPv6 the half that one customer is given.
+/// The part of an address that counts: for IPv6 the first half, which one customer gets.
 fn household(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -81,13 +81,13 @@ impl TlsTurn {
 }
 
 impl Shard {
-    /// Puts a connection behind those whose handshake has not begun.
+    /// Adds a connection whose handshake has not begun.
     pub(in crate::shard) fn wait_for_handshake(&mut self, id: ConnId) {
         let address = self.edge_mut(id).and_then(|edge| edge.address);
         self.links.tls.waiting.push(address, id);
     }
 
-    /// Begins as many handshakes as a turn has time for, and lets those send that could not in the last one.
+    /// Begins as many handshakes as a turn has time for, and continues sends that the last turn postponed.
     pub(in crate::shard) fn shake_hands(&mut self) {
         self.links.tls.encrypted_len = 0;
         for id in std::mem::take(&mut self.links.tls.postponed) {
@@ -118,7 +118,7 @@ impl Shard {
         self.links.pool.put(held);
     }
 
-    /// Takes in what came from the socket of a connection under TLS.
+    /// Handles bytes from the socket of a connection with TLS.
     pub(in crate::shard) fn decrypt(&mut self, id: ConnId, bytes: &mut [u8]) {
         let Some(slot) = self.links.conns[id.index].link.edge.index() else { return };
         let edge = &mut self.links.edges[slot];
@@ -146,7 +146,7 @@ impl Shard {
             tracing::debug!(conn = id.index, %error, "TLS failed");
             self.fail_edge(id);
         } else if is_flooding {
-            // Each of its records is answered, and it reads no answer.
+            // Each of its records needs an answer, and it reads none.
             self.terminate(id, CloseReason::TlsFailed, Parting::Abort);
         } else if is_peer_done {
             self.on_receive_closed(id, None);
@@ -154,8 +154,8 @@ impl Shard {
         self.mark_dirty(id);
     }
 
-    /// Sends what is encrypted already; says whether there is something, or nothing more will be, so that what waits in the
-    /// outbox has to wait on.
+    /// Sends encrypted bytes. Returns whether the outbox has to wait: encrypted bytes are left, or nothing more may
+    /// be sent.
     pub(in crate::shard) fn flush_sealed(&mut self, id: ConnId) -> bool {
         let conn = &mut self.links.conns[id.index];
         let Some(edge) = conn.link.edge.index().and_then(|slot| self.links.edges.get_mut(slot)) else { return false };
@@ -174,7 +174,7 @@ impl Shard {
         has_failed
     }
 
-    /// Encrypts and sends the next portion of what waits.
+    /// Encrypts and sends the next portion of the outbox.
     pub(in crate::shard) fn encrypt(&mut self, id: ConnId, len_max: usize) {
         let conn = &mut self.links.conns[id.index];
         if self.links.tls.encrypted_len >= TLS_ENCRYPT_PER_TURN_LEN {
@@ -222,7 +222,8 @@ impl Shard {
         }
     }
 
-    /// A send of a connection with an edge has ended. Once all that was encrypted is out: how many bytes that was before.
+    /// Handles the end of a send of a connection with an edge. Once all encrypted bytes are sent, returns their
+    /// length before encryption.
     pub(in crate::shard) fn on_sealed_sent(
         &mut self,
         id: ConnId,
@@ -235,7 +236,7 @@ impl Shard {
         let conn = &mut self.links.conns[id.index];
         let edge = conn.link.edge.index().and_then(|slot| self.links.edges.get_mut(slot))?;
         edge.is_in_flight = false;
-        // The rest of a portion that was not taken at once does not make it fast again.
+        // The rest of a portion that was not taken at once does not count as fast.
         let is_fast = rest.is_empty() && !edge.is_rest;
         (edge.is_fast, edge.is_rest) = (is_fast, !rest.is_empty());
         if !rest.is_empty() {
@@ -247,20 +248,20 @@ impl Shard {
             let begun_len = std::mem::take(&mut edge.begun_len);
             return Some(begun_len + outbox.map_or(0, |outbox| outbox.sent_all(if is_fast { len_max } else { 0 })));
         }
-        // Records are a little longer than what is in them.
+        // Records are a little longer than their content.
         edge.begun_len += outbox.map_or(0, |outbox| outbox.sent_some(sent_len));
         self.mark_dirty(id);
         None
     }
 
-    /// Says `close_notify` to a connection whose outbox has run empty, the first time; says whether it did.
+    /// Sends `close_notify` to a connection whose outbox became empty, once. Returns whether it did.
     pub(in crate::shard) fn says_tls_goodbye(&mut self, id: ConnId) -> bool {
         let is_said = self.seal_goodbye(id);
         self.send_sealed(id);
         is_said
     }
 
-    /// Says `close_notify` to a connection that is closed now, if nothing else is on its way.
+    /// Sends `close_notify` to a connection that is closed now, if no send is in flight.
     pub(in crate::shard) fn say_last_goodbye(&mut self, id: ConnId) {
         let is_busy = self.edge_mut(id).is_none_or(|edge| edge.is_in_flight || !edge.sealed.is_empty());
         if !is_busy && self.seal_goodbye(id) {
@@ -282,7 +283,7 @@ impl Shard {
         is_said
     }
 
-    /// Takes the certificates that were loaded again.
+    /// Uses certificates that were loaded again.
     pub(in crate::shard) fn on_certificates(&mut self, config: Option<tls::SharedConfig>, expires_s: u64) {
         let counts = u64::from(self.settings.shard.0 == 0);
         match config {

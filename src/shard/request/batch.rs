@@ -21,7 +21,7 @@ impl Shard {
         self.publish(topic, message, Some(ticket));
     }
 
-    /// Asks the home of a topic to forget its last value; the answer comes through `on_last_forgotten`.
+    /// Asks the home of a topic to drop its last value; `on_last_forgotten` handles the answer.
     pub(in crate::shard) fn serve_forget_last(&mut self, id: ConnId, topic: TopicName) {
         if let Err(refusal) = self.may(id.into(), &Act::Publish(&topic)) {
             return self.respond_refused(id, refusal);
@@ -43,26 +43,26 @@ impl Shard {
         self.respond(id, Status::Ok, JSON, &[], &body);
     }
 
-    /// Publishes each line as it is read; the answer waits for those whose home is elsewhere.
+    /// Publishes each line as it is read; the answer waits for lines whose home is another shard.
     pub(in crate::shard) fn serve_batch(&mut self, id: ConnId, body: Vec<u8>) {
         let is_blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
         let lines = || body.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
         if memchr::memchr_iter(b'\n', &body).count() >= BATCH_LINES_MAX && lines().count() > BATCH_LINES_MAX {
             return self.respond_refused(id, Refusal::new(ErrorCode::TooLarge, "a batch has at most 16384 lines"));
         }
-        // One answer more than there are lines ends the batch, however early the others come.
+        // One answer more than there are lines ends the batch, even if all others come early.
         self.wait_for(id, Waiting::PublishMany { batch: Batch { body, at: 0, results: Vec::new() }, waits: 1 });
         self.step_batch(id);
     }
 
-    /// Goes on with a batch that is not published to its end.
+    /// Resumes a batch that is not published completely.
     pub(in crate::shard) fn resume_batch(&mut self, id: ConnId) {
         if matches!(self.waiting_mut(id), Some(Waiting::PublishMany { batch, .. }) if !batch.is_published()) {
             self.step_batch(id);
         }
     }
 
-    /// Publishes lines; what the connection has no share for in this turn is put off.
+    /// Publishes lines within the connection's share of the turn, and puts off the others.
     fn step_batch(&mut self, id: ConnId) {
         let Some(Waiting::PublishMany { batch, .. }) = self.waiting_mut(id) else { return };
         let (body, mut at) = (std::mem::take(&mut batch.body), batch.at);

@@ -1,8 +1,8 @@
-//! Requests that carry detached sessions: those that wait for what the session is told, and those that bring messages.
-//! They ask the shard that holds the session, which may be this one; what happens there stands in `shard/session/carry.rs`.
+//! Requests that carry detached sessions: some wait for messages of the session, others bring messages. They ask the
+//! shard that holds the session, which may be this one; `shard/session/carry.rs` has that side.
 //!
-//! A streaming response is a row of questions: each frame answers one, and the next is asked when the client has taken
-//! what it was sent. So a slow client is behind with its session, and nothing piles up here.
+//! A streaming response is a series of questions: each frame is an answer, and the next question follows when the
+//! client has taken its bytes. So a slow client leaves messages in its session, and nothing grows here.
 
 use super::waiting::{CarryWait, Waiting};
 use crate::close::Status;
@@ -17,7 +17,7 @@ use crate::transport::http::{Asker, encode_open_head};
 use crate::transport::service::{Answer, Receiver, ServiceCall, ServiceKind};
 
 impl Shard {
-    /// Serves what a client of a service asks for.
+    /// Serves a client's request to a service.
     pub(in crate::shard) fn serve_service(&mut self, id: ConnId, route: ServiceRoute, body: Vec<u8>) {
         let ServiceRoute { service: place, topic, call } = route;
         let service = &self.settings.services[place];
@@ -49,7 +49,7 @@ impl Shard {
         }
     }
 
-    /// A session by the names that a client has for it.
+    /// The key of a session, from a client's names.
     fn session_key(&self, service: usize, topic: Option<&TopicName>, session: &str) -> SessionKey {
         use std::hash::Hasher as _;
         let (one, other) = self.settings.hash_key;
@@ -61,7 +61,7 @@ impl Shard {
         SessionKey(hasher.finish())
     }
 
-    /// Asks for what the session is told next.
+    /// Asks for the next messages of the session.
     fn ask_carry(&mut self, id: ConnId, opening: Option<Box<Opening>>) {
         let ticket = self.issue(Ticket::Carry { conn: id });
         let Some(Waiting::Carry(wait)) = self.waiting_mut(id) else { return };
@@ -70,19 +70,19 @@ impl Shard {
         let home = key.home(self.settings.shards);
         self.ask(home, Request::Carry { key, carry: Carry::Receive { opening }, ticket });
         if self.is_carrying(id) {
-            // It is read from while it waits, so that its end is seen.
+            // The connection is read from while it waits, so that its end is noticed.
             self.unpause(id, Flag::PAUSED_REQUEST);
             self.set_timer_in(id, Timer::Answer, 2 * DETACHED_HEARTBEAT_MS);
         }
     }
 
-    /// Whether the request under way waits for what a detached session is told.
+    /// Whether the current request waits for messages of a detached session.
     pub(in crate::shard) fn is_carrying(&self, id: ConnId) -> bool {
         let slot = self.links.conns.get(id).and_then(|conn| conn.link.exchange());
         slot.is_some_and(|slot| matches!(self.requests.exchanges[slot].waiting, Some(Waiting::Carry(_))))
     }
 
-    /// The shard of a session has answered.
+    /// Handles the answer of the session's shard.
     pub(in crate::shard) fn on_carried(&mut self, ticket: u32, carried: Carried) {
         let Ticket::Carry { conn: id } = self.sessions.tickets.remove(ticket as usize) else {
             unreachable!("the ticket of a request comes back with its answer");
@@ -126,7 +126,7 @@ impl Shard {
         }
     }
 
-    /// Writes the head of a streaming response and what it begins with.
+    /// Writes the head of a streaming response and its first bytes.
     fn begin_carry(&mut self, id: ConnId, kind: ServiceKind, receiver: Receiver, asker: &Asker) {
         let headers = kind.fields(asker.origin.as_deref());
         self.reply_dated(id, |date, out| {
@@ -145,7 +145,7 @@ impl Shard {
         });
     }
 
-    /// The client has taken what it was sent: the session may tell it more.
+    /// The client has taken its bytes: asks for the next messages.
     pub(in crate::shard) fn resume_carry(&mut self, id: ConnId) {
         if let Some(Waiting::Carry(wait)) = self.waiting_mut(id)
             && wait.has_begun
@@ -155,27 +155,27 @@ impl Shard {
         }
     }
 
-    /// The client is gone: the session's shard is told, if it was asked.
+    /// The client is gone: tells the session's shard, if a question is open.
     pub(in crate::shard) fn forget_carry(&mut self, id: ConnId) {
         let Some(Waiting::Carry(CarryWait { key, asked: Some(ticket), .. })) = self.waiting_mut(id) else { return };
         let (key, ticket) = (*key, *ticket);
         self.take_waiting(id);
         self.ask(key.home(self.settings.shards), Request::Carry { key, carry: Carry::Gone, ticket });
     }
-    /// Answers the request under way as its service has it.
+    /// Answers the current request in the form of its service.
     fn respond_as(&mut self, id: ConnId, kind: ServiceKind, answer: Answer) {
         let headers = kind.fields(self.asker(id).origin.as_deref());
         self.respond(id, answer.status, answer.content_type, &headers, &answer.body);
     }
 
-    /// What the answer depends on of its request.
+    /// The properties of the request that its answer depends on.
     fn asker(&self, id: ConnId) -> Asker {
         let slot = self.links.conns.get(id).and_then(|conn| conn.link.exchange());
         slot.map(|slot| self.requests.exchanges[slot].exchange.asker().clone()).unwrap_or_default()
     }
 }
 
-/// Appends a part of a response whose length nobody knows yet. [RFC 9112 7.1]
+/// Appends a chunk of a response whose length is not known yet. [RFC 9112 7.1]
 fn chunk(bytes: &[u8], asker: &Asker, out: &mut Vec<u8>) {
     if asker.is_http_1_0 {
         return out.extend_from_slice(bytes);

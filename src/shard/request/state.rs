@@ -1,4 +1,4 @@
-//! The answer to a request for a topic's state. A long last value is encoded once for all who ask while any of them waits
+//! Answers to requests for a topic's state. A long last value is encoded once for all clients while any of them waits
 //! for it: many unread answers take the memory of one.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::shard::session::tickets::Ticket;
 use crate::transport::http::Response;
 use crate::wire::json::escape_into;
 
-/// The long value that was asked for last, as it stands in answers.
+/// The long value of the last such request, in the form of answers.
 #[derive(Debug)]
 pub(in crate::shard) struct SharedValue {
     publication: Arc<Publication>,
@@ -61,7 +61,7 @@ impl Shard {
         self.respond_in_parts(id, asker.keep_alive, write, further);
     }
 
-    /// A value as it stands in answers.
+    /// A value in the form of answers.
     fn shared_value(&mut self, publication: &Arc<Publication>) -> Segment {
         if let Some(shared) = self.requests.shared.as_ref().filter(|it| Arc::ptr_eq(&it.publication, publication)) {
             return shared.encoded.clone();
@@ -76,7 +76,7 @@ impl Shard {
         encoded
     }
 
-    /// Lets go of the value for which nobody waits any more.
+    /// Drops the value if no client waits for it any more.
     pub(in crate::shard) fn forget_shared_value(&mut self) {
         self.requests.shared.take_if(|shared| shared.encoded.is_alone());
     }

@@ -1,4 +1,4 @@
-//! Topics as a whole: ending one, and listing those that there are.
+//! Requests about topics as a whole: ending one, and listing them.
 
 use super::waiting::{JSON, List, Waiting};
 use crate::close::Status;
@@ -35,7 +35,7 @@ impl Shard {
         self.respond(id, Status::Ok, JSON, &[], &body);
     }
 
-    /// Lists topics, shard by shard; in portions, each of which says where the next begins.
+    /// Lists topics, shard by shard, in portions; each portion names the start of the next.
     pub(in crate::shard) fn serve_topics(&mut self, id: ConnId, wanted: Option<Target>, limit: u32, after: ListCursor) {
         let act = wanted.as_ref().map_or(Act::List, Act::Subscribe);
         if let Err(refusal) = self.may(id.into(), &act) {
@@ -70,7 +70,8 @@ impl Shard {
         list.left = list.left.saturating_sub(lines.len() as u32);
         let is_full = list.left == 0;
         match next {
-            // Where much is looked at for little, the client asks on: one request costs one portion of each shard at most.
+            // If few of many topics match, the client asks again: one request costs at most one portion of each
+            // shard.
             Some(place) => {
                 let shard = list.shard.0;
                 self.finish_topics(id, Some(ListCursor { shard, place }));

@@ -1,5 +1,5 @@
-//! What requests do with detached sessions, at the shard that holds them. The requests may have arrived at any shard: what
-//! is asked here and answered there stands in `shard/request/carry.rs`.
+//! Operations of requests on detached sessions, at the shard that holds the sessions. The requests may have arrived
+//! at any shard: `shard/request/carry.rs` asks and gets the answers.
 
 use super::detached::Detached;
 use super::encoding::EncodingId;
@@ -15,7 +15,7 @@ use crate::shard::Shard;
 use crate::shard::link::outbox::Outbox;
 
 impl Shard {
-    /// A request wants something of a detached session.
+    /// Handles a request's operation on a detached session.
     pub(in crate::shard) fn on_carry(&mut self, from: ShardId, key: SessionKey, carry: Carry, ticket: u32) {
         let found = self.links.conns.detached.find(key);
         let carried = match (carry, found) {
@@ -37,7 +37,7 @@ impl Shard {
                 return;
             }
             (Carry::Gone, Some(id)) => {
-                // Its client is gone with it.
+                // The client of that request is gone.
                 if self.links.conns.detached.get(id).is_some_and(|detached| detached.receiver == Some((from, ticket))) {
                     self.remove_detached(id, CloseReason::PeerGone);
                 }
@@ -71,7 +71,7 @@ impl Shard {
         Some(())
     }
 
-    /// A request that waits; `None` if it does.
+    /// Lets a request wait for messages; returns an answer if it need not wait.
     fn receive_detached(&mut self, id: SessionId, from: ShardId, ticket: u32) -> Option<Carried> {
         let detached = self.links.conns.detached.get_mut(id)?;
         let is_empty = self.links.outboxes.get(detached.outbox).is_none_or(|outbox| outbox.len() == 0);
@@ -87,7 +87,7 @@ impl Shard {
         None
     }
 
-    /// Whether messages can be taken now.
+    /// Whether messages can be accepted now.
     fn may_send(&self, id: SessionId, messages: &[Box<str>]) -> Result<(), Carried> {
         let detached = self.links.conns.detached.get(id).filter(|detached| detached.end.is_none());
         let detached = detached.ok_or(Carried::Unknown)?;
@@ -98,7 +98,7 @@ impl Shard {
         if is_too_much { Err(Carried::Refused) } else { Ok(()) }
     }
 
-    /// Takes in messages; those behind an operation that is not done wait.
+    /// Handles messages; those after an unfinished operation wait.
     fn hear_detached(&mut self, id: SessionId, messages: Vec<Box<str>>) {
         let Some(detached) = self.links.conns.detached.get_mut(id) else { return };
         detached.unheard.extend(messages);
@@ -111,7 +111,7 @@ impl Shard {
         }
     }
 
-    /// Goes on with what was put off.
+    /// Resumes messages that were put off.
     pub(in crate::shard) fn resume_detached(&mut self, id: SessionId) {
         let Some(detached) = self.links.conns.detached.get_mut(id).filter(|detached| detached.end.is_none()) else {
             return;
@@ -121,7 +121,7 @@ impl Shard {
         self.hear_detached(id, Vec::new());
     }
 
-    /// Tells the requests that wait what there is.
+    /// Answers the waiting requests that have messages.
     pub(in crate::shard) fn flush_detached(&mut self) {
         if self.links.conns.detached.news.is_empty() {
             return;
@@ -154,8 +154,8 @@ impl Shard {
         self.answer(shard, Answer::Carried { ticket, carried });
     }
 
-    /// Looks at the sessions whose time has come: a request that waits is told that there is nothing, and a session that
-    /// nobody asked for is removed.
+    /// Looks at the sessions whose time has come: answers a waiting request that there is nothing, and removes a
+    /// session without requests.
     pub(in crate::shard) fn step_detached(&mut self) {
         while let Some(id) = self.links.conns.detached.next_due(self.now) {
             if self.links.conns.detached.get(id).is_some_and(|detached| detached.receiver.is_some()) {
@@ -166,7 +166,7 @@ impl Shard {
         }
     }
 
-    /// Ends a session; its client is told so with each request, for as long as the session lingers.
+    /// Ends a session. Each request gets the reason, as long as the session lingers.
     pub(in crate::shard) fn end_detached(&mut self, id: SessionId, reason: CloseReason, text: &str) {
         if self.links.conns.session(id).is_none() {
             return;
@@ -181,7 +181,7 @@ impl Shard {
         self.links.conns.detached.news.push(id);
     }
 
-    /// What a session has beside its place is given back.
+    /// Frees everything that a session has besides its place.
     fn release_detached(&mut self, id: SessionId) {
         self.leave_all(id);
         let detached = self.links.conns.detached.at_mut(id.index.place());
@@ -198,7 +198,7 @@ impl Shard {
         }
     }
 
-    /// The shutdown: says goodbye to so many sessions; `true` once all of them know.
+    /// Shutdown: ends up to `count` sessions; returns `true` once all have ended.
     pub(in crate::shard) fn drain_detached(
         &mut self,
         count: usize,
@@ -214,7 +214,7 @@ impl Shard {
         is_done
     }
 
-    /// The shutdown is over: none stays.
+    /// End of the shutdown: removes all sessions.
     pub(in crate::shard) fn remove_all_detached(&mut self) {
         for id in self.links.conns.detached.all() {
             self.remove_detached(id, CloseReason::Shutdown);

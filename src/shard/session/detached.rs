@@ -1,11 +1,11 @@
-//! Sessions that are no link's own: requests carry them, one that waits and others that bring messages.
+//! Sessions that belong to no link. Requests carry them: one request waits for messages, others bring messages.
 //!
 //! ```text
-//!          first request                  something to tell, or silence
-//! (none) ----------------> nobody waits <------------------------------- a request waits
-//!                           |   |    |  --------- next request -------->       |
-//!       too long: removed <-+   |    +- ended: told to each request            +-> its client is gone: removed
-//!                               +------ what it is told waits in its outbox
+//!          first request                  messages, or a heartbeat
+//! (none) ----------------> nobody waits <--------------------------- a request waits
+//!                           |   |    |  --------- next request ---->       |
+//!       too long: removed <-+   |    +- ended: each request is told so     +-> its client is gone: removed
+//!                               +------ messages wait in the outbox
 //! ```
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -18,38 +18,38 @@ use crate::command::{SessionId, SessionIndex, SessionKey, ShardId};
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
-/// One of them.
+/// One detached session.
 #[derive(Debug)]
 pub(in crate::shard) struct Detached {
     pub session: Session,
-    /// What it is to be told, as its framing writes it.
+    /// The messages for its client, in the form of its framing.
     pub outbox: Slot,
     generation: u32,
     key: SessionKey,
-    /// The listener that its first request came in on.
+    /// The listener of its first request.
     pub listener: u8,
     /// The request that waits: its shard, and the ticket there.
     pub receiver: Option<(ShardId, u32)>,
-    /// While a request waits: when it is told that there is nothing. Otherwise: when the session is removed.
+    /// While a request waits: the time to answer that there is nothing. Otherwise: the time to remove the session.
     due: MonoTime,
-    /// Why it has ended, once it has.
+    /// The reason for its end, once it has ended.
     pub end: Option<(CloseReason, Box<str>)>,
-    /// Whether its client knows that it is open.
+    /// Whether its client knows that the session is open.
     pub is_open: bool,
-    /// Whether an operation is under way behind which its messages wait.
+    /// Whether its messages wait for an operation that is under way.
     pub is_held: bool,
-    /// Those messages.
+    /// Messages that wait for that operation.
     pub unheard: VecDeque<Box<str>>,
 }
 
-/// All of them.
+/// All detached sessions of a shard.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct DetachedSessions {
     slots: Slab<Detached>,
     by_key: HashMap<SessionKey, u32>,
     due: BTreeSet<(MonoTime, u32)>,
     made: u32,
-    /// Those to look at, at the end of the turn.
+    /// Sessions to look at, at the end of the turn.
     pub news: Vec<SessionId>,
 }
 
@@ -83,7 +83,7 @@ impl DetachedSessions {
         detached
     }
 
-    /// The session of a client's name for it.
+    /// The session with a client's name for it.
     pub fn find(&self, key: SessionKey) -> Option<SessionId> {
         self.by_key.get(&key).map(|&place| self.id_at(place as usize))
     }
@@ -104,13 +104,13 @@ impl DetachedSessions {
         &mut self.slots[place]
     }
 
-    /// The id of the session at a place, if it is there and has not ended.
+    /// The id of the session at an index, if it exists and has not ended.
     pub fn open_at(&self, place: usize) -> Option<SessionId> {
         let is_open = self.slots.get(place).is_some_and(|detached| detached.end.is_none());
         is_open.then(|| self.id_at(place))
     }
 
-    /// Sets when a session is to be looked at.
+    /// Sets the time at which a session is looked at.
     pub fn set_due(&mut self, id: SessionId, due: MonoTime) {
         let place = id.index.place();
         let detached = &mut self.slots[place];
@@ -125,28 +125,28 @@ impl DetachedSessions {
         (due <= now).then(|| self.id_at(place as usize))
     }
 
-    /// When the next one is to be looked at.
+    /// The time at which the next session is looked at.
     pub fn next_look(&self) -> Option<MonoTime> {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// So many of those that have not ended.
+    /// Up to `count` sessions that have not ended.
     pub fn some_open(&self, count: usize) -> Vec<SessionId> {
         let open = self.slots.iter().filter(|(_, detached)| detached.end.is_none());
         open.map(|(place, _)| self.id_at(place)).take(count).collect()
     }
 
-    /// All of them.
+    /// The ids of all sessions.
     pub fn all(&self) -> Vec<SessionId> {
         self.slots.iter().map(|(place, _)| self.id_at(place)).collect()
     }
 
-    /// Places, taken or not.
+    /// The number of places, used or free.
     pub fn places(&self) -> usize {
         self.slots.capacity()
     }
 
-    /// Bytes of messages that wait behind an operation.
+    /// Bytes of messages that wait for operations.
     pub fn unheard_len(&self) -> usize {
         self.slots.iter().flat_map(|(_, detached)| &detached.unheard).map(|message| message.len()).sum()
     }

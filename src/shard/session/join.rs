@@ -1,8 +1,8 @@
 //! Subscribing and leaving.
 //!
-//! A subscription is made at the topic's home shard, and what the home says (where the topic stands, what the reader
-//! gets first) and what follows travel the same lane, so that nothing is lost or doubled between them. While an
-//! operation is under way its connection is held: what it is to get is kept as publications, behind the answer.
+//! A subscription is made at the topic's home shard. The answer of the home (the position of the topic, the first
+//! messages) and later publications travel on the same lane, so that none is lost or doubled between them. While an
+//! operation is under way its connection is held: its publications are kept, and follow the answer.
 
 use super::catch_up::CatchUp;
 use super::gate::Act;
@@ -66,7 +66,7 @@ impl Shard {
         self.step_subscribe(id, operation as u32);
     }
 
-    /// Goes on with the operations of a session whose targets were not all asked for.
+    /// Resumes an operation of a session that has targets left to request.
     pub(in crate::shard) fn resume_subscribe(&mut self, id: SessionId) {
         let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         let is_unasked = |(_, operation): &(usize, &Operation)| !operation.unasked.targets.is_empty();
@@ -75,8 +75,8 @@ impl Shard {
         }
     }
 
-    /// Asks the homes of an operation's next targets, as many as may be under way and as the turn has a share for. The
-    /// session's next messages wait behind the last of them.
+    /// Sends requests for the next targets of an operation to their homes, as many as may be under way and as the
+    /// turn's budget allows. Later messages of the session wait for the last of them.
     fn step_subscribe(&mut self, id: SessionId, operation: u32) {
         let mut is_first = true;
         while let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id)
@@ -139,13 +139,13 @@ impl Shard {
         self.ask(home, Request::Join { topic, since, last, polls, ticket });
     }
 
-    /// Charges what a subscription cost its home, and will cost its reader.
+    /// Charges the cost of a subscription for its home and for its reader.
     pub(in crate::shard) fn charge_join(&mut self, result: &Result<JoinAnswer, Refusal>) {
         let count = result.as_ref().map_or(0, |answer| answer.publications.len());
         self.turn.budget.charge(PRICE_JOIN + count as u64 * PRICE_KEPT);
     }
 
-    /// The home shard has answered a subscription to a topic.
+    /// Handles the home shard's answer to a subscription to a topic.
     pub(in crate::shard) fn on_joined(&mut self, ticket: u32, result: Result<JoinAnswer, Refusal>) {
         let Ticket::Join { session: id, operation, index, target, .. } = self.sessions.tickets.remove(ticket as usize)
         else {
@@ -154,8 +154,8 @@ impl Shard {
         if self.links.conns.session(id).is_none() {
             return;
         }
-        // A connection that has left meanwhile has told the home so; only one that still waits is attached, and gets
-        // what the home answered.
+        // If the connection unsubscribed meanwhile, the home knows that already. Only a subscription that still waits
+        // is attached and uses the answer.
         let waiting = self.find_waiting(id, &target, ticket);
         if let Some(key) = waiting {
             self.attach_or_forget(key, &target, result.is_ok());
@@ -189,7 +189,7 @@ impl Shard {
         self.advance_operation(id, operation);
     }
 
-    /// Notes a target of an operation as answered; ends the operation with its last one.
+    /// Marks a target of an operation as answered; the last one ends the operation.
     pub(in crate::shard) fn advance_operation(&mut self, id: SessionId, operation: u32) {
         let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         let Some(open) = pending.operations.get_mut(operation as usize) else { return };
@@ -231,7 +231,7 @@ impl Shard {
         self.catch_up(id);
     }
 
-    /// Sends what the connection is to get before anything else, as much as fits; lets it go when that is all.
+    /// Sends the messages that come before everything else, as many as fit; ends the hold after the last one.
     pub(in crate::shard) fn catch_up(&mut self, id: SessionId) {
         let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         if !pending.operations.is_empty() || self.is_request(id) {
@@ -249,7 +249,7 @@ impl Shard {
                 }
                 break;
             };
-            // What this turn's run brings anyway is not said twice.
+            // Messages that come with this turn's run are not sent twice.
             if !self.comes_by_run(id.index, &publication) && !self.comes_by_lag(id, &publication, is_held) {
                 self.send_alone(id, &publication);
             }
@@ -273,18 +273,18 @@ impl Shard {
         self.reply_with(id, |rest, message, out| encoding.row().push_alone(rest, publication, message, out));
     }
 
-    /// Tells a reader where it is in a topic, if its messages tell positions to come back to.
+    /// Sends a reader its position in a topic, if its messages carry positions.
     fn say_position(&mut self, id: SessionId, topic: &TopicName, position: Position) {
         let encoding = self.links.conns[id.index].encoding;
         self.reply_with(id, |rest, _, out| encoding.row().say_position(rest, topic, position, out));
     }
 
-    /// Whether a session is that of an HTTP request under way.
+    /// Whether a session belongs to an HTTP request under way.
     pub(in crate::shard) fn is_request(&self, id: SessionId) -> bool {
         self.links.conns.link_of(id.index).is_some_and(|link| link.carrier == Carrier::Http1)
     }
 
-    /// Whether a pattern that the connection follows covers a topic.
+    /// Whether a pattern of the connection matches a topic.
     fn follows_by_pattern(&self, id: SessionId, topic: &TopicName) -> bool {
         let patterns = self.hub.matching_name(topic.as_str());
         let key = |&pattern: &PatternId| {
@@ -293,7 +293,7 @@ impl Shard {
         patterns.iter().filter_map(key).any(|key| self.is_attached(key))
     }
 
-    /// Whether the connection follows a topic, by name or by pattern; what it has only asked for does not count.
+    /// Whether the connection is subscribed to a topic, by name or by pattern; pending subscriptions do not count.
     fn follows(&self, id: SessionId, topic: &TopicName) -> bool {
         let by_name = self.find_subscription(id, &Target::Topic(topic.clone()));
         by_name.is_some_and(|key| self.is_attached(key)) || self.follows_by_pattern(id, topic)
@@ -317,7 +317,7 @@ impl Shard {
                 left.push(target);
             }
         }
-        // What is kept for the connection is only what it still follows.
+        // Messages are kept only for topics that the connection still follows.
         let (pending, lag) = (self.links.conns[id.index].pending.index(), self.links.conns[id.index].lag.index());
         let mut catch_up =
             pending.map(|slot| std::mem::take(&mut self.sessions.pendings[slot].catch_up)).unwrap_or_default();
@@ -349,13 +349,13 @@ impl Shard {
             self.mark_news(id);
         }
         if has_pattern {
-            // It may have waited for last values that are not wanted any more.
+            // The connection may have waited for last values that it no longer needs.
             self.catch_up(id);
         }
     }
 
-    /// What is held for a connection whose subscriptions are made, which is then held no longer; `None` while any is
-    /// under way.
+    /// The messages held for a connection whose subscriptions are all made; the hold ends. `None` while one is under
+    /// way.
     pub(in crate::shard) fn take_catch_up(&mut self, id: SessionId) -> Option<CatchUp> {
         let pending = pending_mut(&self.links.conns, &mut self.sessions.pendings, id)?;
         if !pending.operations.is_empty() || !self.links.conns[id.index].is(Mark::HAS_POLICIES) {
@@ -472,7 +472,7 @@ impl Shard {
         self.sessions.subscriptions.find(&self.links.conns, id.index, target)
     }
 
-    /// The one topic of a session that is about one.
+    /// The topic of a session that has exactly one.
     pub(in crate::shard) fn only_topic(&self, id: SessionId) -> Option<TopicName> {
         let key = self.sessions.subscriptions.any(&self.links.conns[id.index], id.index)?;
         match self.sessions.subscriptions.target(&self.links.conns, key).kind() {

@@ -1,5 +1,4 @@
-//! Readers that are behind, or that asked for less than every message: the messages that they skip, and their next
-//! ones.
+//! Readers that are behind, or that asked for less than every message: which messages they skip, and which come next.
 
 use std::sync::Arc;
 
@@ -45,8 +44,8 @@ impl Shard {
         }
     }
 
-    /// What holds for what a reader gets of a topic: what its subscription by name asked for, else that by pattern, and
-    /// the topic's rule.
+    /// The policy for a reader's messages of a topic: that of its subscription by name, otherwise that of a pattern,
+    /// together with the topic's rule.
     pub(in crate::shard) fn terms(&mut self, index: SessionIndex, topic: TopicId) -> Terms {
         let by_name = TargetId::topic(topic);
         let rest = rest::get(&self.sessions.rests, self.links.conns[index].rest);
@@ -57,7 +56,8 @@ impl Shard {
             let patterns = self.hub.matching(topic).iter().map(|&pattern| TargetId::pattern(pattern));
             patterns.filter_map(asked_by).next()
         };
-        // What asked for nothing has no note unless rules say something; they may say so by now.
+        // Without a policy of its own a subscription has no entry, unless a rule has one; rules may have changed
+        // since.
         let (target, policy) = asked.unwrap_or((by_name, Policy::default()));
         let rule = self.rule(topic);
         let subscription = policy.max_rate.map(|rate| (LaneKey::Subscription(target), rate));
@@ -77,7 +77,7 @@ impl Shard {
         Terms { mode, rate, outer, max_age_ms }
     }
 
-    /// The same for a topic that this shard may not know any more, since only readers of patterns had it.
+    /// The same for a topic that this shard may not know any more, because it had only readers by pattern.
     fn terms_by_name(&mut self, index: SessionIndex, publication: &Publication) -> Terms {
         let topic = self.hub.ensure(&publication.topic);
         let terms = self.terms(index, topic);
@@ -85,8 +85,7 @@ impl Shard {
         terms
     }
 
-    /// What the configuration says of a topic: the last one that was asked for is remembered, since one run asks for all
-    /// its readers.
+    /// The rule of a topic. The last topic is remembered, since one run asks for all its readers.
     fn rule(&mut self, topic: TopicId) -> TopicSettings {
         let name = self.hub.text(topic);
         match &self.sessions.last_rule {
@@ -95,7 +94,7 @@ impl Shard {
         }
     }
 
-    /// The same by its name.
+    /// The rule of a topic by its name.
     pub(in crate::shard) fn rule_of(&mut self, topic: &TopicName) -> TopicSettings {
         match &self.sessions.last_rule {
             Some((last, settings)) if last == topic => *settings,
@@ -107,7 +106,7 @@ impl Shard {
         }
     }
 
-    /// Keeps references for a reader, as many as its terms ask for.
+    /// Keeps references for a reader, as many as its policy allows.
     pub(in crate::shard) fn fall_behind(
         &mut self,
         index: SessionIndex,
@@ -127,7 +126,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Whether publications of a topic must wait behind others of it, or for their time.
+    /// Whether publications of a topic must wait behind others of the topic, or for their time.
     pub(in crate::shard) fn must_wait(
         &self,
         index: SessionIndex,
@@ -141,8 +140,8 @@ impl Shard {
             || lag.is_some_and(|lag| lag.newest(&publication.topic).is_some())
     }
 
-    /// Too much is held for a reader that is slow to take what it missed. If it would rather skip, it does; `false` if
-    /// it would not, or if its subscriptions are still under way.
+    /// Too much is held for a slow reader. If its policy allows skipping, it skips from now on. Returns `false` if
+    /// the policy does not, or if its subscriptions are still under way.
     pub(in crate::shard) fn stop_holding(&mut self, index: SessionIndex) -> bool {
         let Some(id) = self.links.conns.session_at(index) else { return false };
         let Some(mut held) = self.take_catch_up(id) else { return false };
@@ -155,8 +154,8 @@ impl Shard {
         true
     }
 
-    /// Whether a reader gets a publication with others of its topic that it is behind with, or when its rate allows. A
-    /// rate is for what is said from now on: what a reader gets on joining comes at once.
+    /// Whether a reader gets a publication together with others of its topic that it is behind with, or later because
+    /// of its rate. A rate holds for new publications only: the messages on joining come at once.
     pub(in crate::shard) fn comes_by_lag(
         &mut self,
         id: SessionId,
@@ -173,13 +172,13 @@ impl Shard {
             return false;
         }
         if newest.is_none_or(|newest| newest < publication.position.offset) {
-            // Past the bound of a reader that waits for everything, the rest comes by history.
+            // Above the bound of a reader that waits for every message, the others come from the history.
             let _ = self.fall_behind(id.index, &terms, std::slice::from_ref(publication));
         }
         true
     }
 
-    /// The reader has taken its last portion: chooses the next messages from its lag.
+    /// The reader has taken its last portion: chooses its next messages.
     pub(in crate::shard) fn catch_up_lag(&mut self, id: SessionId) {
         let now = self.now;
         let drain_len = match self.bandwidth(id) {
@@ -202,7 +201,7 @@ impl Shard {
             self.metrics.deliveries += u64::from(item.publication.is_some());
             let mut rest = rest::get_mut(&mut self.sessions.rests, session.rest);
             if is_paced && !session.is(Mark::PREFIXED) {
-                // Readers of one rate get the same at the same time.
+                // Readers with the same rate get the same messages at the same time.
                 let publication = item.publication.as_ref().map_or(std::ptr::null(), Arc::as_ptr);
                 let key = (publication as usize, encoding, item.skipped);
                 let mut encode = || {
@@ -230,7 +229,7 @@ impl Shard {
         }
     }
 
-    /// Bytes a second that a reader may be sent; 0 for no limit.
+    /// The bandwidth of a reader, in bytes a second; 0 for no limit.
     pub(in crate::shard) fn bandwidth(&self, id: SessionId) -> u32 {
         let session = &self.links.conns[id.index];
         if !session.is(Mark::PACED) || !self.links.conns.is_reader(id.index) {
@@ -243,7 +242,7 @@ impl Shard {
         bounds.into_iter().filter(|bound| *bound > 0).min().unwrap_or(0)
     }
 
-    /// Limits a reader's bandwidth, as it asked and as the configuration says.
+    /// Sets a reader's bandwidth, from its own wish and the configuration.
     pub(in crate::shard) fn note_bandwidth(&mut self, id: SessionId, asked: Option<u32>) {
         if let Some(asked) = asked {
             let slot = &mut self.links.conns[id.index].rest;
@@ -254,7 +253,7 @@ impl Shard {
         }
     }
 
-    /// Goes on with the readers that are due.
+    /// Resumes the readers that are due.
     pub(in crate::shard) fn sound_alarms(&mut self) {
         while let Some(index) = self.sessions.alarms.pop(self.now) {
             if let Some(id) = self.links.conns.session_at(SessionIndex::from_bits(index)) {
@@ -266,7 +265,7 @@ impl Shard {
 
 fn encode(item: &lag::Item, encoding: EncodingId, rest: Option<&mut Rest>, message: &mut Vec<u8>, out: &mut Vec<u8>) {
     if item.skipped > 0 {
-        // The raw feed has no room for it: there a gap is silent.
+        // The raw feed has no form for a gap: there it is silent.
         let gap = Outbound::Gap { topic: item.topic.as_str(), skipped: item.skipped, offset: item.offset };
         let state = rest.as_ref().map_or(&DialectState::None, |rest| &rest.state);
         encoding.row().say(state, &gap, message, out);

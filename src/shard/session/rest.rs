@@ -1,4 +1,4 @@
-//! What few sessions have beside their subscriptions: in a pool, so that the others pay nothing for it.
+//! State that few sessions have besides their subscriptions: in a pool, so that other sessions need no memory for it.
 
 use std::collections::HashMap;
 
@@ -9,35 +9,35 @@ use crate::command::{Policy, Position, Publication, TopicName};
 use crate::dialect::DialectState;
 use crate::shard::slot::Slot;
 
-/// What one session has of that.
+/// The rare state of one session.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Rest {
-    /// What subscriptions ask for beside their topic, where that or a rule may say that they skip.
+    /// The policies of subscriptions, if those or a rule may skip messages.
     pub policies: HashMap<TargetId, Policy>,
-    /// Bytes a second that the peer asked not to get more of; 0 if it did not ask.
+    /// The bandwidth that the client asked for, in bytes a second; 0 if it did not ask.
     pub bandwidth: u32,
-    /// The position behind the last event, of each topic that a reader of several named. It is said with every event, so
-    /// that the reader may come back to all of its topics.
+    /// The position of the last event of each topic, for a reader that named several topics. Each event carries all
+    /// of them, so that the reader can resume all of its topics.
     pub positions: Box<[(TopicName, Position)]>,
-    /// What the session's dialect keeps.
+    /// The state of the session's dialect.
     pub state: DialectState,
 }
 
 impl Rest {
-    /// Forgets what subscriptions asked for.
+    /// Forgets the policies of all subscriptions.
     pub fn leave_all(&mut self) {
         *self = Self { state: std::mem::take(&mut self.state), ..Self::default() };
     }
 
-    /// Moves the reader behind a publication.
+    /// Moves the reader's position to a publication.
     pub fn advance(&mut self, publication: &Publication) {
         self.move_to(&publication.topic, publication.position);
     }
 
-    /// Moves the reader on to a position of a topic.
+    /// Moves the reader's position in a topic.
     pub fn move_to(&mut self, topic: &TopicName, to: Position) {
         if let Some((_, position)) = self.positions.iter_mut().find(|(name, _)| name == topic) {
-            // The last value that a pattern brings may be one that the reader is behind already.
+            // The last value for a pattern may be older than the reader's position.
             let is_behind = position.epoch == to.epoch && to.offset < position.offset;
             *position = if is_behind { *position } else { to };
         }
@@ -50,13 +50,13 @@ impl Rest {
             && matches!(self.state, DialectState::None)
     }
 
-    /// Entries, to be counted back to zero.
+    /// The number of entries, to be counted back to zero.
     pub fn len(&self) -> usize {
         self.policies.len() + usize::from(self.bandwidth > 0)
     }
 }
 
-/// The rest of a slot, made if there is none.
+/// The entry of a slot, created if there is none.
 pub(in crate::shard) fn ensure<'a>(rests: &'a mut Slab<Rest>, slot: &mut Slot) -> &'a mut Rest {
     let index = slot.index().unwrap_or_else(|| {
         let index = rests.insert(Rest::default());
@@ -66,24 +66,24 @@ pub(in crate::shard) fn ensure<'a>(rests: &'a mut Slab<Rest>, slot: &mut Slot) -
     &mut rests[index]
 }
 
-/// The rest of a slot, if there is one.
+/// The entry of a slot, if there is one.
 pub(in crate::shard) fn get(rests: &Slab<Rest>, slot: Slot) -> Option<&Rest> {
     rests.get(slot.index()?)
 }
 
-/// The same, to be changed.
+/// The entry of a slot, mutable.
 pub(in crate::shard) fn get_mut(rests: &mut Slab<Rest>, slot: Slot) -> Option<&mut Rest> {
     rests.get_mut(slot.index()?)
 }
 
-/// Gives the rest of a slot back, with whatever is in it.
+/// Frees the entry of a slot, with its content.
 pub(in crate::shard) fn release(rests: &mut Slab<Rest>, slot: &mut Slot) {
     if let Some(index) = std::mem::replace(slot, Slot::NONE).index() {
         rests.remove(index);
     }
 }
 
-/// Changes the rest of a slot, if there is one, and gives it back if nothing is left in it.
+/// Changes the entry of a slot, if there is one, and frees it if it is empty afterwards.
 pub(in crate::shard) fn change(rests: &mut Slab<Rest>, slot: &mut Slot, change: impl FnOnce(&mut Rest)) {
     let Some(index) = slot.index() else { return };
     change(&mut rests[index]);

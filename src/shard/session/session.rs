@@ -1,4 +1,4 @@
-//! One subscriber: what it follows and how it is told. Knows no socket.
+//! One subscriber: its subscriptions, and the form of its messages. Knows no socket.
 
 use super::agreed::Agreed;
 use super::encoding::EncodingId;
@@ -7,26 +7,26 @@ use crate::command::Owner;
 use crate::limits::TOPICS_PER_CONNECTION_BOUND;
 use crate::shard::slot::Slot;
 
-/// One subscriber. What few of them have, or only for a while, lives in pools.
+/// One subscriber. State that few sessions have, or only for a while, is in pools.
 #[derive(Debug)]
 pub(in crate::shard) struct Session {
-    /// The first subscription stands here, so that a session with one costs no more than its place in the topic.
+    /// The first subscription is here, so that a session with one costs no more than its place in the topic.
     pub first: Subscription,
     /// The head of the list of further subscriptions.
     pub more: Slot,
     /// Subscriptions that wait for their home shard.
     pub pending: Slot,
-    /// What it would rather skip than wait for.
+    /// Messages that it may skip instead of waiting for them.
     pub lag: Slot,
-    /// What few sessions have.
+    /// State that few sessions have.
     pub rest: Slot,
     pub target_count: u16,
-    /// Whose share it takes of what all share.
+    /// The owner in whose share it counts.
     pub owner: Owner,
     marks: u16,
-    /// How what it follows is said to it.
+    /// The encoding of its messages.
     pub encoding: EncodingId,
-    /// Which compressed messages it takes.
+    /// The compression that it agreed on.
     pub agreed: Agreed,
 }
 
@@ -40,22 +40,22 @@ pub(in crate::shard) struct Mark(u16);
 impl Mark {
     /// Does not get its own messages.
     pub const NO_ECHO: Self = Self(1 << 0);
-    /// Has subscriptions under way: what it is to get is held until they are made.
+    /// Has subscriptions under way: its messages are held until these are made.
     pub const HELD: Self = Self(1 << 1);
-    /// Was told in this turn where a topic stands: what the turn's run says up to there is not for it.
+    /// Got the position of a topic in this turn: earlier publications of the turn's run are not for it.
     pub const JOINED_NOW: Self = Self(1 << 2);
-    /// Has subscriptions that would rather skip than wait.
+    /// Has subscriptions that may skip messages instead of waiting.
     pub const HAS_POLICIES: Self = Self(1 << 3);
-    /// Some of what it gets waits for the time to pass: a rate, or its bandwidth.
+    /// Some of its messages wait for their time: because of a rate, or of its bandwidth.
     pub const PACED: Self = Self(1 << 4);
-    /// Each of its messages begins with bytes of its own.
+    /// Each of its messages begins with a prefix of its own.
     pub const PREFIXED: Self = Self(1 << 5);
     /// Any reason why a publication cannot go straight to the socket.
     pub const NOT_DIRECT: Self = Self(1 << 0 | 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5);
 }
 
 impl Session {
-    /// From now on the session is told things in this encoding.
+    /// Sets the encoding of the session's messages.
     pub fn speak(&mut self, encoding: EncodingId) {
         self.encoding = encoding;
         self.set(Mark::PREFIXED, encoding.row().has_prefix);

@@ -1,5 +1,5 @@
-//! Shares of what all clients of a shard share: an owner may take as much as is still free. So one owner alone gets half,
-//! many get an equal part each, and there is always something left for one that comes later.
+//! Shares of memory that all clients of a shard share: an owner may take as much as is still free. So a single owner
+//! gets half, many owners get equal parts, and something is always left for the next one.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use crate::command::{ErrorCode, Owner, Pattern, Refusal, SessionId};
 use crate::limits::SUBSCRIPTIONS_MAX;
 use crate::shard::Shard;
 
-/// How much each owner has of something.
+/// The share of each owner.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Shares(HashMap<Owner, u32>);
 
 impl Shares {
-    /// What an owner has.
+    /// The share of an owner.
     pub fn of(&self, owner: Owner) -> usize {
         self.0.get(&owner).map_or(0, |count| *count as usize)
     }
@@ -30,14 +30,14 @@ impl Shares {
         }
     }
 
-    /// Owners that have something, to be counted back to zero.
+    /// The number of owners with a share, to be counted back to zero.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 }
 
 impl Shard {
-    /// Whether a session's owner may have so many subscriptions more.
+    /// Whether the owner of a session may have `count` more subscriptions.
     pub(in crate::shard) fn has_share_of_subscriptions(&self, id: SessionId, count: usize) -> Result<(), Refusal> {
         let subscriptions = &self.sessions.subscriptions;
         let has = subscriptions.of_owner(self.links.conns[id.index].owner);
@@ -45,7 +45,7 @@ impl Shard {
         if has + count <= free { Ok(()) } else { Err(Refusal::new(ErrorCode::Overloaded, NO_SUBSCRIPTIONS)) }
     }
 
-    /// Whether a session's owner may make a pattern that nobody follows yet.
+    /// Whether the owner of a session may create a pattern that nobody follows yet.
     pub(in crate::shard) fn has_share_of_patterns(&self, id: SessionId, pattern: &Pattern) -> Result<(), Refusal> {
         if self.hub.find_pattern(pattern).is_some() {
             return Ok(());

@@ -1,5 +1,5 @@
-//! What each session follows: its first subscription stands in the session, further ones in a slab, as a list
-//! in both directions; an index finds them by target.
+//! The subscriptions of each session. The first is in the session itself, further ones are in a slab, as a doubly
+//! linked list; an index finds them by target.
 
 use std::hash::Hasher as _;
 use std::iter;
@@ -58,8 +58,8 @@ impl Subscriptions {
         SubscriberKey(id as u32 | FURTHER)
     }
 
-    /// The same in the place of the connection's first one, which it has and which becomes a further one: returns what
-    /// stands for that one now.
+    /// Adds a subscription in the place of the connection's first one, which becomes a further one. Returns the new
+    /// key of that one.
     pub fn add_first(
         &mut self,
         conns: &mut Conns,
@@ -68,7 +68,7 @@ impl Subscriptions {
         place: Place,
     ) -> SubscriberKey {
         let first = std::mem::replace(&mut conns[session].first, Subscription::new(target, place));
-        // It is counted already, and the new one is not.
+        // The first subscription is counted already, and the new one is not.
         self.add(conns, session, first.target, first.place())
     }
 
@@ -84,7 +84,7 @@ impl Subscriptions {
         self.index.find(hash(session, target), is_it).map(|id| SubscriberKey(id | FURTHER))
     }
 
-    /// Takes a subscription away; returns where it stood.
+    /// Removes a subscription; returns its target and place.
     pub fn remove(&mut self, conns: &mut Conns, key: SubscriberKey) -> (TargetId, Place) {
         self.count -= 1;
         let subscription = if key.0 & FURTHER == 0 {
@@ -115,7 +115,7 @@ impl Subscriptions {
         (subscription.target, subscription.place())
     }
 
-    /// Any subscription of the connection, to take them away one by one.
+    /// Any subscription of the connection, for removing them one by one.
     pub fn any(&self, session: &Session, index: SessionIndex) -> Option<SubscriberKey> {
         match session.more.index() {
             Some(id) => Some(SubscriberKey(id as u32 | FURTHER)),
@@ -123,14 +123,14 @@ impl Subscriptions {
         }
     }
 
-    /// What a session follows, made or under way.
+    /// The targets of a session's subscriptions, made or under way.
     pub fn targets<'a>(&'a self, session: &'a Session) -> impl Iterator<Item = TargetId> + 'a {
         let first = (!session.first.is_none()).then_some(session.first.target);
         let further = iter::successors(session.more.index(), |&id| self.entries[id].next.index());
         first.into_iter().chain(further.map(|id| self.entries[id].subscription.target))
     }
 
-    /// Notes where a subscription stands now.
+    /// Notes the place of a subscription in its target's list.
     pub fn set_place(&mut self, conns: &mut Conns, key: SubscriberKey, place: Place) {
         let subscription = if key.0 & FURTHER == 0 {
             &mut conns[SessionIndex::from_bits(key.0)].first
@@ -140,7 +140,7 @@ impl Subscriptions {
         subscription.set_place(place);
     }
 
-    /// Where a subscription stands.
+    /// The place of a subscription in its target's list.
     pub fn place(&self, conns: &Conns, key: SubscriberKey) -> Place {
         let subscription = if key.0 & FURTHER == 0 {
             conns[SessionIndex::from_bits(key.0)].first
@@ -150,7 +150,7 @@ impl Subscriptions {
         subscription.place()
     }
 
-    /// What a subscription follows.
+    /// The target of a subscription.
     pub fn target(&self, conns: &Conns, key: SubscriberKey) -> TargetId {
         if key.0 & FURTHER == 0 {
             conns[SessionIndex::from_bits(key.0)].first.target
@@ -159,7 +159,7 @@ impl Subscriptions {
         }
     }
 
-    /// The session that a key stands for.
+    /// The session of a key.
     pub fn session(&self, key: SubscriberKey) -> SessionIndex {
         if key.0 & FURTHER == 0 {
             SessionIndex::from_bits(key.0)
@@ -168,28 +168,28 @@ impl Subscriptions {
         }
     }
 
-    /// Subscriptions of an owner.
+    /// The number of an owner's subscriptions.
     pub fn of_owner(&self, owner: Owner) -> usize {
         self.by_owner.of(owner)
     }
 
-    /// Owners with subscriptions.
+    /// The number of owners with subscriptions.
     pub fn owners(&self) -> usize {
         self.by_owner.len()
     }
 
-    /// Subscriptions of all connections.
+    /// The number of all subscriptions.
     pub fn len(&self) -> usize {
         self.count
     }
 }
 
-/// The connection's place if the key stands for the first subscription of its own session, which most have alone.
+/// The connection's index, if the key is the first subscription of its own session. Most sessions have only that one.
 pub(in crate::shard) fn direct(key: SubscriberKey) -> Option<u32> {
     (key.0 & (FURTHER | SessionIndex::DETACHED) == 0).then_some(key.0)
 }
 
-/// Both parts are numbers of ours that no peer chooses; the hash needs to spread, not to hide.
+/// No peer chooses these numbers: the hash needs to spread, not to hide.
 fn hash(session: SessionIndex, target: TargetId) -> u64 {
     let mut hasher = siphasher::sip::SipHasher13::new();
     hasher.write_u64(u64::from(session.bits()) << 32 | u64::from(target.to_bits()));

@@ -1,4 +1,4 @@
-//! Shutting down: no more connections, a farewell to those there are, and an end within a bound.
+//! The shutdown: no new connections, a farewell to the existing ones, and a bounded end.
 
 use crate::close::CloseReason;
 use crate::command::{ConnId, Outbound, ShardId, ShardSet};
@@ -12,16 +12,16 @@ use crate::time::MonoTime;
 
 #[derive(Debug)]
 pub(in crate::shard) struct Drain {
-    /// Shards that have not yet said that they sent all they had for our readers. No client is told to leave before, so
-    /// that a publication that was acknowledged reaches its readers.
+    /// The number of shards that have not yet sent everything for our readers. No client is told to leave before, so
+    /// that an acknowledged publication reaches its readers.
     fences: usize,
-    /// The next connection to tell, by arena place.
+    /// The index of the next connection to tell.
     cursor: u32,
     next_step: MonoTime,
     deadline: MonoTime,
-    /// The retry delays are spread over so many milliseconds.
+    /// The spread of the retry delays, in milliseconds.
     spread_ms: u64,
-    /// The shards that have no connection left.
+    /// The shards without connections.
     drained: ShardSet,
 }
 
@@ -32,7 +32,7 @@ impl Drain {
 }
 
 impl Shard {
-    /// Starts the shutdown: closes the listeners, and says good-bye to some connections a turn.
+    /// Starts the shutdown: closes the listeners, and tells some connections each turn to leave.
     pub fn begin_drain(&mut self) {
         if self.upkeep.drain.is_some() {
             return;
@@ -53,7 +53,7 @@ impl Shard {
     pub(in crate::shard) fn note_fenced(&mut self) {
         if let Some(drain) = &mut self.upkeep.drain {
             drain.fences -= 1;
-            // What came before the last of them is still a run: it goes to its readers at the end of this turn.
+            // Mail that came before the last of them is still a run: it goes to its readers at the end of this turn.
             drain.next_step = self.now.plus_millis(DRAIN_STEP_MS);
         }
     }
@@ -132,8 +132,8 @@ impl Shard {
         }
     }
 
-    /// Ends a request that may take its time: a poll is answered, half a head is refused, and half a body has from now on no
-    /// more time than a closing handshake.
+    /// Ends a request that may take long: answers a poll, refuses an incomplete head, and limits an incomplete body
+    /// to the time of a closing handshake.
     fn end_request(&mut self, id: ConnId) {
         if self.answer_poll(id) {
             return;
@@ -149,5 +149,5 @@ impl Shard {
     }
 }
 
-/// Between two portions of farewells, in milliseconds.
+/// The time between two portions of farewells, in milliseconds.
 const DRAIN_STEP_MS: u64 = 1;

@@ -1,5 +1,4 @@
-//! What changes while the gateway runs, as it comes by mail: what the shard keeps apart from it is brought up to date, the
-//! connections some at a time.
+//! Applies live changes that arrive by mail: updates the state derived from them, some connections at a time.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::shard::session::subscription::TargetKind;
 use crate::shard::{Shard, hub_settings};
 use crate::time::MonoTime;
 
-/// Connections and detached sessions that are still to be looked at because of a change.
+/// Connections and detached sessions that a change has still to visit.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::shard) struct Change {
     next: u32,
@@ -21,19 +20,19 @@ pub(in crate::shard) struct Change {
 }
 
 impl Change {
-    /// When it goes on.
+    /// The time of the next step.
     pub fn next_step(&self) -> MonoTime {
         self.at
     }
 }
 
 impl Shard {
-    /// Takes what holds from now on.
+    /// Applies a new live configuration.
     pub(in crate::shard) fn on_live(&mut self, live: Arc<Live>) {
         let earlier = std::mem::replace(&mut self.settings.live, live);
         let (before, after) = (&earlier.limits, &self.settings.live.limits);
         if after.ping_timeout_ms < before.ping_timeout_ms {
-            // A peer that was pinged before the change has the time that held then.
+            // A peer that was pinged before the change has the earlier time-out.
             let until = self.now.plus_millis(before.ping_timeout_ms + DEADLINE_LATE_MS);
             let earlier = self.links.earlier_ping_timeout.filter(|(_, until)| self.now <= *until);
             let (longest_ms, last) = earlier.unwrap_or((0, MonoTime::ZERO));
@@ -46,8 +45,8 @@ impl Shard {
         self.step_live();
     }
 
-    /// Goes on with the topics and with the connections: their pings come when they should now, and their sessions know
-    /// whether rules, rates or bandwidths may hold for them.
+    /// Updates further topics and connections: the time of their pings, and the marks of sessions that rules, rates
+    /// or bandwidths may apply to.
     pub(in crate::shard) fn step_live(&mut self) {
         let Some(change) = self.upkeep.change.filter(|change| change.at <= self.now) else { return };
         let end = self.links.conns.end().min(change.next.saturating_add(LIVE_PLACES_PER_STEP));

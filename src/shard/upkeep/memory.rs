@@ -1,12 +1,13 @@
-//! What a shard holds for others, by class, and what is let go when it is more than its share of `memory_len_max`.
+//! The memory that a shard holds for peers, by class, and the order in which it is freed above the shard's share of
+//! `memory_len_max`.
 //!
-//! Histories go first, the largest by halves. Then the connections that hold most, the largest first: a reader that
-//! waits for everything is closed as overloaded, one that would rather skip keeps the newest of each topic, and an
-//! unfinished message or request takes its connection with it. Publishers do not pay for readers, nor readers for
-//! publishers: while one of the two holds less than half of the share, only the other is let go
-//! (docs/decisions/0018). What several readers wait for counts in equal parts for each.
+//! Histories go first, the largest by halves. Then the sessions and connections that hold most, the largest first: a
+//! reader that waits for every message is closed as overloaded, a reader that may skip keeps the newest message of
+//! each topic, and an unfinished message or request ends with its connection. Publishers do not pay for readers, nor
+//! readers for publishers: while one side holds less than half of the share, only the other side is freed
+//! (docs/decisions/0018). Memory that several readers wait for counts in equal parts for each.
 //!
-//! It is looked at ten times a second, and at once when much was added: until that look nothing more is received.
+//! A survey runs ten times a second, and at once when much was added: until then nothing more is received.
 
 use std::cmp::Reverse;
 
@@ -31,26 +32,26 @@ use crate::shard::session::session::{Mark, Session};
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
-/// A look at every connection, in portions that no turn takes long for, and then what is let go, likewise.
+/// A survey of all connections in portions that take no turn long, and then the freeing, likewise.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Survey {
-    /// The place in the arena to go on from.
+    /// The index in the arena to continue from.
     next: u32,
-    /// The same among the sessions that are no connection's own.
+    /// The index among the detached sessions to continue from.
     next_detached: usize,
-    /// What is held.
+    /// The memory held.
     held: BySide,
     /// Outboxes of connections that are about to end.
     ending_len: u64,
-    /// What it would be if nothing was shared.
+    /// The memory it would be if nothing was shared.
     unshared_len: u64,
-    /// What can be let go; once all was looked at, what goes first stands last.
+    /// Memory that can be freed. After the survey it is sorted: the last entry goes first.
     holdings: Vec<Holding>,
-    /// What is still too much, once all was looked at.
+    /// The excess that is left to free, after the survey.
     excess: Option<BySide>,
 }
 
-/// Bytes of what waits for peers, and of what peers began to say.
+/// Bytes that wait for peers, and bytes of unfinished input.
 #[derive(Clone, Copy, Debug, Default)]
 struct BySide {
     /// Outboxes and lags.
@@ -64,29 +65,30 @@ impl BySide {
         if class == MemoryClass::Reassembly { &mut self.senders } else { &mut self.readers }
     }
 
-    /// Which side has to give how much: the one that holds more than half of `len_max`, and only what it holds past that
-    /// while the other holds more, too.
+    /// Divides an excess between the sides: the side above half of `len_max` gives, and if both are, each gives only
+    /// its part above half.
     fn divide(self, excess: u64, len_max: u64) -> Self {
         let half = len_max / 2;
         let readers = excess.min(self.readers.saturating_sub(half));
         let senders = (excess - readers).min(self.senders.saturating_sub(half));
-        // Histories may have left less than both halves.
+        // Histories and message ids may take a part of the share: then the readers free the rest of the excess.
         Self { readers: excess - senders, senders }
     }
 }
 
-/// What can be let go of one connection.
+/// Memory of one connection that can be freed.
 #[derive(Debug)]
 struct Holding {
     len: usize,
     class: MemoryClass,
     id: SessionId,
-    /// On its way to a reader that skips: it goes last, since it is bounded by what one turn brings.
+    /// Memory of a reader that may skip, on its way to the socket. It goes last, because one turn's messages bound
+    /// it.
     is_last_resort: bool,
 }
 
 impl Holding {
-    /// The larger, the later it goes.
+    /// The order of freeing: the largest rank goes last.
     fn rank(&self) -> (bool, Reverse<usize>, SessionId) {
         (self.is_last_resort, Reverse(self.len), self.id)
     }
@@ -103,7 +105,7 @@ impl Survey {
 }
 
 impl Shard {
-    /// Bytes held, by [`MemoryClass`]. Looks at whatever is busy.
+    /// Bytes held, by [`MemoryClass`]. Visits all busy state.
     pub(in crate::shard) fn memory(&self) -> [u64; MemoryClass::ALL.len()] {
         let hub = self.hub.sizes();
         let mut memory = [0; MemoryClass::ALL.len()];
@@ -126,18 +128,19 @@ impl Shard {
         memory
     }
 
-    /// When [`Shard::step_memory`] is to look again; never without a limit, nor while nothing comes.
+    /// The time of the next [`Shard::step_memory`]; never without a limit, nor while nothing is added.
     pub(in crate::shard) fn next_memory_look(&self) -> Option<MonoTime> {
         let is_calm = self.upkeep.is_calm && self.turn.grown == 0;
         (self.settings.live.limits.memory_len_max > 0 && !is_calm).then_some(self.upkeep.memory_look)
     }
 
-    /// Whether so much was added since the last look that nothing more is received before the next.
+    /// Whether so much was added since the last survey that nothing more is received before the next.
     pub(in crate::shard) fn has_grown(&self) -> bool {
         self.turn.grown >= self.upkeep.grown_len_max
     }
 
-    /// Looks whether too much is held, and lets the largest go. Where much is busy, one look is many steps.
+    /// Checks whether too much is held, and frees the largest holdings. With much busy state one survey takes many
+    /// steps.
     pub(in crate::shard) fn step_memory(&mut self) {
         let len_max = self.settings.live.limits.memory_len_max.div_ceil(self.settings.shards as u64);
         if len_max == 0 || self.now < self.upkeep.memory_look && !self.has_grown() {
@@ -180,7 +183,7 @@ impl Shard {
         self.upkeep.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
     }
 
-    /// Places that [`Shard::busy_len`] looks at: a pool keeps those that were needed once.
+    /// Places that [`Shard::busy_len`] visits: a pool keeps all places that it ever needed.
     fn busy_places(&self) -> usize {
         let messages = places(&self.requests.exchanges) + places(&self.links.decoders) + places(&self.links.edges);
         self.links.outboxes.places() + places(&self.sessions.lags) + places(&self.sessions.pendings) + messages
@@ -193,7 +196,7 @@ impl Shard {
         classes.iter().map(|&class| memory[class as usize]).sum()
     }
 
-    /// What is too much with `busy_len` beside histories and message ids, once these have given what they can.
+    /// The excess with `busy_len` besides histories and message ids, after these were reduced as far as possible.
     fn excess(&mut self, busy_len: u64, len_max: u64) -> u64 {
         let hub = self.hub.sizes();
         let excess = (hub.kept.history + hub.message_ids_len + busy_len).saturating_sub(len_max);
@@ -208,25 +211,25 @@ impl Shard {
         excess.saturating_sub(hub.message_ids_len - self.hub.sizes().message_ids_len)
     }
 
-    /// What is to be let go after a look at all connections.
+    /// The excess to free after a survey of all connections.
     fn excess_of(&mut self, survey: &Survey, len_max: u64) -> BySide {
         let held = survey.held;
         let excess = self.excess(held.readers + held.senders, len_max).saturating_sub(survey.ending_len);
         let mut excess = held.divide(excess, len_max);
-        // What is shared goes with the last that waits for it: a few more go, so that this comes to an end.
+        // Shared memory is freed only with its last reader: a few more readers are closed, so that the freeing ends.
         if excess.readers > 0 && survey.unshared_len > 2 * (held.readers + held.senders) {
             excess.readers += len_max / SHARED_MARGIN;
         }
         excess
     }
 
-    /// Looks at the next connections.
+    /// Visits the next connections.
     fn walk(&mut self, survey: &mut Survey) {
         let end = self.links.conns.end().min(survey.next.saturating_add(SURVEY_PLACES_MAX));
         for index in survey.next..end {
             let Some(id) = self.links.conns.id_at(index) else { continue };
             let conn = &self.links.conns[index];
-            // What is about to end needs no second end.
+            // A connection that is about to end needs no second end.
             if conn.link.is(Flag::CLOSING) || conn.link.carrier == Carrier::Gone {
                 let len = self.len_of(index, conn, MemoryClass::Outboxes).0 as u64;
                 survey.ending_len += len;
@@ -246,7 +249,7 @@ impl Shard {
         survey.next = end;
     }
 
-    /// Looks at the next sessions that are no connection's own; `true` with the last.
+    /// Visits the next detached sessions; `true` after the last one.
     fn walk_detached(&self, survey: &mut Survey) -> bool {
         let places = self.links.conns.detached.places();
         let end = places.min(survey.next_detached.saturating_add(SURVEY_PLACES_MAX as usize));
@@ -271,7 +274,7 @@ impl Shard {
         end == places
     }
 
-    /// What a session is behind with and what is held for it: its part, and all of it.
+    /// Bytes of a session's lag and of messages held for it: its part of them, and all of them.
     fn lag_len_of(&self, session: &Session) -> (usize, usize) {
         let lag = session.lag.index().map(|slot| &self.sessions.lags[slot]);
         let held = session.pending.index().map(|slot| &self.sessions.pendings[slot].catch_up);
@@ -279,7 +282,7 @@ impl Shard {
         (own, lag.map_or(0, Lag::len) + held.map_or(0, |held| held.len()))
     }
 
-    /// Lets go of the largest; `true` if that is enough, or all there is.
+    /// Frees the largest holdings; `true` if that is enough, or if nothing is left.
     fn shed_largest(&mut self, survey: &mut Survey) -> bool {
         let mut excess = survey.excess.unwrap_or_default();
         let mut count = 0;
@@ -296,7 +299,7 @@ impl Shard {
         excess.readers + excess.senders == 0 || survey.holdings.is_empty()
     }
 
-    /// What a connection holds: its part of it, and all of it.
+    /// Bytes that a connection holds: its part of them, and all of them.
     fn len_of(&self, index: u32, conn: &Conn, class: MemoryClass) -> (usize, usize) {
         match class {
             MemoryClass::Outboxes => {
@@ -317,7 +320,7 @@ impl Shard {
         }
     }
 
-    /// Lets go what a session or its connection holds; `false` if there is nothing to let go any more.
+    /// Frees a holding of a session or its connection; `false` if there is nothing to free any more.
     fn shed(&mut self, id: SessionId, class: MemoryClass) -> bool {
         let is_closing = |link: &Link| link.is(Flag::CLOSING);
         let Some(session) = self.links.conns.session(id) else { return false };
@@ -329,7 +332,7 @@ impl Shard {
         {
             let skipped = self.sessions.lags[slot].keep_newest();
             self.metrics.skipped += skipped;
-            // Where nothing is left to skip, what the reader waits for goes with the reader.
+            // If nothing is left to skip, the messages are freed with their reader.
             if skipped > 0 {
                 return true;
             }
@@ -347,17 +350,18 @@ impl Shard {
             outbox.into_iter().for_each(Outbox::drop_queued);
             let rest_len = self.links.outboxes.get(conn.link.outbox).map_or(0, Outbox::own_cost);
             if rest_len > CLOSING_LEN_MAX {
-                // What was begun would stay until the peer has read it.
+                // An answer that was begun would stay until the peer has read it.
                 self.terminate(id, CloseReason::Overloaded, Parting::Abort);
                 return true;
             }
             if is_stream {
-                // What was dropped leaves it without an end, which tells the peer that something is missing.
+                // A stream with dropped messages gets no orderly end. The missing end tells the peer that something
+                // was lost.
                 self.begin_end(id, CloseReason::Overloaded);
             } else {
                 self.fail(id, CloseReason::Overloaded, CloseReason::Overloaded.row().label);
             }
-            // It is not listened to any more: what it began to say has no end.
+            // Its input is ignored from now on: an unfinished message never ends.
             if let Some(slot) = std::mem::replace(&mut self.links.conns[id.index].link.parser, Slot::NONE).index() {
                 self.links.decoders.remove(slot).decoder.release(&mut self.links.pool);
             }
@@ -367,15 +371,15 @@ impl Shard {
     }
 }
 
-/// What all entries of a pool hold.
+/// Bytes that all entries of a pool hold.
 fn sum<T>(pool: &Slab<T>, len: impl Fn(&T) -> usize) -> u64 {
     if pool.is_empty() { 0 } else { pool.iter().map(|(_, entry)| len(entry) as u64).sum() }
 }
 
-/// How many places that looks at.
+/// The number of places that `sum` visits.
 fn places<T>(pool: &Slab<T>) -> usize {
     if pool.is_empty() { 0 } else { pool.capacity() }
 }
 
-/// So much of its share a shard lets go beside what is too much, where that is shared by many: an eighth.
+/// The part of its share that a shard frees beyond the excess, if that is shared by many: an eighth.
 const SHARED_MARGIN: u64 = 8;

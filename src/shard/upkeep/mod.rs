@@ -1,4 +1,4 @@
-//! What a shard does for itself: memory, snapshots, what changes while it runs, the shutdown.
+//! The upkeep of a shard: memory, snapshots, live changes, the shutdown.
 //!
 //! Tests: `tests/shard_limits/`, `tests/snapshot.rs`.
 
@@ -15,31 +15,31 @@ use memory::Survey;
 use release::Release;
 use snapshot::Taking;
 
-/// What a shard does for itself, and when.
+/// The upkeep of a shard.
 #[derive(Debug)]
 pub(in crate::shard) struct Upkeep {
     pub drain: Option<Drain>,
     pub taking: Option<Taking>,
-    /// When the last snapshot was written, or the shard began.
+    /// The time of the last snapshot, or of the shard's start.
     pub snapshot_time: MonoTime,
-    /// When it is next looked at how much is held.
+    /// The time of the next memory survey.
     pub memory_look: MonoTime,
-    /// Bytes that may be added before the next look; what comes past them waits for it.
+    /// Bytes that may be added before the next survey; more input waits for it.
     pub grown_len_max: usize,
-    /// Whether nothing was added between the last two looks, so that none is needed before something is.
+    /// Whether nothing was added between the last two surveys, so that none is needed before something is.
     pub is_calm: bool,
-    /// When free memory goes back to the kernel.
+    /// The return of free memory to the kernel.
     pub release: Release,
-    /// That look, while it is under way.
+    /// The current survey.
     pub survey: Option<Survey>,
-    /// What holds from now on, while connections and topics are still brought up to date.
+    /// The change of the live configuration that connections and topics are being updated for.
     pub change: Option<Change>,
-    /// Jitter.
+    /// The generator of jitter.
     pub rng: fastrand::Rng,
 }
 
 impl Upkeep {
-    /// Nothing under way.
+    /// No work under way.
     pub fn new(seed: u64) -> Self {
         Self {
             drain: None,

@@ -1,4 +1,5 @@
-//! A shard's part in snapshots: its topics in portions that no turn takes long for, and its topics back after a restart.
+//! A shard's part in snapshots: it gives its topics in portions that take no turn long, and restores them after a
+//! restart.
 
 use crate::command::TopicImage;
 use crate::limits::SNAPSHOT_STEP_MS;
@@ -6,13 +7,13 @@ use crate::mailbox::{Portion, SnapshotNumber};
 use crate::shard::Shard;
 use crate::time::MonoTime;
 
-/// A snapshot under way.
+/// A snapshot in progress.
 #[derive(Debug)]
 pub(in crate::shard) struct Taking {
     number: SnapshotNumber,
-    /// The place in the table of topics to go on from; `None` once all are in portions.
+    /// The place in the table of topics to continue from; `None` once all are in portions.
     next: Option<usize>,
-    /// What found no room yet.
+    /// A portion that found no room yet.
     waiting: Option<Portion>,
     next_step: MonoTime,
 }
@@ -24,7 +25,7 @@ impl Taking {
 }
 
 impl Shard {
-    /// Begins a snapshot. One that is still under way is given up: whoever asks has done so too.
+    /// Begins a snapshot. An unfinished one is given up: the writer has given it up too.
     pub(in crate::shard) fn begin_snapshot(&mut self, number: u64) {
         let number = SnapshotNumber::Running(number);
         self.upkeep.taking = Some(Taking { number, next: Some(0), waiting: None, next_step: self.now });
@@ -46,7 +47,7 @@ impl Shard {
         self.upkeep.taking = Some(taking);
     }
 
-    /// Hands over all topics, for the snapshot at the end of an orderly shutdown; waits for whoever writes it.
+    /// Hands over all topics for the snapshot at the end of an orderly shutdown; waits for the writer.
     pub fn hand_over_last_snapshot(&mut self) {
         let Some(lane) = self.settings.snapshots.take() else { return };
         let mut taking = Taking { number: SnapshotNumber::Last, next: Some(0), waiting: None, next_step: self.now };
@@ -63,7 +64,7 @@ impl Shard {
         Some(Portion { shard, number, time, epoch_seed, topics, is_last: next.is_none() })
     }
 
-    /// Takes back topics that are at home here, before the first turn; returns how many there was no room for.
+    /// Restores topics that have their home here, before the first turn. Returns the number of topics without room.
     /// `epoch_seed` is that of a run that ended in order.
     pub fn restore(
         &mut self,
@@ -83,7 +84,7 @@ impl Shard {
         if tells { self.now.since(self.upkeep.snapshot_time).as_secs() } else { 0 }
     }
 
-    /// Notes what came of a snapshot. Only the first shard counts them.
+    /// Notes the result of a snapshot. Only the first shard counts them.
     pub(in crate::shard) fn note_snapshot(&mut self, is_written: bool) {
         if self.settings.shard.0 == 0 {
             if is_written {

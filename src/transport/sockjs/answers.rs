@@ -5,30 +5,30 @@ use crate::close::{SOCKJS_BUSY, SOCKJS_CLOSED, SOCKJS_INTERRUPTED, Status};
 use crate::command::Carried;
 use crate::transport::service::{Answer, Frame, Messages, Service};
 
-/// The number of the base as a page.
+/// The page number of the base.
 pub(super) const GREETING: u8 = 0;
-/// The number of `BASE/info`.
+/// The page number of `BASE/info`.
 pub(super) const INFO: u8 = 1;
 
-/// How a request receives.
+/// The form in which a request receives messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receiver {
-    /// `xhr`: one frame, then the client asks anew.
+    /// `xhr`: one frame, then the client sends a new request.
     Xhr,
-    /// `xhr_streaming`: a frame a line.
+    /// `xhr_streaming`: one frame a line.
     XhrStreaming,
-    /// `eventsource`: a frame an event.
+    /// `eventsource`: one frame an event.
     EventSource,
 }
 
 impl Receiver {
-    /// The methods that work.
+    /// The allowed methods.
     #[must_use]
     pub fn methods(self) -> &'static str {
         if self == Self::EventSource { "GET, HEAD" } else { "POST" }
     }
 
-    /// Whether the response goes on behind its first frame.
+    /// Whether the response continues after its first frame.
     #[must_use]
     pub fn is_stream(self) -> bool {
         self != Self::Xhr
@@ -40,7 +40,7 @@ impl Receiver {
         if self == Self::EventSource { "text/event-stream" } else { JAVASCRIPT }
     }
 
-    /// What the body of a streaming response begins with.
+    /// The first bytes of a streaming response.
     #[must_use]
     pub fn prelude(self) -> &'static [u8] {
         match self {
@@ -50,7 +50,7 @@ impl Receiver {
         }
     }
 
-    /// What the client is told of what became of its request; `None` if it cannot be served.
+    /// The frame that answers the request; `None` if the request cannot be served.
     #[must_use]
     pub fn frame(self, carried: &Carried) -> Option<Frame> {
         let (frame, is_last) = match carried {
@@ -91,19 +91,19 @@ pub fn page(service: &Service, number: u8, entropy: u32) -> Answer {
 /// The messages of an `xhr_send`.
 ///
 /// # Errors
-/// The answer to a body that has none.
+/// The answer to a body without messages.
 pub fn sent(body: &[u8]) -> Result<Messages<'_>, Answer> {
     let error = if body.is_empty() { "Payload expected." } else { "Broken JSON encoding." };
     messages(body).map_err(|_| answer(Status::InternalServerError, error))
 }
 
-/// The answer to an `xhr_send`: whether its messages were taken, or there is no such session.
+/// The answer to an `xhr_send`: whether its messages were accepted, or there is no such session.
 #[must_use]
 pub fn taken(is_taken: bool) -> Answer {
     answer(if is_taken { Status::NoContent } else { Status::NotFound }, "")
 }
 
-/// The fields of a response: nobody keeps it, and pages of other origins may read it.
+/// The fields of a response: no cache keeps it, and pages of other origins may read it.
 #[must_use]
 pub fn fields(origin: Option<&str>) -> [(&'static str, &'static str); 2] {
     let page = match origin {
@@ -119,11 +119,11 @@ fn answer(status: Status, text: &'static str) -> Answer {
 
 /// The media type of frames over `xhr`.
 const JAVASCRIPT: &str = "application/javascript; charset=UTF-8";
-/// The media type of what people read.
+/// The media type of texts for people.
 const TEXT: &str = "text/plain; charset=UTF-8";
 /// The media type of `BASE/info`.
 const JSON: &str = "application/json; charset=UTF-8";
-/// What a streaming response begins with: old browsers show nothing before so many bytes.
+/// The first bytes of a streaming response: old browsers show nothing before this many bytes.
 const PRELUDE: &[u8] = &{
     let mut prelude = [b'h'; 2049];
     prelude[2048] = b'\n';

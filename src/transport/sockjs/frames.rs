@@ -1,16 +1,17 @@
-//! Messages as frames, and back. `o` opens, `h` is a heartbeat, `a["..",".."]` brings messages, `c[code,"reason"]` closes.
+//! From messages to frames, and back. `o` opens, `h` is a heartbeat, `a["..",".."]` carries messages,
+//! `c[code,"reason"]` closes.
 
 use std::borrow::Cow;
 
 use crate::limits::SOCKJS_MESSAGES_MAX;
 use crate::wire::json::Value;
 
-/// Opens a session.
+/// The frame that opens a session.
 pub fn open() -> &'static [u8] {
     b"o"
 }
 
-/// Says nothing, so that nobody in between takes the connection for dead.
+/// A frame without content, so that no proxy takes the connection for dead.
 pub fn heartbeat() -> &'static [u8] {
     b"h"
 }
@@ -24,7 +25,7 @@ pub fn close(code: u16, reason: &str) -> Vec<u8> {
     frame
 }
 
-/// Appends a message as an element of an `a` frame, and what parts it from the next.
+/// Appends a message as an element of an `a` frame, and the separator.
 pub fn element(message: &[u8], out: &mut Vec<u8>) {
     escape(&String::from_utf8_lossy(message), out);
     out.push(ELEMENT_END);
@@ -37,10 +38,10 @@ pub fn wrap(elements: &[u8], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// The messages of what a client sent: an array of strings, or one string.
+/// The messages in a client's text: an array of strings, or one string.
 ///
 /// # Errors
-/// It is neither, or has more than [`SOCKJS_MESSAGES_MAX`].
+/// The text is neither, or has more than [`SOCKJS_MESSAGES_MAX`] messages.
 pub fn messages(text: &[u8]) -> Result<Vec<Cow<'_, str>>, BrokenFrame> {
     match Value::parse(text).ok_or(BrokenFrame)? {
         Value::Array(elements) => {
@@ -57,7 +58,7 @@ pub fn messages(text: &[u8]) -> Result<Vec<Cow<'_, str>>, BrokenFrame> {
     }
 }
 
-/// What a client sent is no array of strings.
+/// A client's text is no array of strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokenFrame;
 
@@ -65,7 +66,7 @@ fn string(value: Value<'_>) -> Result<Cow<'_, str>, BrokenFrame> {
     if let Value::String(text) = value { Ok(text) } else { Err(BrokenFrame) }
 }
 
-/// Appends a JSON string that old browsers take, too: some characters they drop or take for the end of a line.
+/// Appends a JSON string that old browsers accept too: they drop some characters, or take them for the end of a line.
 fn escape(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for c in text.chars() {
@@ -90,7 +91,7 @@ fn escape(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Those that the reference server escapes, as it does: characters beyond the first plane by halves.
+/// Whether the reference server escapes a character; it escapes surrogate pairs as two halves.
 fn is_escaped(c: char) -> bool {
     matches!(c, '\u{0}'..='\u{1f}' | '\u{200c}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{2060}'..='\u{206f}')
         || matches!(c, '\u{fff0}'..)

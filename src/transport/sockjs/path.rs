@@ -1,4 +1,4 @@
-//! From a path to what a client of SockJS asks for.
+//! From a path to the call of a SockJS client.
 
 use super::Receiver;
 use super::answers::{GREETING, INFO};
@@ -6,7 +6,7 @@ use crate::limits::SOCKJS_SESSION_LEN_MAX;
 use crate::transport::Framing;
 use crate::transport::service::{self, ServiceCall};
 
-/// What stands behind the base and its topic. Every path may end with one slash more.
+/// The call of a path after the base and its topic. Every path may end with one more slash.
 #[must_use]
 pub fn call(rest: &str) -> Option<ServiceCall> {
     let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -33,7 +33,7 @@ pub fn call(rest: &str) -> Option<ServiceCall> {
     }
 }
 
-/// A server or a session: any characters but `.`, as they stand in the path.
+/// The name of a server or session: any characters but `.`, as in the path.
 fn is_name(part: &str) -> bool {
     (1..=SOCKJS_SESSION_LEN_MAX).contains(&part.len()) && !part.contains('.')
 }
