@@ -58,7 +58,7 @@ pub enum CloseReason {
     BadProxyHeader,
 }
 
-/// Who is to blame for an end.
+/// The side that is to blame for an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// Nobody: a normal end.
@@ -100,7 +100,7 @@ pub enum Loudness {
     Error,
 }
 
-/// What a [`CloseReason`] looks like from outside.
+/// The visible form of a [`CloseReason`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The close code of the close frame; `None` where no frame can or need be sent. [RFC 6455 7.4.1]
@@ -111,7 +111,7 @@ pub struct Row {
     pub label: &'static str,
     /// How loud the log is.
     pub loudness: Loudness,
-    /// Who is to blame.
+    /// The side that is to blame.
     pub blame: Blame,
 }
 

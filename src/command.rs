@@ -32,7 +32,7 @@ pub use crate::close::ErrorCode;
 use crate::limits::{ID_LEN_MAX, MESSAGE_ID_LEN_MAX, PUBLICATION_COST, TEXT_COST};
 use crate::time::MonoTime;
 
-/// What the bytes of a payload are known to be.
+/// The kind of a payload's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PayloadKind {
     /// Valid JSON, as it came in a JSON message.
@@ -51,7 +51,7 @@ impl PayloadKind {
     }
 }
 
-/// What a transport says of a message: text, or any bytes.
+/// The kind of a message in its transport: text, or any bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageKind {
     /// UTF-8.
@@ -90,7 +90,7 @@ pub struct Publication {
     /// The offset of the one before it in its topic. Offsets may have holes, where another source numbers the
     /// publications. Nothing is missing between two publications if the second names the first.
     pub prev: u64,
-    /// What the payload is.
+    /// The kind of the payload.
     pub kind: PayloadKind,
     /// The bytes, as they were published.
     pub payload: Box<[u8]>,
@@ -159,7 +159,7 @@ fn cost(payload: &[u8], key: Option<&str>, extras: Option<&Extras>) -> usize {
 /// A publication before it is numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What the payload is.
+    /// The kind of the payload.
     pub kind: PayloadKind,
     /// The bytes.
     pub payload: Box<[u8]>,
@@ -180,7 +180,7 @@ pub struct Terms {
     pub message_id: Option<Box<str>>,
     /// Where the topic must stand.
     pub condition: Option<Condition>,
-    /// Whose share of the message ids it takes.
+    /// The owner in whose share its message id counts.
     pub owner: Owner,
 }
 
@@ -253,14 +253,14 @@ pub enum Command<'a> {
     Unsubscribe {
         /// Echoed.
         id: Option<OperationId>,
-        /// What to leave.
+        /// The targets to leave.
         targets: Vec<Target>,
     },
     /// Publish in a topic.
     Publish(Publish<'a>),
     /// Publish in the one topic of the session.
     Say {
-        /// What the payload is.
+        /// The kind of the payload.
         kind: PayloadKind,
         /// The bytes.
         payload: &'a [u8],
@@ -317,13 +317,13 @@ pub struct HistoryAnswer {
 pub struct Subscribe {
     /// Echoed.
     pub id: Option<OperationId>,
-    /// What to follow.
+    /// The targets to follow.
     pub targets: Vec<Target>,
     /// The last position that the reader saw, by topic.
     pub since: Vec<(TopicName, Position)>,
     /// Whether to send the last value on joining.
     pub last: bool,
-    /// What it asks for beside; a target that is followed already keeps its policy if this is `None`.
+    /// Its policy; a target that is followed already keeps its policy if this is `None`.
     pub policy: Option<Policy>,
     /// Whether to tell how many read the topics.
     pub presence: bool,
@@ -338,7 +338,7 @@ pub struct Publish<'a> {
     pub id: Option<OperationId>,
     /// The topic's name, valid.
     pub topic: Cow<'a, str>,
-    /// What the payload is.
+    /// The kind of the payload.
     pub kind: PayloadKind,
     /// The bytes.
     pub payload: &'a [u8],
@@ -384,7 +384,7 @@ impl Publish<'_> {
 /// The result of a subscription for one topic or pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
-    /// What was joined.
+    /// The target.
     pub target: Target,
     /// Where the topic stood at that moment; `None` for a pattern.
     pub position: Option<Position>,

@@ -331,7 +331,7 @@ pub const SPILL_RETRY_MS: u64 = 1;
 /// Connections told to leave in one turn of a shutdown.
 pub const DRAIN_PER_TURN_MAX: usize = 1024;
 
-/// What a response with 503 or 429 says in `Retry-After`, in seconds.
+/// The value of `Retry-After` in a response with 503 or 429, in seconds.
 pub const RETRY_AFTER_S: &str = "5";
 
 /// The shortest delay before a client is asked to come back after a shutdown, and the least that delays are spread

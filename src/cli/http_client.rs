@@ -19,7 +19,7 @@ pub(super) struct Request<'a> {
     pub(super) body: Cow<'a, [u8]>,
 }
 
-/// What the server answered.
+/// The server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,

@@ -1,4 +1,4 @@
-//! What the commands print: results to standard output, everything else to standard error.
+//! Output of the commands: results to standard output, everything else to standard error.
 
 use std::io::{self, ErrorKind, Write};
 use std::process;

@@ -96,7 +96,7 @@ fn is_key(key: &str) -> bool {
     (1..=KEY_LEN_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What the messages carry beside their payloads.
+/// The optional fields of the messages.
 fn extras(arguments: &Arguments) -> Result<Option<Box<Extras>>, String> {
     if let Some(event) = arguments.event.as_deref().filter(|event| !is_event(event) || event.trim() != *event) {
         return Err(format!("{event:?} is not an event: 1 to {EVENT_LEN_MAX} bytes without control characters"));
@@ -123,7 +123,7 @@ fn is_field_name(name: &str) -> bool {
 
 struct Session<'a> {
     arguments: &'a Arguments,
-    /// What every message carries.
+    /// The fields of every message.
     extras: Option<&'a Extras>,
     refusals: Refusals,
     count: u64,
@@ -241,7 +241,7 @@ fn read_lines(input: impl Read, sender: &SyncSender<Lines>) -> Result<(), String
     }
 }
 
-/// What is there, up to a batch; waits if nothing is. `None` at the end of the input.
+/// Reads the available input, up to a batch; waits if there is none. `None` at the end of the input.
 fn next_batch(
     chunks: &Receiver<Lines>,
     waiting: &mut VecDeque<Vec<u8>>,

@@ -31,9 +31,9 @@ pub(super) enum Kind {
 pub(super) struct Message<'a> {
     pub(super) topic: &'a str,
     pub(super) key: Option<&'a str>,
-    /// What names it; of a message that goes alone.
+    /// The id of a message that is sent alone.
     pub(super) id: Option<&'a str>,
-    /// What it carries beside its payload.
+    /// Its optional fields.
     pub(super) extras: Option<&'a Extras>,
     pub(super) kind: Kind,
     pub(super) payload: &'a [u8],
@@ -111,7 +111,7 @@ fn request<'a>(run: &[Message<'a>]) -> Request<'a> {
     }
 }
 
-/// What a message says in header fields, since its body is the payload.
+/// A message's fields as header fields, since its body is the payload.
 fn fields<'a>(message: &Message<'a>) -> Vec<(Cow<'static, str>, &'a str)> {
     let own = [("Fanwire-Key", message.key), ("Fanwire-Id", message.id)];
     let mut fields: Vec<_> = own.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect();
@@ -143,7 +143,7 @@ fn ndjson(run: &[Message<'_>]) -> Vec<u8> {
     body
 }
 
-/// What a message carries, as fields of its line.
+/// A message's optional fields, as fields of its line.
 fn encode_extras(extras: &Extras, body: &mut Vec<u8>) {
     if let Some(event) = &extras.event {
         body.extend_from_slice(format!(",\"event\":{}", json_string(event)).as_bytes());

@@ -53,7 +53,7 @@ pub(super) struct Gateway {
     signals: Signals,
     log: Loudness,
     flags: ConfigFlags,
-    /// What the command adds to the configuration.
+    /// Settings that the command adds to the configuration.
     add: fn(&mut Config),
 }
 

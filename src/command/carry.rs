@@ -1,10 +1,10 @@
-//! What requests do with a detached session, and what comes of it. A request may arrive at any shard; the session is at
+//! Operations of requests on detached sessions, and their results. A request may arrive at any shard; the session is at
 //! home in one.
 
 use super::{Owner, TopicName};
 use crate::close::CloseReason;
 
-/// What a request does.
+/// The operation.
 #[derive(Debug)]
 pub enum Carry {
     /// Waits for what the session is told.
@@ -18,25 +18,25 @@ pub enum Carry {
     Gone,
 }
 
-/// What a detached session begins as.
+/// The properties of a new detached session.
 #[derive(Clone, Debug)]
 pub struct Opening {
     /// The service, by its place in the configuration.
     pub service: u8,
     /// The listener that the request came in on.
     pub listener: u8,
-    /// Whose share the session takes of what all share.
+    /// The owner in whose share the session counts.
     pub owner: Owner,
     /// The topic of its path.
     pub topic: Option<TopicName>,
 }
 
-/// What comes of it.
+/// The result.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Carried {
     /// The session is made, or is told so for the first time.
     Opened,
-    /// What it is told, as its framing writes it.
+    /// Messages for the client, in the form of the framing.
     Told(Vec<u8>),
     /// Nothing for so long that something has to be said.
     Silence,

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use super::{ErrorCode, Origin, Refusal};
 use crate::limits::{ATTRIBUTE_NAME_LEN_MAX, ATTRIBUTES_LEN_MAX, ATTRIBUTES_MAX, EVENT_LEN_MAX, TEXT_COST};
 
-/// What few publications come with.
+/// The optional fields of a publication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extras {
     /// The name of the event that it tells of.
     pub event: Option<Box<str>>,
-    /// What the payload is, for dialects that pass it on.
+    /// The media type of the payload, for dialects that pass it on.
     pub attributes: Attributes,
     /// Whether the topic's last value stays as it was.
     pub is_passing: bool,
@@ -18,7 +18,7 @@ pub struct Extras {
     pub except: Option<Origin>,
 }
 
-/// What a payload is said to be.
+/// The declared type of a payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// The media type.

@@ -1,11 +1,11 @@
-//! The kernel lives here: sockets, readiness, clocks. Nothing outside this room knows a file descriptor, an errno
-//! or `Instant::now`.
+//! The room of the kernel: sockets, readiness, clocks. Nothing outside this room knows a file descriptor, an errno or
+//! `Instant::now`.
 //!
-//! A [`Driver`] is completion style above every backend: the shard hands over [`Op`]s and gets [`Completion`]s back.
-//! `epoll` is the default, `uring` is io_uring, by choice, `sim` is a seeded fake kernel with a virtual clock for
-//! tests, `null` takes everything at once for benches. Beside them stand what a shard is set up with (`listen`,
-//! `listen_unix`, `clock`), files (`file`), and the blocking side of the command line (`dial`, `hang_up`). What this
-//! room must never know: what the bytes mean.
+//! Every [`Driver`] works by completions: the shard submits [`Op`]s and gets [`Completion`]s back. `epoll` is the
+//! default, `uring` is io_uring by choice, `sim` is a seeded fake kernel with a virtual clock for tests, and `null`
+//! accepts everything at once for benches. The room also has a shard's listeners and clocks (`listen`, `listen_unix`,
+//! `clock`), files (`file`), and the blocking side of the command line (`dial`, `hang_up`). This room must never know
+//! the meaning of the bytes.
 //!
 //! # Promises
 //! Each is a case in `tests/driver_contract.rs`, which runs against every driver.
@@ -101,12 +101,12 @@ pub enum Op {
     Connect {
         /// The id, unused until now.
         conn: ConnId,
-        /// Where to.
+        /// The address.
         peer: SocketAddr,
     },
     /// Send bytes, in order, as one kernel call where the kernel allows it.
     Send {
-        /// Who gets it.
+        /// The receiver.
         conn: ConnId,
         /// Not empty, none of them empty, at most `SEGMENTS_PER_SEND_MAX`.
         segments: Vec<Segment>,
@@ -120,24 +120,24 @@ pub enum Op {
     },
     /// Lend no more bytes for now.
     PauseReceive {
-        /// Whose.
+        /// The connection.
         conn: ConnId,
     },
     /// Lend again.
     ResumeReceive {
-        /// Whose.
+        /// The connection.
         conn: ConnId,
     },
     /// End our side of the stream (`shutdown(SHUT_WR)`); no send is in flight, and none follows.
     Finish {
-        /// Whose.
+        /// The connection.
         conn: ConnId,
     },
     /// Close the socket. What is in flight or not yet received is dropped. Over bytes that were not received the
     /// kernel resets even in order, and the peer may lose what was sent last: where that matters, `Finish` first and
     /// close after `ReceiveClosed`.
     Close {
-        /// Whose.
+        /// The connection.
         conn: ConnId,
         /// Reset rather than close in order, so that the kernel drops what the peer did not take.
         abort: bool,
@@ -160,28 +160,28 @@ pub enum Completion<'a> {
     },
     /// A `Connect` ended.
     Connected {
-        /// Whose.
+        /// The connection.
         conn: ConnId,
         /// Whether it stands. After an error the id is free again.
         result: Result<(), NetError>,
     },
     /// Bytes came in.
     Received {
-        /// From whom.
+        /// The connection.
         conn: ConnId,
         /// Lent for this call; never empty.
         bytes: &'a mut [u8],
     },
     /// Nothing more will be received. Comes once: a reset behind an orderly end shows only in what is sent.
     ReceiveClosed {
-        /// From whom.
+        /// The connection.
         conn: ConnId,
         /// `None` if the peer ended its side in order.
         cause: Option<NetError>,
     },
     /// A send ended.
     Sent {
-        /// Whose.
+        /// The connection.
         conn: ConnId,
         /// Bytes taken by the kernel; 0 only after a `SendMany`. After an error nothing more can be sent.
         result: Result<u32, NetError>,
@@ -190,7 +190,7 @@ pub enum Completion<'a> {
     },
     /// The socket is gone.
     Closed {
-        /// Whose.
+        /// The connection.
         conn: ConnId,
     },
     /// Another thread called [`Wake::wake`].

@@ -32,7 +32,7 @@ fn parse(stat: &str, boot_s: f64) -> ProcessUsage {
     }
 }
 
-/// What the kernel counts such times in, on every architecture of today (`USER_HZ`).
+/// The unit of such times in the kernel, on every architecture of today (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Bytes of a page, on every architecture that this is built for.
 const PAGE_LEN: u64 = 4096;

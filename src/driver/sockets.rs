@@ -21,7 +21,7 @@ pub(in crate::driver) trait Slot {
     /// Whether the shard is done with the connection, and the kernel not yet.
     fn is_closing(&self) -> bool;
 
-    /// What is known of the socket, and why the connection failed, once the kernel said so: it says so only once, to
+    /// The known state of the socket, and the reason of its failure. The kernel reports a failure only once, to
     /// whichever call comes first.
     fn state(&mut self) -> (&mut Flags<Self::Bits>, &mut Option<NetError>);
 }
@@ -35,7 +35,7 @@ pub(in crate::driver) trait Bits:
 impl Bits for u16 {}
 impl Bits for u32 {}
 
-/// What is known of a socket, as a set of bits.
+/// The known state of a socket, as a set of bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::driver) struct Flags<B>(pub(in crate::driver) B);
 

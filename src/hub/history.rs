@@ -140,7 +140,7 @@ mod tests {
     use crate::command::{Epoch, PayloadKind, TopicName};
     use crate::limits::PUBLICATION_COST;
 
-    /// What one with ten bytes takes.
+    /// The memory of one with ten bytes.
     const ENTRY: u64 = (PUBLICATION_COST + REFERENCE_COST + 10) as u64;
 
     fn publication(offset: u64, time_ms: u64) -> Arc<Publication> {

@@ -110,7 +110,7 @@ impl Home {
         Some((last, self.voice.match_patterns(self.name.as_str(), patterns, visits)))
     }
 
-    /// What is kept, to be written down.
+    /// The state of the topic, for a snapshot.
     pub fn image(&self) -> TopicImage {
         let publications = self.history.to_vec();
         let last = match &self.last {
@@ -128,7 +128,7 @@ impl Home {
         (position.epoch == self.epoch || self.previous.iter().any(is_in)).then_some(position.offset)
     }
 
-    /// What was said since a position, if all of it is kept, the first of it up to `len_max` payload bytes.
+    /// The publications after a position, if all of it is kept, the first of it up to `len_max` payload bytes.
     fn missed(&self, since: Position, len_max: usize) -> Option<Vec<Arc<Publication>>> {
         let since = self.offset_of(since)?;
         let by_last = || {
@@ -214,7 +214,7 @@ impl Hub {
         (!holds).then_some(Err(Refusal { position, ..MOVED }))
     }
 
-    /// What is kept of a topic that has its home here; `None` if nobody reads or published it.
+    /// The state of a topic that has its home here; `None` if nobody reads or published it.
     pub fn history(&mut self, now: MonoTime, topic: &str, query: HistoryQuery) -> Option<HistoryAnswer> {
         let id = self.find(topic)?;
         self.expire(now, id);
@@ -390,7 +390,7 @@ impl Hub {
 
 const _: () = assert!(size_of::<Home>() <= 240);
 
-/// Whose message ids they are: a topic in one of its lives.
+/// The owner of message ids: a topic in one of its lives.
 fn scope(id: TopicId, position: Position) -> (TopicId, Epoch) {
     (id, position.epoch)
 }
@@ -400,7 +400,7 @@ pub(super) fn spread(hash: u32, shards: usize) -> ShardId {
     ShardId(((u64::from(hash) * shards as u64) >> 32) as u8)
 }
 
-/// What the epochs of a process follow from, the same in all its shards; the key cannot be worked out from it.
+/// The seed of the epochs of a process, the same in all its shards; the key cannot be worked out from it.
 #[must_use]
 pub fn epoch_seed(hash_key: (u64, u64)) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(hash_key.0, hash_key.1);

@@ -8,11 +8,11 @@ use crate::limits::HISTORY_LEN_MAX;
 pub struct TopicRule {
     /// The topic or pattern that it is for.
     pub pattern: Target,
-    /// What holds for it.
+    /// Its settings.
     pub settings: TopicSettings,
 }
 
-/// What holds for one topic.
+/// The settings of one topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicSettings {
     /// Whether the last value is kept for new readers.
@@ -96,7 +96,7 @@ impl TopicRules {
         self.0.iter().filter_map(|rule| rule.settings.compression).fold(default, Compression::max)
     }
 
-    /// What holds for `topic`: the first rule that matches, or the defaults. Costs one look at each rule, so it is
+    /// The settings of `topic`: the first rule that matches, or the defaults. Costs one look at each rule, so it is
     /// asked once in a topic's life.
     #[must_use]
     pub fn find(&self, topic: &str) -> TopicSettings {

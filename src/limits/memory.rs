@@ -36,7 +36,7 @@ pub const MESSAGE_IDS_SHED_MAX: usize = 64 * 1024;
 /// The part of the memory there is that `memory_len_max` is without being set: a quarter.
 pub const MEMORY_PARTS: u64 = 4;
 
-/// What it is at least, and where it is not known how much there is.
+/// The least value, also used if the host's memory is unknown.
 pub const MEMORY_LEN_MIN: u64 = 64 * 1024 * 1024;
 
 /// Bytes less that are held, or that came in between two looks and do so no more, for which free memory goes back to the

@@ -108,8 +108,8 @@ impl Admission {
     }
 }
 
-/// What stands for one client: an IPv4 address, or a network of 64 bits, all of which one client has in IPv6.
-/// [RFC 6177 2]
+/// The address that stands for one client: an IPv4 address, or for IPv6 a /64 network, which one client has as a
+/// whole. [RFC 6177 2]
 #[must_use]
 pub fn one_client(ip: IpAddr) -> IpAddr {
     match ip {

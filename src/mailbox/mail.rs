@@ -14,7 +14,7 @@ use crate::metrics::ShardMetrics;
 pub enum Mail {
     /// Do something.
     Request(Request),
-    /// What came of it, or something to deliver.
+    /// A result, or publications to deliver.
     Answer(Answer),
 }
 
@@ -100,7 +100,7 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
-    /// What is kept of a topic? Answered by `History`.
+    /// Asks for the kept publications of a topic. Answered by `History`.
     AskHistory {
         topic: TopicName,
         /// Which part.
@@ -108,12 +108,12 @@ pub enum Request {
         /// Comes back.
         ticket: u32,
     },
-    /// What a request does with a detached session; all but `Gone` is answered by `Carried`. The receiver is the session's
-    /// home.
+    /// An operation of a request on a detached session; `Carried` answers all but `Gone`. The receiver is the
+    /// session's home.
     Carry {
         /// The session.
         key: SessionKey,
-        /// What is done with it.
+        /// The operation.
         carry: Carry,
         /// Comes back.
         ticket: u32,
@@ -130,7 +130,7 @@ pub enum Request {
         /// When the first of them expires, in seconds since 1970.
         expires_s: u64,
     },
-    /// What may change has changed. Only the composition root says so.
+    /// The live configuration has changed. Only the composition root sends it.
     Live(Arc<Live>),
     /// Hand over your topics for a snapshot. Only the thread that writes it says so.
     Snapshot {
@@ -184,7 +184,7 @@ pub enum Answer {
         /// The last values of the sender's topics.
         publications: Vec<Arc<Publication>>,
     },
-    /// What there is to say of a topic.
+    /// The state of a topic.
     TopicState {
         /// From the request.
         ticket: u32,
@@ -214,7 +214,7 @@ pub enum Answer {
         /// Where to go on, if there are more.
         next: Option<u32>,
     },
-    /// What is kept of a topic.
+    /// The kept publications of a topic.
     History {
         /// From the request.
         ticket: u32,
@@ -227,11 +227,11 @@ pub enum Answer {
         /// The count.
         presence: Presence,
     },
-    /// What came of a request that carries a detached session.
+    /// The result of an operation on a detached session.
     Carried {
         /// From the request.
         ticket: u32,
-        /// What the request is to be answered with.
+        /// The answer to the request.
         carried: Carried,
     },
     /// Everything before the fence was sent.

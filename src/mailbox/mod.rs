@@ -57,7 +57,7 @@ struct Peer {
 #[derive(Debug)]
 struct Lane<T> {
     ring: Producer<T>,
-    /// What each mail costs that was in the ring at the last look, and all of them.
+    /// The size of each mail that was in the ring at the last look, and the sum.
     costs: VecDeque<usize>,
     cost: usize,
     spill: VecDeque<(T, usize)>,

@@ -15,7 +15,7 @@ pub struct Portion {
     pub number: SnapshotNumber,
     /// When the topics were like this.
     pub time: MonoTime,
-    /// What the epochs of the shard's topics follow from in which nothing was said.
+    /// The seed of the epochs of the shard's topics without publications.
     pub epoch_seed: u64,
     pub topics: Vec<TopicImage>,
     /// Whether the shard has no more.

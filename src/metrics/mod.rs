@@ -135,7 +135,7 @@ pub enum MemoryClass {
     Streams,
     /// Earlier messages of peers that their next compressed messages may refer to.
     Windows,
-    /// What was sent to other shards and is not taken.
+    /// Mail to other shards that they have not taken.
     Mail,
     /// Topics that have their home here, beside what is kept of them.
     Topics,

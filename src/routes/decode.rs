@@ -1,4 +1,4 @@
-//! What each request of the table asks for, from its head: its topic, query and header fields.
+//! The request of each row of the table, from its head: its topic, query and header fields.
 
 use std::borrow::Cow;
 
@@ -93,7 +93,7 @@ fn is_media_type(content_type: &[u8], media_type: &str) -> bool {
     told.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
-/// What few publications come with.
+/// The optional fields of a publication.
 fn decode_extras(head: &RequestHead<'_>, content_type: &[u8]) -> Result<Extras, RequestError> {
     let bad_event = bad_request("Fanwire-Event is one text of UTF-8, 1 to 255 bytes without control characters");
     let event = only_text(head, "fanwire-event").ok().filter(|event| event.is_none_or(is_event)).ok_or(bad_event)?;

@@ -38,7 +38,7 @@ pub enum HttpTransport {
     Stream {
         /// How messages stand in it.
         framing: Framing,
-        /// What they mean.
+        /// The meaning of the messages.
         dialect: Dialect,
         /// Each reader's messages begin with bytes of its own.
         has_prefix: bool,
@@ -156,7 +156,7 @@ fn can_come_back(head: &RequestHead<'_>, transport: HttpTransport, count: usize)
     head.head_len().saturating_sub(told_len) + added_len <= HEAD_LEN_MAX && header_count <= HEADERS_MAX
 }
 
-/// What is read of the query; the first of it by polls alone.
+/// The query parameters that are read; the first ones only by polls.
 const POLL_NAMES: [&str; 8] = ["timeout", "topic", "since", "last", "headers", "mode", "max_rate", "max_age_ms"];
 
 /// The positions of an id; `None` for what is no list of positions.

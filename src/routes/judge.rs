@@ -16,20 +16,20 @@ use crate::transport::service::{self, Meaning, Service, ServiceCall};
 use crate::wire::http1::{BodyDecoder, RequestHead};
 use crate::wire::ws::handshake;
 
-/// What holds for every request of a connection.
+/// The rules for every request of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
     /// Pages beside the endpoints.
     pub pages: &'a [Page],
     /// Transports with sessions of their own.
     pub services: &'a [Service],
-    /// What the listener lets its clients do.
+    /// The rights of the listener's clients.
     pub access: &'a Access,
     /// The longest message.
     pub message_len_max: usize,
 }
 
-/// What a head asks for, and who may.
+/// The request of a head, and the clients that may send it.
 struct Found {
     wanted: Wanted,
     audience: Audience,
@@ -49,7 +49,7 @@ struct Opening {
     topic: Option<(TopicName, RawOptions)>,
 }
 
-/// Whose a path is.
+/// The kind of a path.
 enum Place<'a> {
     Page(usize),
     Service(usize, Option<Cow<'a, str>>, ServiceCall),
@@ -85,7 +85,7 @@ impl Site<'_> {
         Judged { origin, outcome }
     }
 
-    /// What a head asks for, if it may.
+    /// The request of a head, if it is allowed.
     ///
     /// # Errors
     /// 501 for a method that nobody knows, 404 for an unknown path, 405 for a known one with another method, 400 for a bad
@@ -212,7 +212,7 @@ fn methods_at(path: &str) -> Option<Methods> {
     fitting.map(|row| row.methods).reduce(Methods::and)
 }
 
-/// What the messages of a service mean.
+/// The dialect of a service's messages.
 #[must_use]
 pub fn dialect_of(meaning: Meaning) -> Dialect {
     match meaning {

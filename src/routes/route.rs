@@ -1,4 +1,4 @@
-//! What a head asks for, as values.
+//! The request of a head, as values.
 
 use super::follow::Follow;
 use crate::command::{Extras, HistoryQuery, ListCursor, PayloadKind, Policy, Position, Target, Terms, TopicName};
@@ -11,19 +11,19 @@ use crate::wire::ws::extension::DeflateOffer;
 /// A request, and the right that its endpoint asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// What it asks for.
+    /// The request.
     pub route: Route,
     /// The right, which its listener gives.
     pub right: Right,
 }
 
-/// What a request asks for.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// `POST /publish/TOPIC`.
     PublishOne {
         topic: TopicName,
-        /// What the body is.
+        /// The kind of the body.
         kind: PayloadKind,
         /// `Fanwire-Key`.
         key: Option<Box<str>>,
@@ -57,7 +57,7 @@ pub enum Route {
     },
     /// `GET /sse`, `/stream`, `/poll`.
     Follow(Box<Follow>),
-    /// What a client of a service asks for, but for WebSockets.
+    /// The request of a service's client, except for WebSockets.
     Service(Box<ServiceRoute>),
     /// `OPTIONS`, with the methods that work.
     Options(&'static str),
@@ -78,7 +78,7 @@ pub enum Route {
 pub struct Handshake {
     /// How messages stand in the bytes.
     pub framing: Framing,
-    /// What they mean.
+    /// The meaning of the messages.
     pub dialect: Dialect,
     /// The subprotocol, if one that is spoken was offered.
     pub subprotocol: Option<&'static str>,
@@ -94,14 +94,14 @@ pub struct Handshake {
     pub forwarded_for: Option<Vec<u8>>,
 }
 
-/// What a client of a service asks for.
+/// The request of a service's client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceRoute {
     /// The service, by its place.
     pub service: usize,
     /// The topic of its path.
     pub topic: Option<TopicName>,
-    /// What is asked of it.
+    /// The call.
     pub call: ServiceCall,
 }
 

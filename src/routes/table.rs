@@ -16,7 +16,7 @@ pub struct Endpoint {
     pub path: Path,
     /// The methods that work.
     pub methods: Methods,
-    /// What is there.
+    /// The endpoint.
     pub opens: Opens,
     /// Which pages may use it, and by which names of the gateway.
     pub audience: Audience,
@@ -62,12 +62,12 @@ pub enum Path {
     TopicWithout(&'static str, &'static str),
 }
 
-/// What there is at an endpoint.
+/// The kind of an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub enum Opens {
     /// An answer.
     Request {
-        /// What is asked for, from a head and the topic as it stands in the path.
+        /// Makes the request, from a head and the topic in the path.
         decode: Decode,
         /// The longest body.
         body: Body,
@@ -78,7 +78,7 @@ pub enum Opens {
     Session {
         /// How messages stand in the bytes.
         framing: Framing,
-        /// What they mean.
+        /// The meaning of the messages.
         dialect: Dialect,
         /// Names of the dialect, of which one that is offered is agreed on.
         subprotocols: &'static [&'static str],
@@ -137,7 +137,7 @@ const fn session(
 }
 
 impl Path {
-    /// What stands for the topic, if a path is this one: nothing where there is no topic in it.
+    /// The topic's part of a path, if the path is this one; empty if it has no topic.
     #[must_use]
     pub fn fit(self, path: &str) -> Option<&str> {
         match self {

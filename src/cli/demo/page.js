@@ -24,7 +24,7 @@ const signed = (value, unit = "") => (value > 0 ? "+" : value < 0 ? "\u2212" : "
 const wayOf = (value) => (value > 0 ? "up" : value < 0 ? "down" : "flat");
 const NONE = "–";
 
-// What is known: of each stock the newest tick and the points of its chart.
+// State: the newest tick of each stock, and the points of its chart.
 
 const rows = new Map(STOCKS.map(({ symbol, company, listed }) => {
   const element = byId("row").content.firstElementChild.cloneNode(true);
@@ -103,7 +103,7 @@ async function load(topic) {
   return ticks.length > 0 ? `${epoch}-${ticks.at(-1).offset}` : undefined;
 }
 
-// What is shown.
+// Display.
 
 function paint() {
   isFramed = false;

@@ -1,4 +1,4 @@
-//! What the kernel's settings should be for a number of connections, what each allows, and what it costs.
+//! The kernel settings that a number of connections needs, what each allows, and what it costs.
 //!
 //! `scripts/tune.sh` holds the same table for hosts where the gateway is not installed yet; `tests/tune.rs` compares the
 //! two, line by line.

@@ -9,7 +9,7 @@ pub(super) const CLIENT: Page = Page {
     body: include_bytes!("../../../clients/js/fanwire.js"),
 };
 
-/// What `serve` has beside its endpoints.
+/// The pages of `serve`, besides its endpoints.
 pub(super) const PAGES: [Page; 2] =
     [Page { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("page.html") }, CLIENT];
 

@@ -14,7 +14,7 @@ use crate::cli::server_url::path_segment;
 use crate::command::{Epoch, Position, Target};
 use crate::limits::TOPICS_PER_OPERATION_MAX;
 
-/// What is followed, and how far it was read.
+/// The topics followed, and the last position of each.
 #[derive(Debug)]
 pub(super) struct Session {
     /// As asked for; `None` for patterns, whose topics have no known epoch.
@@ -35,7 +35,7 @@ struct Followed {
     is_joined: bool,
 }
 
-/// What one object of the server means.
+/// The meaning of one object from the server.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
     Push(Push<'a>),
@@ -153,7 +153,7 @@ impl Session {
         (named().map(|(topic, _)| topic.clone()).collect(), format!("{}{last}{headers}{since}", targets.join("&")))
     }
 
-    /// What one object of the server means.
+    /// The meaning of one object from the server.
     ///
     /// # Errors
     /// It is no object of the dialect.
@@ -272,7 +272,7 @@ mod tests {
         session
     }
 
-    /// What `receive` gives, as text; pushes as their payload line.
+    /// The result of `receive`, as text; pushes as their payload line.
     fn receive(session: &mut Session, text: &str) -> String {
         match session.receive(text) {
             Ok(Event::Push(push)) => String::from_utf8_lossy(&push.as_payload(false)).into_owned(),

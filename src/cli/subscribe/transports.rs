@@ -25,7 +25,7 @@ pub(super) enum Transport {
     Poll,
 }
 
-/// What comes in over HTTP, on one connection.
+/// Input over HTTP, on one connection.
 pub(super) struct Feed<S> {
     connection: Connection<S>,
     authority: String,
@@ -149,7 +149,7 @@ impl<S: Read + Write> Feed<S> {
         self.waiting.push_back(joined(&self.topics, &answer));
         self.waiting.extend(answer.messages.iter().map(|push| push.get().to_owned()));
         if !answer.since.is_empty() {
-            // What the first request asked for is behind us.
+            // The positions of the first request are outdated now.
             if let Some(at) = self.query.find("&since=") {
                 self.query.truncate(at);
             }
@@ -225,5 +225,5 @@ fn joined(topics: &[String], answer: &Answer<'_>) -> String {
     format!("{{\"op\":\"ok\",\"topics\":{{{}}}}}", topics.join(","))
 }
 
-/// What a binary payload begins with as an event's data.
+/// The prefix of a binary payload in an event's data.
 const DATA_URL: &str = "data:application/octet-stream;base64,";

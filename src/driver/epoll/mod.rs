@@ -55,7 +55,7 @@ pub struct Epoll {
     queued: Vec<Queued>,
 }
 
-/// What an [`Epoll`] needs from the kernel, opened where a failure can still be told and sent to the thread that
+/// The kernel objects of an [`Epoll`], opened where a failure can still be told and sent to the thread that
 /// will run it: the driver itself holds segments, which never leave their thread.
 #[derive(Debug)]
 pub struct EpollSetup {
@@ -70,7 +70,7 @@ impl EpollSetup {
     /// are below that.
     ///
     /// # Errors
-    /// What the kernel says to a new epoll instance, an eventfd, and the listeners' registration.
+    /// The kernel's error for a new epoll instance, an eventfd, and the listeners' registration.
     pub fn new(listeners: Vec<Listener>, connections_capacity: u32) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = EpollWaker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));

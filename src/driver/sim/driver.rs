@@ -12,7 +12,7 @@ use super::net::{Happened, Net};
 use crate::command::ConnId;
 use crate::time::MonoTime;
 
-/// What the wall clock says when the virtual one begins: 2023-11-14 22:13:20, in milliseconds since 1970.
+/// The wall clock's time when the virtual clock begins: 2023-11-14 22:13:20, in milliseconds since 1970.
 const WALL_START_MS: u64 = 1_700_000_000_000;
 
 /// A [`Driver`] without a kernel, from [`SimNet::driver`](super::SimNet::driver).

@@ -41,7 +41,7 @@ pub(super) struct Link {
     pub(super) held: Option<Vec<Segment>>,
 }
 
-/// What the server's end of a connection is to its driver.
+/// The state of the server's end of a connection, for its driver.
 ///
 /// ```text
 /// Backlog ──Accepted──▶ Accepted ──Adopt──▶ Held ──Close──▶ Gone

@@ -45,7 +45,7 @@ pub(super) struct Shard {
     pub(super) backlog: VecDeque<usize>,
     is_stopped: bool,
     pub(super) rests_until: Option<MonoTime>,
-    /// What `submit` brought about.
+    /// Completions that `submit` caused.
     pub(super) queued: Vec<Queued>,
     /// Connections that had no turn in the last wait, and behind them those that were stopped in theirs.
     pub(super) left: VecDeque<ConnId>,
@@ -219,7 +219,7 @@ impl Net {
         link
     }
 
-    /// What one wait hands out first, and the links that it then visits, in order.
+    /// The completions that one wait returns first, and the links that it then visits, in order.
     pub(super) fn begin_turn(
         &mut self,
         shard: usize,

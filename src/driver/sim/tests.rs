@@ -1,4 +1,4 @@
-//! What the contract suite does not ask of the simulated kernel: that a run repeats itself, that every fault
+//! Tests of the simulated kernel beyond the contract suite: that a run repeats itself, that every fault
 //! happens, that several shards share one net, and that the shard's mistakes are noticed.
 
 use std::collections::BTreeSet;
@@ -264,7 +264,7 @@ impl Echo {
             ControlFlow::Continue(())
         };
         driver.wait(Some(until), sink).expect("a wait cannot fail");
-        // Whoever is about to be closed gets no more of this turn's operations.
+        // A connection that is closed gets no further operations of this turn.
         ops.retain(|op| !matches!(op, Op::Send { conn, .. } if closed.contains(conn)));
         for conn in closed {
             if open.remove(&conn) {

@@ -61,7 +61,7 @@ pub struct Uring {
     events: Vec<Event>,
 }
 
-/// What a [`Uring`] needs from the kernel, opened where a failure can still be told and another driver chosen, and sent
+/// The kernel objects of a [`Uring`], opened where a failure can still be told and another driver chosen, and sent
 /// to the thread that will run it.
 pub struct UringSetup {
     ring: RingSetup,
@@ -76,7 +76,7 @@ impl UringSetup {
     /// process may not have as many descriptors, which also bounds those of a ring.
     ///
     /// # Errors
-    /// What the kernel says to a new ring, or what it lacks.
+    /// The kernel's error for a new ring, or the feature that it lacks.
     pub fn new(connections_capacity: u32) -> io::Result<Self> {
         let descriptors_max = u32::try_from(raise_descriptors_max()).unwrap_or(u32::MAX);
         let files_max = connections_capacity.min(descriptors_max).min(RING_FILES_MAX);
@@ -99,7 +99,7 @@ impl UringSetup {
     /// The driver, on the thread that runs it, accepting from `listeners`.
     ///
     /// # Errors
-    /// What the kernel says when the thread makes the ring its own.
+    /// The kernel's error when the thread takes the ring.
     pub fn into_driver(self, listeners: Vec<Listener>) -> io::Result<Uring> {
         let mut driver = Uring {
             ring: self.ring.enable()?,
@@ -128,7 +128,7 @@ impl Uring {
         UringSetup::new(connections_capacity)?.into_driver(listeners)
     }
 
-    /// What the driver holds: connections, held sends, and connections with kept bytes.
+    /// The numbers that the driver holds: connections, held sends, and connections with kept bytes.
     #[must_use]
     pub fn holdings(&self) -> [usize; 3] {
         [self.sockets.len() as usize, self.sender.len(), self.receiver.len()]
@@ -418,7 +418,7 @@ impl Driver for Uring {
     }
 
     fn submit(&mut self, ops: &mut Vec<Op>) -> io::Result<()> {
-        // What finds room in the queue goes to the kernel with the call that waits.
+        // Entries that fit in the queue go to the kernel with the call that waits.
         ops.drain(..).try_for_each(|op| self.apply(op))
     }
 
@@ -476,7 +476,7 @@ fn clear(sockets: &mut Sockets, conn: ConnId, flag: Flags) {
     }
 }
 
-/// What the rest of the program may know of an errno.
+/// An errno as the rest of the program sees it.
 fn net_error_of(errno: i32) -> NetError {
     net_error(&io::Error::from_raw_os_error(errno))
 }

@@ -1,4 +1,4 @@
-//! What the kernel must have.
+//! The features that the kernel must have.
 
 use std::io;
 
@@ -35,7 +35,7 @@ pub(super) fn explain(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{meaning} ({error})"))
 }
 
-/// What is used, by the names of the manual.
+/// The features in use, by the names of the manual.
 const OPERATIONS: &[(u8, &str)] = &[
     (opcode::PollAdd::CODE, "POLL_ADD"),
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),

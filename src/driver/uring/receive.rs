@@ -34,8 +34,8 @@ pub(super) struct Receiver {
     /// Empty between waits, like the next kept for its memory.
     turn: Vec<Turn>,
     done: Vec<ReadDone>,
-    /// What came in for a connection while it was paused or the shard had enough, by arena index: what one call of the
-    /// kernel can bring, or two where an armed receive had to be ended first.
+    /// Bytes that arrived for a connection while it was paused or the shard had enough, by index: the bytes of one
+    /// kernel call, or of two if an armed receive had to be ended first.
     kept: HashMap<u32, Vec<u8>>,
     /// Those that a multishot receive is armed for; may name some that it ended for.
     armed: Vec<ConnId>,
@@ -259,12 +259,12 @@ impl Receiver {
             return;
         }
         if is_paused {
-            // What the error is, the kernel tells only to a call, and none is made that could take bytes.
+            // The kernel reports the kind of the error only to a call, and any such call could take bytes.
             slot.failure.get_or_insert(NetError::Reset);
             self.kept.remove(&conn.index);
             return close_receive(slot, conn, sink);
         }
-        // What an armed receive brought in this wait may have been for this one.
+        // The bytes of armed receives in this wait may have been for this connection.
         let mut left = RECEIVE_PER_WAIT_MAX.saturating_sub(self.armed_len);
         let mut is_heard = false;
         if slot.flags.take(Flags::HAS_KEPT) {

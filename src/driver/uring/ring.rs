@@ -51,7 +51,7 @@ pub(super) struct Ring {
     accepts: Vec<AcceptDone>,
 }
 
-/// What the entries in the submission queue point to, and what to make of their ends.
+/// The memory that entries in the submission queue point to, and the meaning of their completions.
 struct Batch {
     /// By the number in an entry's mark.
     pending: Vec<Pending>,
@@ -169,7 +169,7 @@ impl Ring {
         self.cancel(mark_number(LISTEN, listener))
     }
 
-    /// What was marked ends as cancelled, if it is there.
+    /// Cancels the entry with this mark, if it exists.
     fn cancel(&mut self, marked: u64) -> io::Result<()> {
         self.push(opcode::AsyncCancel::new(marked).build().flags(Flags::SKIP_SUCCESS).user_data(IGNORED))
     }
@@ -264,7 +264,7 @@ impl Ring {
             let (start, len) = (words.as_ptr(), words.len() as u32);
             let entry = opcode::Send::new(Fixed(file), start, len).flags(SEND_ONCE).build();
             self.push(entry.flags(Flags::SKIP_SUCCESS).user_data(IGNORED))?;
-            // What the peer has said is dropped: the kernel resets over bytes that nobody took, and the words may be
+            // Received bytes are dropped: the kernel resets over bytes that nobody took, and the words may be
             // lost with it. `MSG_TRUNC` makes TCP drop them, so that they need no buffer.
             let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
             let entry = opcode::Recv::new(Fixed(file), ptr::null_mut(), HEAD_LEN_MAX as u32).flags(flags).build();
@@ -338,7 +338,7 @@ impl Ring {
     /// Submits what was pushed, without waiting for anything.
     ///
     /// # Errors
-    /// What no connection is to blame for; not a lack of memory, which is waited out.
+    /// An error that no connection caused; not a lack of memory, which is waited out.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while !self.io.submission().is_empty() {
             self.enter(0, EnterFlags::empty(), None)?;
@@ -431,7 +431,8 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // What is armed ends now, before its buffers go. It fails where nothing is, or the thread is another.
+        // Armed receives end now, before their buffers are freed. The call fails if none is armed, or on another
+        // thread.
         let _ = self.io.submitter().register_sync_cancel(None, CancelBuilder::any());
     }
 }

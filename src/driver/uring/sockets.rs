@@ -18,7 +18,7 @@ pub(super) struct Slot {
     pub(super) waits: u8,
 }
 
-/// What is known of a socket.
+/// The known state of a socket.
 pub(super) type Flags = sockets::Flags<u32>;
 
 impl sockets::Flags<u32> {
@@ -41,7 +41,7 @@ impl sockets::Flags<u32> {
     /// Its armed receive is being cancelled.
     pub(super) const DISARMING: Self = Self(1 << 11);
 
-    // What is in flight in the kernel.
+    // Operations in flight in the kernel.
     /// A multishot poll waits for bytes.
     pub(super) const POLLING: Self = Self(1 << 16);
     /// A multishot receive waits for bytes.

@@ -1,4 +1,4 @@
-//! What the driver relies on of the kernel, each as a test of its own.
+//! The kernel's behaviour that the driver relies on, one test for each point.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};

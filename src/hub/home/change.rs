@@ -34,7 +34,7 @@ impl Hub {
     pub fn change(&mut self, settings: HubSettings) {
         self.message_ids.set_ttl(settings.message_id_ttl_ms);
         let is_same = settings.rules == self.settings.rules;
-        // What is under way begins anew: a topic that it came by has the rules before these.
+        // A walk in progress begins anew: a topic that it came by has the rules before these.
         let place = match self.changing {
             Some(changing) if is_same => changing.place,
             None if is_same => self.topics.places(),

@@ -1,4 +1,4 @@
-//! What a home keeps of a topic, for how long, and what goes when the bytes kept have no room.
+//! The messages that a home keeps of a topic, for how long, and which go first when there is no room.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::limits::{
 use crate::time::MonoTime;
 
 impl Home {
-    /// What is kept of the topic: what the configuration says, and something if it says nothing and the topic is polled.
+    /// The retention of the topic: as configured, or a small one if none is configured and the topic is polled.
     pub(super) fn keeps(&self) -> TopicSettings {
         match self.polled_until {
             Some(_) if self.settings.history == 0 => TopicSettings {
@@ -196,7 +196,7 @@ impl Hub {
             let Some(&Reverse((at, place))) = self.due.peek().filter(|Reverse((at, _))| *at <= now) else { break };
             self.due.pop();
             let id = TopicId(place);
-            // What was lined up anew, or is another topic by now, stands there under another time.
+            // A topic that was queued again, or another topic in its place, is in the queue with another time.
             if let Some(home) = self.topics.home_mut(id).filter(|home| home.due == at) {
                 home.due = MonoTime::ZERO;
                 self.expire(now, id);

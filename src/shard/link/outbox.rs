@@ -1,5 +1,5 @@
-//! What waits for one reader: references to shared segments, control frames ahead of them, and the bytes of this turn's
-//! replies. It exists only while something waits.
+//! The output that waits for one peer: references to shared segments, control frames ahead of them, and the bytes of
+//! this turn's replies. It exists only while output waits.
 
 use std::collections::VecDeque;
 

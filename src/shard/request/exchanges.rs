@@ -298,7 +298,7 @@ impl Shard {
         });
     }
 
-    /// What the answer to the request under way depends on; the connection waits for nothing any more.
+    /// The properties of the current request that its answer depends on; the connection no longer waits.
     pub(in crate::shard) fn take_asker(&mut self, id: ConnId) -> Option<Asker> {
         self.take_waiting(id);
         let is_draining = self.is_draining();

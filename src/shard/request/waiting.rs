@@ -87,7 +87,7 @@ pub(in crate::shard) struct CarryWait {
     pub receiver: Receiver,
     /// Bytes of messages after which the response ends.
     pub len_max: usize,
-    /// What the response has of that.
+    /// The bytes of messages so far.
     pub len: usize,
     /// Whether its head is out.
     pub has_begun: bool,

@@ -14,7 +14,7 @@ pub(in crate::shard) struct CatchUp {
     kept: BTreeMap<(TopicName, u64), Kept>,
     /// Bytes of those.
     kept_len: usize,
-    /// What was said meanwhile.
+    /// Publications that arrived meanwhile.
     held: Publications,
     /// Bytes of that.
     held_len: usize,
@@ -191,7 +191,7 @@ mod tests {
     use crate::limits::PUBLICATION_COST;
     use crate::time::MonoTime;
 
-    /// What one of these publications takes.
+    /// The memory of one of these publications.
     const ENTRY: usize = PUBLICATION_COST + CATCH_UP_ENTRY_COST + 36;
 
     fn said(topic: &str, offset: u64) -> Arc<Publication> {

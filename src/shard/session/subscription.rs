@@ -2,7 +2,7 @@
 
 use crate::hub::{PatternId, TopicId};
 
-/// What a subscription follows: a topic or a pattern of this shard's hub, in 4 bytes.
+/// The target of a subscription: a topic or a pattern of this shard's hub, in 4 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::shard) struct TargetId(u32);
 

@@ -23,9 +23,9 @@ pub(in crate::shard) enum Ticket {
     Page { session: SessionId, pattern: Pattern },
     /// A publication of the JSON dialect.
     Publish { session: SessionId, id: Option<OperationId>, topic: TopicName },
-    /// What was said in a topic, for the JSON dialect.
+    /// The history of a topic, for the JSON dialect.
     History { session: SessionId, id: Option<OperationId>, topic: TopicName },
-    /// What a request that carries a detached session waits for.
+    /// The answer that a request for a detached session waits for.
     Carry { conn: ConnId },
     /// A part of what an HTTP request waits for.
     Http { conn: ConnId, part: u32 },

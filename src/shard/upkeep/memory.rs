@@ -178,7 +178,7 @@ impl Shard {
         let grown = std::mem::take(&mut self.turn.grown);
         let hub = self.hub.sizes();
         let matters = self.note_release(hub.kept.history + hub.message_ids_len + busy_len, grown);
-        // What is held may go without anything that comes.
+        // Held memory can shrink without new input.
         self.upkeep.is_calm = grown == 0 && !matters && busy_len < RELEASE_LEN_MIN as u64;
         self.upkeep.memory_look = self.now.plus_millis(MEMORY_INTERVAL_MS);
     }

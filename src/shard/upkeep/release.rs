@@ -6,7 +6,7 @@ use crate::limits::{RELEASE_INTERVAL_MS, RELEASE_LEN_MIN};
 use crate::shard::Shard;
 use crate::time::MonoTime;
 
-/// What was needed since memory last went back.
+/// The memory needed since the last return to the kernel.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Release {
     /// The most that was held at a look.

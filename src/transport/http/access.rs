@@ -1,4 +1,4 @@
-//! What a listener lets its clients do: its role, the names that it answers to, and the pages that may use it.
+//! The rights of a listener's clients: its role, the names that it answers to, and the pages that may use it.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use super::refusal::RequestError;
 use crate::close::ErrorCode;
 use crate::wire::http1::RequestHead;
 
-/// What a listener is for.
+/// The role of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// Reading, and publishing to topics whose rule allows it.
@@ -32,7 +32,7 @@ pub enum Right {
     Metrics,
 }
 
-/// Who may use an endpoint.
+/// The clients that may use an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// Everybody, by any name of the gateway: it says nothing.
@@ -43,10 +43,10 @@ pub enum Audience {
     AllowedPages,
 }
 
-/// What holds for every connection of one listener.
+/// The rules for every connection of one listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     /// The names that it answers to.
     pub hosts: Hosts,

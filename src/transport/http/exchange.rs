@@ -46,7 +46,7 @@ enum Phase<R> {
 /// A complete request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request<R> {
-    /// What it asks for.
+    /// The request.
     pub asked: R,
     pub body: Vec<u8>,
 }
@@ -56,16 +56,16 @@ pub struct Request<R> {
 pub struct Judged<R, S> {
     /// The origin of the page that asks, if it may read the answer.
     pub origin: Option<Box<str>>,
-    /// What follows the head, or why the connection ends.
+    /// The part after the head, or the reason why the connection ends.
     pub outcome: Result<Accepted<R, S>, RequestError>,
 }
 
-/// What follows a head.
+/// The part after a head.
 #[derive(Debug)]
 pub enum Accepted<R, S> {
     /// A body.
     Request {
-        /// What is asked for.
+        /// The request.
         asked: R,
         /// The longest body that is taken.
         body_len_max: usize,
@@ -120,7 +120,7 @@ impl<R> Exchange<R> {
         self.looked_at = 0;
     }
 
-    /// What the next answer depends on of its request.
+    /// The properties of the request that its answer depends on.
     #[must_use]
     pub fn asker(&self) -> &Asker {
         &self.asker

@@ -23,7 +23,7 @@ pub struct Response<'a> {
     pub body: &'a [u8],
     /// Bytes of the body that come behind it.
     pub further_len: usize,
-    /// What the answer depends on of its request. Another request may follow on the connection if it says so.
+    /// The properties of the request that its answer depends on, also whether the connection continues.
     pub asker: &'a Asker,
     /// When it is made.
     pub date: &'a str,
@@ -72,8 +72,8 @@ pub fn page_fields(origin: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
     allow.into_iter().chain(rest.into_iter().filter(move |_| origin.is_some()))
 }
 
-/// What a page of another origin may send, beside what every page may. [Fetch 3.3] Attributes have names of their own,
-/// which cannot be listed: a page says them on the lines of `POST /publish`.
+/// Header fields that a page of another origin may send, besides those that every page may. [Fetch 3.3] Attributes
+/// have names of their own, which cannot be listed: a page sends them on the lines of `POST /publish`.
 pub const PAGE_REQUEST_FIELDS: &str = "Authorization, Cache-Control, Content-Type, Fanwire-Event, Fanwire-Id, \
      Fanwire-Key, Fanwire-Last, If-Match, If-None-Match, Last-Event-ID";
 

@@ -137,7 +137,7 @@ mod tests {
         }
     }
 
-    /// What a reader makes of the lines, as the standard has it: id, event, data of each event that it dispatches.
+    /// The events that a reader parses from the lines, by the standard: id, event and data of each event.
     fn read(stream: &str) -> Vec<(String, String, String)> {
         let (mut events, mut id, mut event, mut data) = (Vec::new(), String::new(), String::new(), String::new());
         for line in stream.replace("\r\n", "\n").replace('\r', "\n").split('\n') {

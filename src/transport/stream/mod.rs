@@ -7,7 +7,7 @@ pub const CONTENT_TYPE: &str = "application/x-ndjson";
 /// The empty chunk that ends the body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// What stands behind the bytes of a chunk.
+/// The end of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
 /// Appends a JSON text as a line. Its own line ends, which can only stand between its tokens, become spaces: what is one

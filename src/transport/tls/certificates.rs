@@ -42,7 +42,7 @@ pub struct Material {
     pub client_ca: Option<(PemFile, ClientAuth)>,
 }
 
-/// What handshakes are made with. Clones share it.
+/// The configuration of handshakes. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     config: SharedConfig,
@@ -50,7 +50,7 @@ pub struct Certificates {
     expires_s: u64,
 }
 
-/// What is wrong with the files, in one line.
+/// The error in the files, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadCertificates(String);
 

@@ -13,13 +13,13 @@ mod validity;
 pub use certificates::{BadCertificates, Certificates, ClientAuth, Material, PemFile};
 pub use session::{Session, TlsError};
 
-/// What handshakes are made with, shared by all shards and every session.
+/// The configuration of handshakes, shared by all shards and every session.
 pub type SharedConfig = std::sync::Arc<rustls::ServerConfig>;
 
 /// The first byte of every record that begins a handshake. No HTTP request begins with it. [RFC 8446 5.1]
 pub const HANDSHAKE: u8 = 0x16;
 
-/// What a client is told that speaks TLS where nobody does: a fatal alert, `handshake_failure`. [RFC 8446 6]
+/// The answer to TLS on a port without TLS: a fatal alert, `handshake_failure`. [RFC 8446 6]
 pub const NO_TLS_HERE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
 
 /// Whether bytes where a first record should be are the beginning of an HTTP request: capital letters, up to a space.

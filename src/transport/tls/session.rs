@@ -69,7 +69,7 @@ impl Session {
     /// to the peer.
     ///
     /// # Errors
-    /// What ends the session; `out` then ends with the alert that says so.
+    /// The error that ends the session; `out` then ends with the alert that says so.
     pub fn receive(
         &mut self,
         bytes: &mut [u8],
@@ -170,7 +170,7 @@ impl Session {
                     false
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
-                    // What is in `out` goes out before anything else does.
+                    // The bytes in `out` are sent before everything else.
                     data.done();
                     false
                 }
@@ -235,7 +235,7 @@ impl Session {
 
 type Traffic<'a> = rustls::unbuffered::WriteTraffic<'a, rustls::server::ServerConnectionData>;
 
-/// What rustls says where client and gateway have no kind of certificate, or no suite for one, in common.
+/// The error of rustls if client and gateway share no kind of certificate, or no suite for one.
 const NO_CERTIFICATE: &str = "no server certificate chain resolved";
 
 /// rustls calls that `access_denied`. "If the server is unable to negotiate a supported set of parameters ... it MUST abort

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn both_forms_of_time_are_read() {
-        // What is before 2050 is a UTCTime, what is behind it a GeneralizedTime.
+        // A time before 2050 is a UTCTime, a later one a GeneralizedTime.
         let read = validity(&certificate((1999, 12, 31), (2100, 3, 1)));
         assert_eq!(read, Some(10_956 * 86_400..=47_541 * 86_400));
     }

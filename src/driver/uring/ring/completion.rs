@@ -1,4 +1,4 @@
-//! What comes out of the ring: completions as events, reads and accepts.
+//! Completions of the ring, as events, reads and accepts.
 
 use std::net::SocketAddr;
 
@@ -10,10 +10,10 @@ use super::{Pending, Ring};
 use crate::buf::Segment;
 use crate::command::ConnId;
 
-/// What came of an entry: the kernel's number, or its errno.
+/// The result of an entry: the kernel's number, or its errno.
 pub(in crate::driver::uring) type Outcome = Result<u32, i32>;
 
-/// What the kernel did, apart from reads and accepts.
+/// Completions other than reads and accepts.
 #[derive(Debug)]
 pub(in crate::driver::uring) enum Event {
     /// There may be something to receive: the poll's events. No more of these come if `is_over`.

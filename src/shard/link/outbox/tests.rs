@@ -1,4 +1,4 @@
-//! What waits, in which order it goes, and what is dropped.
+//! Tests of the waiting output, its order, and the parts that are dropped.
 
 use super::*;
 

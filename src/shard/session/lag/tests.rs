@@ -1,10 +1,10 @@
-//! What each mode keeps, the order of topics, and rates.
+//! Tests of the messages that each mode keeps, of the order of topics, and of rates.
 
 use super::*;
 use crate::command::{Epoch, PayloadKind, Position};
 use crate::limits::{PUBLICATION_COST, TEXT_COST};
 
-/// What a publication of these tests takes.
+/// The memory of a publication of these tests.
 const ITEM: usize = PUBLICATION_COST + LAG_ENTRY_COST + 84;
 /// Room for more than the tests say.
 const ROOM: usize = 2 * LAG_TOPIC_COST + 10 * ITEM;

@@ -261,7 +261,7 @@ fn a_value_that_is_no_text_is_there() {
     assert_eq!(head.raw_values("x").collect::<Vec<_>>(), [&b"\xff"[..], "ö".as_bytes()]);
 }
 
-/// What each request of a stream said, how the stream failed, and the bytes left of it.
+/// The requests of a stream, its error, and the bytes that are left.
 type Served = (Vec<(String, Vec<u8>)>, Option<HttpError>, usize);
 
 /// All requests of a stream as a server would read them.

@@ -71,7 +71,7 @@ impl Peer {
     }
 }
 
-/// What a stream says, and the error it ends with, after which everything is ignored.
+/// The items of a stream, and its error, after which everything is ignored.
 fn decode<'a>(role: Role, len_max: usize, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Heard>, Option<WsError>) {
     let (mut peer, mut error) = (Peer::new(role, len_max), None);
     for piece in pieces {
@@ -256,7 +256,7 @@ fn compressed_messages_are_told_apart_where_they_were_agreed_on() {
         assert_eq!(agreed(&broken, 100, &[1]), (vec![], Some(WsError::ReservedBits)), "{broken:x?}");
     }
     check(Role::Server, &frame(0xc1, b""), &[], Some(WsError::ReservedBits));
-    // What cannot be compressed grows a little; a message that is not compressed has its own bound.
+    // Random bytes grow a little; a message that is not compressed has its own bound.
     let len = deflated_len_max(100);
     for (frames, error) in [
         (frame(0xc2, &vec![0; len]), None),
