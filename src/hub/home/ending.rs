@@ -102,9 +102,13 @@ impl Hub {
         home.previous = Box::default();
         home.polled_until = None;
         if home.offset > 0 {
-            home.offset = 0;
             let hash = self.topics.hash(self.topics.name(id));
             self.lives.end(hash);
+            // It is there to the end of the turn: what is said until then is said in its next life.
+            let next = self.quiet_position(self.topics.name(id));
+            if let Some(home) = self.topics.home_mut(id) {
+                (home.epoch, home.offset) = (next.epoch, next.offset);
+            }
         }
         self.release(id);
     }
@@ -175,6 +179,19 @@ mod tests {
         assert_ne!(again.epoch, first.epoch);
         let answer = hub.join(MonoTime::ZERO, &topic("a"), ShardId(0), Some(first), true).expect("there is room");
         assert_eq!(answer.recovered, Some(false), "the position is one of the topic's life before");
+    }
+
+    /// Fault: it is there to the end of the turn, and takes what is said until then with the epoch of the life before.
+    #[test]
+    fn a_topic_that_comes_back_in_the_turn_of_its_end_is_another_too() {
+        let mut hub = hub(1, 100, 1_000);
+        let first = say(&mut hub, "a", "x").publication.position;
+        hub.end("a");
+        let again = say(&mut hub, "a", "y").publication.position;
+        assert_eq!(again.offset, 1);
+        assert_ne!(again.epoch, first.epoch);
+        hub.end_turn();
+        assert_eq!(say(&mut hub, "a", "z").publication.position, Position { offset: 2, ..again });
     }
 
     #[test]
