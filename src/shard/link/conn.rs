@@ -55,6 +55,10 @@ pub(in crate::shard) enum Carrier {
     Gone,
 }
 
+impl Carrier {
+    pub const ALL: [Self; 4] = [Self::Http1, Self::WebSocket, Self::Stream, Self::Gone];
+}
+
 /// Whether a connection counts as admitted, and whether it is past a limit. Past a limit it gets only refusals and
 /// health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,8 @@ pub(in crate::shard) enum Standing {
 }
 
 impl Standing {
+    pub const ALL: [Self; 4] = [Self::Counted, Self::CountedPastAddressLimit, Self::PastLimit, Self::PastAddressLimit];
+
     pub fn is_counted(self) -> bool {
         matches!(self, Self::Counted | Self::CountedPastAddressLimit)
     }
@@ -105,6 +111,11 @@ pub(in crate::shard) enum Timer {
     Close,
 }
 
+impl Timer {
+    pub const ALL: [Self; 8] =
+        [Self::Head, Self::Body, Self::Idle, Self::Answer, Self::Poll, Self::Ping, Self::Pong, Self::Close];
+}
+
 /// A yes or no of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Flag(u16);
@@ -136,6 +147,8 @@ impl Flag {
     pub const HOLDS_ON: Self = Self(1 << 6 | 1 << 9 | 1 << 10 | 1 << 11);
     /// Any reason why a publication cannot go straight to the socket.
     pub const NOT_DIRECT: Self = Self(1 << 5 | 1 << 6);
+    /// Those that do not follow from lists and pools.
+    const WRITTEN: Self = Self(1 << 6 | 1 << 7 | 1 << 8 | 1 << 9);
 }
 
 impl Conn {
@@ -188,6 +201,17 @@ impl Link {
         } else {
             self.flags &= !flag.0;
         }
+    }
+
+    /// The flags that are part of its image.
+    pub fn written_flags(&self) -> u16 {
+        self.flags & Flag::WRITTEN.0
+    }
+
+    /// Takes the flags of an image; `None` if any of them is not written.
+    pub fn set_written_flags(&mut self, bits: u16) -> Option<()> {
+        self.flags = bits;
+        (bits & !Flag::WRITTEN.0 == 0).then_some(())
     }
 
     /// The index of its current request.

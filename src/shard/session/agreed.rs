@@ -19,6 +19,17 @@ impl Agreed {
         Self(window as u8 | flag(keeps_context, Self::KEEPS_CONTEXT) | flag(may_lean, Self::MAY_LEAN))
     }
 
+    /// As a number for its image, out of any stream.
+    pub fn to_bits(self) -> u8 {
+        self.0 & !Self::IN_STREAM
+    }
+
+    /// The agreement of an image; `None` if there is no such agreement.
+    pub fn from_bits(bits: u8) -> Option<Self> {
+        let is_any = bits & Self::WINDOW != 0 && bits & !(Self::WINDOW | Self::KEEPS_CONTEXT | Self::MAY_LEAN) == 0;
+        (is_any || bits == 0).then_some(Self(bits))
+    }
+
     pub fn may_lean(self) -> bool {
         self.0 & Self::MAY_LEAN != 0
     }

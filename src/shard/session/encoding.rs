@@ -67,6 +67,16 @@ impl EncodingId {
         (0..ENCODINGS.len() as u8).map(Self)
     }
 
+    /// As a number for an image.
+    pub fn to_bits(self) -> u8 {
+        self.0
+    }
+
+    /// The encoding of an image; `None` if there is none of this number.
+    pub fn from_bits(bits: u8) -> Option<Self> {
+        (usize::from(bits) < ENCODINGS.len()).then_some(Self(bits))
+    }
+
     pub fn row(self) -> &'static Encoding {
         &ENCODINGS[usize::from(self.0)]
     }

@@ -52,6 +52,8 @@ impl Mark {
     pub const PREFIXED: Self = Self(1 << 5);
     /// Any reason why a publication cannot go straight to the socket.
     pub const NOT_DIRECT: Self = Self(1 << 0 | 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5);
+    /// Those that do not follow from lists and pools, nor from the encoding.
+    const WRITTEN: Self = Self(1 << 0);
 }
 
 impl Session {
@@ -59,6 +61,17 @@ impl Session {
     pub fn speak(&mut self, encoding: EncodingId) {
         self.encoding = encoding;
         self.set(Mark::PREFIXED, encoding.row().has_prefix);
+    }
+
+    /// The marks that are part of its image.
+    pub fn written_marks(&self) -> u16 {
+        self.marks & Mark::WRITTEN.0
+    }
+
+    /// Takes the marks of an image; `None` if any of them is not written.
+    pub fn set_written_marks(&mut self, bits: u16) -> Option<()> {
+        self.marks |= bits;
+        (bits & !Mark::WRITTEN.0 == 0).then_some(())
     }
 
     /// Whether any of the bits is set.
