@@ -525,3 +525,7 @@ pub const TOPICS_LISTED_MAX: u32 = 1_000;
 
 /// Subscriptions of a shard, of all its sessions; each address has a share. Memory: about 60 bytes each.
 pub const SUBSCRIPTIONS_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of what a reader missed in a topic, as it is said, that it gets at a time. A reader in `latest` or `drop_oldest`
+/// that missed more has lost it. Time: at most 8,000 messages, about 2 ms.
+pub const RESUME_PAGE_LEN_MAX: usize = 256 * 1024;

@@ -160,6 +160,6 @@ fn an_idle_connection_owns_nothing_but_its_subscriptions() {
             let _ = world.net.read(*peer);
         }
     }
-    let idle = Census { connections: 3, subscriptions: 3, deadlines: 3, ..Census::default() };
+    let idle = Census { connections: 3, subscriptions: 3, shares: 2, deadlines: 3, ..Census::default() };
     assert_eq!(world.census(), idle);
 }

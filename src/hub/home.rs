@@ -248,11 +248,11 @@ impl Hub {
         since: Option<Position>,
         wants_last: bool,
     ) -> Result<JoinAnswer, Refusal> {
-        self.join_for(now, topic, from, since, wants_last, usize::MAX)
+        self.join_for(now, topic, from, since, wants_last, (usize::MAX, false))
     }
 
-    /// The same for a reader that takes only so many payload bytes of what it missed, at least one publication, and comes
-    /// back for the rest.
+    /// The same for a reader that takes only so many bytes of what it missed, at least one publication, and comes back for
+    /// the rest; or, if it `skips`, has lost it all if that is more.
     ///
     /// # Errors
     /// As [`Hub::join`].
@@ -263,7 +263,7 @@ impl Hub {
         from: ShardId,
         since: Option<Position>,
         wants_last: bool,
-        len_max: usize,
+        (len_max, skips): (usize, bool),
     ) -> Result<JoinAnswer, Refusal> {
         let known = self.find(topic.as_str());
         if known.is_none_or(|id| self.topics.state(id) == State::Silent) {
@@ -279,11 +279,27 @@ impl Hub {
         home.joins += 1;
         home.interest.insert(from);
         let position = home.position();
-        let missed = since.map(|since| home.missed(since, len_max));
+        let is_whole = |missed: &Vec<Arc<Publication>>| {
+            !skips || missed.last().is_none_or(|last| last.position.offset == position.offset)
+        };
+        let missed = since.map(|since| home.missed(since, len_max).filter(is_whole));
         let last = || Vec::from_iter(home.last.clone().filter(|_| wants_last));
         let recovered = missed.as_ref().map(Option::is_some);
         let publications = missed.flatten().unwrap_or_else(last);
         Ok(JoinAnswer { position, recovered, publications })
+    }
+
+    /// What follows a position in a topic that has its home here, up to so many bytes; `None` if not all of it is kept.
+    pub fn missed(
+        &mut self,
+        now: MonoTime,
+        topic: &str,
+        since: Position,
+        len_max: usize,
+    ) -> Option<Vec<Arc<Publication>>> {
+        let id = self.find(topic)?;
+        self.expire(now, id);
+        self.topics.home(id)?.missed(since, len_max)
     }
 
     /// A reader of shard `from` left; `is_last` if the shard has no other. This shard is the home.

@@ -38,6 +38,8 @@ pub enum Request {
         last: bool,
         /// Whether it leaves with the first message and comes back for the next.
         polls: bool,
+        /// Whether it would rather skip than get very much of what it missed.
+        skips: bool,
         /// Comes back.
         ticket: u32,
     },
@@ -97,6 +99,15 @@ pub enum Request {
         place: u32,
         /// At most so many.
         limit: u32,
+        /// Comes back.
+        ticket: u32,
+    },
+    /// Asks for more of what a reader missed. Answered by `Missed`. The receiver is the topic's home.
+    AskMissed {
+        /// The topic.
+        topic: TopicName,
+        /// The last position that the reader has.
+        since: Position,
         /// Comes back.
         ticket: u32,
     },
@@ -197,6 +208,13 @@ pub enum Answer {
         ticket: u32,
         /// Where the topic stands; `None` if nobody reads or published it.
         position: Option<Position>,
+    },
+    /// Some of what a reader missed.
+    Missed {
+        /// From the request.
+        ticket: u32,
+        /// What follows the position; `None` if not all of it is kept any more.
+        missed: Option<Vec<Arc<Publication>>>,
     },
     /// A topic was ended.
     TopicEnded {

@@ -3,7 +3,7 @@
 use super::Shard;
 use crate::command::{ShardId, ShardSet};
 use crate::hub::LastValues;
-use crate::limits::{POLL_ANSWER_LEN_MAX, PRICE_KEPT, PRICE_MAIL, PRICE_VISIT};
+use crate::limits::{POLL_ANSWER_LEN_MAX, PRICE_KEPT, PRICE_MAIL, PRICE_VISIT, RESUME_PAGE_LEN_MAX};
 use crate::mailbox::{Answer, Mail, Request};
 use crate::time::MonoTime;
 
@@ -52,10 +52,11 @@ impl Shard {
                 let result = self.number(&topic, message);
                 ticket.map(|ticket| Answer::Published { ticket, result })
             }
-            Request::Join { topic, since, last, polls, ticket } => {
-                // A poll needs no more than fits in its answer.
-                let len_max = if polls { POLL_ANSWER_LEN_MAX } else { usize::MAX };
-                let result = self.hub.join_for(self.now, &topic, from, since, last, len_max);
+            Request::Join { topic, since, last, polls, skips, ticket } => {
+                // A poll needs no more than fits in its answer. Any other reader asks for the rest when it has taken
+                // most of this, but one that skips.
+                let len_max = if polls { POLL_ANSWER_LEN_MAX } else { RESUME_PAGE_LEN_MAX };
+                let result = self.hub.join_for(self.now, &topic, from, since, last, (len_max, skips));
                 self.charge_join(&result);
                 if polls {
                     self.hub.note_poll(self.now, topic.as_str());
@@ -87,6 +88,11 @@ impl Shard {
             }
             Request::ForgetLast { topic, ticket } => {
                 Some(Answer::LastForgotten { ticket, position: self.hub.forget_last(topic.as_str()) })
+            }
+            Request::AskMissed { topic, since, ticket } => {
+                let missed = self.hub.missed(self.now, topic.as_str(), since, RESUME_PAGE_LEN_MAX);
+                self.turn.budget.charge(missed.as_ref().map_or(0, |missed| missed.len() as u64 * PRICE_KEPT));
+                Some(Answer::Missed { ticket, missed })
             }
             Request::EndTopic { topic, ticket } => {
                 Some(Answer::TopicEnded { ticket, ended: self.hub.end(topic.as_str()) })
@@ -146,6 +152,7 @@ impl Shard {
             }
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
             Answer::LastForgotten { ticket, position } => self.on_last_forgotten(ticket, position),
+            Answer::Missed { ticket, missed } => self.on_missed(ticket, missed),
             Answer::TopicEnded { ticket, ended } => self.on_topic_ended(ticket, ended),
             Answer::Topics { ticket, lines, next } => self.on_topics(ticket, lines, next),
             Answer::History { ticket, history } => self.on_history(ticket, history),

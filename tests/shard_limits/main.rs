@@ -16,6 +16,7 @@ mod polls;
 mod positions;
 mod presence;
 mod requests;
+mod resumes;
 mod roles;
 mod shutdown;
 mod snapshots;

@@ -81,6 +81,16 @@ impl CatchUp {
         });
     }
 
+    /// The next publication that [`CatchUp::pop`] takes.
+    pub fn peek(&self, waits_for_more: bool) -> Option<&Publication> {
+        let kept = self.kept.first_key_value().map(|(key, kept)| (key, &*kept.publication));
+        let held = self.held.first_key_value().filter(|_| !waits_for_more).map(|(key, held)| (key, &**held));
+        match (kept, held) {
+            (Some(kept), Some(held)) => Some(if kept.0 < held.0 { kept.1 } else { held.1 }),
+            (one, other) => one.or(other).map(|(_, publication)| publication),
+        }
+    }
+
     /// The next publication, and whether it was said meanwhile. While more answers are to come, nothing of that: one of
     /// them may bring what was said before it.
     pub fn pop(&mut self, waits_for_more: bool) -> Option<(Arc<Publication>, bool)> {

@@ -6,15 +6,15 @@
 
 use super::catch_up::CatchUp;
 use super::gate::Act;
-use super::pending::{Operation, Unasked, ensure_pending, pending_mut};
+use super::pending::{Operation, Page, PageOf, Unasked, ensure_pending, pending_mut};
 use super::rest::{self, Rest};
 use super::session::Mark;
 use super::subscription::{Place, TargetId, TargetKind};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
-    ErrorCode, JoinAnswer, Joined, Origin, Outbound, Policy, Position, Publication, Refusal, SessionId, SessionIndex,
-    Subscribe, Target, TopicName,
+    ErrorCode, JoinAnswer, Joined, Mode, Origin, Outbound, Policy, Position, Publication, Refusal, SessionId,
+    SessionIndex, Subscribe, Target, TopicName,
 };
 use crate::hub::{LastValues, PatternId, SubscriberKey};
 use crate::limits::{
@@ -114,7 +114,10 @@ impl Shard {
         let ticket = self.issue(ticket);
         let wanted = target.clone();
         match target {
-            Target::Topic(topic) if is_new => self.join_topic(id, topic, since, last, ticket),
+            Target::Topic(topic) if is_new => {
+                let mode = policy.and_then(|policy| policy.mode);
+                self.join_topic(id, topic, since, last, mode, ticket);
+            }
             Target::Topic(topic) => self.ask_state(topic, ticket),
             Target::Pattern(pattern) if is_new => self.join_pattern(id, &pattern, ticket),
             Target::Pattern(_) => self.on_pattern_page(self.settings.shard, ticket, LastValues::default()),
@@ -124,7 +127,15 @@ impl Shard {
         }
     }
 
-    fn join_topic(&mut self, id: SessionId, topic: TopicName, since: Option<Position>, last: bool, ticket: u32) {
+    fn join_topic(
+        &mut self,
+        id: SessionId,
+        topic: TopicName,
+        since: Option<Position>,
+        last: bool,
+        mode: Option<Mode>,
+        ticket: u32,
+    ) {
         let topic_id = self.hub.ensure(&topic);
         self.hub.hold(topic_id, 1);
         let (target, place) = (TargetId::topic(topic_id), Place::Waiting { ticket });
@@ -136,7 +147,8 @@ impl Shard {
         }
         let home = self.hub.home_of(topic.as_str());
         let polls = id.conn().is_some_and(|conn| self.is_poll(conn));
-        self.ask(home, Request::Join { topic, since, last, polls, ticket });
+        let skips = mode.unwrap_or_else(|| self.rule_of(&topic).mode) != Mode::Queue;
+        self.ask(home, Request::Join { topic, since, last, polls, skips, ticket });
     }
 
     /// Charges the cost of a subscription for its home and for its reader.
@@ -165,6 +177,7 @@ impl Shard {
                 self.note_joined(id.index, topic, answer.position.offset);
             }
         }
+        let is_poll = id.conn().is_some_and(|conn| self.is_poll(conn));
         let tells_positions = self.links.conns[id.index].encoding.row().framing == Framing::Events;
         let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         let Some(open) = pending.operations.get_mut(operation as usize) else { return };
@@ -181,6 +194,14 @@ impl Shard {
                         pending.stands.push((last.topic.clone(), answer.position));
                     }
                     self.turn.grown += answer.publications.len() * CATCH_UP_ENTRY_COST;
+                    // A poll comes back for the rest by itself.
+                    if let (Some(last), Some(true)) = (answer.publications.last(), answer.recovered)
+                        && last.position.offset < answer.position.offset
+                        && !is_poll
+                    {
+                        let (topic, since) = (last.topic.clone(), last.position);
+                        pending.pages.push(Page::Missed { topic, since, until: answer.position.offset });
+                    }
                     pending.catch_up.keep(answer.publications, None);
                 }
             }
@@ -241,6 +262,12 @@ impl Shard {
             && self.links.outboxes.ensure(self.links.conns.parts_mut(id.index).1).len() < CATCH_UP_LEN_MAX
         {
             let waits_for_more = pending.page_asked.is_some() || !pending.pages.is_empty();
+            if let Some((topic, since, until)) = pending.take_lost(waits_for_more) {
+                let gap = Outbound::Gap { topic: topic.as_str(), skipped: until - since, offset: until + 1 };
+                self.metrics.skipped += until - since;
+                self.say(id, &gap);
+                continue;
+            }
             let popped = pending.catch_up.pop(waits_for_more);
             let stands = popped.as_ref().and_then(|(publication, _)| pending.stand_behind(publication));
             let Some((publication, is_held)) = popped else {
@@ -328,12 +355,13 @@ impl Shard {
                 Target::Topic(topic) if !self.follows_by_pattern(id, topic) => {
                     catch_up.forget_topic(topic);
                     skipping.forget_topic(topic);
+                    self.forget_pages(id, &PageOf::Topic(topic.clone()));
                 }
                 Target::Topic(_) => {}
                 Target::Pattern(pattern) => {
                     has_pattern = true;
                     catch_up.forget_pattern(pattern);
-                    self.forget_pages(id, pattern);
+                    self.forget_pages(id, &PageOf::Pattern(pattern.clone()));
                 }
             }
         }

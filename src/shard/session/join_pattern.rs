@@ -10,13 +10,16 @@
 //! is said meanwhile waits.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::pending::{Page, pending_mut};
+use super::pending::{Page, PageOf, pending_mut};
 use super::subscription::{Place, TargetId};
 use super::tickets::Ticket;
-use crate::command::{Pattern, SessionId, ShardId, Target};
+use crate::command::{Pattern, Publication, SessionId, ShardId, Target};
 use crate::hub::LastValues;
-use crate::limits::{CATCH_UP_ENTRY_COST, PATTERN_PAGE_MAX, PRICE_VISIT, SEARCH_VISITS_MIN, SEARCHES_PER_TURN_MAX};
+use crate::limits::{
+    CATCH_UP_ENTRY_COST, PATTERN_PAGE_MAX, PRICE_KEPT, PRICE_VISIT, SEARCH_VISITS_MIN, SEARCHES_PER_TURN_MAX,
+};
 use crate::mailbox::{Answer, Request};
 use crate::shard::Shard;
 
@@ -126,7 +129,7 @@ impl Shard {
                 self.turn.grown += page.publications.len() * CATCH_UP_ENTRY_COST;
                 pending.catch_up.keep(page.publications, Some(&pattern));
                 if let Some(place) = page.next {
-                    pending.pages.push(Page { shard: from, pattern, place });
+                    pending.pages.push(Page::LastValues { shard: from, pattern, place });
                 }
             }
             if is_asked {
@@ -151,25 +154,71 @@ impl Shard {
         place.is_some_and(|place| matches!(place, Place::Attached(_)) || place == Place::Waiting { ticket })
     }
 
-    /// Asks for the next last values, once the reader has taken most of those before.
+    /// Asks for the next publications, once the reader has taken most of those before.
     pub(in crate::shard) fn ask_pages(&mut self, id: SessionId) {
         let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
         if pending.catch_up.kept_count() >= PATTERN_PAGE_MAX || pending.page_asked.is_some() {
             return;
         }
-        let Some(Page { shard, pattern, place }) = pending.pages.pop() else { return };
-        let ticket = self.issue(Ticket::Page { session: id, pattern: pattern.clone() });
+        let Some(page) = pending.pages.pop() else { return };
+        let (what, ticket) = match &page {
+            Page::LastValues { pattern, .. } => {
+                (PageOf::Pattern(pattern.clone()), Ticket::Page { session: id, pattern: pattern.clone() })
+            }
+            Page::Missed { topic, since, until } => {
+                let (topic, since, until) = (topic.clone(), *since, *until);
+                (PageOf::Topic(topic.clone()), Ticket::Missed { session: id, topic, since, until })
+            }
+        };
+        let ticket = self.issue(ticket);
         if let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) {
-            pending.page_asked = Some((ticket, pattern.clone()));
+            pending.page_asked = Some((ticket, what));
         }
-        self.ask(shard, Request::AskPattern { pattern, place, ticket });
+        match page {
+            Page::LastValues { shard, pattern, place } => {
+                self.ask(shard, Request::AskPattern { pattern, place, ticket });
+            }
+            Page::Missed { topic, since, .. } => {
+                let home = self.hub.home_of(topic.as_str());
+                self.ask(home, Request::AskMissed { topic, since, ticket });
+            }
+        }
     }
 
-    /// Drops the rest of a pattern's last values: the session does not want them any more.
-    pub(in crate::shard) fn forget_pages(&mut self, id: SessionId, pattern: &Pattern) {
+    /// The home of a topic has sent more of what a reader missed; `None` if it does not keep all of that any more.
+    pub(in crate::shard) fn on_missed(&mut self, ticket: u32, missed: Option<Vec<Arc<Publication>>>) {
+        let Ticket::Missed { session: id, topic, since, until } = self.sessions.tickets.remove(ticket as usize) else {
+            unreachable!("the ticket of a page comes back with its answer");
+        };
+        let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) else { return };
+        // A session that left the topic meanwhile wants nothing of it.
+        if pending.page_asked.take_if(|(asked, _)| *asked == ticket).is_none() {
+            return;
+        }
+        match missed.as_deref() {
+            Some([.., last]) => {
+                if last.position.offset < until {
+                    pending.pages.push(Page::Missed { topic, since: last.position, until });
+                }
+            }
+            Some([]) | None if since.offset < until => pending.lost.push((topic, since.offset, until)),
+            Some([]) | None => {}
+        }
+        let publications = missed.unwrap_or_default();
+        self.turn.grown += publications.len() * CATCH_UP_ENTRY_COST;
+        self.turn.budget.charge(publications.len() as u64 * PRICE_KEPT);
+        pending.catch_up.keep(publications, None);
+        self.catch_up(id);
+    }
+
+    /// Drops the rest of what a session does not want any more.
+    pub(in crate::shard) fn forget_pages(&mut self, id: SessionId, what: &PageOf) {
         if let Some(pending) = pending_mut(&self.links.conns, &mut self.sessions.pendings, id) {
-            pending.pages.retain(|page| page.pattern != *pattern);
-            pending.page_asked.take_if(|(_, asked)| asked == pattern);
+            pending.pages.retain(|page| !page.is_of(what));
+            pending.page_asked.take_if(|(_, asked)| asked == what);
+            if let PageOf::Topic(topic) = what {
+                pending.lost.retain(|(lost, ..)| lost != topic);
+            }
         }
     }
 

@@ -21,10 +21,13 @@ pub(in crate::shard) struct Pending {
     pub catch_up: CatchUp,
     /// Of readers that are told positions: where topics stood whose last values are older than that.
     pub stands: Vec<(TopicName, Position)>,
-    /// Last values of patterns that are still to be asked for.
+    /// Publications that are still to be asked for.
     pub pages: Vec<Page>,
-    /// The ticket of those that are asked for, one at a time, and their pattern.
-    pub page_asked: Option<(u32, Pattern)>,
+    /// The ticket of those that are asked for, one at a time.
+    pub page_asked: Option<(u32, PageOf)>,
+    /// Publications that the reader missed and that were not kept for as long as it took: of each topic those behind the
+    /// first offset, up to the second.
+    pub lost: Vec<(TopicName, u64, u64)>,
 }
 
 impl Pending {
@@ -32,6 +35,22 @@ impl Pending {
     pub fn stand_behind(&mut self, last: &Publication) -> Option<Position> {
         let at = self.stands.iter().position(|(topic, _)| *topic == last.topic)?;
         Some(self.stands.swap_remove(at).1)
+    }
+
+    /// What was lost in front of the publication that comes next; with no more to come, whatever was lost.
+    pub fn take_lost(&mut self, waits_for_more: bool) -> Option<(TopicName, u64, u64)> {
+        if self.lost.is_empty() {
+            return None;
+        }
+        let next = self.catch_up.peek(waits_for_more);
+        if next.is_none() && waits_for_more {
+            return None;
+        }
+        let is_before = |(topic, since, _): &(TopicName, u64, u64)| {
+            next.is_none_or(|next| next.topic == *topic && *since < next.position.offset)
+        };
+        let at = self.lost.iter().position(is_before)?;
+        Some(self.lost.swap_remove(at))
     }
 }
 
@@ -78,12 +97,30 @@ impl Unasked {
     }
 }
 
-/// Last values that are still to be asked for.
+/// Publications that are still to be asked for.
 #[derive(Debug)]
-pub(in crate::shard) struct Page {
-    pub shard: ShardId,
-    pub pattern: Pattern,
-    pub place: u32,
+pub(in crate::shard) enum Page {
+    /// Last values of a pattern's topics.
+    LastValues { shard: ShardId, pattern: Pattern, place: u32 },
+    /// What the reader missed in a topic: behind a position, up to an offset.
+    Missed { topic: TopicName, since: Position, until: u64 },
+}
+
+/// What a page is one of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum PageOf {
+    Pattern(Pattern),
+    Topic(TopicName),
+}
+
+impl Page {
+    pub fn is_of(&self, what: &PageOf) -> bool {
+        match (self, what) {
+            (Self::LastValues { pattern, .. }, PageOf::Pattern(other)) => pattern == other,
+            (Self::Missed { topic, .. }, PageOf::Topic(other)) => topic == other,
+            _ => false,
+        }
+    }
 }
 
 pub(in crate::shard) fn ensure_pending<'a>(

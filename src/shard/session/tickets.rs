@@ -1,7 +1,7 @@
 //! Questions that this shard asked, of others or of itself, and who waits for the answers. Every ticket is answered
 //! exactly once by each shard it was sent to, whether or not the connection is still there.
 
-use crate::command::{ConnId, OperationId, Pattern, SessionId, Target, TopicName};
+use crate::command::{ConnId, OperationId, Pattern, Position, SessionId, Target, TopicName};
 use crate::shard::Shard;
 
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(in crate::shard) enum Ticket {
     },
     /// More of the last values of a pattern's topics.
     Page { session: SessionId, pattern: Pattern },
+    /// More of what a reader missed in a topic.
+    Missed { session: SessionId, topic: TopicName, since: Position, until: u64 },
     /// A publication of the JSON dialect.
     Publish { session: SessionId, id: Option<OperationId>, topic: TopicName },
     /// The history of a topic, for the JSON dialect.
