@@ -331,7 +331,7 @@ impl Left {
 }
 
 /// Classes of memory that outlive connections.
-const OF_TOPICS: [&str; 3] = ["last_values", "history", "message_ids"];
+const OF_TOPICS: [&str; 4] = ["topics", "last_values", "history", "message_ids"];
 
 /// How it stood at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
