@@ -105,6 +105,19 @@ fn a_path_that_is_not_there_is_found() {
 }
 
 #[test]
+fn functions_that_the_walkthrough_names_are_there() {
+    let texts = texts();
+    let is_source = |path: &str| path.starts_with("src/") && path.ends_with(".rs");
+    let sources: String = texts.iter().filter(|(path, _)| is_source(path)).map(|(_, text)| text.as_str()).collect();
+    let (_, walks) = texts.iter().find(|(path, _)| path == "docs/WALKTHROUGH.md").expect("it is there");
+    let is_name = |word: &&str| word.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
+    let named: Vec<&str> = walks.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() > 40, "it names functions");
+    let missing: Vec<&str> = named.into_iter().filter(|name| !sources.contains(&format!("fn {name}"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn links_of_documents_lead_to_files() {
     let mut dead = Vec::new();
     for (place, text) in texts().iter().filter(|(place, _)| place.ends_with(".md")) {

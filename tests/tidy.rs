@@ -227,7 +227,7 @@ const LINES_MAX: usize = 550;
 const LONG: &[(&str, usize)] = &[];
 
 /// Lines of documents that must stay short: two pages.
-const DOCUMENTS: &[(&str, usize)] = &[("docs/ARCHITECTURE.md", 130)];
+const DOCUMENTS: &[(&str, usize)] = &[("docs/ARCHITECTURE.md", 130), ("docs/WALKTHROUGH.md", 110)];
 
 fn hold(violations: Vec<Violation>) {
     let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();

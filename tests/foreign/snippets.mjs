@@ -12,6 +12,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { launch } from './browser.mjs';
@@ -189,7 +190,8 @@ async function gateway(binary) {
   return { child, host: await soon(ready, 'a gateway that is ready') };
 }
 
-async function main([binary, option]) {
+async function main([path, option]) {
+  const binary = resolve(path);
   const judge = new Judge('snippets');
   const folder = mkdtempSync(`${tmpdir()}/fanwire-snippets-`);
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
