@@ -21,7 +21,7 @@ use rig::Bench;
 
 type Work = fn(u32);
 
-/// What is counted: its name, what one repeat is, and how many make a difference that can be counted.
+/// A counted operation: its name, one repeat of it, and the number of repeats that makes a measurable difference.
 const CASES: [(&str, &str, u32, Work); 17] = [
     ("decode_128", "a receive of 64 masked frames of 128 bytes", 100, |n| decode(Opcode::Binary, 128, 64, n)),
     ("decode_text_128", "the same, as text", 100, |n| decode(Opcode::Text, 128, 64, n)),

@@ -1,5 +1,5 @@
-//! What a shard costs by itself, over a kernel that takes everything at once: a fan-out to many readers, subscribing to
-//! and leaving a large topic, an opening handshake.
+//! The cost of a shard by itself, over a kernel that takes everything at once: a fan-out to many readers, subscribing
+//! to and leaving a large topic, an opening handshake.
 //!
 //! `cargo bench --bench shard`; a name as an argument runs one of them.
 

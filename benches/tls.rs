@@ -1,5 +1,6 @@
-//! What a TLS handshake and a silent session cost the server, by this crate's way through rustls and by rustls as it
-//! comes: `cargo bench --bench tls`. Both in one run and one thread, in turns; it prints, and asserts no figure.
+//! The cost of a TLS handshake and of a silent session for the server, by this crate's way through rustls and by
+//! rustls as it comes: `cargo bench --bench tls`. Both in one run and one thread, in turns; it prints, and asserts no
+//! figure.
 //!
 //! Time is of the server's side only, from the client's bytes to the answer; of each round the median, so that who is
 //! put off the core in the middle of a handshake does not count. Memory is the growth of a process of its own for
@@ -113,7 +114,7 @@ fn handshake_us<S: Server>(
 
 fn session_len<S: Server>(certificates: &Certificates, config: &Arc<ClientConfig>, pool: &mut BlockPool) -> usize {
     let converse = |pool: &mut BlockPool| converse::<S>(certificates, config, pool).0;
-    // What the allocator keeps from before is filled first.
+    // The free memory of the allocator is filled first.
     let settled: Vec<S> = (0..SESSIONS).map(|_| converse(pool)).collect();
     let before = memory_len();
     let sessions: Vec<S> = (0..SESSIONS).map(|_| converse(pool)).collect();

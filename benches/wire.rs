@@ -1,4 +1,4 @@
-//! What a frame costs in `wire`: unmasking, decoding, encoding; and what a JSON operation costs.
+//! The cost of a frame in `wire`: unmasking, decoding, encoding; and the cost of a JSON operation.
 
 use std::hint::black_box;
 

@@ -18,7 +18,7 @@ PATIENCE = 20
 # Memory is looked at after so many rounds, and at least so often early and late.
 ROUNDS_PER_LOOK = 3
 LOOKS = 5
-# What the heap swings by without a leak; in ten seconds about 100 bytes for each connection that came.
+# The variation of the heap without a leak; in ten seconds about 100 bytes for each connection that came.
 HEAP_SWING_KIB = 4096
 
 rng = random.Random(SEED)

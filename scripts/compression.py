@@ -26,7 +26,7 @@ from gateway import Gateway
 
 ROWS = pathlib.Path(__file__).parent.parent / "data" / "stocks.csv"
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-# What the gateway is started with, and whether readers offer the extension.
+# The flags of the gateway, and whether readers offer the extension.
 KINDS = {
     "plain": (["--compression", "off"], False),
     "message": (["--compression", "message", "--compression-threshold", "0"], True),

@@ -1,4 +1,4 @@
-# What scripts/hold.sh and scripts/million.sh share: the programs, starting gateways, and ending what was started. It is
+# Shared by scripts/hold.sh and scripts/million.sh: the programs, starting gateways, and ending what was started. It is
 # sourced, in a folder where `set -eu` holds, and not a program by itself.
 
 case ${1:-} in

@@ -29,7 +29,7 @@ DELIVERY = ("delivery", "a delivery of a fan-out, nothing sent", "fanout_11000",
 def count(program, case, repeats):
     """Instructions of the whole process, that the kernel executes left out."""
     tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    # What the shell happens to have set would move the stack.
+    # The variables of the shell would move the stack.
     environment = {"PATH": os.environ["PATH"]}
     run = subprocess.run([*tool, program, case, str(repeats)], capture_output=True, text=True, env=environment)
     found = re.search(r"Collected : (\d+)", run.stderr)

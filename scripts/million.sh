@@ -96,7 +96,7 @@ end() {
 }
 end_with_the_script
 
-# What this host's settings lack for so many, in one line; nothing if they do.
+# The settings of this host that are too low for so many, in one line; nothing if there are none.
 lacks() {
     tab=$(printf '\t')
     scripts/tune.sh --connections "$1" --table | while IFS=$tab read -r name wanted _; do
@@ -128,7 +128,7 @@ available() {
 
 # Starts a gateway for so many connections, with so many shards, and sets `server` to its address.
 start() {
-    # What is published is not kept, so that nothing is when the clients are gone.
+    # Publications are not kept, so that nothing is left when the clients are gone.
     cat >"$folder/config" <<CONFIG
 [[topics]]
 match = ">"
@@ -136,9 +136,9 @@ last = false
 [limits]
 topics_max = $(($1 * 2 + 1000000))
 CONFIG
-    # Who was pinged is looked at again when the time for the answer is over, so that this is the time between two pings,
-    # too: everybody has one while they are kept. Both ends share the cores, so that an answer may take its time.
-    # For the same reason a request may be late: the client gives up after the same minute.
+    # A pinged connection is checked again when the time for the answer is over, so that this is the time between two
+    # pings, too: everybody has one while they are kept. Both ends share the cores, so that an answer may take its
+    # time. For the same reason a request may be late: the client gives up after the same minute.
     start_gateway "$folder/log" --config "$folder/config" --driver uring --shards "$2" --connections-max $(($1 + 1000)) \
         --handshake-timeout 60s --ping-interval $((keep_s * 400))ms --ping-timeout $((keep_s * 600))ms
     server=$(address "$folder/log" "$gateway")

@@ -26,7 +26,7 @@ PLACE = TARGET / "mutants"
 TREE = PLACE / "tree"
 FOUND_BY = "Found by: "
 
-# What `cargo nextest run` ends with when tests have failed; when something did not compile it is another number.
+# The exit code of `cargo nextest run` when tests have failed; a compile error has another one.
 TESTS_FAILED = 100
 
 

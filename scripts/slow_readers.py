@@ -132,7 +132,7 @@ def stalled(arguments, cores):
 
 def stall(gateway, mode, count, topics):
     publisher, pad = Http(gateway), "x" * 75
-    # What the process needs for the publishing alone is there before.
+    # The memory for the publishing alone is allocated before.
     for first in range(0, 100_000, LINES):
         publisher.ask("POST", "/publish", lines(first, LINES, topics, pad))
     reader = Reader(gateway, mode)
@@ -192,7 +192,7 @@ def age(gateway, arguments, bandwidth, buffer):
             batch = [line % (n % arguments.topics, now, "x" * 75) for n in range(number, number + each)]
             publisher.ask("POST", "/publish", "".join(batch).encode())
             number += each
-        # What may be read by now; a link that carried nothing for a while does not carry more afterwards.
+        # The bytes that may be read by now; a link that carried nothing for a while does not carry more afterwards.
         budget = int((now - started) * arguments.rate) + behind - reader.len
         behind -= max(0, budget - arguments.rate // 50)
         budget = min(budget, arguments.rate // 50)

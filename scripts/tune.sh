@@ -1,5 +1,5 @@
 #!/bin/sh
-# What this host's settings should be for a number of connections: prints by default, changes nothing.
+# The host settings that a number of connections needs: prints by default, changes nothing.
 #
 #   scripts/tune.sh [--connections N]             what is too low, the lines that raise it, what each costs
 #   scripts/tune.sh [--connections N] --apply     raises them now (root), and notes what they were
@@ -79,7 +79,7 @@ path_of() {
     echo "$root/proc/sys/$(echo "$1" | tr . /)"
 }
 
-# What is now; nothing where this host has no such setting.
+# The current value; nothing if this host has no such setting.
 current() {
     case $1 in
         nofile) sed -n 's/^Max open files *[^ ]* *\([^ ]*\).*/\1/p' "$root/proc/self/limits" 2>/dev/null ;;

@@ -120,7 +120,7 @@ fn an_address_that_is_not_there_yet_ends_with_a_code_that_the_unit_retries() {
     assert_eq!(kept, ["2"]);
 }
 
-/// What a gateway with these flags says on standard error while one client comes and goes; and that client's address.
+/// The log of a gateway with these flags while one client connects and leaves, and the client's address.
 fn logged(flags: &[&str]) -> (String, String) {
     let arguments = [&["serve", "--listen", "127.0.0.1:0", "--shards", "1"], flags].concat();
     let mut child =
@@ -262,7 +262,7 @@ fn a_hangup_loads_the_configuration_again_and_a_bad_file_changes_nothing() {
     assert!(line.contains("changed=\"log topics message_len_max\""), "{line}");
     wait_for_limit(&url, "message_len_max", 5.0);
     assert_eq!((publish("0123456789"), publish("01234")), (Some(1), Some(0)));
-    // What changed is what holds: a signal that means nothing is told at `info` alone.
+    // The new level holds: an ignored signal is logged at `info` only.
     gateway.signal("USR1");
     let line = hang_up(&good, "without a meaning");
     assert!(line.contains("INFO"), "{line}");

@@ -1,4 +1,4 @@
-//! What documents and comments name is there: files, links, and what README begins with.
+//! Files and links named in documents and comments exist, and README begins as it should.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a topic with one reader costs, name included, and that it is all given back: counted by the allocator, so that
+//! The memory of a topic with one reader, with its name, and its complete release: counted by the allocator, so that
 //! the figures are the same on every machine.
 
 #[path = "common/settings.rs"]
@@ -35,7 +35,7 @@ thread_local! {
     static LIVE: Cell<i64> = const { Cell::new(0) };
 }
 
-/// What glibc takes for an allocation: 8 bytes more, in steps of 16, 32 at least.
+/// The memory that glibc takes for an allocation: 8 bytes more, in steps of 16, 32 at least.
 fn chunk_len(len: usize) -> i64 {
     (len + 8).next_multiple_of(16).max(32) as i64
 }
@@ -128,7 +128,7 @@ fn check(shards: usize, home: usize, name: impl Fn(usize) -> String) -> (i64, i6
     let conns = gateway.open((0..TOPICS).map(|_| "/ws".to_owned()));
     let mut names = (0..).map(name).filter(|name| home_of(HASH_KEY, shards, name).index() == home);
     let (mut cheapest, mut dearest, mut after_first) = (i64::MAX, 0, 0);
-    // What is allocated once, whoever comes.
+    // Memory that is allocated once, for all clients.
     let some: Vec<String> = names.by_ref().take(STEP).collect();
     gateway.say("sub", conns.iter().zip(&some));
     gateway.say("unsub", conns.iter().zip(&some));
@@ -176,7 +176,7 @@ fn a_longer_name_stands_once_for_all_shards() {
     }
 }
 
-/// What is held after each step of connections that come to paths of their own.
+/// The memory held after each step of connections to paths of their own.
 fn held_by_readers(path: impl Fn(usize) -> String) -> Vec<i64> {
     let mut gateway = Gateway::new(2);
     let paths: Vec<String> = (0..TOPICS).map(path).collect();

@@ -208,7 +208,7 @@ fn a_topic_in_which_nothing_was_said_stands_where_it_stood_after_a_shutdown_and_
     assert!(gateway.wait().success());
     let gateway = start(&folder, "1", "1h");
     assert_eq!(quiet_position(&gateway, "t.b"), other, "and after the next");
-    // What was said in it before a death is not known.
+    // Its messages before the crash are unknown.
     drop(gateway);
     let gateway = start(&folder, "1", "1h");
     assert_ne!(quiet_position(&gateway, "t.b"), other);
@@ -306,7 +306,7 @@ fn a_gateway_that_could_write_no_snapshot_does_not_start() {
     assert!(said.contains("cannot write the snapshot") && said.contains(file.to_str().expect("text")), "{said}");
 }
 
-/// What a gateway says that does not start with this snapshot.
+/// The error of a gateway that does not start with this snapshot.
 fn refusal(file: &Path) -> String {
     let mut command = program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--snapshot"]).arg(file);

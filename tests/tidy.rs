@@ -27,14 +27,14 @@ const ROOMS: &[Room] = &[
     // Bytes.
     Room { name: "wire", imports: GROUND },
     Room { name: "driver", imports: GROUND },
-    // What bytes mean, who listens, and the ways between cores.
+    // The meaning of bytes, the readers, and the lanes between cores.
     Room { name: "transport", imports: GROUND_AND_WIRE },
     Room { name: "dialect", imports: GROUND_AND_WIRE },
     Room { name: "hub", imports: GROUND },
     Room { name: "auth", imports: GROUND_AND_WIRE },
     Room { name: "admin", imports: GROUND_AND_WIRE },
     Room { name: "snapshot", imports: GROUND },
-    // What may change while running is made of what these rooms take (docs/decisions/0020).
+    // The live configuration consists of values of these rooms (docs/decisions/0020).
     Room { name: "live", imports: GROUND_HUB_AND_TRANSPORT },
     Room { name: "mailbox", imports: GROUND_AND_LIVE },
     Room { name: "backplane", imports: GROUND },
@@ -162,7 +162,7 @@ const UNSAFE: &[&str] = &[
 /// Likewise in `loadtest/src/`: the floor's io_uring entries name memory that the kernel reads (docs/decisions/0007).
 const UNSAFE_LOADTEST: &[&str] = &["loadtest/src/floor/uring/ring.rs"];
 
-/// What may not be written in `src/`, but for the places behind it.
+/// Banned text in `src/`, with the places that may have it.
 const BANS: &[Ban] = &[
     Ban { text: "Instant::now", places: &["driver"], instead: "take a MonoTime as an argument" },
     Ban { text: "SystemTime", places: &["driver"], instead: "ask the driver's clock" },
@@ -192,7 +192,7 @@ const BANS: &[Ban] = &[
     Ban { text: "process::exit", places: &["cli", "main.rs"], instead: "return an exit code" },
 ];
 
-/// What may not be written in `tests/` and `benches/`, with the files that may, each for the reason behind it.
+/// Banned text in `tests/` and `benches/`, with the files that may have it and the reason.
 const TEST_BANS: &[Ban] =
     &[Ban { text: "thread::sleep", places: &[], instead: "wait for what you wait for, not for a time" }];
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What the scripts themselves call, from the host that runs this test.
+/// The programs that the scripts call, from the host that runs this test.
 const BORROWED: &[&str] =
     &["bash", "cat", "chmod", "dirname", "env", "mv", "realpath", "rm", "sed", "sleep", "tee", "tr"];
 
@@ -37,12 +37,12 @@ impl Host {
         self.0.join("bin")
     }
 
-    /// What stands where Debian's packages ask whether a service may start.
+    /// The policy file that Debian's packages ask whether a service may start.
     fn policy(&self) -> PathBuf {
         self.0.join("usr/sbin/policy-rc.d")
     }
 
-    /// What was called, one line a call.
+    /// The calls, one a line.
     fn calls(&self) -> String {
         fs::read_to_string(self.0.join("calls")).unwrap_or_default()
     }

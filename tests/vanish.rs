@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// Whoever is gone is gone, at the latest when the last deadline has run out.
+    /// Vanished connections are gone at the latest after the last deadline.
     fn assert_empty(&mut self, what: &str) {
         for _ in 0..8 {
             self.turns(4);

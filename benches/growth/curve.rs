@@ -1,4 +1,4 @@
-//! What was measured: points of rounds of samples, as a table and as JSON.
+//! The measurements: points of rounds of samples, as a table and as JSON.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Plan {
     }
 }
 
-/// What one thing does to the cost of others.
+/// The effect of one quantity on the cost of others.
 pub struct Axis {
     pub title: &'static str,
     pub x_label: &'static str,
@@ -36,7 +36,7 @@ pub struct Axis {
 
 pub struct Curve {
     pub name: &'static str,
-    /// What a value is nanoseconds for.
+    /// The operation that a value is the nanoseconds of.
     pub of: &'static str,
     pub points: Vec<Point>,
 }

@@ -1,5 +1,6 @@
-//! What things cost as there are more of them: readers, topics, members of a topic, deadlines, patterns, bytes of a
-//! message, shards. Whole shards over a kernel that takes everything at once, so that what is measured is ours alone.
+//! The growth of costs with the number of readers, topics, members of a topic, deadlines, patterns, bytes of a
+//! message and shards. Whole shards run over a kernel that takes everything at once, so that only the gateway's own
+//! cost is measured.
 //!
 //! `cargo bench --bench growth`; names of axes as arguments run those, `--json FILE` writes the curves, `--quick` takes
 //! a point of each thousand. `scripts/growth.py` makes a record and charts of it. Nothing here is a test.
@@ -39,7 +40,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match &*argument {
-            // What cargo says to every bench.
+            // The argument that cargo gives to every bench.
             "--bench" => {}
             "--json" => json = Some(arguments.next().expect("--json FILE")),
             "--quick" => plan = Plan { rounds: 1, scale_max: 1_000 },

@@ -19,7 +19,7 @@ pub fn measure(plan: &Plan) -> Axis {
             readers.time(topic);
         }
         few.points.push(plan.point(patterns, 20_000, 1, || readers.time(rng.choice(&topics).expect("one"))));
-        // Whoever subscribes to a pattern gets last values, so that all topics are looked at: a change is slow itself.
+        // A subscriber of a pattern gets last values, so that all topics are visited: a change is slow itself.
         let samples = (200_000 / patterns as usize).clamp(100, 5_000);
         few_anew.points.push(plan.point(patterns, samples, 1, || {
             readers.change();
@@ -61,7 +61,7 @@ impl Readers {
     fn time(&mut self, topic: &str) -> std::time::Duration {
         let message = format!(r#"{{"op":"pub","topic":"{topic}","data":"{}"}}"#, "x".repeat(126));
         let took = self.bench.time(self.publisher, &rig::text(&message));
-        // What was sent is reported, and is not a part of the next publication.
+        // Completed sends are reported here, so that they are no part of the next publication.
         self.bench.turn();
         took
     }

@@ -61,7 +61,7 @@ pub struct Round {
     pub start_ns: u64,
     /// When nothing more is sent; [`u64::MAX`] until a [`Command::Go`].
     pub end_ns: u64,
-    /// What is sent.
+    /// The message.
     pub traffic: Traffic,
 }
 
@@ -166,7 +166,7 @@ pub struct Connected {
     pub publishers: u32,
     /// From dialling to ready.
     pub handshake: Buckets,
-    /// What failed meanwhile, by kind.
+    /// The failures meanwhile, by kind.
     pub failures: Failures,
     /// When the last one was ready.
     pub last_ready_ns: u64,
@@ -203,7 +203,7 @@ pub struct Ended {
     pub pings: u64,
     /// Readers that had one.
     pub pinged: u64,
-    /// What failed meanwhile, by kind.
+    /// The failures meanwhile, by kind.
     pub failures: Failures,
     /// The first and the last delivery; 0 without any.
     pub first_last_ns: (u64, u64),

@@ -16,7 +16,7 @@ fn rounds<'a>(report: &'a Value, name: &str) -> Vec<&'a Value> {
 
 #[test]
 fn everybody_is_told_everything_and_everyone_what_is_theirs_before_and_after_a_drop() {
-    // Whoever was pinged is looked at, and pinged again, when the time for the answer is over.
+    // A pinged connection is checked, and pinged again, when the time for the answer is over.
     let gateway = Gateway::start_with(&["--shards", "2", "--ping-interval", "300ms", "--ping-timeout", "3s"]);
     let words = format!("{SMALL} --pinged --broadcast-every 2s --share 25% --pid {}", gateway.pid());
     let (code, report) = measure(&words, &gateway.url);

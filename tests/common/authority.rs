@@ -64,7 +64,7 @@ impl Issued {
     }
 }
 
-/// What a certificate says that holds from some days before now until some days behind.
+/// The validity of a certificate, from some days before now until some days after.
 fn params_for(names: &[&str], days: (i64, i64)) -> CertificateParams {
     let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let mut params = CertificateParams::new(names).expect("names");

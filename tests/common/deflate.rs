@@ -11,7 +11,7 @@ pub struct Inflater {
 }
 
 impl Inflater {
-    /// What the gateway's `Sec-WebSocket-Extensions` says of its messages.
+    /// The parameters for the gateway's messages in its `Sec-WebSocket-Extensions`.
     pub fn new(answer: &str) -> Self {
         let mut parts = answer.split("; ");
         assert_eq!(parts.next(), Some("permessage-deflate"));
@@ -23,7 +23,7 @@ impl Inflater {
         Self { stream: Decompress::new_with_window_bits(false, bits), keeps_context }
     }
 
-    /// What a message says; it leans on nothing that is further back than the window.
+    /// The content of a message; it refers to nothing further back than the window.
     pub fn inflate(&mut self, message: &[u8]) -> Vec<u8> {
         if !self.keeps_context {
             self.stream.reset(false);

@@ -1,4 +1,4 @@
-//! What a shard is told where nothing but its bounds matters.
+//! Settings of a shard for tests in which only its limits matter.
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 pub struct Socket {
     stream: Wire,
     received: Vec<u8>,
-    /// What was agreed on for compressed messages from the gateway.
+    /// The agreement on compressed messages from the gateway.
     inflater: Option<Inflater>,
     /// Messages that came compressed.
     pub deflated: usize,
@@ -37,7 +37,7 @@ impl Socket {
         Self { stream, received: Vec::new(), inflater: None, deflated: 0 }
     }
 
-    /// What its octets go through.
+    /// The layer below its octets.
     pub fn wire(&mut self) -> &mut Wire {
         &mut self.stream
     }

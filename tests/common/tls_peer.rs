@@ -17,7 +17,7 @@ pub struct TlsPeer {
     pub client: ClientConnection,
     /// For the socket.
     pub wire: Vec<u8>,
-    /// What it was told by an alert, or found wrong.
+    /// The alert that it received, or its own error.
     pub failure: Option<rustls::Error>,
 }
 

@@ -1,4 +1,4 @@
-//! What the raw client's octets go through: nothing, or TLS.
+//! The layer below the raw client's octets: none, or TLS.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -29,7 +29,7 @@ fn one_connection_too_many_is_told_to_come_back() {
     let mut past = gateway.connect();
     let refusal = past.write(Socket::handshake("/echo")).expect_http_status(503);
     assert!(refusal.header("retry-after").is_some(), "{refusal:?}");
-    // Who looks after the gateway must still see it.
+    // The operator must still see it.
     gateway.connect().write(get("/healthz")).expect_http_status(200);
     for socket in &mut inside {
         socket.send(Frame::text("inside")).expect_text("inside");

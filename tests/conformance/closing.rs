@@ -3,10 +3,10 @@
 use crate::common::{Frame, Opcode, Socket};
 use crate::{Case, case, echo};
 
-/// What an endpoint may say: the RFC's own, those registered since, libraries' and private ones.
+/// Codes that an endpoint may send: the RFC's own, those registered since, libraries' and private ones.
 const VALID: &[u16] = &[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];
 
-/// What no endpoint may say: below and between the ranges, and those that stand for the absence of a frame.
+/// Codes that no endpoint may send: below and between the ranges, and those that stand for the absence of a frame.
 const INVALID: &[u16] = &[0, 1, 125, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 32_768, 65_535];
 
 pub fn cases() -> Vec<Case> {

@@ -460,7 +460,7 @@ fn the_stream_of_a_connection_is_that_of_its_first_topic_with_one() {
         }
         reader
     };
-    // What stands first is put further back: with readers before it and behind it in the lists, and while alone.
+    // The first bytes are put further back: with readers before it and behind it in the lists, and while alone.
     let mut readers = [
         subscribed(&["shared.a", "news.*", "plain", "shared.b"]),
         subscribed(&["news.*", "shared.a", "plain", "shared.b"]),

@@ -123,7 +123,7 @@ fn requests() -> Vec<Case> {
             for byte in ['"', '<'] {
                 ask(gateway, get(&format!("/healthz?a={byte}")), 400);
             }
-            // What browsers leave as it is.
+            // Characters that browsers do not encode.
             ask(gateway, get("/healthz?a=|^`{}\\[]>"), 200);
             ask(gateway, get("/topics/judge|[0]"), 404);
         }),

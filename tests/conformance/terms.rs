@@ -1,4 +1,4 @@
-//! What a publisher may ask for: that a repeat is not said twice, and that nothing was said since it looked.
+//! Conditions of a publisher: a repeat is not published twice, and nothing was published since its last look.
 
 use serde_json::Value;
 

@@ -32,7 +32,7 @@ const VALID: &[&str] = &[
     "日本語 🦀 e\u{301}",
 ];
 
-/// What a decoder must not take, with the reason.
+/// Input that a decoder must refuse, with the reason.
 const INVALID: &[(&str, &[u8])] = &[
     ("a lone continuation octet", b"\x80"),
     ("another lone continuation octet", b"\xbf"),

@@ -26,7 +26,7 @@ pub fn running_out_of_descriptors_rests_the_listener<H: Harness>(world: &mut Wor
         assert!(world.audit.sockets.is_empty(), "nobody is accepted without descriptors");
     }
     assert!(waits < 20, "{waits} waits are a spin");
-    // Whoever is in is served meanwhile.
+    // Accepted connections are served meanwhile.
     world.write_all(peer, b"hello");
     world.run_until("a message is received", |world| world.conn(conn).received == b"hello");
 
@@ -90,7 +90,7 @@ pub fn no_connection_is_accepted_after_stop_accepting<H: Harness>(world: &mut Wo
     world.settle();
     assert!(world.audit.sockets.is_empty(), "nobody is accepted any more");
     world.expect_end(late, PeerEnd::Reset);
-    // Whoever is in stays in.
+    // Accepted connections stay.
     world.write_all(peer, b"hello");
     world.run_until("a message is received", |world| world.conn(conn).received == b"hello");
     world.finish();

@@ -132,7 +132,7 @@ pub fn an_id_is_used_again_after_its_closed<H: Harness>(world: &mut World<H>) {
     let socket = world.accept();
     let second = ConnId { index: first.index, generation: first.generation + 1 };
     world.submit(Op::Adopt { conn: second, socket });
-    // What still means the first one does nothing to the second.
+    // An op for the first connection does nothing to the second.
     world.submit(Op::Send { conn: first, segments: vec![Segment::copy_of(b"stale")] });
     world.submit(Op::SendMany { segment: Segment::copy_of(b"stale"), conns: vec![first] });
     world.submit(Op::PauseReceive { conn: first });

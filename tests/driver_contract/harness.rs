@@ -1,4 +1,4 @@
-//! What a driver's tests need besides the driver: peers, and a way to let time pass.
+//! Support for a driver's tests: peers, and a way to let time pass.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -195,7 +195,7 @@ impl<D> RealHarness<D> {
 impl<D: RealDriver> Harness for RealHarness<D> {
     type Driver = D;
 
-    // What the socket buffers may grow to, both ends together, with room to spare.
+    // The largest size of the socket buffers, both ends together, with room to spare.
     const BULK_LEN: usize = 8 * 1024 * 1024;
     const STREAM_LEN: usize = 8 * 1024 * 1024;
     const EXCEEDS_BUDGET: bool = true;

@@ -131,7 +131,7 @@ impl Talk {
         }
         if !conns.is_empty() {
             world.submit(Op::SendMany { segment: self.stream.slice(sent..sent + len), conns });
-            // Who takes all of it says so by its silence in the next wait.
+            // A connection that takes all of it has no `Sent` in the next wait.
             world.look();
         }
     }
@@ -158,7 +158,7 @@ impl Talk {
         }
     }
 
-    /// Whoever is left gets everything, in both directions.
+    /// Every connection that is left gets everything, in both directions.
     fn wind_up<H: Harness>(&mut self, world: &mut World<H>) {
         for pair in &self.pairs {
             world.submit(Op::ResumeReceive { conn: pair.conn });
@@ -184,7 +184,7 @@ impl Pair {
         !self.is_finished && !conn.is_sending() && conn.sent.is_empty()
     }
 
-    /// What arrived at either end is how the stream begins.
+    /// The bytes at either end are the beginning of the stream.
     fn check<H: Harness>(&self, world: &mut World<H>, stream: &[u8]) {
         let read = world.read(self.peer);
         assert!(read <= self.sent);

@@ -15,7 +15,7 @@ use crate::harness::Harness;
 /// Everything that a case works with.
 pub struct World<H: Harness> {
     pub harness: H,
-    /// What the case may draw from.
+    /// The random numbers of the case.
     pub seed: u64,
     pub audit: Audit,
     /// Everything that each peer has read.
@@ -23,7 +23,7 @@ pub struct World<H: Harness> {
     next_index: u32,
 }
 
-/// What the driver has told, checked as it came.
+/// The completions of the driver, checked as they came.
 #[derive(Default)]
 pub struct Audit {
     /// Every connection that there ever was.
@@ -40,16 +40,16 @@ pub struct Audit {
     pub heard: Vec<ConnId>,
 }
 
-/// What is known of one connection.
+/// The known state of one connection.
 #[derive(Default)]
 pub struct Conn {
     /// Everything that was received.
     pub received: Vec<u8>,
     /// Bytes received in the last wait.
     pub received_in_wait: usize,
-    /// What `ReceiveClosed` said.
+    /// The cause in `ReceiveClosed`.
     pub receive_closed: Option<Option<NetError>>,
-    /// What `Connected` said.
+    /// The result in `Connected`.
     pub connected: Option<Result<(), NetError>>,
     /// The `Sent`s that no case has looked at, oldest first.
     pub sent: VecDeque<(Result<u32, NetError>, Vec<Segment>)>,
@@ -60,10 +60,10 @@ pub struct Conn {
     in_flight: Option<InFlight>,
 }
 
-/// What a connection was asked to send.
+/// The bytes that a connection has to send.
 struct InFlight {
     segments: Vec<Segment>,
-    /// By `SendMany`: whoever stays silent in the next wait took all of it.
+    /// By `SendMany`: a connection without a `Sent` in the next wait took all of it.
     is_one_of_many: bool,
 }
 

@@ -10,7 +10,7 @@ const browser = await launch(name);
 const page = await browser.newPage({ ignoreHTTPSErrors: true });
 await page.goto(`${origin}/healthz`);
 
-// What the checks below use, inside the page: a connection with what came in, in order.
+// Used by the checks below, inside the page: a connection with what came in, in order.
 await page.evaluate((address) => {
   window.talk = (target, protocols = []) =>
     new Promise((resolve, reject) => {

@@ -1,4 +1,5 @@
-// What the checks of fanwire.js share: a gateway of their own, a way to it that can be cut, and a client that is listened to.
+// Shared by the checks of fanwire.js: a gateway of their own, a way to it that can be cut, and a client that is
+// listened to.
 
 import { spawn } from 'node:child_process';
 import { createServer, connect } from 'node:net';

@@ -12,7 +12,7 @@ import { soon } from './judge.mjs';
 const PLACES = ['/usr/bin/firefox-esr', '/usr/bin/firefox'];
 const POLL_MS = 50;
 
-// What a fresh profile would fetch from elsewhere, none of which is any test's business.
+// Downloads that a fresh profile would start; no test needs them.
 const PREFERENCES = {
   'app.normandy.enabled': false,
   'app.update.disabledForTesting': true,
@@ -42,7 +42,7 @@ export async function launch({ hosts = [] } = {}) {
   const lines = Object.entries(preferences).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});\n`);
   await writeFile(`${profile}/user.js`, lines.join(''));
   const words = ['--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0'];
-  // Whoever calls may have a home that it may not write to, and the profile is all that it needs.
+  // The caller's home may not be writable, and the browser needs only the profile.
   const child = spawn(path, words, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: profile } });
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);

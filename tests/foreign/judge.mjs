@@ -1,4 +1,4 @@
-// What the clients in JavaScript share: one line a check, a last line that counts, and a bound on every wait.
+// Shared by the clients in JavaScript: one line a check, a last line that counts, and a bound on every wait.
 
 const HANG_MS = 60_000;
 

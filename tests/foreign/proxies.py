@@ -106,7 +106,7 @@ async def judge(name, port, trust):
     assert status == 413, (status, body)
     status, _ = await asyncio.to_thread(request, port, trust, "GET", "/nowhere")
     assert status == 404, status
-    # Who follows and who publishes come to one instance or to the other; some of the readers hear every message.
+    # Readers and publishers reach one instance or the other; some of the readers hear every message.
     async with contextlib.AsyncExitStack() as stack:
         readers = [await stack.enter_async_context(connect(address + "/raw/u?last=0", **options)) for _ in range(4)]
         writers = [await stack.enter_async_context(connect(address + "/raw/u?last=0&echo=0", **options)) for _ in range(4)]
@@ -282,7 +282,7 @@ async def start_nginx(stack, folder, cert, key, gateways):
             "/etc/ssl/fanwire.pem": cert,
             "/etc/ssl/fanwire.key": key,
             "worker_connections 100000;": "worker_connections 500;",
-            # What a distribution's own file says elsewhere.
+            # Settings that a distribution has in a file elsewhere.
             "http {\n": "http {\n    access_log off;\n"
             + "".join(
                 f"    {kind}_temp_path {folder}/{kind};\n"

@@ -141,7 +141,7 @@ async function runShell(block, { host, epochs, folder }) {
     if (status !== 0) throw new Error(`it ended with ${status}: ${errors}`);
     if (!answers.isWhole) throw new Error(answers.complaint);
   } finally {
-    // What it started in the background ends with it.
+    // Its background processes end with it.
     try { process.kill(-shell.pid, 'SIGKILL'); } catch { /* it is gone */ }
     await end;
   }

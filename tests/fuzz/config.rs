@@ -61,7 +61,7 @@ fn check_line(error: &str) {
     assert!(!error.contains(char::is_control), "{error:?} is more than a line of text");
 }
 
-/// What is printed is a configuration that says the same, but for where it was typed.
+/// The printed configuration means the same; only the places differ.
 fn check_printed(config: &Config) {
     config.warnings.iter().for_each(|warning| check_line(warning));
     let printed = config.effective();

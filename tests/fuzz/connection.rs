@@ -67,7 +67,7 @@ pub fn check(bytes: &[u8]) {
     world.finish();
 }
 
-/// What the input's bytes stand for.
+/// The meaning of the input's bytes.
 #[derive(Clone, Copy)]
 enum Way {
     /// They are what the peer says.
@@ -141,7 +141,7 @@ fn frames<'a>(mut out: Vec<u8>, messages: impl Iterator<Item = &'a [u8]>, opcode
     out
 }
 
-/// What the peer heard: answers, then frames if it asked for that.
+/// The peer's input: answers, then frames if it asked for them.
 fn check_heard(heard: &[u8], stream: &[u8], is_json: bool) {
     // An answer to it has the fields of a body, and none.
     if stream.windows(5).any(|word| word == b"HEAD ") {
@@ -244,7 +244,7 @@ impl World {
     }
 
     fn finish(mut self) {
-        // What a window of a few bytes holds back comes with the next turns.
+        // Bytes beyond a small window come with the next turns.
         let mut before = usize::MAX;
         while before != self.heard.len() {
             before = self.heard.len();

@@ -21,7 +21,7 @@ enum Said {
     Close(Option<u16>, Vec<u8>),
 }
 
-/// What the two ends agreed on.
+/// The agreement of the two ends.
 #[derive(Clone, Copy)]
 struct Terms {
     role: Role,
@@ -59,7 +59,7 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(decode(terms, pieces(&again, &lens), items_max), (whole.0, None), "encoded anew, by {lens:?}");
 }
 
-/// What a stream says in these pieces, taken out so many items at a time.
+/// The items of a stream in these pieces, taken out so many at a time.
 fn decode<'a>(terms: Terms, pieces: impl Iterator<Item = &'a [u8]>, items_max: usize) -> Outcome {
     let mut decoder = Decoder::new(terms.role).with_deflate(terms.deflate);
     let mut pool = BlockPool::default();

@@ -10,7 +10,7 @@ use fanwire::wire::http1::{
 
 use super::input::{Input, for_len, pieces};
 
-/// What each request of a stream said, how the stream failed, and the bytes left of it.
+/// The requests of a stream, its error, and the bytes that are left.
 type Served = (Vec<(String, Vec<u8>)>, Option<HttpError>, usize);
 
 const BODY_LEN_MAX: usize = 100;

@@ -1,6 +1,6 @@
 //! An input in parts: single choices from its start, the rest as a stream in pieces.
 
-/// What is left of an input. Where it has ended, every choice is 0.
+/// The rest of an input. After its end every choice is 0.
 pub struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {

@@ -1,4 +1,4 @@
-//! What proxies say: the PROXY header in either version, `X-Forwarded-For`, and networks.
+//! Input from proxies: the PROXY header in either version, `X-Forwarded-For`, and networks.
 //!
 //! Oracles: what is read of a prefix never contradicts what is read of more, what was read is read again from the same
 //! header written anew, and a list of forwarders is believed from its end only.

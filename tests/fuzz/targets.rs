@@ -1,4 +1,4 @@
-//! What the fuzz targets check: for each a function that takes any bytes and panics where an oracle is hurt.
+//! The checks of the fuzz targets: for each a function that takes any bytes and panics if its oracle disagrees.
 //!
 //! `tests/fuzz.rs` runs them over their corpus, and `fuzz/fuzz_targets/` under libFuzzer.
 

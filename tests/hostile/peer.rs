@@ -157,7 +157,7 @@ impl Peer {
         }
     }
 
-    /// What the gateway says of a target, asked again where an answer took longer than it may.
+    /// The gateway's answer about a target, requested again if an answer took too long.
     pub fn get(address: SocketAddr, target: &str) -> String {
         loop {
             if let Some((status, body)) = Self::connect(address).request("GET", target, b"") {

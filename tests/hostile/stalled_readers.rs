@@ -27,7 +27,7 @@ fn a_reader_of_everything_that_reads_nothing_is_let_go() {
         reader.write(Frame::text(r#"{"op":"sub","topics":["all.>"],"mode":"latest","last":false,"id":1}"#).encode());
         reader.expect_messages(1, "\"op\":\"ok\"");
         let mut publisher = Peer::connect(address);
-        // What the kernel takes for it.
+        // The bytes that the kernel buffers for it.
         let long = "x".repeat(1 << 16);
         while lag(address) == 0 {
             publisher.publish("/publish/all.long", long.as_bytes());

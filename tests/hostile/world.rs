@@ -174,7 +174,7 @@ fn settle(pid: u32, len_max: u64) -> u64 {
     }
 }
 
-/// What may be left: a quarter of what it was, and what a process that has done little yet grows by in any case.
+/// The memory that may be left: a quarter more than before, and the growth of a process that has done little yet.
 fn left_max(share_before: u64) -> u64 {
     share_before / 4 + (6 << 20)
 }

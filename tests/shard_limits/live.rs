@@ -1,4 +1,4 @@
-//! What changes while readers and topics are there.
+//! Live changes with existing readers and topics.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn say(world: &mut World, topic: &str, numbers: std::ops::RangeInclusive<u32>) {
     world.turns(2);
 }
 
-/// What is answered to a request.
+/// The answer to a request.
 fn ask(world: &mut World, path: &str) -> String {
     let peer = world.connect(1);
     world.say(peer, get(path).as_bytes());
@@ -52,12 +52,12 @@ fn kept(world: &mut World, topic: &str) -> usize {
     ask(world, &format!("/topics/{topic}/history")).matches("\"o\":").count()
 }
 
-/// What histories and last values take.
+/// The memory of histories and last values.
 fn retained(world: &World) -> u64 {
     (0..2).map(|shard| world.measure(shard).retained_len).sum()
 }
 
-/// What they take after one message without a rule.
+/// Their memory after one message without a rule.
 fn retained_of_one(number: u32) -> u64 {
     let mut world = World::new(2, 1 << 20, Limits::default());
     say(&mut world, "a", number..=number);
@@ -268,7 +268,7 @@ fn pings_come_when_they_should_now_and_a_shorter_time_out_ends_nobody_who_answer
     world.change(|live| (live.limits.ping_interval_ms, live.limits.ping_timeout_ms) = (30_000, 100));
     world.pass_ms(15_000);
     assert_eq!(world.measure(0).closes[CloseReason::PingTimeout.index()], 0);
-    // Who answers none is ended in the time that holds now.
+    // A reader that answers no ping is closed after the time that holds now.
     world.pass_ms(30_000);
     assert_eq!(world.measure(0).closes[CloseReason::PingTimeout.index()], 1);
 }

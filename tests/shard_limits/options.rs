@@ -29,7 +29,7 @@ enum Say {
     Raw,
 }
 
-/// What came of an option.
+/// The result of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     Effect,
@@ -180,7 +180,7 @@ fn history(endpoint: Endpoint, asked: bool) -> Seen {
     seen(numbers == [2, 3])
 }
 
-/// What a reader hears that had the first of three messages.
+/// The messages of a reader that had the first of three.
 fn come_back(endpoint: Endpoint, history: u32, with: &str) -> (Vec<u32>, String) {
     let mut world = world(TopicSettings { history, ..TopicSettings::default() });
     let answer = say(&mut world, "a", 1);
@@ -235,7 +235,7 @@ fn gap(endpoint: Endpoint, asked: bool) -> Seen {
     }))
 }
 
-/// What a reader has in the end of a hundred messages that were said while it did not read; `None` if it was ended.
+/// The messages that a reader has at the end, of a hundred that came while it did not read; `None` if it was closed.
 fn stall(endpoint: Endpoint, settings: TopicSettings, options: &[(&str, &str)]) -> Option<(Vec<u32>, String)> {
     let limits = Limits { outbox_len_max: 4096, ..Limits::default() };
     let mut world = World::with_rules(1, 1024, limits, rules(settings));

@@ -299,7 +299,7 @@ fn a_poll_waits_no_longer_than_its_bound() {
     ask(&mut world, peer, "topic=a&timeout=4000000s");
     for _ in 0..POLL_TIMEOUT_MS_MAX / 1_000 - 1 {
         world.pass_ms(1_000);
-        // What it sends meanwhile does not move its deadline.
+        // Bytes that it sends meanwhile do not move its deadline.
         world.say(peer, b"G");
     }
     assert_eq!(world.hear(peer), "");

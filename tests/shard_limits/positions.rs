@@ -38,7 +38,7 @@ fn come(world: &mut World, transport: &str, topic: &str, since: Option<&str>) ->
     (peer, heard)
 }
 
-/// What `GET /topics/TOPIC` says.
+/// The answer to `GET /topics/TOPIC`.
 fn state(world: &mut World, topic: &str) -> String {
     let peer = world.connect(1);
     world.say(peer, get(&format!("/topics/{topic}")).as_bytes());

@@ -48,7 +48,7 @@ fn check(shards: usize) {
     let told = counts(&world.hear(watcher));
     assert!((1..=3).contains(&told.len()), "{told:?}");
     assert_eq!(told.last(), Some(&(2, 1_001, 999)));
-    // Who wants to know it no longer is told no more, and nothing is kept for it.
+    // A reader without presence gets no more counts, and nothing is kept for it.
     world.say_text(watcher, r#"{"op":"unsub","topics":["crowd"],"id":2}"#);
     world.turns(4);
     world.net.close(crowd[0]);

@@ -1,4 +1,4 @@
-//! What listeners and topics are for: who may publish and who may read, at every endpoint.
+//! Roles of listeners and topics: the right to publish and the right to read, at every endpoint.
 
 use fanwire::hub::{TopicRule, TopicRules, TopicSettings};
 use fanwire::limits::Limits;
@@ -24,7 +24,7 @@ fn status(world: &mut World, request: &str) -> String {
     heard.get(9..12).unwrap_or_else(|| panic!("{request}: {heard}")).to_owned()
 }
 
-/// What `/ws` answers to an operation.
+/// The answer of `/ws` to an operation.
 fn reply(world: &mut World, operation: &str) -> String {
     let peer = world.upgrade(0, "/ws");
     world.say_text(peer, operation);

@@ -269,7 +269,7 @@ fn heartbeats_come_while_nothing_is_said_and_need_no_answer() {
         let (peer, _) = follow(&mut world, 0, path);
         let mut beats = 0;
         for _ in 0..100 {
-            // What the reader sends does not keep them from coming.
+            // Bytes from the reader do not delay them.
             world.say(peer, b"x");
             world.pass_ms(100);
             let heard = world.hear(peer);

@@ -65,7 +65,7 @@ impl Pair {
         assert!(heard.ends_with(text.as_bytes()), "{text} wanted, got {heard:?}");
     }
 
-    /// Whoever is left is gone, and nothing is held for them.
+    /// No connection is left, and nothing is held for any.
     fn end(mut self, peers: &[PeerId]) {
         for &peer in peers {
             self.world.net.reset(peer);

@@ -1,11 +1,11 @@
-//! What one turn brings to readers, and what waits for the next.
+//! The messages that one turn brings to readers, and those that wait for the next.
 
 use fanwire::limits::{Limits, TURN_LEN_MAX};
 
 use crate::world::{World, post};
 
 const LEN: usize = 200_000;
-/// What one turn may bring: its bound, and the message that passes it.
+/// The messages of one turn: its bound, and one message beyond it.
 const PER_TURN_MAX: usize = TURN_LEN_MAX / LEN + 1;
 
 /// Fault: the bound of a turn has no effect on what the kernel brings.

@@ -1,4 +1,4 @@
-//! What a publication can carry, from each way in to each way out: its event, its attributes, that it passes, that one
+//! The fields of a publication, from each way in to each way out: its event, its attributes, that it passes, that one
 //! connection does not get it; and last values that are forgotten.
 
 use fanwire::driver::sim::PeerId;

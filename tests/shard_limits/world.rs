@@ -22,7 +22,7 @@ pub struct World {
     pub control: Control,
     /// Portions of snapshots.
     pub portions: Receiver<Portion>,
-    /// What the shards were told last of what may change.
+    /// The last live configuration of the shards.
     live: Arc<Live>,
     hub: Hub,
 }
@@ -138,12 +138,12 @@ impl World {
         self.say(peer, &text_frame(text));
     }
 
-    /// What the peer reads now; bytes that are no text are replaced.
+    /// Bytes that the peer reads now, as text; invalid UTF-8 is replaced.
     pub fn hear(&mut self, peer: PeerId) -> String {
         String::from_utf8_lossy(&self.net.read(peer)).into_owned()
     }
 
-    /// What the peer reads in some turns.
+    /// Bytes that the peer reads in some turns.
     pub fn hear_for(&mut self, peer: PeerId, turns: usize) -> String {
         let mut heard = String::new();
         for _ in 0..turns {

@@ -1,4 +1,4 @@
-//! What must hold whatever happens: a naive model of topics, fed by what peers said and heard.
+//! The invariants of every run: a naive model of topics, fed with the messages that peers sent and received.
 //!
 //! A payload is `[publisher, number]`, with something behind it here and there, so that each is said once and its publisher's order can be seen.
 
@@ -37,7 +37,7 @@ pub struct Auditor {
     pub raw_unknown: u64,
 }
 
-/// What is known of one peer.
+/// The known state of one peer.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub has_left: bool,
@@ -51,7 +51,7 @@ pub(super) struct Notes {
     /// By topic: the epoch and offset at which it was left.
     left_at: HashMap<String, (String, u64)>,
     pub epochs: HashMap<String, String>,
-    /// What a raw reader heard, in order.
+    /// The messages of a raw reader, in order.
     pub payloads: Vec<String>,
     pub own: BTreeSet<String>,
     /// By topic: the offset behind which it waits for everything, whatever it asked for before.
@@ -199,7 +199,7 @@ impl Auditor {
         let is_name = TARGETS[..NAMES].contains(&target.as_str());
         let mut leaves = notes.targets.contains(&target);
         if leaves && mode == "mixed" && is_name && rng.u8(0..4) > 0 {
-            // Whatever it has not got yet of the topic, it now wants to get in another way.
+            // The remaining messages of the topic now come in another way.
             leaves = false;
         } else if leaves && rng.u8(0..3) == 0 {
             return;
@@ -241,7 +241,7 @@ impl Auditor {
         );
         // Some change their mind before they have an answer.
         if rng.u8(0..5) == 0 {
-            // What it leaves it does not wait for, although the answer to `sub` is still to come.
+            // It does not wait for targets that it leaves, although the answer to `sub` is still to come.
             for (_, asked) in &mut self.notes.entry(peer.id).or_default().asked {
                 if let Asked::Subscribe(other, _, waits) = asked
                     && *other == target
@@ -403,7 +403,7 @@ impl Auditor {
                     notes.epochs.insert(target.clone(), epoch.to_owned());
                 }
                 if let (Some(since), Some(true)) = (since, joined["recovered"].as_bool()) {
-                    // What follows is what was missed, without a gap and without the last value again.
+                    // The missed messages follow, without a gap and without the last value again.
                     self.resumed += 1;
                     notes.heard.insert(target.clone(), since);
                     notes.targets.insert(target);

@@ -1,4 +1,4 @@
-//! What may change while the shards run, changed at random.
+//! Live changes at random while the shards run.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) fn rule(settings: TopicSettings) -> Arc<TopicRules> {
 }
 
 impl World {
-    /// What may change does, as far as it leaves what each reader is to get.
+    /// Makes a live change that leaves each reader's messages the same.
     pub(super) fn change(&mut self) {
         let (rng, live) = (&mut self.rng, Arc::make_mut(&mut self.live));
         let history = rng.u32(0..30);

@@ -56,7 +56,7 @@ impl Auditor {
                 let notes = &self.notes[&peer.id];
                 for (name, offset) in names.iter().zip(offsets) {
                     let heard = notes.heard.get(*name).copied();
-                    // What a pattern brings again is still to come.
+                    // The last values of the pattern are still to come.
                     let again = notes.may_begin.contains_key(*name);
                     let is_right = |heard: u64| heard == offset || again && offset < heard;
                     assert!(heard.is_none_or(is_right), "{name}: {heard:?} was heard, {id} is said");

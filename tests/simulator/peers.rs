@@ -9,7 +9,7 @@ use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_client_frame}
 
 use crate::tls_peer::TlsPeer;
 
-/// What a peer is there for.
+/// The role of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Reads one topic over `/raw`, and may publish to it.
@@ -26,7 +26,7 @@ pub enum Part {
     Hostile,
 }
 
-/// What a reader asks for beside its mode.
+/// The options of a reader besides its mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
     /// Messages a second; 0 for no limit.
@@ -49,7 +49,7 @@ impl Pace {
     }
 }
 
-/// What came compressed.
+/// The compressed input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Zipped {
     /// Messages that stand for themselves.
@@ -60,7 +60,7 @@ pub struct Zipped {
     pub between: u64,
 }
 
-/// What clients offer, and what some of them ask for with it.
+/// The offers of clients, with the parameters of some of them.
 pub const OFFERS: [&str; 6] = [
     "",
     "permessage-deflate; client_max_window_bits",
@@ -89,7 +89,7 @@ pub struct Peer {
     pub part: Part,
     /// Bytes that its kernel had no room for yet.
     unsent: Vec<u8>,
-    /// What its bytes go through, if it speaks TLS.
+    /// Its TLS session, if it uses TLS.
     pub tls: Option<TlsPeer>,
     /// Bytes of HTTP not yet understood.
     unread: Vec<u8>,

@@ -61,7 +61,7 @@ impl Auditor {
         }
         let hears = |payload: &&String| echo || !notes.own.contains(*payload);
         let expected: Vec<&String> = log.range(begin..).map(|(_, payload)| payload).filter(hears).collect();
-        // What only raw peers said and heard is not in the log; there may be more of it at the end.
+        // Messages from raw peers to raw peers alone are not in the log; there may be more of them at the end.
         let known = &heard[..heard.len().min(expected.len())];
         assert_eq!(known.iter().collect::<Vec<_>>(), expected, "{topic}: a raw reader missed or repeated something");
         true
@@ -74,7 +74,7 @@ impl Auditor {
         let offsets: Vec<u64> = notes.payloads.iter().filter_map(|heard| places.get(heard).copied()).collect();
         assert!(offsets.is_sorted_by(|a, b| a < b), "{topic}: {offsets:?}");
         let newest = log.iter().next_back().filter(|(_, said)| !notes.own.contains(*said)).map(|(offset, _)| *offset);
-        // What only raw peers said and heard is not in the log, and may be newer.
+        // Messages from raw peers to raw peers alone are not in the log, and may be newer.
         let ends_unknown = notes.payloads.last().is_some_and(|heard| !places.contains_key(heard));
         assert!(
             newest.is_none() || ends_unknown || offsets.last().copied() >= newest,

@@ -70,7 +70,7 @@ impl Auditor {
                 let heard = notes.heard.get(topic).copied();
                 let is_told = heard.is_some() && notes.told.get(topic).copied() == heard;
                 assert!(!is_told || pace.max_age_ms > 0, "only what is too old is told instead of sent");
-                // What was told may be what only raw peers said and heard, and newer.
+                // The message may be a newer one, from raw peers to raw peers alone.
                 let arrived = heard == newest || is_told && heard >= newest;
                 assert!(arrived, "{topic}: the newest did not arrive: {newest:?}, {:?}", notes.heard.get(topic));
             }

@@ -18,7 +18,7 @@ use crate::changes::rule;
 use crate::peers::{OFFERS, Pace, Part, Peer, hostile_bytes};
 use crate::tls_peer::Tls;
 
-/// What one seed plays.
+/// The scenario of one seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     pub seed: u64,
@@ -37,7 +37,7 @@ pub enum Ending {
     Shutdown,
 }
 
-/// What happened in all runs, so that a suite in which nothing happens fails.
+/// The counts of all runs, so that a suite in which nothing happens fails.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     pub publications: u64,
@@ -405,7 +405,7 @@ impl World {
     fn turn(&mut self, index: usize) {
         let Core { driver, shard, mailbox, before } = &mut self.cores[index];
         turn(driver, shard, mailbox, |_| {}).expect("the simulated kernel does not fail as a whole");
-        // What the turn did, at the prices that it should have charged.
+        // The work of the turn, at the prices that it should have charged.
         let after = shard.measure();
         let said = (after.publications - before.publications) * PRICE_PUBLICATION;
         let heard = (after.messages_received - before.messages_received) * PRICE_MESSAGE;

@@ -17,10 +17,10 @@ pub fn circles(sources: &[Source], root: &str) -> Vec<Violation> {
     in_circles.map(|(_, source)| violation(&source.path, "imports what imports it: take what both need out")).collect()
 }
 
-/// What each module imports.
+/// The imports of each module.
 type Arrows<'a> = BTreeMap<&'a Module, Vec<&'a Module>>;
 
-/// What a module imports, and what that imports, to the end.
+/// All direct and indirect imports of a module.
 fn reached_from<'a>(from: &'a Module, arrows: &Arrows<'a>) -> BTreeSet<&'a Module> {
     let (mut found, mut waiting) = (BTreeSet::new(), vec![from]);
     while let Some(module) = waiting.pop() {

@@ -218,7 +218,7 @@ pub fn unsafe_code(source: &Source, files: &[&str]) -> Vec<Violation> {
         .collect()
 }
 
-/// What is banned is not written; `root` is cut from the paths in the table.
+/// Banned text does not occur; `root` is cut from the paths in the table.
 pub fn bans(source: &Source, root: &str, bans: &[Ban]) -> Vec<Violation> {
     let path = source.path.strip_prefix(root).unwrap_or(&source.path);
     let held = bans.iter().filter(|ban| !is_in(path, ban.places));

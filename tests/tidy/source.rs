@@ -42,7 +42,7 @@ impl Tree {
             if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
                 self.read_folder(&entry.path(), &format!("{path}/"));
             } else if kind.is_file() && entry.metadata().is_ok_and(|it| it.len() <= TEXT_LEN_MAX) && name != ".git" {
-                // What is no UTF-8 is no text.
+                // A file that is not UTF-8 is not text.
                 if let Ok(text) = fs::read_to_string(entry.path()) {
                     self.texts.insert(path, text);
                 }

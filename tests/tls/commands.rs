@@ -146,7 +146,7 @@ fn a_certificate_that_signed_itself_is_believed_where_it_stands_in_the_file() {
 #[test]
 fn a_certificate_that_names_no_host_is_refused_in_one_line() {
     for is_authority in [true, false] {
-        // What `openssl req -x509` makes without -addext.
+        // The certificate of `openssl req -x509` without -addext.
         let issued = Issued::by_itself(&[], is_authority, (-1, 9));
         let world = World::with(Authority::new(), &issued, &[]);
         let own = world.folder.write("own.pem", &issued.cert);

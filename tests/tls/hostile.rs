@@ -1,4 +1,4 @@
-//! Who speaks something else, and who speaks TLS badly. Nobody else may notice.
+//! Clients that do not use TLS, or break its rules. No other client may notice.
 
 use std::io::Read;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a connection under TLS costs that has said something and is silent now.
+//! The memory of a TLS connection that has sent something and is silent now.
 //!
 //! `FANWIRE_IDLE_TLS_CONNECTIONS` is how many; the memory is printed, not asserted. What is asserted is that no record and
 //! no block is held for any of them.

@@ -183,7 +183,7 @@ fn a_header_is_wanted_of_proxies_and_of_nobody_else() {
 fn a_socket_file_serves_all_shards_and_goes_with_the_gateway() {
     let folder = Folder::new();
     let path = folder.file("fanwire.sock");
-    // What a gateway leaves behind that was killed.
+    // The file that a killed gateway leaves behind.
     drop(std::os::unix::net::UnixListener::bind(&path).expect("the folder is ours"));
     let place = format!("unix:{path}");
     let arguments = ["--listen", &place, "--shards", "3", "--proxy-trusted", "unix:", "--connections-per-ip-max", "1"];

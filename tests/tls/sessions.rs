@@ -99,7 +99,7 @@ fn readers_under_tls_and_without_hear_the_same_in_the_same_order() {
     };
     let mut readers: Vec<Socket> = (0..20).map(|_| world.websocket("/raw/many?last=0")).collect();
     readers.extend((0..20).map(|_| plain("/raw/many?last=0")));
-    // Who has an answer to this has joined.
+    // A client with an answer to this has joined.
     for reader in &mut readers {
         reader.send(Frame::ping("there?")).expect_pong("there?");
     }

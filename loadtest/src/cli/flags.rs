@@ -22,7 +22,7 @@ pub(super) struct Common {
     /// "Words". Given more than once, connections go to the servers in turn, and what is published to every one of them
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
     url: Vec<String>,
-    /// Whose words to use; the flags under "Words" replace single ones
+    /// Preset of the messages and the path; the flags under "Words" replace single ones
     #[arg(long, value_enum, default_value = "fanwire")]
     preset: Preset,
     /// How readers are connected, with preset fanwire
@@ -165,7 +165,7 @@ impl Payload {
 }
 
 impl Common {
-    /// What is meant. `traffic` is what the scenario publishes.
+    /// The validated options. `traffic` is the load that the scenario publishes.
     pub(super) fn run(&self, traffic: Option<&Traffic>, size: u32, command: Vec<String>) -> Result<Run, String> {
         let find = |url: &String| Target::find(url).map_err(|error| format!("--url {url}: {error}"));
         let targets = self.url.iter().map(find).collect::<Result<Vec<_>, _>>()?;
@@ -245,7 +245,7 @@ impl Common {
         self
     }
 
-    /// Whom to believe; a file of certificates that is of no use is better known before there are workers.
+    /// The trusted certificates; an invalid file is reported before there are workers.
     fn trust(&self, is_secure: bool) -> Result<Option<Trust>, String> {
         let trust = match &self.ca {
             _ if self.insecure => Trust::Anybody,

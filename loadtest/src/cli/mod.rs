@@ -256,7 +256,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match meant(line.command, typed) {
         Ok(Meant::Worker) => worker::run(),
         Ok(Meant::Report(compared)) => report(&compared),
-        // What fails is the address or the driver, both of which were asked for.
+        // Only the address or the driver can fail here, and both are options.
         Ok(Meant::Floor(args)) => ended(floor::run(&args), 2),
         Ok(Meant::Compare(comparison)) => ended(comparison.run(), 1),
         Ok(Meant::Measure(run, scenario, output)) => measure(&run, &scenario, &output),

@@ -121,7 +121,7 @@ impl Epoll {
                 return self.close(conn);
             }
             if len < buffer.len() {
-                // What came since then is a new edge.
+                // Bytes that came since then raise a new edge.
                 return;
             }
         }

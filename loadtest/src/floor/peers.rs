@@ -18,7 +18,7 @@ use super::mode::Mode;
 pub(super) struct Peers {
     mode: Mode,
     phases: Vec<Phase>,
-    /// Who gets what is said, dense.
+    /// The readers, dense.
     readers: Vec<u32>,
     /// Where a connection stands in `readers`; `NO_READER` where it does not.
     places: Vec<u32>,
@@ -95,7 +95,7 @@ impl Peers {
         self.mode
     }
 
-    /// Who gets what is said.
+    /// The readers.
     pub(super) fn readers(&self) -> &[u32] {
         &self.readers
     }
@@ -266,7 +266,7 @@ mod tests {
         peers
     }
 
-    /// What a stream leads to if it is received in pieces of `step` bytes.
+    /// The result of a stream that is received in pieces of `step` bytes.
     fn in_pieces(mode: Mode, stream: &[u8], step: usize) -> (Vec<u8>, Vec<u8>, Verdict, usize) {
         let mut peers = Peers::new(mode);
         peers.insert(0);

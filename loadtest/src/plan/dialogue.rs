@@ -44,7 +44,7 @@ pub struct Dialogue {
     pub path: Template,
     /// The `Sec-WebSocket-Protocol` to offer.
     pub subprotocol: Option<String>,
-    /// What is offered as `Sec-WebSocket-Extensions`: permessage-deflate.
+    /// The offer in `Sec-WebSocket-Extensions`: permessage-deflate.
     pub deflate: Option<String>,
     /// Whether our messages are binary.
     pub is_binary: bool,
@@ -77,14 +77,14 @@ pub enum Publish {
     WebSocket {
         /// Where publishers upgrade.
         path: Template,
-        /// What they send.
+        /// Their messages.
         message: Template,
     },
     /// As the body of a POST, on a connection that stays open.
     Http {
         /// Where to.
         path: Template,
-        /// What is sent.
+        /// The message.
         body: Template,
     },
 }

@@ -145,7 +145,8 @@ impl fmt::Display for Template {
     }
 }
 
-/// What a shell cannot easily type: `\r`, `\n`, `\t`, `\0` and `\\`. Anything else behind a backslash stays as it is.
+/// Characters that are hard to type in a shell: `\r`, `\n`, `\t`, `\0` and `\\`. Anything else behind a backslash
+/// stays as it is.
 #[must_use]
 pub fn unescape(typed: &str) -> String {
     let mut out = String::with_capacity(typed.len());

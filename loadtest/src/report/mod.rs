@@ -28,7 +28,7 @@ pub struct Report {
     pub command: Vec<String>,
     /// Where the server is.
     pub url: String,
-    /// Whose words were used.
+    /// The preset.
     pub preset: String,
     /// When it began, in Unix milliseconds.
     pub began_unix_ms: u64,
@@ -42,7 +42,7 @@ pub struct Report {
     pub memory_len: Option<u64>,
     /// Cores that the client may run on.
     pub client_cores: u32,
-    /// What was asked for.
+    /// The options.
     pub settings: Settings,
 
     /// CPU of the server's processes over the messages that readers received, in nanoseconds.
@@ -90,7 +90,7 @@ pub struct Report {
     pub connections: Option<Connections>,
     /// The rounds that were measured, in order.
     pub rounds: Vec<RoundReport>,
-    /// What connections cost in memory.
+    /// The memory of connections.
     pub memory: Option<Memory>,
     /// The figures of a storm.
     pub storm: Option<Storm>,
@@ -104,7 +104,7 @@ pub struct Report {
     pub samples: Vec<Sample>,
 }
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
@@ -221,7 +221,7 @@ pub struct OwnReport {
     pub latency: Option<Percentiles>,
 }
 
-/// What connections cost in memory.
+/// The memory of connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
@@ -312,7 +312,7 @@ pub struct Ramp {
     pub knee_deliveries_per_second: Option<f64>,
     /// The lowest rate that did not.
     pub broken_per_second: Option<f64>,
-    /// What broke it.
+    /// The reason of the failure.
     pub broken_by: Option<String>,
 }
 

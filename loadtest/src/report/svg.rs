@@ -5,11 +5,11 @@ use std::fmt::Write;
 /// A chart of several lines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What the horizontal axis is, with its unit.
+    /// The horizontal axis, with its unit.
     pub x_label: String,
-    /// What the vertical axis is, with its unit.
+    /// The vertical axis, with its unit.
     pub y_label: String,
     /// Whether the axes are logarithmic.
     pub is_log: (bool, bool),

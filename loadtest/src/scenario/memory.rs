@@ -1,4 +1,4 @@
-//! What connections cost in memory: readings at several counts, and the slope between them.
+//! The memory of connections: readings at several counts, and the slope between them.
 
 use super::run::Run;
 use crate::fleet::Fleet;

@@ -86,7 +86,7 @@ fn ramp(run: &Run, fleet: &mut Fleet, report: &mut Report) -> bool {
         connections.per_second = connections.open as f64 * 1e9 / took_ns.max(1) as f64;
         connections.handshake = handshake.percentiles();
     }
-    // Who failed stays an error, but the rest is to be seen with everybody there.
+    // A failed connection stays an error, but the rest of the run needs all connections.
     let is_short = |report: &Report| report.connections.as_ref().is_some_and(|told| told.open < told.asked);
     for _ in 0..TRIES {
         if is_short(report) && !report.errors.0.contains_key("no_memory_for") {

@@ -1,4 +1,4 @@
-//! What is measured: one file a scenario, each a short conversation with the fleet.
+//! The scenarios: one file each, each a short conversation with the fleet.
 //!
 //! A scenario opens connections, runs rounds and fills a report. What this room must never know: sockets, frames, and
 //! how a report looks. Tests: `tests/scenarios.rs`, end to end.
@@ -28,7 +28,7 @@ use crate::plan::{Preset, Server, Target, WorkerPlan, deal};
 use crate::protocol::Traffic;
 use crate::report::{CLIENT_SHARE_MAX, Report, RoundReport, Settings};
 
-/// What is measured.
+/// The scenario.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scenario {
     /// Connections that do nothing.

@@ -1,10 +1,10 @@
-//! What every scenario has to be told.
+//! The options of every scenario.
 
 use std::net::IpAddr;
 
 use crate::plan::{Dialogue, Preset, Target, Template, Trust};
 
-/// What every scenario has to be told, as meant.
+/// The options of every scenario, validated.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The URL as it was typed; of several, the first and how many more.
@@ -13,11 +13,11 @@ pub struct Run {
     pub targets: Vec<Target>,
     /// Which certificates to believe, where connections are secured by TLS.
     pub trust: Option<Trust>,
-    /// Whose words are used.
+    /// The preset.
     pub preset: Preset,
     /// The words.
     pub dialogue: Dialogue,
-    /// What the run is called.
+    /// The name of the run.
     pub label: String,
     /// The words of the command line.
     pub command: Vec<String>,
@@ -47,7 +47,7 @@ pub struct Run {
     pub stall_timeout_ms: u64,
     /// Between opening connections and measuring.
     pub settle_ms: u64,
-    /// What random numbers start from.
+    /// The seed of random numbers.
     pub seed: u64,
     /// The least reach that is no failure.
     pub reach_min: f64,

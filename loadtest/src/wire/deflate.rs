@@ -9,14 +9,14 @@ use std::fmt;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What a server agreed to.
+/// The agreement of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// Each message stands for itself, so that nothing is remembered between two.
     pub server_no_context_takeover: bool,
 }
 
-/// What is offered: the extension's name, and the parameters that were asked for.
+/// The offer: the extension's name, and the parameters that were asked for.
 ///
 /// # Errors
 /// For a person to read, if a parameter is none of the extension's.
@@ -76,7 +76,7 @@ pub struct Marks {
     begun: VecDeque<Mark>,
 }
 
-/// What a message is, before its frames were made to look uncompressed.
+/// The kind of a message, before its frames were made to look uncompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// As it stands.
@@ -146,7 +146,7 @@ impl Marks {
         }
     }
 
-    /// What the next message of the decoder is.
+    /// The next message of the decoder.
     pub fn take_next(&mut self) -> Mark {
         self.begun.pop_front().unwrap_or(Mark::Plain)
     }

@@ -4,7 +4,7 @@ use fanwire::wire::ws::handshake::{accept_for, client_key};
 
 use super::deflate::{Agreed, parse_agreed};
 
-/// What a server answered to an opening handshake.
+/// A server's answer to an opening handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The head is not complete.
@@ -19,7 +19,7 @@ pub enum Answer {
     Bad,
 }
 
-/// What is offered in an opening handshake.
+/// The offer in an opening handshake.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Offer<'a> {
     /// As `Sec-WebSocket-Protocol`.

@@ -20,7 +20,7 @@ pub fn encode_get(host: &str, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")
 }
 
-/// What comes next in a stream of answers.
+/// The next part of a stream of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An answer with this status begins.
@@ -36,11 +36,11 @@ pub enum Event {
 pub struct Answers {
     /// A head that is not complete.
     held: Vec<u8>,
-    /// What takes the body that is under way.
+    /// The decoder of the current body.
     current: Option<AnswerBody>,
     /// `Fanwire-Since` of the last head.
     pub since: Option<String>,
-    /// What came of the body and was not taken out yet.
+    /// Bytes of the body that were not taken out yet.
     pub body: Vec<u8>,
 }
 

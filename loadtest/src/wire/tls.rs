@@ -9,7 +9,7 @@ use rustls::client::{ClientConnection, Resumption};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, Error};
 
-/// What all connections share. Every handshake is a full one: none resumes the session of another.
+/// Shared by all connections. Every handshake is a full one: none resumes the session of another.
 ///
 /// # Errors
 /// One line: the certificates cannot be read, or there are none.
@@ -52,7 +52,7 @@ impl Session {
     /// Takes what came from the socket; appends what it says to `plain`, and to `out` what has to go back.
     ///
     /// # Errors
-    /// What to call it in a report; `out` then holds the alert to send.
+    /// Its name in a report; `out` then holds the alert to send.
     pub fn decrypt(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), &'static str> {
         while !bytes.is_empty() {
             // After a close_notify, what follows is not read. It is no TLS any more.

@@ -59,12 +59,12 @@ pub(super) struct Conn {
     pub(super) last_seq: u32,
     /// When it was meant to be dialled.
     pub(super) dialled_ns: u64,
-    /// What is between two frames.
+    /// The state between two frames.
     pub(super) partial: Option<Box<Decoder>>,
     /// Bytes that wait to be sent or, while it is upgraded, an answer that is not complete.
     #[expect(clippy::box_collection, reason = "8 bytes where it waits for nothing, not 24")]
     pub(super) held: Option<Box<Vec<u8>>>,
-    /// What lies between its socket and its frames, if anything does.
+    /// The layers between its socket and its frames, if there are any.
     pub(super) layers: Option<Box<Layers>>,
 }
 

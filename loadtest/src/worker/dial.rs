@@ -237,7 +237,7 @@ impl Worker {
         }
     }
 
-    /// What a connection says at a step of joining, and what it waits for.
+    /// The message of a connection at a step of joining, and the answer that it waits for.
     pub(super) fn step(&self, who: Who, index: u8) -> Option<(&Template, &str)> {
         let dialogue = &self.plan.dialogue;
         let subscribe = if who.kind == Kind::Publisher { &[][..] } else { &dialogue.subscribe };

@@ -1,10 +1,10 @@
-//! What some connections have between their socket and their messages: TLS, and compression.
+//! The layers of some connections between socket and messages: TLS and compression.
 
 use crate::wire::deflate::{Agreed, BadMessage, Inflater, Mark, Marks};
 use crate::wire::http::Answers;
 use crate::wire::tls::Session;
 
-/// What lies between the socket and the messages of one connection.
+/// The layers between the socket and the messages of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     pub(super) tls: Option<Box<Session>>,
@@ -30,7 +30,7 @@ impl Deflate {
     /// Puts what the next message holds into `out` if it was compressed; says whether it was.
     ///
     /// # Errors
-    /// What to call it in a report.
+    /// Its name in a report.
     pub(super) fn open(
         &mut self,
         message: &[u8],

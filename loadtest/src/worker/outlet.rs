@@ -51,7 +51,7 @@ impl Outlet {
         self.keys().next().is_some()
     }
 
-    /// What came of POSTs on one of its connections.
+    /// The results of POSTs on one of its connections.
     pub(super) fn answers(&mut self, slot: u32) -> Option<&mut Answers> {
         self.links.get_mut(slot as usize).map(|link| &mut link.answers)
     }

@@ -44,9 +44,9 @@ pub(super) struct Worker {
     pub(super) scratch: Vec<u8>,
     /// For TLS, which connections then have.
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
-    /// What TLS made of bytes on their way to a socket.
+    /// Encrypted bytes on their way to a socket.
     pub(super) ciphertext: Vec<u8>,
-    /// What TLS made of bytes from a socket.
+    /// Decrypted bytes from a socket.
     pub(super) plain: Vec<u8>,
     /// Of connections whose messages stand for themselves.
     pub(super) inflater: Inflater,

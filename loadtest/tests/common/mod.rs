@@ -1,4 +1,4 @@
-//! What the tests from outside share: the program, a gateway to measure, and servers that misbehave.
+//! Shared by the tests from outside: the program, a gateway to measure, and servers that misbehave.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 

@@ -15,7 +15,7 @@ use fanwire::wire::ws::{Decoder, Inbox, Item, Opcode, Role, encode_client_frame,
 use flate2::{Compress, Compression, FlushCompress};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// What is wrong with it.
+/// Its fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing: it echoes.
@@ -52,7 +52,7 @@ pub enum Fault {
     SendsBomb,
 }
 
-/// What lies between its sockets and its messages.
+/// The layers between its sockets and its messages.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     pub tls: Option<Arc<ServerConfig>>,

@@ -76,7 +76,7 @@ async fn converse(stream: TcpStream, id: u64, topics: Topics) {
         if message.is_text() || message.is_binary() {
             let mut topics = topics.borrow_mut();
             let readers = topics.entry(path.clone()).or_default();
-            // Who lies behind for good is dropped, which ends its forwarding.
+            // A reader that is too far behind is dropped, which ends its forwarding.
             readers.retain(|&reader, sender| {
                 reader == id || (sender.len() < BEHIND_MAX && sender.unbounded_send(message.clone()).is_ok())
             });

@@ -152,7 +152,7 @@ impl Ring {
         self.enter(usize::from(self.completions.is_empty() && self.sent.is_empty()))
     }
 
-    /// What was completed, sends first and otherwise the oldest first.
+    /// The completions, sends first and otherwise the oldest first.
     pub(super) fn pop(&mut self) -> Option<Completion> {
         let sent = self.pop_sent().map(|(conn, is_whole)| Completion::Sent { conn, is_whole });
         sent.or_else(|| self.completions.pop_front())
@@ -225,7 +225,7 @@ impl Drop for Ring {
     }
 }
 
-/// What an entry is, and whose: `kind` above 32 bits of `index`.
+/// The kind of an entry and its connection: `kind` above 32 bits of `index`.
 fn tag(kind: u64, index: u32) -> u64 {
     (kind << 32) | u64::from(index)
 }
