@@ -398,7 +398,7 @@ pub const SNAPSHOT_READ_LEN: usize = 1024 * 1024;
 /// Files that were refused and set aside under the names `.refused`, `.refused.1` and so on.
 pub const REFUSED_FILES_MAX: usize = 100;
 
-/// Between two counts of a topic's readers that a watcher is told, in milliseconds.
+/// The time between two counts of a topic's readers for a watcher, in milliseconds.
 pub const PRESENCE_INTERVAL_MS: u64 = 1_000;
 
 /// Watched topics whose readers are counted in one turn.

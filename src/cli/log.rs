@@ -36,8 +36,8 @@ pub(super) fn start(config: &Config) -> Loudness {
     Loudness(handle)
 }
 
-/// What is told at a level. What the gateway starts with, and what becomes of its configuration, is told unless only errors
-/// are.
+/// The events logged at a level. The start of the gateway and changes of its configuration are logged unless only
+/// errors are.
 fn targets_of(level: LogLevel) -> Targets {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,

@@ -45,7 +45,7 @@ pub(super) struct Refusals {
     count: u64,
 }
 
-/// How many refusals are told one by one.
+/// The number of refusals that are printed one by one.
 const TOLD_MAX: u64 = 10;
 
 impl Refusals {

@@ -21,7 +21,7 @@ use crate::limits::{
 /// Publish one message, or each line of standard input
 ///
 /// Without MESSAGE each line is published as it comes, an empty one too, many in one request when they come fast. A
-/// line that was refused is told on standard error and makes the exit code 1.
+/// refused line is reported on standard error and makes the exit code 1.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {

@@ -7,7 +7,7 @@ use crate::close::CloseReason;
 /// The operation.
 #[derive(Debug)]
 pub enum Carry {
-    /// Waits for what the session is told.
+    /// Waits for messages of the session.
     Receive {
         /// Makes the session, if there is none.
         opening: Option<Box<Opening>>,
@@ -34,7 +34,7 @@ pub struct Opening {
 /// The result.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Carried {
-    /// The session is made, or is told so for the first time.
+    /// The session is new, or its client learns of it for the first time.
     Opened,
     /// Messages for the client, in the form of the framing.
     Told(Vec<u8>),
@@ -48,7 +48,7 @@ pub enum Carried {
     Unknown,
     /// The messages are taken.
     Taken,
-    /// There are too many sessions, or this one does not read what it is told; or the gateway shuts down.
+    /// There are too many sessions, this one does not read its messages, or the gateway shuts down.
     Refused,
 }
 

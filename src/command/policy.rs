@@ -11,7 +11,7 @@ pub enum Mode {
     /// Everything waits, up to a bound; past it the reader is disconnected.
     #[default]
     Queue,
-    /// The oldest is dropped, and the reader is told how many are missing.
+    /// The oldest is dropped, and the reader gets the number of missing messages.
     DropOldest,
     /// Only the newest of each topic and key waits.
     Latest,

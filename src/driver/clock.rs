@@ -32,7 +32,7 @@ impl Clock {
     }
 }
 
-/// The monotonic clock's time, for the composition root; shards are told it by their drivers.
+/// The monotonic clock's time, for the composition root; shards get it from their drivers.
 #[must_use]
 pub fn monotonic_now() -> MonoTime {
     Clock::new().now()

@@ -225,7 +225,7 @@ pub trait Driver {
 
     /// Hands every completion to `sink`, waiting for the first one at most until `until` (`None`: for ever). It may
     /// return earlier with none, as after a signal; never again and again, which would be a spin. The sink returns `Break`
-    /// when the shard can take in no more bytes for now; everything else is still handed out.
+    /// when the shard can take in no more bytes for now; everything else is still delivered.
     ///
     /// # Errors
     /// Only what no connection is to blame for and what ends the shard.

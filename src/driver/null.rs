@@ -1,4 +1,4 @@
-//! A kernel that takes everything at once and brings what it is told to: what a shard costs by itself.
+//! A fake kernel that accepts everything at once and delivers scripted input, for the cost of a shard by itself.
 //!
 //! For benches. It keeps the promises that nothing can go wrong with; there is no peer, so bytes sent are counted and
 //! dropped.

@@ -47,7 +47,7 @@ pub(in crate::driver) const LISTED: u8 = 1 << 1;
 pub(in crate::driver) const ENDING: u8 = 1 << 2;
 /// The kernel or a send told of an error.
 pub(in crate::driver) const FAILED: u8 = 1 << 3;
-/// `ReceiveClosed` was handed out.
+/// `ReceiveClosed` was delivered.
 pub(in crate::driver) const RECEIVE_CLOSED: u8 = 1 << 4;
 /// The shard wants no bytes for now.
 pub(in crate::driver) const PAUSED: u8 = 1 << 5;
@@ -105,7 +105,7 @@ impl<S: Slot> Table<S> {
     /// Fills the place that `conn` names.
     ///
     /// # Panics
-    /// If the place is past the capacity, or in use: the arena hands out neither.
+    /// If the place is past the capacity, or in use: the arena gives out neither.
     pub fn fill(&mut self, conn: ConnId, slot: S) -> &mut S {
         assert!(conn.index < self.capacity, "the arena has as many places as the driver");
         let index = conn.index as usize;

@@ -125,7 +125,7 @@ impl History {
     }
 }
 
-/// About what is written around a payload when it is said.
+/// The approximate bytes around a payload in a message.
 const PUSH_LEN: usize = 32;
 
 /// Bytes that an entry takes.

@@ -51,12 +51,12 @@ pub(super) struct Home {
     quiet_since_s: u32,
     /// It is to end as soon as nobody reads it.
     ends: bool,
-    /// Where the topic stood when earlier epochs ended without a shutdown: what was said up to there is known.
+    /// The positions of the topic when earlier epochs ended without a shutdown: publications up to there are known.
     previous: Box<[Position]>,
 }
 
 impl Home {
-    /// One of a topic that nobody reads and nothing was said in.
+    /// One of a topic without readers and publications.
     fn new(name: TopicName, epoch: Epoch, settings: TopicSettings) -> Self {
         Self {
             name,

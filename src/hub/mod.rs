@@ -168,7 +168,7 @@ impl Hub {
         self.topics.name(id)
     }
 
-    /// The same, to keep. Costs an allocation if nothing was said in the topic, or if its home is elsewhere.
+    /// The same, to keep. Costs an allocation if the topic has no publication, or its home elsewhere.
     #[must_use]
     pub fn name(&self, id: TopicId) -> TopicName {
         self.topics.owned_name(id)

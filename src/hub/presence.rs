@@ -22,7 +22,7 @@ pub(super) struct Watches {
 
 #[derive(Debug)]
 struct Watch {
-    /// The shards that are told. Without any it is forgotten when its turn in the queue comes.
+    /// The shards that get its counts. Without any the topic is forgotten when its turn in the queue comes.
     shards: ShardSet,
     /// The counts that they were told last.
     told: Presence,
@@ -34,7 +34,7 @@ pub struct PresenceChange {
     pub topic: TopicName,
     /// Its readers now.
     pub presence: Presence,
-    /// The shards that are told.
+    /// The shards that get its counts.
     pub shards: ShardSet,
 }
 

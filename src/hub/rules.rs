@@ -29,7 +29,7 @@ pub struct TopicSettings {
     pub history_ttl_ms: u64,
     /// Payload bytes kept of one topic's history; the oldest go first.
     pub history_len_max: u64,
-    /// How long a topic stays in which nothing is said and that nobody reads, in seconds; 0 for ever.
+    /// The time for which a topic stays without publications and readers, in seconds; 0 for ever.
     pub topic_ttl_s: u32,
     /// Whether clients may publish to it on any listener that is not for readers; else only on one for publishers.
     pub publish: bool,

@@ -75,9 +75,9 @@ pub(super) enum State {
     /// Nothing.
     #[default]
     Silent,
-    /// It has its home here and the shard `reader` has the only reader that ever came; nothing was said.
+    /// It has its home here, no publication, and only ever one reader, in the shard `reader`.
     Private { reader: ShardId },
-    /// It has its home elsewhere and something was said in it: the place of its [`Voice`].
+    /// It has its home elsewhere and a publication: the place of its [`Voice`].
     Voiced(u32),
     /// It has its home here: the place of its home, which has its voice.
     Home(u32),

@@ -29,7 +29,7 @@ pub const SEGMENT_COST: usize = 24;
 /// Bytes of a message id that is remembered, beside the id: 67 measured.
 pub const MESSAGE_ID_COST: usize = 96;
 
-/// Bytes of a topic that something was said in, beside a long name and what is kept of it: 302 measured.
+/// Bytes of a topic with a publication, beside a long name and what is kept of it: 302 measured.
 pub const TOPIC_COST: usize = 384;
 
 /// Bytes of a mail, beside what it brings: its place in a lane.

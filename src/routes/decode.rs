@@ -113,7 +113,7 @@ fn decode_extras(head: &RequestHead<'_>, content_type: &[u8]) -> Result<Extras, 
     Ok(Extras { event: event.map(Box::from), attributes, is_passing, except: None })
 }
 
-/// The media type that readers are told. That it is text, or octets, they know; and a form is what curl says of any body.
+/// The media type for readers. That it is text, or octets, they know; and a form is what curl says of any body.
 fn told_type(content_type: &[u8]) -> Option<&str> {
     let says_nothing = [OCTETS, "text/plain", "application/x-www-form-urlencoded"];
     let text = std::str::from_utf8(content_type).ok().filter(|text| !text.chars().any(char::is_control));

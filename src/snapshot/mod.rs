@@ -11,7 +11,7 @@
 //! header = magic[8] version:u32 written_ms:u64 check        wall clock, for ages over the time between two runs
 //! record = len:u32 kind:u8 body[len] check                  a topic, then its publications; or the seed of epochs
 //! end    = a record with the counts, padded so that the tail is aligned
-//! tail   = u64, one of two values: an orderly shutdown wrote this and nothing was said since, or not
+//! tail   = u64, one of two values: an orderly shutdown wrote this and nothing was published since, or not
 //! check  = keyed hash of the record and of its number in the file
 //! ```
 

@@ -16,7 +16,7 @@ pub struct Wheel {
     occupied: [u64; SLOTS / 64],
     links: Vec<Link>,
     capacity: u32,
-    /// The last tick that was handed out. Every scheduled key lies in `now_tick + 1 ..= now_tick + SLOTS - 1`.
+    /// The last tick that has expired. Every scheduled key lies in `now_tick + 1 ..= now_tick + SLOTS - 1`.
     now_tick: u64,
     len: usize,
 }

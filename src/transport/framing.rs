@@ -162,7 +162,7 @@ impl Framing {
         }
     }
 
-    /// Appends what a reader is told before the connection closes; nothing where the close says it all.
+    /// Appends the last message before the connection closes; nothing if the close frame says everything.
     pub fn farewell(self, reason: CloseReason, text: &str, out: &mut Vec<u8>) {
         if self == Self::SockJs
             && let Some(code) = reason.row().close_code

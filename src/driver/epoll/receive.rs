@@ -91,7 +91,7 @@ fn receive_from(
     }
 }
 
-/// While receiving is paused only a failure is told; what else is known of the socket stays in its flags.
+/// While receiving is paused only a failure is reported; other events stay in the socket's flags.
 fn report_reset_while_paused(slot: &mut Slot, conn: ConnId, sink: &mut impl FnMut(Completion<'_>)) {
     let Slot { stream: Some(stream), flags, failure, .. } = slot else { return };
     if !flags.has(Flags::FAILED) || flags.has(Flags::RECEIVE_CLOSED) {

@@ -49,7 +49,7 @@ impl Sender {
         queued.push(Queued::Sent { conn, result, rest: segments });
     }
 
-    /// Tries a held send again, and hands out its `Sent` if the kernel takes something or fails.
+    /// Tries a held send again, and delivers its `Sent` if the kernel takes something or fails.
     pub(super) fn resume(
         &mut self,
         sockets: &mut Sockets,

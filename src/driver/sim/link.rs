@@ -33,7 +33,7 @@ pub(super) struct Link {
     pub(super) is_peer_reading: bool,
     /// The server wants no bytes for now.
     pub(super) is_paused: bool,
-    /// `ReceiveClosed` was handed out.
+    /// `ReceiveClosed` was delivered.
     pub(super) is_receive_closed: bool,
     /// A send is in flight, or its `Sent` is queued.
     pub(super) is_sending: bool,

@@ -62,7 +62,7 @@ pub struct Holdings {
     pub connections: usize,
     /// Segments of sends that did not end.
     pub segments: usize,
-    /// Completions that were not handed out.
+    /// Completions that no wait has returned yet.
     pub queued: usize,
 }
 
@@ -122,7 +122,7 @@ impl SimNet {
         net.shards.iter().flat_map(|shard| shard.until.into_iter().chain(shard.rests_until)).min()
     }
 
-    /// Whether a wait of this shard has something to hand out, now or, where completions come late, soon.
+    /// Whether a wait of this shard has a completion, now or, if completions come late, soon.
     #[must_use]
     pub fn has_work(&self, shard: usize) -> bool {
         self.0.borrow().has_work(shard)

@@ -339,7 +339,7 @@ impl Net {
         }
     }
 
-    /// Whether the next wait, or if it is late one after it, has something to hand out.
+    /// Whether the next wait has a completion, or a later wait if that one is late.
     pub(super) fn has_work(&self, shard: usize) -> bool {
         let state = &self.shards[shard];
         let is_accepting = !state.backlog.is_empty()

@@ -167,7 +167,7 @@ struct Tally {
     partial_sends: usize,
 }
 
-/// An echo on two shards, whose peers connect, write and read, and never end anything: whatever ends is a fault.
+/// An echo on two shards, whose peers connect, write and read, and never end anything: every end is a fault.
 fn run(seed: u64) -> Run {
     let net = SimNet::new(seed, 2, Faults::draw(seed));
     let mut rng = fastrand::Rng::with_seed(seed);

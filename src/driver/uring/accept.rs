@@ -56,7 +56,7 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Takes note of what is said of a listener: connections wait there, or it could not be watched.
+    /// Handles a listener's poll: connections wait there, or the poll could not be armed.
     pub(super) fn handle(&mut self, listener: u32, outcome: Outcome, is_over: bool) {
         let Some(source) = self.sources.get_mut(listener as usize) else { return };
         source.is_ready |= outcome.is_ok();
@@ -131,7 +131,7 @@ impl Acceptor {
                 }
                 Err(libc::EAGAIN) => source.is_ready = false,
                 Err(errno) if is_of_one_connection(&io::Error::from_raw_os_error(errno)) => {}
-                // No descriptors or no memory; whatever else it may be, trying again at once would spin.
+                // No descriptors or no memory; for any error, trying again at once would spin.
                 Err(_) => is_short = true,
             }
         }

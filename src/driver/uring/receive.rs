@@ -188,7 +188,7 @@ impl Receiver {
     ) -> io::Result<()> {
         sockets.take_ready(&mut self.conns);
         for _ in 0..self.conns.len() {
-            // Those before one with kept bytes, which are handed out at once, are read from first.
+            // Connections before one with kept bytes are read from first; kept bytes are delivered at once.
             if self.conns.front().is_some_and(|&conn| has_kept(sockets, conn)) {
                 self.read_rounds(sockets, ring, full, sink)?;
             }

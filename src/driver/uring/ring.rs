@@ -482,7 +482,7 @@ impl Ring {
     }
 }
 
-/// An eventfd that never blocks whoever writes to it.
+/// An eventfd on which writing never blocks.
 pub(super) fn eventfd() -> io::Result<File> {
     // SAFETY: the call takes no pointer.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };

@@ -104,7 +104,7 @@ impl Hub {
         if home.offset > 0 {
             let hash = self.topics.hash(self.topics.name(id));
             self.lives.end(hash);
-            // It is there to the end of the turn: what is said until then is said in its next life.
+            // It exists to the end of the turn: publications until then belong to its next life.
             let next = self.quiet_position(self.topics.name(id));
             if let Some(home) = self.topics.home_mut(id) {
                 (home.epoch, home.offset) = (next.epoch, next.offset);

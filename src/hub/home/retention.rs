@@ -220,7 +220,7 @@ impl Hub {
         self.due.peek().map(|Reverse((at, _))| (*at).max(self.sweep_next))
     }
 
-    /// Notes that a topic that has its home here is polled: it is kept for a while, and what is said in it.
+    /// Notes that a topic that has its home here is polled: it and its publications are kept for a while.
     pub fn note_poll(&mut self, now: MonoTime, topic: &str) {
         let until = now.plus_millis(POLL_KEPT_MS);
         if let Some(id) = self.find(topic)

@@ -58,7 +58,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Adds a segment whatever waits: who chooses what a reader gets next looks at the room before.
+    /// Adds a segment without a check: the caller has checked the room.
     pub fn append(&mut self, segment: Segment) {
         if segment.is_empty() {
             return;
@@ -340,7 +340,7 @@ impl Outboxes {
         self.outboxes.get(slot.index()?)
     }
 
-    /// Gives an outbox back, with whatever is in it.
+    /// Frees an outbox with its content.
     pub fn release(&mut self, slot: &mut Slot) {
         if let Some(index) = std::mem::replace(slot, Slot::NONE).index() {
             let mut outbox = self.outboxes.remove(index);

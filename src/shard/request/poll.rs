@@ -76,7 +76,7 @@ impl Shard {
         }
     }
 
-    /// Answers the polls for which something was said in this turn.
+    /// Answers the polls for whose topics this turn had a publication.
     pub(in crate::shard) fn answer_polls(&mut self) {
         let mut ready = std::mem::take(&mut self.requests.polls_ready);
         for id in ready.drain(..) {
@@ -110,7 +110,7 @@ impl Shard {
             && let Some((publication, _)) = pending.catch_up.pop(false)
         {
             let at = open.positions.iter_mut().find(|(topic, _)| *topic == publication.topic);
-            // Of a long history the home sent the beginning: what was said meanwhile does not follow it.
+            // The home sent only the beginning of a long history: publications since then do not follow it directly.
             if at.as_ref().is_some_and(|(_, position)| position.offset < publication.prev) {
                 continue;
             }

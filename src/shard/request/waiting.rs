@@ -79,7 +79,7 @@ pub(in crate::shard) enum Line {
     Refused(Refusal),
 }
 
-/// A request that waits for what a detached session is told.
+/// A request that waits for messages of a detached session.
 #[derive(Debug)]
 pub(in crate::shard) struct CarryWait {
     pub key: SessionKey,

@@ -26,7 +26,7 @@ use crate::shard::Shard;
 /// A search for the last values of a pattern's topics.
 #[derive(Debug)]
 pub(in crate::shard) struct Search {
-    /// The session that is told.
+    /// The session of the reader.
     from: ShardId,
     ticket: u32,
     pattern: Pattern,

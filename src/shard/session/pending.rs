@@ -19,7 +19,7 @@ pub(in crate::shard) struct Pending {
     pub operations: Slab<Operation>,
     /// The publications that it gets once the operations are done.
     pub catch_up: CatchUp,
-    /// Of readers that are told positions: where topics stood whose last values are older than that.
+    /// For readers with positions: the positions of topics whose last values are older.
     pub stands: Vec<(TopicName, Position)>,
     /// Publications that are still to be asked for.
     pub pages: Vec<Page>,
@@ -62,7 +62,7 @@ pub(in crate::shard) struct Operation {
     pub waits: usize,
     /// Targets that the connection did not follow before.
     pub made: Vec<Target>,
-    /// Whether the reader is told how many others there are.
+    /// Whether the reader gets presence counts.
     pub presence: bool,
     pub refusal: Option<Refusal>,
     pub unasked: Unasked,

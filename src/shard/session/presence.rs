@@ -17,7 +17,7 @@ use crate::shard::Shard;
 use crate::shard::link::outbox::Outbox;
 use crate::time::MonoTime;
 
-/// This shard's readers that are told counts.
+/// This shard's readers of presence counts.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct PresenceReaders {
     topics: HashMap<TopicId, Watched>,
@@ -61,7 +61,7 @@ impl PresenceReaders {
 }
 
 impl Shard {
-    /// The subscription to a topic is made: from now on its reader is told how many there are.
+    /// A subscription to a topic is made: from now on its reader gets the counts.
     pub(in crate::shard) fn join_presence(&mut self, id: SessionId, topic: &TopicName) {
         let is_followed = self.find_subscription(id, &Target::Topic(topic.clone())).is_some();
         let Some(topic_id) = self.hub.find(topic.as_str()).filter(|_| is_followed) else { return };
@@ -81,7 +81,7 @@ impl Shard {
         }
     }
 
-    /// The subscription to a topic ends, before the topic's home is told.
+    /// A subscription to a topic ends; the topic's home does not know yet.
     pub(in crate::shard) fn leave_presence(&mut self, index: SessionIndex, topic_id: TopicId) {
         let Some(Place { place, .. }) = self.sessions.presence.places.remove(&(index, topic_id)) else { return };
         let Some(watched) = self.sessions.presence.topics.get_mut(&topic_id) else { return };
@@ -132,7 +132,7 @@ impl Shard {
         }
     }
 
-    /// Tells readers a count, encoded once. A reader that is behind is told later, with the count of that time.
+    /// Tells readers a count, encoded once. A reader that is behind gets the count of a later time.
     fn say_presence(&mut self, topic_id: TopicId, presence: Presence, readers: &[SessionIndex]) {
         let len_max = self.settings.live.limits.outbox_len_max as usize;
         let topic = self.hub.name(topic_id);

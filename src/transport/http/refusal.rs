@@ -3,7 +3,7 @@
 use crate::close::{ErrorCode, Status};
 use crate::wire::http1::HttpError;
 
-/// Why a request is not served, as it is told to the peer.
+/// The reason why a request is not served, in the form for the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestError {
     /// The status: that of the code, or one that says more.

@@ -178,7 +178,7 @@ impl Session {
                     self.is_peer_closed = true;
                     false
                 }
-                // Blocked, or all is said; early data is never offered.
+                // Blocked, or complete; early data is never offered.
                 Ok(_) => true,
                 Err(error) => {
                     self.take_alert(&mut bytes[taken + discard..], out);
