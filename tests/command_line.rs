@@ -264,7 +264,7 @@ fn a_hangup_loads_the_configuration_again_and_a_bad_file_changes_nothing() {
     assert_eq!((publish("0123456789"), publish("01234")), (Some(1), Some(0)));
     // The new level holds: an ignored signal is logged at `info` only.
     gateway.signal("USR1");
-    let line = hang_up(&good, "without a meaning");
+    let line = hang_up(&good, "signal ignored");
     assert!(line.contains("INFO"), "{line}");
     let line = hang_up(&good, "configuration loaded again");
     assert!(line.contains("changed=\"nothing\""), "{line}");
