@@ -1,30 +1,33 @@
-/** How the client is connected: `/ws`, `/sse`, `/stream`, `/poll`. */
+/** The way in which the client is connected: `/ws`, `/sse`, `/stream`, `/poll`. */
 export type Transport = 'ws' | 'sse' | 'stream' | 'poll';
 
-/** `idle`: nothing is followed. `waiting`: for the time to come back. */
+/** `idle`: no topic is followed. `waiting`: until the next attempt to connect. */
 export type State = 'idle' | 'connecting' | 'live' | 'waiting' | 'closed';
 
 export interface FanwireOptions {
-  /** The best first; default `['ws', 'sse', 'poll']`. */
+  /** The transports, the best first; default `['ws', 'sse', 'poll']`. */
   transports?: Transport[];
-  /** Said as `?token=`. */
+  /** A token, sent as `?token=`. */
   token?: string;
-  /** Bytes a second for everything that is read, from 1,400 on; not over `poll`. `null` lifts it. */
+  /** Bytes a second for the whole client, 1,400 or more; not over `poll`. `null` removes the limit. */
   bandwidth?: number | null;
-  /** Where there is none of its own, as in Node 20: that of npm `ws`, say. Without one `ws` counts as failed. */
+  /**
+   * A WebSocket class for platforms without one, such as that of npm `ws` for Node 20. Without one the transport
+   * `ws` fails.
+   */
   WebSocket?: unknown;
   fetch?: typeof globalThis.fetch;
-  /** Until a transport that does not come up counts as failed; default 10,000. */
+  /** Milliseconds after which a transport that does not connect counts as failed; default 10,000. */
   openTimeoutMs?: number;
-  /** Until a publication or a question for history that is not answered rejects with `silent`; default 10,000. */
+  /** Milliseconds after which an unanswered publication or history request rejects with `silent`; default 10,000. */
   answerTimeoutMs?: number;
-  /** Until a better transport is tried again; default 60,000. */
+  /** Milliseconds after which a better transport is tried again; default 60,000. */
   betterTransportMs?: number;
-  /** The first wait of the backoff; default 500. What the gateway asks for at a shutdown comes before it. */
+  /** The first wait of the backoff, in milliseconds; default 500. A time from the gateway at a shutdown wins. */
   retryMinMs?: number;
-  /** The longest; default 15,000. */
+  /** The longest wait of the backoff, in milliseconds; default 15,000. */
   retryMaxMs?: number;
-  /** Silence on `ws` after which the client sends a ping; default 15,000. */
+  /** Milliseconds of silence on `ws` after which the client sends a ping; default 15,000. */
   pingMs?: number;
 }
 
@@ -36,40 +39,44 @@ export interface SubscribeOptions {
   /** `false` leaves out the last values that otherwise come first. */
   last?: boolean;
   /**
-   * Where to go on: `EPOCH-OFFSET`, or one for each topic. A topic that is followed already goes back, or on, to there.
-   * A text that is no position gives a gap event, as one that the gateway does not know.
+   * The position to resume from: `EPOCH-OFFSET`, or one for each topic. A topic that is followed already moves
+   * there, back or forward. A text that is no position gives a gap event, like a position that the gateway does not
+   * know.
    */
   since?: string | Record<string, string>;
   /** Messages come with their attributes; not over `sse`. */
   headers?: boolean;
-  /** Tells how many read, as `presence` events; over `ws`, not for patterns. */
+  /** Gives the number of readers, as `presence` events; over `ws`, not for patterns. */
   presence?: boolean;
 }
 
 export interface Push<T = unknown> {
   topic: string;
-  /** Missing where a pattern brought it over `sse`. */
+  /** Missing for a message of a pattern over `sse`. */
   offset: number | undefined;
   /** JSON as its value, other text as a string, octets as a `Uint8Array`. */
   data: T;
-  /** The name of the event that it tells of, if it has one. */
+  /** The name of its event, if it has one. */
   event: string | undefined;
-  /** Its attributes, the media type as `content-type`; if they were asked for and it has any. */
+  /** Its attributes, with the media type as `content-type`; only if `headers` was set and it has any. */
   headers: Record<string, string> | undefined;
 }
 
 export interface PublishOptions {
   /** The conflation key. */
   key?: string;
-  /** What names the message, so that a repeat is not said again. */
+  /** An id of the message, so that a repeat is not published again. */
   messageId?: string;
-  /** The name of the event that it tells of: 1 to 255 bytes without control characters. */
+  /** The name of its event: 1 to 255 bytes without control characters. */
   event?: string;
   /** Names and values, at most 4 KiB in all; `content-type` is the media type. */
   headers?: Record<string, string>;
-  /** `false`: those who come later do not get it as the last value. */
+  /** `false`: later readers do not get it as the last value. */
   last?: boolean;
-  /** `false`: this client does not get it; over `ws`, and not as long as earlier ones to the topic are under way over HTTP. */
+  /**
+   * `false`: this client does not get it; over `ws`, and not while earlier publications to the topic are under way
+   * over HTTP.
+   */
   echo?: boolean;
 }
 
@@ -77,29 +84,29 @@ export interface Position {
   topic: string;
   epoch: string;
   offset: number;
-  /** The message id was there before: this is where. */
+  /** The message id is a repeat: this is the position of the first message. */
   duplicate?: boolean;
 }
 
 export interface StateDetail {
   state: State;
   transport: Transport | null;
-  /** With `waiting`. */
+  /** The wait in milliseconds, with `waiting`. */
   retryMs?: number;
   error?: FanwireError;
 }
 
 export interface GapDetail {
   topic: string;
-  /** How many messages were left out; `null` where nobody knows: the topic began anew, or its offsets have holes. */
+  /** The number of skipped messages; `null` if it is unknown: the topic began anew, or its offsets have holes. */
   skipped: number | null;
-  /** The offset of the message that comes next. */
+  /** The offset of the next message. */
   offset: number;
-  /** Whether it was lost while there was no connection, and not left out for a slow reader or a rate. */
+  /** Whether the messages were lost without a connection, and not skipped for a slow reader or a rate. */
   isResume: boolean;
 }
 
-/** After a return to topics: how many messages come that would have been missed, and which topics have a gap. */
+/** After a reconnection: the number of missed messages that come now, and the topics with a gap. */
 export interface ResumedDetail {
   recovered: number;
   lost: string[];
@@ -112,7 +119,7 @@ export interface PresenceDetail {
   leaves: number;
 }
 
-/** `code` is the gateway's, or one that README.md lists. */
+/** `code` is one of the gateway's, or one of those in README.md. */
 export class FanwireError extends Error {
   code: string;
   transport?: Transport;
@@ -134,7 +141,10 @@ export class Fanwire extends EventTarget {
   constructor(url?: string | URL, options?: FanwireOptions);
   readonly state: State;
   readonly transport: Transport | null;
-  /** The last position of a topic that was handed on: give it as `since`, at the next start say. */
+  /**
+   * The position of the last message of a topic that was delivered: give it as `since`, for example at the next
+   * start.
+   */
   position(topic: string): string | null;
   subscribe(topics: string | string[], onPush: (push: Push<any>) => void): void;
   subscribe(topics: string | string[], options: SubscribeOptions, onPush: (push: Push<any>) => void): void;
@@ -142,14 +152,14 @@ export class Fanwire extends EventTarget {
   unsubscribe(topics: string | string[]): void;
   /** Rejects with a `FanwireError`; after `silent`, `disconnected` and `closed` the message may have been published. */
   publish(topic: string, data: unknown, options?: PublishOptions): Promise<Position>;
-  /** Forgets the last value of a topic; `not_found` for one that nobody published or reads. */
+  /** Forgets the last value of a topic; `not_found` for a topic without a publication and without a reader. */
   forgetLast(topic: string): Promise<Position>;
   history(
     topic: string,
     options?: { since?: string; limit?: number; order?: 'oldest' | 'newest' },
   ): Promise<{ epoch: string; messages: Omit<Push, 'topic'>[] }>;
   reconfigure(options: FanwireOptions): void;
-  /** Ends connections and requests at once; promises that are open reject with `closed`. */
+  /** Ends connections and requests at once; open promises reject with `closed`. */
   close(): void;
   addEventListener<K extends keyof FanwireEvents>(
     type: K,

@@ -1,16 +1,17 @@
 // Reads and publishes topics of a fanwire gateway, in browsers and in Node from 20 on. No dependencies.
 //
-// A *transport* is how the client is connected: `ws` (/ws), `sse` (/sse), `stream` (/stream), `poll` (/poll). The client
-// takes the first of its transports that works, tries the better ones again later, and comes back by itself.
+// A *transport* is the way in which the client is connected: `ws` (/ws), `sse` (/sse), `stream` (/stream), `poll`
+// (/poll). The client uses the first of its transports that works, tries the better ones again later, and reconnects
+// by itself.
 //
 //   Fanwire    the interface
-//   Topics     the topics that are wanted, and how far each was handed on; knows no connection
+//   Topics     the wanted topics, and the last delivered position of each; knows no connection
 //   Carrier    keeps one link live: tries transports, waits, looks for better ones
 //   SocketLink, HttpLink    follow the topics: each compares those that are wanted with its own, and asks for the difference
 //   Requests   HTTP addresses, answers and their deadlines
 //   Posts      publications over HTTP
 
-/** Why something failed: `code` is the gateway's, or one of those that README.md lists. */
+/** The reason of a failure: `code` is one of the gateway's, or one of those in README.md. */
 export class FanwireError extends Error {
   constructor(code, message, more = {}) {
     super(message);
@@ -46,7 +47,7 @@ const UNHEARD_MAX = 1_000; // own publications of one topic that do not come, un
 const BINARY = /^data:application\/octet-stream;base64,([A-Za-z0-9+/]*={0,2})$/;
 const NOWHERE = { epoch: '0', offset: 0 }; // a position that no topic has
 
-/** One page's or program's client. */
+/** The client of a page or program. */
 export class Fanwire extends EventTarget {
   #options = { WebSocket: globalThis.WebSocket, fetch: (...it) => globalThis.fetch(...it), ...DEFAULTS };
   #topics;
@@ -77,13 +78,13 @@ export class Fanwire extends EventTarget {
     return this.#carrier.link?.transport ?? null;
   }
 
-  /** The position of the last message of a topic that was handed on, to be kept and given as `since`; or null. */
+  /** The position of the last delivered message of a topic, to be kept and given as `since`; or null. */
   position(topic) {
     const position = this.#topics.position(topic);
     return position ? written(position) : null;
   }
 
-  /** Follows topics and patterns; for those that are followed already it replaces options and `onPush`. */
+  /** Follows topics and patterns; for targets that are followed already it replaces options and `onPush`. */
   subscribe(topics, options, onPush) {
     if (typeof options === 'function') [options, onPush] = [{}, options];
     if (this.state === 'closed') return;
@@ -128,13 +129,13 @@ export class Fanwire extends EventTarget {
     }
   }
 
-  /** Changes `transports`, `bandwidth`, `token` and the other options; the topics move without a hole. */
+  /** Changes `transports`, `bandwidth`, `token` and the other options; the topics move without a gap. */
   reconfigure(options) {
     this.#take(options);
     this.#carrier.reopen();
   }
 
-  /** Ends everything, at once: connections, requests, and the promises that are open, which reject. */
+  /** Ends everything at once: connections, requests, and open promises, which reject. */
   close() {
     if (this.state === 'closed') return;
     const error = closed();
@@ -211,7 +212,7 @@ class Topics {
     this.#changed();
   }
 
-  /** Drops the places of topics that nobody wants any more. */
+  /** Drops the places of topics that are no longer wanted. */
   forget() {
     for (const topic of this.#places.keys()) if (!this.wanted.has(topic)) this.#places.delete(topic);
   }
@@ -237,7 +238,7 @@ class Topics {
     return this.isPlaced(cover) && this.wanted.get(cover.topic).key === cover.key;
   }
 
-  /** Topics that the gateway does not take are wanted no longer, unless they were asked for otherwise meanwhile. */
+  /** Topics that the gateway refuses are no longer wanted, unless they were asked for otherwise meanwhile. */
   refuse(covers, error) {
     const topics = covers.filter((it) => this.isCurrent(it)).map((it) => it.topic);
     if (topics.length === 0) return;
@@ -245,7 +246,7 @@ class Topics {
     this.#say('error', Object.assign(error, { topics }));
   }
 
-  /** The gateway says where topics stand that a link now follows; `isReturn` if these are the link's first. */
+  /** The gateway reports the positions of topics that a link now follows; `isReturn` if these are the link's first. */
   joined(said, covers, isReturn) {
     let [recovered, isResumed] = [0, false];
     const lost = [];
@@ -283,7 +284,7 @@ class Topics {
     if (cover.options.last !== false) cover.last = { from: cover.place.position.offset, heard };
   }
 
-  /** Hands a message to those that want it, each message of a topic once. */
+  /** Delivers a message to its subscribers, each message of a topic once. */
   push({ t: topic, o: offset, p: prev = offset - 1, d, b, e: event, h: headers }, covers) {
     const push = { topic, offset, data: payload(d, b), event, headers };
     const cover = covers.get(topic);
@@ -328,7 +329,10 @@ class Topics {
     place.unheard = new Set([...(place.unheard ?? []), offset].slice(-UNHEARD_MAX));
   }
 
-  /** Whether news of a topic can be handed on. If it was left in this turn, a link that follows it again must ask for them. */
+  /**
+   * Whether messages of a topic can be delivered. If it was left in this turn, a link that follows it again must
+   * ask for them.
+   */
   #isHeard({ topic, place }) {
     if (this.#places.get(topic) !== place) return false;
     if (this.wanted.has(topic)) return true;
@@ -346,7 +350,7 @@ class Topics {
     if (isNamed || isMatched) this.#say('gap', { topic, skipped, offset, isResume: false });
   }
 
-  /** A poll says where a topic stands; the link before it may be further. */
+  /** A poll reports the position of a topic; the link before it may be further. */
   moved(cover, { epoch, offset }) {
     if (!this.isPlaced(cover)) return;
     const { position } = cover.place;
@@ -380,7 +384,7 @@ class Covers extends Map {
   }
 }
 
-/** Keeps one link live, if anything is wanted. */
+/** Keeps one link live, if any topic is wanted. */
 class Carrier {
   state = 'idle';
   link = null; // the live one
@@ -404,7 +408,7 @@ class Carrier {
     return this.#context.options;
   }
 
-  /** What is wanted has changed. */
+  /** The wanted topics have changed. */
   sync() {
     if (this.state === 'closed') return;
     if (this.#context.topics.wanted.size === 0) {
@@ -416,7 +420,7 @@ class Carrier {
     } else if (this.#timers.retry === null) this.#open(this.#inOrder());
   }
 
-  /** Options have changed: another link takes the place of this one. */
+  /** Options have changed: another link replaces this one. */
   reopen() {
     this.#betterMs = this.options.betterTransportMs;
     if (this.state !== 'closed' && this.#context.topics.wanted.size > 0) this.#open(this.options.transports);
@@ -429,7 +433,7 @@ class Carrier {
     this.#tell('closed');
   }
 
-  /** A link follows all that is wanted. */
+  /** A link follows all wanted topics. */
   live(link) {
     if (link !== this.#opening) return;
     const before = this.link;
@@ -462,7 +466,7 @@ class Carrier {
     }
   }
 
-  /** A link that was stopped has nothing more to wait for. */
+  /** A stopped link has nothing left to wait for. */
   gone(link) {
     this.#leaving.delete(link);
   }
@@ -471,7 +475,7 @@ class Carrier {
     return globalThis.document?.visibilityState === 'hidden' ? HIDDEN : 1;
   }
 
-  /** The page is seen again, or the network is back. */
+  /** The page is visible again, or the network is back. */
   #wake() {
     if (this.patience > 1) return;
     if (this.#timers.retry !== null) this.#open(this.#inOrder());
@@ -607,7 +611,7 @@ class SocketLink {
     this.#endIfDone();
   }
 
-  /** Ends at once. Why it does is no answer to a publication: nobody knows whether it was taken. */
+  /** Ends at once. The reason is no answer to a publication: it is unknown whether it was accepted. */
   close({ code, message }) {
     this.#isStopped = true;
     const replies = [...this.#replies.values()];
@@ -651,7 +655,7 @@ class SocketLink {
     });
   }
 
-  /** Asks for the difference between the topics that are wanted and those that are followed. */
+  /** Requests the difference between the wanted topics and the followed ones. */
   sync() {
     if (!this.#isOpen || this.#isStopped) return;
     for (const topics of chunks(this.#unwanted())) this.#leave(topics);
