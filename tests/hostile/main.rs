@@ -23,6 +23,7 @@ mod long_polls;
 mod message_ids;
 mod patterns;
 mod pings;
+mod pipelined_requests;
 mod resumes;
 mod stalled_readers;
 mod tiny_publications;

@@ -16,8 +16,11 @@ use crate::wire::http1::{BodyDecoder, RequestHead, Version, parse_head};
 #[derive(Debug)]
 pub struct Exchange<R> {
     buffer: Vec<u8>,
+    /// Bytes of the buffer that belong to earlier requests. They go when they are half of it, so that each byte is moved
+    /// once, however many requests are pipelined.
+    taken: usize,
     phase: Phase<R>,
-    /// Bytes of the buffer that hold no end of a head: they need not be looked at again.
+    /// Bytes behind those that hold no end of a head: they need not be looked at again.
     looked_at: usize,
     asker: Asker,
 }
@@ -91,7 +94,7 @@ pub enum Next<R, S> {
 
 impl<R> Default for Exchange<R> {
     fn default() -> Self {
-        Self { buffer: Vec::new(), phase: Phase::Head, looked_at: 0, asker: Asker::default() }
+        Self { buffer: Vec::new(), taken: 0, phase: Phase::Head, looked_at: 0, asker: Asker::default() }
     }
 }
 
@@ -130,14 +133,14 @@ impl<R> Exchange<R> {
     pub fn take_asker(&mut self) -> Asker {
         let asker = std::mem::take(&mut self.asker);
         // Of a head that cannot be read, the method may be there all the same.
-        let is_head = asker.is_head || matches!(self.phase, Phase::Head) && self.buffer.starts_with(b"HEAD ");
+        let is_head = asker.is_head || matches!(self.phase, Phase::Head) && self.rest().starts_with(b"HEAD ");
         Asker { is_head, ..asker }
     }
 
     /// Whether there is nothing to keep.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Head) && self.buffer.is_empty()
+        matches!(self.phase, Phase::Head) && self.rest().is_empty()
     }
 
     /// Whether a request waits for its answer.
@@ -156,7 +159,7 @@ impl<R> Exchange<R> {
     /// Bytes that are kept.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.buffer.len()
+        self.rest().len()
     }
 
     /// Whether a body is on its way.
@@ -165,16 +168,31 @@ impl<R> Exchange<R> {
         matches!(self.phase, Phase::Body { .. })
     }
 
+    /// The bytes that no request had so far.
+    fn rest(&self) -> &[u8] {
+        &self.buffer[self.taken..]
+    }
+
+    /// Takes bytes for the request under way.
+    fn take(&mut self, len: usize) {
+        self.taken += len;
+        if self.taken >= self.buffer.len() / 2 {
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+
     fn next_in_head<S>(
         &mut self,
         judge: impl FnOnce(&RequestHead<'_>) -> Judged<R, S>,
     ) -> Result<Next<R, S>, RequestError> {
-        if memchr::memchr(b'\n', &self.buffer[self.looked_at..]).is_none() && self.buffer.len() <= HEAD_LEN_MAX {
-            self.looked_at = self.buffer.len();
+        let rest = &self.buffer[self.taken..];
+        if memchr::memchr(b'\n', &rest[self.looked_at..]).is_none() && rest.len() <= HEAD_LEN_MAX {
+            self.looked_at = rest.len();
             return Ok(Next::Incomplete);
         }
-        let Some((head, head_len)) = parse_head(&self.buffer)? else {
-            self.looked_at = self.buffer.len();
+        let Some((head, head_len)) = parse_head(rest)? else {
+            self.looked_at = rest.len();
             return Ok(Next::Incomplete);
         };
         let Judged { origin, outcome } = judge(&head);
@@ -187,34 +205,63 @@ impl<R> Exchange<R> {
         let (asked, body_len_max) = match outcome? {
             Accepted::Request { asked, body_len_max } => (asked, body_len_max),
             Accepted::Session(session) => {
-                let rest = self.buffer.split_off(head_len);
-                self.buffer = Vec::new();
+                let rest = self.buffer.split_off(self.taken + head_len);
+                (self.buffer, self.taken) = (Vec::new(), 0);
                 return Ok(Next::Session(session, rest));
             }
         };
         let decoder = BodyDecoder::new(head.body(), body_len_max)?;
         let request = Request { asked, body: Vec::new() };
         let owes_continue = head.expects_continue();
-        self.buffer.drain(..head_len);
+        self.take(head_len);
         self.phase = Phase::Body { request, decoder, owes_continue };
         Ok(self.next_in_body())
     }
 
     fn next_in_body<S>(&mut self) -> Next<R, S> {
         let Phase::Body { request, decoder, owes_continue } = &mut self.phase else { return Next::Incomplete };
-        match decoder.decode(&self.buffer, &mut request.body) {
+        match decoder.decode(&self.buffer[self.taken..], &mut request.body) {
             Err(error) => Next::Refused(error.into()),
             Ok(progress) => {
-                self.buffer.drain(..progress.consumed);
                 if !progress.is_complete {
-                    let continues = self.buffer.is_empty() && std::mem::take(owes_continue);
+                    let is_all = self.taken + progress.consumed == self.buffer.len();
+                    let continues = is_all && std::mem::take(owes_continue);
+                    self.take(progress.consumed);
                     return if continues { Next::Continue } else { Next::Incomplete };
                 }
+                self.take(progress.consumed);
                 let Phase::Body { request, .. } = std::mem::replace(&mut self.phase, Phase::Waiting) else {
                     unreachable!("the phase was looked at above");
                 };
                 Next::Request(request)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_of_many_pipelined_requests_is_moved_once() {
+        const COUNT: usize = 2_000;
+        let requests = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".repeat(COUNT);
+        let mut exchange = Exchange::default();
+        exchange.receive(requests.as_bytes());
+        let (mut served, mut moved) = (0, 0);
+        loop {
+            let before = exchange.buffer.len();
+            let accepted = Ok(Accepted::<_, ()>::Request { asked: (), body_len_max: 0 });
+            match exchange.next(|_| Judged { origin: None, outcome: accepted }) {
+                Next::Request(_) => served += 1,
+                Next::Incomplete => break,
+                other => panic!("a request: {other:?}"),
+            }
+            exchange.answered();
+            moved += if exchange.buffer.len() < before { exchange.buffer.len() } else { 0 };
+        }
+        assert_eq!((served, exchange.is_idle()), (COUNT, true));
+        assert!(moved <= requests.len(), "{moved} of {} bytes", requests.len());
     }
 }

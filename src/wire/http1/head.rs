@@ -125,10 +125,22 @@ fn skip_empty_lines(bytes: &[u8]) -> Result<usize, HttpError> {
 }
 
 /// Where the first LF without a CR stands. Some parsers end a line there and others do not, so that no head may reach
-/// it. [RFC 9112 2.2]
+/// it. [RFC 9112 2.2] What is behind the head is not looked at: many requests may stand there.
 fn find_lone_lf(bytes: &[u8]) -> Option<usize> {
-    let follows_cr = |at: usize| at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'\r');
-    memchr_iter(b'\n', bytes).find(|&at| !follows_cr(at))
+    let (mut line, mut has_begun) = (0, false);
+    for at in memchr_iter(b'\n', bytes) {
+        let len = at - line;
+        if len == 0 || bytes[at - 1] != b'\r' {
+            return Some(at);
+        }
+        let is_empty = len == 1;
+        if is_empty && has_begun {
+            return None;
+        }
+        has_begun |= !is_empty;
+        line = at + 1;
+    }
+    None
 }
 
 fn refusal(error: httparse::Error) -> HttpError {

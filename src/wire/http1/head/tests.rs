@@ -214,6 +214,22 @@ fn what_is_no_head_is_refused_with_its_status() {
 }
 
 #[test]
+fn what_is_behind_a_head_is_not_looked_at() {
+    let head = "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (bytes, found) in [
+        (format!("{head}behind\n"), None),
+        (format!("{head}\n"), None),
+        ("\n".to_owned(), Some(0)),
+        ("\r\n\n".to_owned(), Some(2)),
+        ("GET / HTTP/1.1\nHost: a\r\n\r\n".to_owned(), Some(14)),
+        ("GET / HTTP/1.1\r\nHost: a\n\r\n".to_owned(), Some(23)),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\n".to_owned(), Some(25)),
+    ] {
+        assert_eq!(find_lone_lf(bytes.as_bytes()), found, "{bytes:?}");
+    }
+}
+
+#[test]
 fn empty_lines_before_a_request_are_skipped_up_to_the_bound() {
     let head = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     parsed(&("\r\n".repeat(LEADING_EMPTY_LINES_MAX) + head));
