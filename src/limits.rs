@@ -303,6 +303,9 @@ pub const CATCH_UP_LEN_MAX: usize = 256 * 1024;
 /// Keys of one topic that wait for one reader in mode `latest`; past it the oldest goes.
 pub const LATEST_KEYS_MAX: usize = 1024;
 
+/// Keys of one topic that are looked through for each publication; more are found by their order.
+pub const LATEST_KEYS_INDEXED: usize = 16;
+
 /// Messages a second that a subscription may ask for as its `max_rate`; a higher limit has no visible effect.
 pub const MAX_RATE_BOUND: f64 = 1_000_000.0;
 

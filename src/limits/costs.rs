@@ -14,6 +14,9 @@ pub const REFERENCE_COST: usize = 16;
 /// Bytes of a reference to a publication that waits for a reader which skips: 17 to 19 measured.
 pub const LAG_ENTRY_COST: usize = 20;
 
+/// Bytes of a key that is found by itself among those that wait for such a reader, beside its text: 80 to 90 measured.
+pub const LAG_KEY_COST: usize = 96;
+
 /// Bytes of a topic of which something waits for such a reader: 217 measured, with its places in the order of topics.
 pub const LAG_TOPIC_COST: usize = 288;
 

@@ -12,7 +12,7 @@ use crate::command::{
 };
 use crate::hub::{Hub, HubSettings, TopicRule, TopicRules, TopicSettings};
 use crate::limits::{
-    CATCH_UP_ENTRY_COST, LAG_ENTRY_COST, LAG_TOPIC_COST, MESSAGE_ID_COST, OUTBOX_COST, PUBLICATION_COST,
+    CATCH_UP_ENTRY_COST, LAG_ENTRY_COST, LAG_KEY_COST, LAG_TOPIC_COST, MESSAGE_ID_COST, OUTBOX_COST, PUBLICATION_COST,
     REFERENCE_COST, SEGMENT_COST, TEXT_COST, TOPIC_COST,
 };
 use crate::time::MonoTime;
@@ -115,6 +115,13 @@ fn entries_take_what_they_count() {
     check("a reference in a lag", LAG_ENTRY_COST, 0, || {
         let mut lag = Lag::default();
         all.iter().for_each(|publication| assert!(lag.push(publication, &terms, usize::MAX).is_ok()));
+        lag
+    });
+    let keyed = |n: u64| publication(&name(&format!("k.{}", n / 1_000)), n + 1, Some(format!("{n:016}").into()));
+    let keyed: Vec<_> = (0..COUNT).map(keyed).collect();
+    check("a reference in a lag with a key of 16 bytes", LAG_ENTRY_COST + LAG_KEY_COST, 16, || {
+        let (mut lag, terms) = (Lag::default(), Terms { mode: Mode::Latest, ..Terms::default() });
+        keyed.iter().for_each(|publication| assert!(lag.push(publication, &terms, usize::MAX).is_ok()));
         lag
     });
     let topics: Vec<_> = (0..COUNT).map(|n| publication(&name(&format!("t.{n}")), 1, None)).collect();

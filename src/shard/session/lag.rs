@@ -15,8 +15,8 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::subscription::TargetId;
-use crate::command::{Mode, Publication, Rate, TopicName};
-use crate::limits::{LAG_ENTRY_COST, LAG_TOPIC_COST, LATEST_KEYS_MAX};
+use crate::command::{Mode, Position, Publication, Rate, TopicName};
+use crate::limits::{LAG_ENTRY_COST, LAG_KEY_COST, LAG_TOPIC_COST, LATEST_KEYS_INDEXED, LATEST_KEYS_MAX};
 use crate::shard::slot::Slot;
 use crate::time::MonoTime;
 
@@ -84,7 +84,10 @@ struct TopicLag {
     sent: u64,
     /// Oldest first; never empty, and the newest is never dropped but for its age.
     items: VecDeque<Arc<Publication>>,
-    /// The bytes that they count.
+    /// The position of the newest with each key. It exists once many are looked through in mode `latest`, until few are
+    /// left.
+    keys: Option<Box<Keys>>,
+    /// The bytes that items and keys count.
     len: usize,
     lane: Option<LaneKey>,
     max_age_ms: u32,
@@ -92,7 +95,28 @@ struct TopicLag {
     waits: bool,
 }
 
+type Keys = BTreeMap<Option<Box<str>>, Position>;
+
 impl TopicLag {
+    /// The place of the newest item with a key.
+    fn find(&self, key: &Option<Box<str>>) -> Option<usize> {
+        let Some(keys) = &self.keys else { return self.items.iter().rposition(|item| item.key == *key) };
+        let position = keys.get(key)?;
+        let place = self.items.partition_point(|item| item.position.offset < position.offset);
+        // A topic that ended begins to count anew, and then they are in no order.
+        let is_it = |item: &Arc<Publication>| item.position == *position && item.key == *key;
+        if self.items.get(place).is_some_and(is_it) { Some(place) } else { self.items.iter().rposition(is_it) }
+    }
+
+    /// Begins to keep the position of each key, if there are many.
+    fn index_keys(&mut self) {
+        if self.keys.is_none() && self.items.len() > LATEST_KEYS_INDEXED {
+            let keys: Keys = self.items.iter().map(|item| (item.key.clone(), item.position)).collect();
+            self.len += keys.keys().map(key_cost).sum::<usize>();
+            self.keys = Some(Box::new(keys));
+        }
+    }
+
     /// How many items it has, if some may be dropped for the sake of others.
     fn spare(&self) -> Option<usize> {
         Some(self.items.len()).filter(|count| *count > 1 && !self.waits)
@@ -101,11 +125,26 @@ impl TopicLag {
     fn add(&mut self, publication: &Arc<Publication>) {
         self.len += cost(publication);
         self.items.push_back(Arc::clone(publication));
+        if let Some(keys) = &mut self.keys
+            && keys.insert(publication.key.clone(), publication.position).is_none()
+        {
+            self.len += key_cost(&publication.key);
+        }
     }
 
     fn take(&mut self, at: usize) -> Option<Arc<Publication>> {
         let publication = self.items.remove(at)?;
         self.len -= cost(&publication);
+        if let Some(keys) = &mut self.keys {
+            if keys.get(&publication.key) == Some(&publication.position) {
+                keys.remove(&publication.key);
+                self.len -= key_cost(&publication.key);
+            }
+            if self.items.len() <= LATEST_KEYS_INDEXED / 2 {
+                self.len -= keys.keys().map(key_cost).sum::<usize>();
+                self.keys = None;
+            }
+        }
         Some(publication)
     }
 
@@ -158,7 +197,8 @@ impl Lag {
             None => {
                 let sent = publication.prev;
                 let (lane, max_age_ms) = (key.cloned(), terms.max_age_ms);
-                let lag = TopicLag { sent, items: VecDeque::new(), len: 0, lane, max_age_ms, waits: false };
+                let items = VecDeque::new();
+                let lag = TopicLag { sent, items, keys: None, len: 0, lane, max_age_ms, waits: false };
                 self.topics.insert(topic.clone(), lag);
                 self.len += LAG_TOPIC_COST;
                 false
@@ -171,10 +211,12 @@ impl Lag {
         let mut dropped = 0;
         self.change(topic, |lag| {
             lag.waits = terms.mode == Mode::Queue;
-            let same_key = |item: &Arc<Publication>| item.key == publication.key;
             let is_full = lag.items.len() >= LATEST_KEYS_MAX;
             let replaced = match terms.mode {
-                Mode::Latest => lag.items.iter().rposition(same_key).or(is_full.then_some(0)),
+                Mode::Latest => {
+                    lag.index_keys();
+                    lag.find(&publication.key).or(is_full.then_some(0))
+                }
                 _ => None,
             };
             dropped += u64::from(replaced.and_then(|at| lag.take(at)).is_some());
@@ -333,7 +375,7 @@ impl Lag {
     pub fn forget_topic(&mut self, topic: &TopicName) {
         self.change(topic, |lag| {
             lag.items.clear();
-            lag.len = 0;
+            (lag.keys, lag.len) = (None, 0);
         });
     }
 
@@ -410,6 +452,10 @@ pub(in crate::shard) fn ensure<'a>(lags: &'a mut Slab<Lag>, slot: &mut Slot) -> 
 
 fn cost(publication: &Arc<Publication>) -> usize {
     publication.cost() + LAG_ENTRY_COST
+}
+
+fn key_cost(key: &Option<Box<str>>) -> usize {
+    LAG_KEY_COST + key.as_ref().map_or(0, |key| key.len())
 }
 
 /// Turns of topics that were let go which may stand in any lag.

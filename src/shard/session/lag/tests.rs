@@ -68,6 +68,54 @@ fn drop_oldest_keeps_what_fits_and_the_newest_of_every_topic() {
 }
 
 #[test]
+fn many_keys_are_found_without_looking_through_all() {
+    let seed = 0x5eed_0031;
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut lag = Lag::default();
+    let topic = TopicName::parse("a").expect("a valid name");
+    let (mut epoch, mut offset) = (1, 0);
+    // What is to wait, the oldest first.
+    let mut model: Vec<(Position, Option<String>)> = Vec::new();
+    for step in 0..20_000 {
+        offset += 1;
+        if step % 3_000 == 2_999 {
+            // The topic has ended, and counts anew.
+            (epoch, offset) = (epoch + 1, 1);
+        }
+        let key = rng.u8(0..20).gt(&0).then(|| rng.u32(0..1_200).to_string());
+        let position = Position { epoch: Epoch(epoch), offset };
+        let next = Publication { key: key.clone().map(String::into_boxed_str), position, ..copy("a", offset) };
+        let mode = if rng.u8(0..10) == 0 { Mode::DropOldest } else { Mode::Latest };
+        push(&mut lag, &Arc::new(next), mode, usize::MAX);
+        if mode == Mode::Latest {
+            let newest = model.iter().rposition(|(_, other)| *other == key);
+            if let Some(at) = newest.or((model.len() >= LATEST_KEYS_MAX).then_some(0)) {
+                model.remove(at);
+            }
+        }
+        model.push((position, key));
+        for _ in 0..rng.usize(0..3) * usize::from(step % 400 < 200) {
+            let taken = lag.pop(NOW, NOW).and_then(|item| item.publication);
+            assert_eq!(taken.map(|taken| taken.position), (!model.is_empty()).then(|| model.remove(0).0));
+        }
+        let Some(kept) = lag.topics.get(&topic) else { continue };
+        assert_eq!(kept.items.len(), model.len());
+        if let Some(keys) = &kept.keys {
+            assert!(kept.items.len() > LATEST_KEYS_INDEXED / 2);
+            assert!(keys.len() <= kept.items.len());
+        } else {
+            assert!(kept.items.len() <= LATEST_KEYS_INDEXED + 8, "{} are looked through", kept.items.len());
+        }
+        let keys_len = kept.keys.iter().flat_map(|keys| keys.keys()).map(key_cost).sum::<usize>();
+        assert_eq!(kept.len, kept.items.iter().map(cost).sum::<usize>() + keys_len);
+    }
+    assert!(lag.topics[&topic].keys.is_some(), "there are many in the end");
+    lag.forget_topic(&topic);
+    assert_eq!((lag.is_empty(), lag.len), (true, 0));
+}
+
+#[test]
 fn the_counts_stay_true_whatever_comes_and_goes() {
     let seed = 0x5eed_0005;
     println!("seed {seed}");
