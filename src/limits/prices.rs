@@ -47,6 +47,9 @@ pub const PRICE_KEPT: u64 = 200;
 /// Units for eight bytes of an answer that is written for one connection.
 pub const PRICE_EIGHT_BYTES: u64 = 1;
 
+/// Units for the bytes that a reader has of its own in front of a message that all share, beside their number.
+pub const PRICE_PREFIX: u64 = 100;
+
 /// Units for two bytes of payload that are encoded for an answer over HTTP or to a question for history.
 pub const PRICE_TWO_ENCODED_BYTES: u64 = 1;
 

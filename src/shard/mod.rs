@@ -226,7 +226,7 @@ impl Shard {
             pendings: self.sessions.pendings.len(),
             lags: self.sessions.lags.len() + sum(&|rest| rest.len()) + self.sessions.alarms.len(),
             watched: self.sessions.presence.len(),
-            vectors: sum(&|rest| usize::from(!rest.positions.is_empty())),
+            vectors: sum(&|rest| usize::from(rest.vector.is_some())),
             tickets: self.sessions.tickets.len(),
             shares: self.sessions.subscriptions.owners() + self.sessions.pattern_tokens.len(),
             edges: self.links.edges.len(),

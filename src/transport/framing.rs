@@ -6,6 +6,7 @@
 #[cfg(test)]
 use super::packets;
 use super::service::Messages;
+use super::sse::IdLine;
 use super::{sockjs, sse, stream, websocket};
 use crate::close::CloseReason;
 use crate::command::{MessageKind, Outbound, Position, Publication};
@@ -79,20 +80,13 @@ impl Framing {
     }
 
     /// Appends one reader's prefix to `shared_len` bytes: what its dialect says there, and where it is.
-    pub fn prefix(
-        self,
-        kind: MessageKind,
-        own: &[u8],
-        positions: impl Iterator<Item = Position>,
-        shared_len: usize,
-        out: &mut Vec<u8>,
-    ) {
+    pub fn prefix(self, kind: MessageKind, own: &[u8], id: &IdLine, shared_len: usize, out: &mut Vec<u8>) {
         match self {
             Self::WebSocket => {
                 let opcode = if kind == MessageKind::Text { Opcode::Text } else { Opcode::Binary };
                 encode_header(out, opcode, true, own.len() + shared_len);
             }
-            Self::Events => sse::id(positions, out),
+            Self::Events => out.extend_from_slice(id.as_bytes()),
             Self::Lines | Self::SockJs | Self::SockJsElements => {}
             #[cfg(test)]
             Self::Packets => {}
@@ -119,9 +113,9 @@ impl Framing {
     }
 
     /// Appends where the reader is, for readers that give it back when they return; nothing for others.
-    pub fn position(self, positions: impl Iterator<Item = Position>, out: &mut Vec<u8>) {
+    pub fn position(self, id: &IdLine, out: &mut Vec<u8>) {
         if self == Self::Events {
-            sse::id(positions, out);
+            out.extend_from_slice(id.as_bytes());
             out.push(b'\n');
         }
     }
@@ -212,8 +206,8 @@ mod tests {
                 framing.push(&publication, MessageKind::Text, &[own, &publication.payload].concat(), &mut whole);
                 let (mut shared, mut parts) = (Vec::new(), Vec::new());
                 framing.push_shared(&publication, &publication.payload, &mut shared);
-                let positions = std::iter::once(publication.position);
-                framing.prefix(MessageKind::Text, own, positions, shared.len(), &mut parts);
+                let id = IdLine::new(std::iter::once(publication.position));
+                framing.prefix(MessageKind::Text, own, &id, shared.len(), &mut parts);
                 parts.append(&mut shared);
                 assert_eq!(parts, whole, "{framing:?} {len}");
             }

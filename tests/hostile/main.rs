@@ -20,6 +20,7 @@ mod fragments;
 mod header_fields;
 mod kept_messages;
 mod long_polls;
+mod many_keys;
 mod message_ids;
 mod patterns;
 mod pings;

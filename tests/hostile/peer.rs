@@ -224,6 +224,16 @@ impl Peer {
         None
     }
 
+    /// Reads until a text has come.
+    pub fn read_until(&mut self, text: &str) {
+        let mut looked_at = 0;
+        while !self.received[looked_at..].windows(text.len()).any(|part| part == text.as_bytes()) {
+            looked_at = self.received.len().saturating_sub(text.len());
+            assert!(self.fill(), "{text} comes before the end");
+        }
+        self.received.clear();
+    }
+
     /// Reads to the end of the stream, whatever comes.
     pub fn read_to_end(&mut self) {
         while self.fill() {

@@ -16,7 +16,8 @@ use crate::command::{ConnId, Origin, Publication, SessionId, SessionIndex, Topic
 use crate::driver::Op;
 use crate::hub::TopicId;
 use crate::limits::{
-    CATCH_UP_ENTRY_COST, DELIVERED_PER_UNIT, HELD_LEN_MAX, PRICE_SEND, PRICE_VISIT, PUBLICATION_COST, RUN_LEN_MAX,
+    CATCH_UP_ENTRY_COST, DELIVERED_PER_UNIT, HELD_LEN_MAX, PRICE_EIGHT_BYTES, PRICE_PREFIX, PRICE_SEND, PRICE_VISIT,
+    PUBLICATION_COST, RUN_LEN_MAX,
 };
 use crate::shard::Shard;
 use crate::shard::link::conn::{Conn, Flag};
@@ -257,7 +258,12 @@ impl Shard {
             if has_prefix {
                 let rest = rest::get_mut(&mut self.sessions.rests, session.rest);
                 let message = &mut self.delivery.message;
-                outbox.reply(|out| session.encoding.row().prefix(rest, publication, range.len(), message, out));
+                outbox.reply(|out| {
+                    let before = out.len();
+                    session.encoding.row().prefix(rest, publication, range.len(), message, out);
+                    let own_len = (out.len() - before) as u64;
+                    self.turn.budget.charge_delivery(PRICE_PREFIX + own_len / 8 * PRICE_EIGHT_BYTES);
+                });
             }
             if outbox.push(encoded.segment.slice(range), len_max).is_err() {
                 return false;

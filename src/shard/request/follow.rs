@@ -19,6 +19,7 @@ use crate::shard::link::ending::Parting;
 use crate::shard::session::encoding::{Encoding, EncodingId};
 use crate::shard::session::pending::pending_mut;
 use crate::shard::session::rest;
+use crate::shard::session::vector::Vector;
 use crate::shard::slot::Slot;
 use crate::transport::Framing;
 use crate::transport::http::{encode_stream_head, error_body};
@@ -88,7 +89,7 @@ impl Shard {
         });
         if encoding.row().has_prefix && !start.is_empty() {
             let slot = &mut self.links.conns[id.index].session.rest;
-            rest::ensure(&mut self.sessions.rests, slot).positions = start;
+            rest::ensure(&mut self.sessions.rests, slot).vector = Some(Box::new(Vector::new(start)));
         }
     }
 

@@ -5,6 +5,7 @@ use super::rest::Rest;
 use crate::command::{MessageKind, Outbound, Position, Publication, TopicName};
 use crate::dialect::{Dialect, DialectState};
 use crate::transport::Framing;
+use crate::transport::sse::IdLine;
 
 /// A framing and a dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,12 +109,16 @@ impl Encoding {
         }
         message.clear();
         let Some(rest) = rest else {
-            return self.framing.prefix(MessageKind::Text, message, std::iter::empty(), shared_len, out);
+            return self.framing.prefix(MessageKind::Text, message, &IdLine::default(), shared_len, out);
         };
         self.dialect.encode_prefix(&rest.state, publication, message);
-        rest.advance(publication);
-        let positions = rest.positions.iter().map(|(_, position)| *position);
-        self.framing.prefix(MessageKind::Text, message, positions, shared_len, out);
+        match &mut rest.vector {
+            Some(vector) => {
+                vector.move_to(&publication.topic, publication.position);
+                self.framing.prefix(MessageKind::Text, message, vector.id(), shared_len, out);
+            }
+            None => self.framing.prefix(MessageKind::Text, message, &IdLine::default(), shared_len, out),
+        }
     }
 
     /// Appends one publication for one reader alone, its prefix included.
@@ -135,13 +140,12 @@ impl Encoding {
 
     /// Appends where a reader is in a topic; nothing where its messages tell no positions to come back to.
     pub fn say_position(&self, rest: Option<&mut Rest>, topic: &TopicName, position: Position, out: &mut Vec<u8>) {
-        match rest.filter(|_| self.has_prefix) {
-            Some(rest) => {
-                rest.move_to(topic, position);
-                self.framing.position(rest.positions.iter().map(|(_, position)| *position), out);
-            }
-            None if self.has_prefix => {}
-            None => self.framing.position(std::iter::once(position), out),
+        if !self.has_prefix {
+            return self.framing.position(&IdLine::new(std::iter::once(position)), out);
+        }
+        if let Some(vector) = rest.and_then(|rest| rest.vector.as_mut()) {
+            vector.move_to(topic, position);
+            self.framing.position(vector.id(), out);
         }
     }
 

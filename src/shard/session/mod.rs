@@ -24,6 +24,7 @@ pub(in crate::shard) mod shares;
 pub(in crate::shard) mod subscription;
 pub(in crate::shard) mod subscriptions;
 pub(in crate::shard) mod tickets;
+pub(in crate::shard) mod vector;
 
 use crate::shard::session::pending::Pending;
 use std::collections::VecDeque;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use slab::Slab;
 
 use super::subscription::TargetId;
-use crate::command::{Policy, Position, Publication, TopicName};
+use super::vector::Vector;
+use crate::command::Policy;
 use crate::dialect::DialectState;
 use crate::shard::slot::Slot;
 
@@ -16,9 +17,8 @@ pub(in crate::shard) struct Rest {
     pub policies: HashMap<TargetId, Policy>,
     /// The bandwidth that the client asked for, in bytes a second; 0 if it did not ask.
     pub bandwidth: u32,
-    /// The position of the last event of each topic, for a reader that named several topics. Each event carries all
-    /// of them, so that the reader can resume all of its topics.
-    pub positions: Box<[(TopicName, Position)]>,
+    /// The positions of a reader of the events of several topics.
+    pub vector: Option<Box<Vector>>,
     /// The state of the session's dialect.
     pub state: DialectState,
 }
@@ -29,24 +29,10 @@ impl Rest {
         *self = Self { state: std::mem::take(&mut self.state), ..Self::default() };
     }
 
-    /// Moves the reader's position to a publication.
-    pub fn advance(&mut self, publication: &Publication) {
-        self.move_to(&publication.topic, publication.position);
-    }
-
-    /// Moves the reader's position in a topic.
-    pub fn move_to(&mut self, topic: &TopicName, to: Position) {
-        if let Some((_, position)) = self.positions.iter_mut().find(|(name, _)| name == topic) {
-            // The last value for a pattern may be older than the reader's position.
-            let is_behind = position.epoch == to.epoch && to.offset < position.offset;
-            *position = if is_behind { *position } else { to };
-        }
-    }
-
     fn is_empty(&self) -> bool {
         self.policies.is_empty()
             && self.bandwidth == 0
-            && self.positions.is_empty()
+            && self.vector.is_none()
             && matches!(self.state, DialectState::None)
     }
 

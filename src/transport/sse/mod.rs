@@ -10,6 +10,10 @@
 //! The body ends with the connection, in every version of HTTP: an event costs no framing of its own. Tests: beside the
 //! code, `tests/foreign/` for clients that others wrote.
 
+mod id;
+
+pub use id::IdLine;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use memchr::memchr2;
