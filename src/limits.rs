@@ -385,7 +385,7 @@ pub const AGE_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// Topics that a shard looks at in one turn for a snapshot.
 pub const SNAPSHOT_TOPICS_PER_TURN: usize = 512;
 
-/// Publications that a shard adds in one turn to a snapshot; the last topic's may go past it.
+/// Publications that a shard adds in one turn to a snapshot: a longer history takes several.
 pub const SNAPSHOT_PUBLICATIONS_PER_TURN: usize = 4096;
 
 /// Between two portions of a snapshot, in milliseconds.

@@ -105,9 +105,15 @@ impl History {
         }
     }
 
-    /// All of it, the oldest first.
-    pub fn to_vec(&self) -> Vec<Arc<Publication>> {
-        self.entries.iter().cloned().collect()
+    /// What it has in front of an offset, the newest first.
+    pub fn before(&self, offset: u64) -> impl Iterator<Item = &Arc<Publication>> {
+        let end = self.entries.partition_point(|publication| publication.position.offset < offset);
+        self.entries.range(..end).rev()
+    }
+
+    /// How many publications it has.
+    pub fn count(&self) -> usize {
+        self.entries.len()
     }
 
     /// When the oldest was published.

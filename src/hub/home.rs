@@ -15,6 +15,7 @@ use siphasher::sip::SipHasher13;
 
 use super::Hub;
 use super::history::History;
+use super::images::OpenImage;
 use super::patterns::{PatternId, PatternTable};
 use super::rules::TopicSettings;
 use super::topic::{State, Voice};
@@ -110,16 +111,29 @@ impl Home {
         Some((last, self.voice.match_patterns(self.name.as_str(), patterns, visits)))
     }
 
-    /// The state of the topic, for a snapshot.
-    pub fn image(&self) -> TopicImage {
-        let publications = self.history.to_vec();
-        let last = match &self.last {
-            None => LastImage::None,
-            Some(last) if self.history.has(last.position.offset) => LastImage::Among(last.position.offset),
-            Some(last) => LastImage::Apart(Arc::clone(last)),
-        };
+    /// Begins the image of the topic for a snapshot; `None` without a publication, since there is nothing to remember.
+    pub fn begin_image(&self) -> Option<OpenImage> {
+        if self.offset == 0 {
+            return None;
+        }
         let (topic, position, previous) = (self.name.clone(), self.position(), self.previous.to_vec());
-        TopicImage { topic, position, previous, last, publications }
+        let publications = Vec::with_capacity(self.history.count());
+        let image = TopicImage { topic, position, previous, last: LastImage::None, publications };
+        Some(OpenImage { image, last: self.last.clone() })
+    }
+
+    /// Adds at most `count` older publications to an image of this topic; `true` if there are no more. Publications that
+    /// the history drops meanwhile are missing at the old end.
+    pub fn extend_image(&self, open: &mut OpenImage, count: usize) -> bool {
+        let image = &mut open.image;
+        if image.position.epoch != self.epoch {
+            return true;
+        }
+        let before = image.publications.last().map_or(image.position.offset + 1, |oldest| oldest.position.offset);
+        let older = self.history.before(before);
+        let had = image.publications.len();
+        image.publications.extend(older.take(count).cloned());
+        image.publications.len() - had < count
     }
 
     /// The offset of a position of this epoch, or of an earlier one up to where that is known; `None` for any other.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::home::Home;
 use super::topic_table::TopicId;
 use super::{Hub, home};
 use crate::command::{Epoch, LastImage, Publication, TopicImage};
@@ -9,27 +10,35 @@ use crate::limits::{EPOCHS_KEPT, SNAPSHOT_PUBLICATIONS_PER_TURN, SNAPSHOT_TOPICS
 use crate::time::MonoTime;
 
 impl Hub {
-    /// The topics at home here from a place in the table on, as many as a turn may take, and the place to go on from,
-    /// if there are more. Each is as it is now; between two portions others may change, come and go.
+    /// The topics at home here from a place on, as many as a turn may take, and the place to go on from, if there are
+    /// more. Each is as it is now; between two portions others may change, come and go. A long history is written down
+    /// over several portions and comes with the last of them.
     #[must_use]
-    pub fn images(&self, from: usize) -> (Vec<TopicImage>, Option<usize>) {
-        let (mut images, mut publications) = (Vec::new(), 0);
+    pub fn images(&self, from: ImagePlace) -> (Vec<TopicImage>, Option<ImagePlace>) {
+        let (mut images, mut left) = (Vec::new(), SNAPSHOT_PUBLICATIONS_PER_TURN);
         let end = self.topics.places();
-        let mut place = from;
-        while place < end.min(from + SNAPSHOT_TOPICS_PER_TURN) && publications < SNAPSHOT_PUBLICATIONS_PER_TURN {
-            if let Some(image) = self.image(TopicId(place as u32)) {
-                publications += image.publications.len();
-                images.push(image);
+        let ImagePlace { mut place, mut open } = from;
+        let places_end = end.min(place + SNAPSHOT_TOPICS_PER_TURN);
+        while place < places_end && left > 0 {
+            let home = self.topics.home(TopicId(place as u32));
+            let Some(mut image) = open.take().or_else(|| home.and_then(Home::begin_image)) else {
+                place += 1;
+                continue;
+            };
+            let had = image.image.publications.len();
+            // Another may have its place since.
+            let home = home.filter(|home| home.name == image.image.topic);
+            let is_whole = home.is_none_or(|home| home.extend_image(&mut image, left));
+            left = left.saturating_sub(image.image.publications.len() - had);
+            if is_whole {
+                images.push(image.close());
+                place += 1;
+            } else {
+                open = Some(image);
             }
-            place += 1;
         }
-        (images, (place < end).then_some(place))
-    }
-
-    fn image(&self, id: TopicId) -> Option<TopicImage> {
-        let image = self.topics.home(id)?.image();
-        // A topic without a publication has nothing to remember.
-        (image.position.offset > 0).then_some(image)
+        let next = ImagePlace { place, open };
+        (images, (place < end).then_some(next))
     }
 
     /// The seed of epochs for topics without a publication.
@@ -94,6 +103,38 @@ impl Hub {
     }
 }
 
+/// Where a snapshot goes on.
+#[derive(Debug, Default)]
+pub struct ImagePlace {
+    /// In the table of topics.
+    place: usize,
+    /// What is written down of the topic that stands there.
+    open: Option<OpenImage>,
+}
+
+/// The image of a topic whose history is not all in it.
+#[derive(Debug)]
+pub(super) struct OpenImage {
+    /// Without its last value, and with the newest publication first.
+    pub image: TopicImage,
+    pub last: Option<Arc<Publication>>,
+}
+
+impl OpenImage {
+    fn close(mut self) -> TopicImage {
+        self.image.publications.reverse();
+        let first = self.image.publications.first().map(|first| first.position.offset);
+        self.image.last = match self.last {
+            None => LastImage::None,
+            Some(last) if first.is_some_and(|first| first <= last.position.offset) => {
+                LastImage::Among(last.position.offset)
+            }
+            Some(last) => LastImage::Apart(last),
+        };
+        self.image
+    }
+}
+
 /// The home shard of a topic, before there is a hub to ask.
 #[must_use]
 pub fn home_of(hash_key: (u64, u64), shards: usize, topic: &str) -> crate::command::ShardId {
@@ -116,7 +157,7 @@ mod tests {
     }
 
     fn all(hub: &Hub) -> Vec<TopicImage> {
-        let (mut all, mut from) = (Vec::new(), Some(0));
+        let (mut all, mut from) = (Vec::new(), Some(ImagePlace::default()));
         while let Some(place) = from {
             let (images, next) = hub.images(place);
             assert!(images.len() <= SNAPSHOT_TOPICS_PER_TURN);
@@ -169,6 +210,42 @@ mod tests {
         images.sort_by(by_name);
         assert_eq!(again, images);
         assert_eq!(say(&mut second, "t.0", "next").publication.position.offset, 4);
+    }
+
+    #[test]
+    fn a_long_history_is_written_down_over_several_turns_without_a_gap() {
+        const COUNT: usize = 3 * SNAPSHOT_PUBLICATIONS_PER_TURN + 7;
+        let mut hub = with_history(COUNT as u32, 100, 1 << 30);
+        for n in 0..COUNT {
+            say(&mut hub, "t.long", &n.to_string());
+        }
+        say(&mut hub, "t.short", "x");
+        let (mut found, mut from, mut turns) = (Vec::new(), Some(ImagePlace::default()), 0);
+        while let Some(place) = from {
+            let had = place.open.as_ref().map_or(0, |open| open.image.publications.len());
+            let (images, next) = hub.images(place);
+            let has = next.as_ref().and_then(|next| next.open.as_ref());
+            let of_whole = images.iter().map(|image| image.publications.len()).sum::<usize>();
+            let added = has.map_or(0, |open| open.image.publications.len()) + of_whole - had;
+            assert!(added <= SNAPSHOT_PUBLICATIONS_PER_TURN, "{added} in one turn");
+            found.extend(images);
+            (from, turns) = (next, turns + 1);
+            // What is said meanwhile lets the oldest go.
+            say(&mut hub, "t.long", "later");
+        }
+        assert!(turns > 3, "{turns} turns");
+        assert_eq!((found[0].position.offset, found[1].topic.as_str()), (COUNT as u64, "t.short"));
+        let offsets: Vec<u64> = found[0].publications.iter().map(|it| it.position.offset).collect();
+        let first = COUNT as u64 + 1 - offsets.len() as u64;
+        assert_eq!(offsets, (first..=COUNT as u64).collect::<Vec<_>>());
+        assert!((1..10).contains(&first), "begins with {first}");
+        assert_eq!(found[0].last, LastImage::Among(COUNT as u64));
+        // A topic that ends meanwhile is as it was.
+        let (images, next) = hub.images(ImagePlace::default());
+        assert!(images.is_empty());
+        hub.end("t.long").expect("it is there");
+        let (images, _) = hub.images(next.expect("there is more"));
+        assert_eq!(images[0].publications.len(), SNAPSHOT_PUBLICATIONS_PER_TURN);
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod topic_table;
 
 use home::change::Changing;
 pub use home::{Kept, Outcome, Published, epoch_seed};
-pub use images::home_of;
+pub use images::{ImagePlace, home_of};
 pub use patterns::PatternId;
 pub use presence::PresenceChange;
 pub use readers::{Readers, SubscriberKey};

@@ -7,7 +7,7 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use fanwire::command::{Epoch, Extras, LastImage, PayloadKind, Position, Publication, ShardId, TopicImage, TopicName};
-use fanwire::hub::{Hub, HubSettings};
+use fanwire::hub::{Hub, HubSettings, ImagePlace};
 use fanwire::limits::{EPOCHS_KEPT, HISTORY_MAX};
 use fanwire::snapshot::{Decoder, Encoder, Snapshot, SnapshotError};
 use fanwire::time::MonoTime;
@@ -46,7 +46,7 @@ fn check_file(file: &[u8]) {
     for image in snapshot.topics {
         let (topic, offset) = (image.topic.clone(), image.position.offset);
         assert!(hub.restore(NOW, image, snapshot.is_clean), "there is room");
-        let state = hub.images(0).0.into_iter().find(|image| image.topic == topic);
+        let state = hub.images(ImagePlace::default()).0.into_iter().find(|image| image.topic == topic);
         assert_eq!(state.map_or(0, |image| image.position.offset), offset, "it goes on where it stood");
     }
 }

@@ -2,6 +2,7 @@
 //! restart.
 
 use crate::command::TopicImage;
+use crate::hub::ImagePlace;
 use crate::limits::SNAPSHOT_STEP_MS;
 use crate::mailbox::{Portion, SnapshotNumber};
 use crate::shard::Shard;
@@ -11,8 +12,8 @@ use crate::time::MonoTime;
 #[derive(Debug)]
 pub(in crate::shard) struct Taking {
     number: SnapshotNumber,
-    /// The place in the table of topics to continue from; `None` once all are in portions.
-    next: Option<usize>,
+    /// The place to continue from; `None` once all topics are in portions.
+    next: Option<ImagePlace>,
     /// A portion that found no room yet.
     waiting: Option<Portion>,
     next_step: MonoTime,
@@ -28,7 +29,8 @@ impl Shard {
     /// Begins a snapshot. An unfinished one is given up: the writer has given it up too.
     pub(in crate::shard) fn begin_snapshot(&mut self, number: u64) {
         let number = SnapshotNumber::Running(number);
-        self.upkeep.taking = Some(Taking { number, next: Some(0), waiting: None, next_step: self.now });
+        self.upkeep.taking =
+            Some(Taking { number, next: Some(ImagePlace::default()), waiting: None, next_step: self.now });
     }
 
     /// Hands over the next portion, if it is time for one and there is room.
@@ -50,18 +52,24 @@ impl Shard {
     /// Hands over all topics for the snapshot at the end of an orderly shutdown; waits for the writer.
     pub fn hand_over_last_snapshot(&mut self) {
         let Some(lane) = self.settings.snapshots.take() else { return };
-        let mut taking = Taking { number: SnapshotNumber::Last, next: Some(0), waiting: None, next_step: self.now };
-        while let Some(portion) = self.portion(&mut taking) {
-            lane.send(portion);
+        let next = Some(ImagePlace::default());
+        let mut taking = Taking { number: SnapshotNumber::Last, next, waiting: None, next_step: self.now };
+        while taking.next.is_some() {
+            self.portion(&mut taking).into_iter().for_each(|portion| lane.send(portion));
         }
     }
 
+    /// The next portion; `None` if it has no whole topic yet.
     fn portion(&self, taking: &mut Taking) -> Option<Portion> {
-        let (topics, next) = self.hub.images(taking.next?);
+        let (topics, next) = self.hub.images(taking.next.take()?);
+        let is_last = next.is_none();
         taking.next = next;
+        if topics.is_empty() && !is_last {
+            return None;
+        }
         let (shard, number, time) = (self.settings.shard, taking.number, self.now);
         let epoch_seed = self.hub.epoch_seed();
-        Some(Portion { shard, number, time, epoch_seed, topics, is_last: next.is_none() })
+        Some(Portion { shard, number, time, epoch_seed, topics, is_last })
     }
 
     /// Restores topics that have their home here, before the first turn. Returns the number of topics without room.
