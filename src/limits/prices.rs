@@ -53,6 +53,9 @@ pub const PRICE_PREFIX: u64 = 100;
 /// Units for two bytes of payload that are encoded for an answer over HTTP or to a question for history.
 pub const PRICE_TWO_ENCODED_BYTES: u64 = 1;
 
+/// Units for a byte of the metrics.
+pub const PRICE_METRICS_BYTE: u64 = 5;
+
 /// Units for one further send: the call and what the kernel does in it. The first run of a turn goes to all its readers
 /// at any cost.
 pub const PRICE_SEND: u64 = 2_000;

@@ -55,6 +55,7 @@ use upkeep::Upkeep;
 use upkeep::drain::Drain;
 use upkeep::live::Change;
 use upkeep::snapshot::Taking;
+use upkeep::tally::Busy;
 
 /// The settings of a shard at its start.
 #[derive(Clone, Debug)]
@@ -186,12 +187,12 @@ impl Shard {
             || has_news
             || !self.sessions.searches.is_empty()
             || !self.requests.answered.is_empty()
+            || self.upkeep.tally.is_asked()
             || self.links.tls.has_work()
     }
 
-    /// The metrics of this shard, with gauges filled in.
-    #[must_use]
-    pub fn measure(&self) -> ShardMetrics {
+    /// The metrics of this shard, with gauges filled in; `busy` is what its pools hold.
+    fn metrics_with(&self, busy: &Busy) -> ShardMetrics {
         let hub = self.hub.sizes();
         ShardMetrics {
             topics: hub.topics as u64,
@@ -199,14 +200,14 @@ impl Shard {
             retained_len: hub.retained_len,
             subscriptions: self.sessions.subscriptions.len() as u64,
             poll_connections: self.polls() as u64,
-            outbox_len: self.links.outboxes.len_of_all() as u64,
+            outbox_len: busy.outboxes_len,
             compression_streams: self.delivery.compressor.streams() as u64,
-            lag_len: self.sessions.lags.iter().map(|(_, lag)| lag.len() as u64).sum(),
+            lag_len: busy.lags,
             shed_histories: hub.shed_histories,
             shed_last_values: hub.shed_last_values,
             tls_expires_s: self.settings.edge.tls.as_ref().map_or(0, |(_, expires_s)| *expires_s),
             message_ids: hub.message_ids as u64,
-            memory: self.memory(),
+            memory: self.memory(busy),
             snapshot_age_s: self.snapshot_age_s(),
             blocks_in_use: self.links.pool.in_use() as u64,
             ..self.metrics.clone()

@@ -109,7 +109,10 @@ impl Shard {
                 self.on_carry(from, key, carry, ticket);
                 None
             }
-            Request::AskMetrics { ticket } => Some(Answer::Metrics { ticket, metrics: Box::new(self.measure()) }),
+            Request::AskMetrics { ticket } => {
+                self.on_metrics_asked(from, ticket);
+                None
+            }
             Request::Certificates { config, expires_s } => {
                 self.on_certificates(config, expires_s);
                 None

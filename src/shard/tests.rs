@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::session::encoding::EncodingId;
+use super::session::lag::Lag;
 use super::{EdgeSettings, Seats, Settings, Shard};
 use crate::command::{ConnId, Extras, Message, Origin, ShardId, TopicName};
 use crate::dialect::Dialect;
 use crate::driver::null::Null;
 use crate::driver::{Completion, Driver as _, Op};
-use crate::limits::Limits;
+use crate::limits::{Limits, SURVEY_PLACES_MAX};
 use crate::live::Live;
 use crate::mailbox::Admission;
 use crate::transport::Framing;
@@ -207,4 +208,28 @@ fn a_session_is_carried_by_requests_of_a_transport_that_is_a_folder_and_its_rows
         "{told}"
     );
     assert_eq!(world.shard.census().detached, 1);
+}
+
+#[test]
+fn a_scrape_where_much_is_busy_takes_several_turns() {
+    let mut world = World::new();
+    let conn = world.connect();
+    // Of readers that are behind.
+    for _ in 0..3 * SURVEY_PLACES_MAX {
+        world.shard.sessions.lags.insert(Lag::default());
+    }
+    world.driver.receive(conn, b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut turns = 0;
+    let body = loop {
+        world.turn();
+        turns += 1;
+        let body = world.body(conn);
+        if !body.is_empty() {
+            break body;
+        }
+        assert!(turns < 100, "it is answered at last");
+    };
+    assert!(turns > 3, "in {turns} turns");
+    assert!(body.contains("fanwire_connections"), "{body}");
+    assert!(!world.shard.upkeep.tally.is_asked());
 }

@@ -26,6 +26,7 @@ mod patterns;
 mod pings;
 mod pipelined_requests;
 mod resumes;
+mod scrapes;
 mod stalled_readers;
 mod tiny_publications;
 mod unfinished_messages;

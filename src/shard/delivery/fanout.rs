@@ -86,6 +86,7 @@ impl Shard {
     /// Sends what the turn has gathered: runs to their readers, then each outbox that something was added to.
     pub fn flush(&mut self) {
         self.shake_hands();
+        self.step_tally();
         self.resume_answered();
         let mut runs = std::mem::take(&mut self.delivery.runs.runs);
         let mut too_slow = Vec::new();

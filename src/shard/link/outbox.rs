@@ -375,17 +375,9 @@ impl Outboxes {
         self.outboxes.len()
     }
 
-    /// Bytes that wait in all of them.
-    pub fn len_of_all(&self) -> usize {
-        if self.outboxes.is_empty() {
-            return 0;
-        }
-        self.outboxes.iter().map(|(_, outbox)| outbox.len()).sum()
-    }
-
-    /// The same with what keeps them.
-    pub fn cost_of_all(&self) -> usize {
-        self.outboxes.iter().map(|(_, outbox)| outbox.cost()).sum()
+    /// The outbox at a place.
+    pub fn at(&self, place: usize) -> Option<&Outbox> {
+        self.outboxes.get(place)
     }
 
     /// How many places that looks at: the pool keeps those that were needed once.

@@ -5,7 +5,7 @@ use crate::buf::Segment;
 use crate::close::{CloseReason, Status};
 use crate::command::{ConnId, ErrorCode, HistoryAnswer, Message, Origin, Refusal, ShardSet, Subscribe, Target, Terms};
 use crate::dialect::json;
-use crate::limits::{PRICE_REQUEST, RETRY_AFTER_S};
+use crate::limits::{PRICE_METRICS_BYTE, PRICE_REQUEST, RETRY_AFTER_S};
 use crate::mailbox::Request as Ask;
 use crate::metrics::{ShardMetrics, render};
 use crate::routes::{Asked, Handshake, Route, Site};
@@ -225,13 +225,9 @@ impl Shard {
                 self.respond(id, Status::Ok, NDJSON, &[], &body);
             }
             Some(Waiting::Metrics { shards, .. }) => {
-                self.respond(
-                    id,
-                    Status::Ok,
-                    OPEN_METRICS,
-                    &[],
-                    render(&self.settings.process, &self.settings.live.told_limits, &shards).as_bytes(),
-                );
+                let text = render(&self.settings.process, &self.settings.live.told_limits, &shards);
+                self.turn.budget.charge(text.len() as u64 * PRICE_METRICS_BYTE);
+                self.respond(id, Status::Ok, OPEN_METRICS, &[], text.as_bytes());
             }
             _ => {}
         }

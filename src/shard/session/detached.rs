@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 
 use slab::Slab;
 
@@ -146,9 +147,10 @@ impl DetachedSessions {
         self.slots.capacity()
     }
 
-    /// Bytes of messages that wait for operations.
-    pub fn unheard_len(&self) -> usize {
-        self.slots.iter().flat_map(|(_, detached)| &detached.unheard).map(|message| message.len()).sum()
+    /// Bytes of messages that wait for operations, of the sessions in some places.
+    pub fn unheard_len(&self, places: Range<usize>) -> usize {
+        let slots = places.filter_map(|place| self.slots.get(place));
+        slots.flat_map(|detached| &detached.unheard).map(|message| message.len()).sum()
     }
 
     pub fn len(&self) -> usize {

@@ -22,14 +22,13 @@ use crate::limits::{
 use crate::metrics::MemoryClass;
 use crate::shard::Shard;
 use crate::shard::link::conn::{Carrier, Conn, Flag, Link};
-use crate::shard::link::edge::Edge;
 use crate::shard::link::ending::Parting;
 use crate::shard::link::outbox::Outbox;
-use crate::shard::request::waiting::HttpSession;
 use crate::shard::session::detached::Detached;
 use crate::shard::session::lag::Lag;
 use crate::shard::session::session::{Mark, Session};
 use crate::shard::slot::Slot;
+use crate::shard::upkeep::tally::Busy;
 use crate::time::MonoTime;
 
 /// A survey of all connections in portions that take no turn long, and then the freeing, likewise.
@@ -105,21 +104,15 @@ impl Survey {
 }
 
 impl Shard {
-    /// Bytes held, by [`MemoryClass`]. Visits all busy state.
-    pub(in crate::shard) fn memory(&self) -> [u64; MemoryClass::ALL.len()] {
+    /// Bytes held, by [`MemoryClass`]; `busy` is what the pools hold.
+    pub(in crate::shard) fn memory(&self, busy: &Busy) -> [u64; MemoryClass::ALL.len()] {
         let hub = self.hub.sizes();
         let mut memory = [0; MemoryClass::ALL.len()];
         memory[MemoryClass::LastValues as usize] = hub.kept.last;
         memory[MemoryClass::History as usize] = hub.kept.history;
-        memory[MemoryClass::Outboxes as usize] = self.links.outboxes.cost_of_all() as u64;
-        let held = sum(&self.sessions.pendings, |pending| pending.catch_up.len());
-        memory[MemoryClass::Lag as usize] = sum(&self.sessions.lags, Lag::len) + held;
-        let requests = sum(&self.requests.exchanges, HttpSession::held_len);
-        let messages = sum(&self.links.decoders, |unfinished| unfinished.decoder.held_len());
-        let put_off = self.links.put_off.len() as u64;
-        let unheard = self.links.conns.detached.unheard_len() as u64;
-        memory[MemoryClass::Reassembly as usize] =
-            requests + messages + put_off + unheard + sum(&self.links.edges, Edge::held_len);
+        memory[MemoryClass::Outboxes as usize] = busy.outboxes_cost;
+        memory[MemoryClass::Lag as usize] = busy.lags + busy.pendings;
+        memory[MemoryClass::Reassembly as usize] = busy.unfinished + self.links.put_off.len() as u64;
         memory[MemoryClass::MessageIds as usize] = hub.message_ids_len;
         memory[MemoryClass::Streams as usize] = self.delivery.compressor.streams_len() as u64;
         memory[MemoryClass::Windows as usize] = self.delivery.compressor.windows_len() as u64;
@@ -191,7 +184,7 @@ impl Shard {
 
     /// Bytes of outboxes, lags, unfinished messages and requests, as if nothing was shared.
     fn busy_len(&self) -> u64 {
-        let memory = self.memory();
+        let memory = self.memory(&self.busy());
         let classes = [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly];
         classes.iter().map(|&class| memory[class as usize]).sum()
     }
@@ -371,13 +364,8 @@ impl Shard {
     }
 }
 
-/// Bytes that all entries of a pool hold.
-fn sum<T>(pool: &Slab<T>, len: impl Fn(&T) -> usize) -> u64 {
-    if pool.is_empty() { 0 } else { pool.iter().map(|(_, entry)| len(entry) as u64).sum() }
-}
-
-/// The number of places that `sum` visits.
-fn places<T>(pool: &Slab<T>) -> usize {
+/// The places of a pool, which keeps those that were needed once.
+pub(super) fn places<T>(pool: &Slab<T>) -> usize {
     if pool.is_empty() { 0 } else { pool.capacity() }
 }
 

@@ -7,6 +7,7 @@ pub(in crate::shard) mod live;
 pub(in crate::shard) mod memory;
 pub(in crate::shard) mod release;
 pub(in crate::shard) mod snapshot;
+pub(in crate::shard) mod tally;
 
 use crate::time::MonoTime;
 use drain::Drain;
@@ -14,6 +15,7 @@ use live::Change;
 use memory::Survey;
 use release::Release;
 use snapshot::Taking;
+use tally::Tally;
 
 /// The upkeep of a shard.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(in crate::shard) struct Upkeep {
     pub survey: Option<Survey>,
     /// The change of the live configuration that connections and topics are being updated for.
     pub change: Option<Change>,
+    /// The sums for scrapes of the metrics.
+    pub tally: Tally,
     /// The generator of jitter.
     pub rng: fastrand::Rng,
 }
@@ -51,6 +55,7 @@ impl Upkeep {
             grown_len_max: usize::MAX,
             survey: None,
             change: None,
+            tally: Tally::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
