@@ -114,7 +114,7 @@ pub enum Event {
     Progress(Progress),
     /// A [`Command::Connect`] or [`Command::Drop`] is done.
     Connected(Connected),
-    /// What is received counts: readers that count, by topic.
+    /// Readers whose received messages count, by topic.
     Started {
         /// One number for each topic. In an echo round, and without readers, empty.
         readers: Vec<u32>,

@@ -1,6 +1,5 @@
-//! What is kept costs more than its payload: what each kind of entry takes beside its bytes, allocator included. Measured
-//! as resident memory, 100,000 of each (`src/shard/costs.rs` measures again), and rounded up to what a growing collection
-//! may have in vain.
+//! The memory of entries besides their payload, by kind, allocator included. Measured as resident memory, 100,000
+//! of each (`src/shard/costs.rs` measures again), and rounded up to what a growing collection may have in vain.
 
 /// Bytes of a publication that is kept, beside payload, key and extras: 185 measured.
 pub const PUBLICATION_COST: usize = 192;

@@ -1,7 +1,7 @@
 //! The budget of a turn, and the price of each kind of work: units of about a nanosecond of one core, measured with a
 //! release build and rounded up. They are there to be fair, not exact.
 
-/// What one turn may cost over all connections, in units of about a nanosecond: all other connections wait that long
+/// The budget of one turn over all connections, in units of about a nanosecond: all other connections wait that long
 /// for it, and for the sending.
 pub const TURN_BUDGET: u64 = 10_000_000;
 

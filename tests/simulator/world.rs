@@ -130,7 +130,7 @@ pub(super) struct World {
     peers: Vec<Peer>,
     pub(super) auditor: Auditor,
     floods: u64,
-    /// What the shards were told last of what may change; whether it does in this run, and how often it did.
+    /// The last live configuration of the shards; whether it does in this run, and how often it did.
     pub(super) live: Arc<Live>,
     changes: bool,
     pub(super) changed: u64,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::report::Left;
 use crate::wire::http::{Answers, Event};
 
-/// What it still has, but for what the question itself takes.
+/// The gateway's remaining state, without that of the question itself.
 ///
 /// # Errors
 /// If it does not answer, or not like a gateway.

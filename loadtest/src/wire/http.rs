@@ -96,7 +96,7 @@ impl Answers {
         self.since = head.header("fanwire-since").map(str::to_owned);
         self.current = Some(AnswerBody::new(head.framing(), usize::MAX)?);
         self.body.clear();
-        // What was held before did not complete the head, so that it ends in `bytes`.
+        // The held bytes did not complete the head, so that it ends in `bytes`.
         *bytes = bytes.get(len.saturating_sub(held_len)..).unwrap_or_default();
         self.held = Vec::new();
         Ok(Some(status))

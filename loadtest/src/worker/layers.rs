@@ -17,7 +17,7 @@ pub(super) struct Layers {
 #[derive(Debug)]
 pub(super) struct Deflate {
     pub(super) marks: Marks,
-    /// What remembers the messages before; without one, that of the worker does.
+    /// The inflater with the earlier messages; without one, that of the worker is used.
     inflater: Option<Inflater>,
 }
 

@@ -101,7 +101,7 @@ impl Worker {
 
     /// Sends what is due.
     pub(super) fn publish(&mut self, now: u64) {
-        // What the parent was told is what counts: nothing is sent behind it.
+        // The last report to the parent is final: nothing is sent after it.
         let Some(mut round) = self.round.take_if(|round| !round.is_published) else { return };
         match round.plan.traffic {
             Traffic::Rate { batch, .. } => self.publish_at_rate(&mut round, now, batch),

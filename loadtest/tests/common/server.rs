@@ -137,7 +137,7 @@ fn serve(
         Fault::SendsBadDeflate => out.extend_from_slice(b"\xc1\x03\xff\xff\xff"),
         Fault::SendsBadTextDeflated => encode_compressed(&mut out, &mut compress, b"\xff"),
         Fault::SendsBomb => {
-            // What a megabyte of zeros comes to behind another is the same every time.
+            // A megabyte of zeros after another compresses to the same bytes every time.
             let mut block = Vec::with_capacity(1 << 16);
             for _ in 0..80 {
                 if bomb.len() <= block.len() {

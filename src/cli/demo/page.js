@@ -263,7 +263,7 @@ feed.addEventListener("gap", ({ detail }) => {
 feed.addEventListener("resumed", ({ detail: { recovered, lost } }) => {
   if (lost.length > 0) tell(`${lost.length} of ${TOPICS.length} topics could not be resumed: the prices in between are missing`);
   else if (isAway) tell(`resumed: ${whole.format(recovered)} messages recovered`);
-  // What the gateway has of them since may be more than what comes.
+  // The gateway may have more messages since then than those that come.
   for (const topic of lost) load(topic).catch(() => {});
 });
 

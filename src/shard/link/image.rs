@@ -8,7 +8,7 @@
 //!
 //! Numbers are little-endian. Two processes have two clocks, so times are relative to the moment of writing.
 //!
-//! What a hand-over must add:
+//! A hand-over must add:
 //! - the socket, and the driver's end of it; the wheel's entry; the count of connections, its address among them;
 //! - what the slots name in pools: the edge, what was parsed, the outbox, further subscriptions and those under way, the
 //!   lag, the rest. They are written as none, and the flags and marks that follow from them as unset;

@@ -37,7 +37,7 @@ impl Pending {
         Some(self.stands.swap_remove(at).1)
     }
 
-    /// What was lost in front of the publication that comes next; with no more to come, whatever was lost.
+    /// The messages lost before the next publication; if none comes, all lost messages.
     pub fn take_lost(&mut self, waits_for_more: bool) -> Option<(TopicName, u64, u64)> {
         if self.lost.is_empty() {
             return None;
@@ -102,11 +102,11 @@ impl Unasked {
 pub(in crate::shard) enum Page {
     /// Last values of a pattern's topics.
     LastValues { shard: ShardId, pattern: Pattern, place: u32 },
-    /// What the reader missed in a topic: behind a position, up to an offset.
+    /// The missed messages of a reader in a topic: after a position, up to an offset.
     Missed { topic: TopicName, since: Position, until: u64 },
 }
 
-/// What a page is one of.
+/// The kind of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum PageOf {
     Pattern(Pattern),

@@ -52,7 +52,8 @@ fn is_path_byte(byte: u8) -> bool {
     byte >= 0x80 || byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%|[]".contains(&byte)
 }
 
-/// What may stand in a query: likewise, and browsers leave more of it as it is; `>` ends a pattern. [RFC 3986 3.4]
+/// Characters allowed in a query: likewise, and browsers leave more of them as they are; `>` ends a pattern. [RFC
+/// 3986 3.4]
 fn is_query_byte(byte: u8) -> bool {
     is_path_byte(byte) || b"?>\\^`{}".contains(&byte)
 }
