@@ -118,6 +118,19 @@ fn functions_that_the_walkthrough_names_are_there() {
 }
 
 #[test]
+fn records_of_decisions_have_numbers_of_their_own_that_their_titles_repeat() {
+    let mut numbers: Vec<String> = Vec::new();
+    let records = texts().into_iter().filter(|(place, _)| place.starts_with("docs/decisions/0"));
+    for (place, text) in records {
+        let number = place["docs/decisions/".len()..].split('-').next().unwrap_or_default().to_owned();
+        assert!(text.starts_with(&format!("# {number}: ")), "{place}: the title");
+        assert!(!numbers.contains(&number), "{place}: another record has this number");
+        numbers.push(number);
+    }
+    assert!(numbers.len() > 20, "{numbers:?}");
+}
+
+#[test]
 fn links_of_documents_lead_to_files() {
     let mut dead = Vec::new();
     for (place, text) in texts().iter().filter(|(place, _)| place.ends_with(".md")) {
