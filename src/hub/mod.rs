@@ -285,6 +285,12 @@ impl Hub {
         self.patterns.pattern(id)
     }
 
+    /// Whether any shard has a reader of a pattern.
+    #[must_use]
+    pub fn has_patterns(&self) -> bool {
+        self.patterns.len() > 0
+    }
+
     /// The id of a pattern, if this shard knows it.
     #[must_use]
     pub fn find_pattern(&self, pattern: &Pattern) -> Option<PatternId> {

@@ -33,6 +33,12 @@ impl Shard {
         let topic = self.hub.ensure(&publication.topic);
         let len = publication.said_len();
         let open = *self.hub.run_mut(topic);
+        if open.is_none() && self.hub.has_patterns() {
+            // Matched here and not with the run, so that the turn ends when it has cost too much.
+            self.hub.matching(topic);
+            let visits = self.hub.take_visits() as u64;
+            self.turn.budget.charge_delivery(visits * PRICE_VISIT);
+        }
         self.charge_delivery(topic, len, open.is_none() && !self.delivery.runs.runs.is_empty());
         self.delivery.runs.len += len;
         self.turn.grown += len + PUBLICATION_COST;
