@@ -4,7 +4,9 @@
 use serde_json::Value;
 
 use crate::auditor::{Asked, Auditor};
+use crate::carried::{FORGETTING, PASSING};
 use crate::peers::{Heard, Part, Peer};
+use crate::stream::Event;
 
 /// Publications that a topic without a history keeps while it is polled.
 pub(super) const POLL_KEPT: u64 = fanwire::limits::POLL_KEPT_MAX as u64;
@@ -35,6 +37,14 @@ impl Auditor {
     pub fn hear_follower(&mut self, peer: &mut Peer, heard: Heard) {
         match heard {
             Heard::Text(text) => self.hear_follower_json(peer, &text),
+            Heard::Event(Event { id: Some(id), data, .. }) if data.is_empty() => {
+                let Part::Follow { topics, .. } = &peer.part else { panic!("only who follows hears events") };
+                let names = topics.iter().copied().filter(|topic| !topic.contains('*'));
+                for (name, offset) in names.zip(offsets(&id)) {
+                    self.hear_position(peer.id, name, offset);
+                }
+                peer.position = Some(id);
+            }
             Heard::Event(event) if event.event.starts_with('.') => {
                 if event.id.is_some() {
                     peer.position = event.id;
@@ -47,14 +57,16 @@ impl Auditor {
                 let id = event.id.clone().unwrap_or_default();
                 let offsets: Vec<u64> = offsets(&id).collect();
                 assert_eq!(offsets.len(), names.len(), "{id} is a position of each of {names:?}");
-                let Some(at) = names.iter().position(|name| *name == event.event) else {
+                let topic = event.topic.as_deref().unwrap_or(&event.event);
+                let Some(at) = names.iter().position(|name| *name == topic) else {
                     // By pattern: it has no position.
                     return;
                 };
-                self.learn(&event.event, offsets[at], event.data);
-                self.hear_push(peer.id, &event.event, offsets[at]);
+                let carried = event.topic.is_some().then_some(event.event.as_str());
+                self.hear_push(peer.id, topic, (offsets[at] - 1, offsets[at]), &event.data, carried);
+                self.learn(topic, offsets[at], event.data);
                 let notes = &self.notes[&peer.id];
-                for (name, offset) in names.iter().zip(offsets) {
+                for (name, offset) in names.iter().zip(offsets).filter(|(name, _)| **name != topic) {
                     let heard = notes.heard.get(*name).copied();
                     // The last values of the pattern are still to come.
                     let again = notes.may_begin.contains_key(*name);
@@ -71,7 +83,11 @@ impl Auditor {
         let message: Value = serde_json::from_str(text).expect("the dialect is JSON");
         if message["op"] == "ok" {
             while let Some((_, asked)) = self.notes.entry(peer.id).or_default().asked.pop_front() {
-                self.hear_ok(peer.id, asked, &message);
+                let forgotten = match &asked {
+                    Asked::Subscribe(topic, ..) if topic == FORGETTING => self.notes[&peer.id].forgotten_before,
+                    _ => 0,
+                };
+                self.hear_ok(peer.id, asked, &message, forgotten);
             }
             if matches!(peer.part, Part::Follow { is_events: true, .. }) {
                 // Events that come by a pattern have no position that could be held against others.
@@ -134,11 +150,14 @@ impl Auditor {
             if is_kept {
                 let expected = before.expect("it said where it was") + 1..=now;
                 assert_eq!(said.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+            } else if topic == PASSING {
+                // Without a history, what passes by is kept nowhere.
             } else if let Some(before) = before {
                 let kept = if topic.starts_with('u') { POLL_KEPT } else { self.history_of_polls };
                 assert!(self.is_bounded || now - before > kept, "{topic} is kept from {before} on: {body}");
             }
-            assert!(said.last().is_none_or(|(offset, _)| *offset == now), "{topic} is said up to {now}: {body}");
+            let is_up_to = |(offset, _): &(u64, String)| *offset == now || topic == PASSING && *offset < now;
+            assert!(said.last().is_none_or(is_up_to), "{topic} is said up to {now}: {body}");
             self.polled += said.len() as u64;
             for (offset, payload) in said {
                 self.learn(topic, offset, payload);

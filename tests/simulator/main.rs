@@ -8,6 +8,7 @@
 //! `FANWIRE_SIM_SEEDS` is how many seeds to run, `FANWIRE_SIM_SEED` runs a single one. A failure prints the command.
 
 mod auditor;
+mod carried;
 mod changes;
 #[path = "../common/deflate.rs"]
 mod deflate;
@@ -17,6 +18,7 @@ mod raw_readers;
 mod stream;
 #[path = "../common/tls_peer.rs"]
 mod tls_peer;
+mod totals;
 mod verdict;
 mod world;
 
@@ -36,7 +38,7 @@ fn check(name: &str, plan: impl Fn(u64) -> Run) {
         // A flood takes as long as ten other runs.
         None => 0..number("FANWIRE_SIM_SEEDS").unwrap_or(SEEDS).div_ceil(if plan(0).floods { 10 } else { 1 }),
     };
-    let mut totals = world::Totals::default();
+    let mut totals = totals::Totals::default();
     for seed in seeds.clone() {
         let run = plan(seed);
         let outcome = std::panic::catch_unwind(|| run.play());

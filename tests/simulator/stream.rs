@@ -7,6 +7,8 @@ use crate::peers::Heard;
 pub struct Event {
     pub id: Option<String>,
     pub event: String,
+    /// With an event's name of its own: the topic, which `event` names otherwise.
+    pub topic: Option<String>,
     pub data: String,
 }
 
@@ -72,7 +74,7 @@ impl Stream {
     }
 }
 
-/// An event as the standard reads it; none without data.
+/// An event as the standard reads it; none without data, but where an id stands alone.
 fn read_event(block: &str) -> Option<Event> {
     let mut event = Event::default();
     let mut data = Vec::new();
@@ -82,13 +84,14 @@ fn read_event(block: &str) -> Option<Event> {
         match field {
             "id" => event.id = Some(value.to_owned()),
             "event" => value.clone_into(&mut event.event),
+            "topic" => event.topic = Some(value.to_owned()),
             "data" => data.push(value),
             "" | "retry" => {}
             _ => panic!("a field that nobody knows: {line}"),
         }
     }
     event.data = data.join("\n");
-    (!data.is_empty()).then_some(event)
+    (!data.is_empty() || event.id.is_some()).then_some(event)
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

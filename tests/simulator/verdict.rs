@@ -5,13 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use fanwire::driver::sim::SimNet;
 use serde_json::Value;
 
-use crate::auditor::{Auditor, Notes, matches};
+use crate::auditor::{Auditor, Begin, Notes, matches};
+use crate::carried::{FORGETTING, life};
 use crate::peers::{Pace, Part, Peer};
 
 impl Auditor {
     /// Everything that was said has had the time to arrive: who is still there has all of it.
     pub fn audit_all(&mut self, peers: &mut [Peer], net: &SimNet, is_faultless: bool) {
         self.learn_from_raw_readers(peers);
+        self.audit_holes();
         for (topic, log) in &self.log {
             let mut said = BTreeSet::new();
             let mut numbers: HashMap<String, u64> = HashMap::new();
@@ -65,13 +67,31 @@ impl Auditor {
 
     fn audit_json(&self, notes: &Notes, pace: Pace) -> u64 {
         for (topic, log) in &self.log {
-            let newest = log.keys().next_back().copied();
-            if notes.targets.iter().any(|target| matches(target, topic)) {
-                let heard = notes.heard.get(topic).copied();
+            // Of those that it is to get.
+            let newest = log.iter().rev().find(|(_, said)| !notes.excepted.contains(*said)).map(|(offset, _)| *offset);
+            let name = topic.split('@').next().unwrap_or_default();
+            // Another life of the topic.
+            let is_other =
+                name != topic && notes.epochs.get(name).is_none_or(|epoch| *topic != life(name, Some(epoch)));
+            if !is_other && notes.targets.iter().any(|target| matches(target, name)) {
+                let heard = notes.heard.get(name).copied();
+                // It may have had nothing to get yet, or only an older last value.
+                let stands = match notes.may_begin.get(name) {
+                    Some(&Begin::At { joined, .. }) => heard.max(Some(joined)),
+                    _ => heard,
+                };
+                let mut behind = log.range(heard.map_or(0, |heard| heard + 1)..).map(|(_, said)| said);
+                // What it excepted itself from it does not get as the last value, nor the one before in its place.
+                let hides_last = log.values().next_back().is_some_and(|said| notes.excepted.contains(said));
+                let has_all = (self.may_lack_last(name) || hides_last)
+                    && (stands >= newest
+                        || (name == FORGETTING || hides_last) && heard.is_none()
+                        || behind.all(|said| self.is_passing(said) || notes.excepted.contains(said)));
                 let is_told = heard.is_some() && notes.told.get(topic).copied() == heard;
                 assert!(!is_told || pace.max_age_ms > 0, "only what is too old is told instead of sent");
                 // The message may be a newer one, from raw peers to raw peers alone.
-                let arrived = heard == newest || is_told && heard >= newest;
+                let arrived =
+                    heard >= newest && heard.is_some() == newest.is_some() || has_all || is_told && heard >= newest;
                 assert!(arrived, "{topic}: the newest did not arrive: {newest:?}, {:?}", notes.heard.get(topic));
             }
         }
