@@ -82,7 +82,12 @@ impl Dialect {
     /// The highest cost of reading a message of `len` bytes, in units of a turn's budget.
     #[must_use]
     pub fn price(self, len: usize) -> u64 {
-        if self == Self::Json { len as u64 * PRICE_JSON_BYTE } else { len as u64 / 4 * PRICE_FOUR_BYTES }
+        if self.reads_json() { len as u64 * PRICE_JSON_BYTE } else { len as u64 / 4 * PRICE_FOUR_BYTES }
+    }
+
+    /// Whether [`Dialect::decode`] reads a message as JSON.
+    fn reads_json(self) -> bool {
+        matches!(self, Self::Json | Self::JsonWithHeaders)
     }
 
     /// Reads one message.
@@ -171,6 +176,21 @@ impl Dialect {
             DialectState::None => {}
             #[cfg(test)]
             DialectState::Tagged(tags) => tagged::encode_prefix(tags, publication, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dialect_that_reads_json_charges_for_json() {
+        for dialect in [Dialect::Raw, Dialect::Json, Dialect::JsonWithHeaders, Dialect::Echo, Dialect::Feed] {
+            let mut scratch = Scratch::default();
+            dialect.decode(&mut DialectState::None, &mut scratch, MessageKind::Text, b"{}");
+            let charges_for_json = dialect.price(1000) == 1000 * PRICE_JSON_BYTE;
+            assert_eq!(charges_for_json, scratch.json.is_some(), "{dialect:?}");
         }
     }
 }
