@@ -20,9 +20,9 @@ pub use extras::{Attributes, CONTENT_TYPE, Extras, is_event};
 pub use image::{LastImage, TopicImage};
 pub use policy::{Mode, Policy, Rate, parse_age, parse_rate};
 pub use position::{BadPosition, Epoch, Position};
-pub use refusal::Refusal;
+pub use refusal::{NotTaken, Refusal};
 pub use session::{ConnId, Owner, SessionId, SessionIndex, SessionKey};
-pub use shards::{ShardId, ShardSet};
+pub use shards::{Peer, PeerSet, ShardId, ShardSet};
 pub use topic::{BadTopic, Pattern, Target, TopicName};
 
 use std::borrow::Cow;

@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
-use crate::command::ShardId;
+use crate::command::{Peer, ShardId};
 use crate::config::{Config, Listen, limits_in_effect};
 use crate::driver::{Claim, Driver, SocketFile, Wake, entropy_seed, process_usage, raise_descriptors_max};
 use crate::mailbox::{Admission, Control, Mailbox, PortionLane, Request};
@@ -243,6 +243,7 @@ fn settings(config: &Config, seed: u64, certificates: Option<&Certificates>, dri
     Settings {
         shard: ShardId(0),
         shards: config.shards,
+        has_engine: false,
         live: Arc::new(config.live(config)),
         edge: EdgeSettings {
             tls_listeners: config.listen.iter().map(|listen| listen.is_tls).collect(),
@@ -287,7 +288,11 @@ fn run_on(
     mut mailbox: Mailbox,
     wakers: &[ShardWaker],
 ) -> std::io::Result<()> {
-    shard::run(&mut driver, &mut shard, &mut mailbox, wakers)?;
+    let wake = |peer| match peer {
+        Peer::Shard(shard) => wakers[shard.index()].wake(),
+        Peer::Engine => unreachable!("nothing makes an engine yet"),
+    };
+    shard::run(&mut driver, &mut shard, &mut mailbox, wake)?;
     shard.hand_over_last_snapshot();
     Ok(())
 }

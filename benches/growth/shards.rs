@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use fanwire::command::ConnId;
+use fanwire::command::{ConnId, Peer};
 use fanwire::limits::Limits;
 use fanwire::shard::turn;
 
@@ -75,7 +75,11 @@ impl Mesh {
             let index = awake.trailing_zeros() as usize;
             let woken = Cell::new(0);
             let Bench { driver, shard, mailbox } = &mut self.benches[index];
-            turn(driver, shard, mailbox, |peer| woken.set(woken.get() | 1 << peer)).expect("nothing goes wrong");
+            let wake = |peer| match peer {
+                Peer::Shard(shard) => woken.set(woken.get() | 1 << shard.0),
+                Peer::Engine => unreachable!("there is none"),
+            };
+            turn(driver, shard, mailbox, wake).expect("nothing goes wrong");
             awake = awake & !(1 << index) | woken.get();
             if !mailbox.park() {
                 awake |= 1 << index;

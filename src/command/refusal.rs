@@ -19,3 +19,15 @@ impl Refusal {
         Self { code, message, position: None }
     }
 }
+
+/// Why a publication that another source has numbered was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It does not follow what the topic holds: something between the two is missing.
+    Break {
+        /// Where the topic stands.
+        held: Position,
+    },
+    /// There is no room for the topic.
+    Refused(Refusal),
+}

@@ -1,4 +1,4 @@
-//! Shards of this process, and sets of them.
+//! Shards of this process, the other addresses of mail, and sets of them.
 
 use std::ops::{BitOr, BitOrAssign};
 
@@ -88,6 +88,65 @@ impl BitOrAssign for ShardSet {
 impl FromIterator<ShardId> for ShardSet {
     fn from_iter<I: IntoIterator<Item = ShardId>>(shards: I) -> Self {
         shards.into_iter().fold(Self::EMPTY, |set, shard| set | Self::one(shard))
+    }
+}
+
+/// An address of mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Peer {
+    Shard(ShardId),
+    /// The one thread that numbers publications for all shards, if there is one.
+    Engine,
+}
+
+impl From<ShardId> for Peer {
+    fn from(shard: ShardId) -> Self {
+        Self::Shard(shard)
+    }
+}
+
+/// A set of addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerSet {
+    shards: ShardSet,
+    has_engine: bool,
+}
+
+impl PeerSet {
+    /// Nobody.
+    pub const EMPTY: Self = Self { shards: ShardSet::EMPTY, has_engine: false };
+
+    /// One of them.
+    #[must_use]
+    pub fn one(peer: Peer) -> Self {
+        [peer].into_iter().collect()
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, peer: Peer) {
+        match peer {
+            Peer::Shard(shard) => self.shards.insert(shard),
+            Peer::Engine => self.has_engine = true,
+        }
+    }
+
+    /// Whether nobody is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.shards.is_empty() && !self.has_engine
+    }
+
+    /// All in it, the engine last.
+    pub fn iter(self) -> impl Iterator<Item = Peer> {
+        self.shards.iter().map(Peer::Shard).chain(self.has_engine.then_some(Peer::Engine))
+    }
+}
+
+impl FromIterator<Peer> for PeerSet {
+    fn from_iter<I: IntoIterator<Item = Peer>>(peers: I) -> Self {
+        let mut set = Self::EMPTY;
+        peers.into_iter().for_each(|peer| set.insert(peer));
+        set
     }
 }
 

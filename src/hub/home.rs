@@ -4,6 +4,7 @@
 pub(super) mod change;
 mod ending;
 mod retention;
+mod taking;
 
 pub(super) use ending::Lives;
 pub use retention::Kept;

@@ -1,10 +1,10 @@
-//! The mails between shards.
+//! The mails between shards, and between them and the engine.
 
 use std::sync::Arc;
 
 use crate::command::{
-    Carried, Carry, HistoryAnswer, HistoryQuery, JoinAnswer, Message, Pattern, Position, Presence, Publication,
-    Refusal, SessionKey, ShardId, Taken, Target, TopicLine, TopicName, TopicState,
+    Carried, Carry, HistoryAnswer, HistoryQuery, JoinAnswer, Message, NotTaken, Pattern, Peer, Position, Presence,
+    Publication, Refusal, SessionKey, Taken, Target, TopicLine, TopicName, TopicState,
 };
 use crate::limits::MAIL_COST;
 use crate::live::Live;
@@ -21,7 +21,7 @@ pub enum Mail {
 /// A request of one shard to another. A `ticket` comes back in the answer; only its maker knows its meaning.
 #[derive(Debug)]
 pub enum Request {
-    /// Number a publication and see that it reaches its readers. The receiver is the topic's home.
+    /// Number a publication and see that it reaches its readers. The receiver is the topic's home, or the engine.
     Publish {
         topic: TopicName,
         /// The publication, before it is numbered.
@@ -29,6 +29,9 @@ pub enum Request {
         /// Answered by `Published`, if there is one.
         ticket: Option<u32>,
     },
+    /// See that a publication reaches its readers that the engine has numbered; answered by `NotTaken` if it was not
+    /// taken. The receiver is the topic's home. Only the engine sends it.
+    Take(Arc<Publication>),
     /// A subscriber of the sender wants a topic; answered by `Joined`. The receiver is the topic's home.
     Join {
         topic: TopicName,
@@ -173,6 +176,12 @@ pub enum Answer {
         /// Its number.
         result: Result<Taken, Refusal>,
     },
+    /// A publication of the engine was not taken.
+    NotTaken {
+        topic: TopicName,
+        /// Why not.
+        cause: NotTaken,
+    },
     /// A subscriber was counted or refused. What is delivered after this follows the position without a gap.
     Joined {
         /// From the request.
@@ -269,6 +278,7 @@ impl Request {
     pub fn cost(&self) -> usize {
         let brought = match self {
             Self::Publish { message, .. } => message.cost(),
+            Self::Take(publication) => publication.cost(),
             Self::Carry { carry, .. } => carry.payload_len(),
             _ => 0,
         };
@@ -298,30 +308,30 @@ impl Answer {
 #[derive(Debug, Default)]
 pub struct Outgoing {
     /// By receiver, in order, with the bytes of each.
-    pub(super) requests: Vec<(ShardId, Request, usize)>,
+    pub(super) requests: Vec<(Peer, Request, usize)>,
     /// By receiver, in order, with the bytes that each keeps alive.
-    pub(super) answers: Vec<(ShardId, Answer, usize)>,
+    pub(super) answers: Vec<(Peer, Answer, usize)>,
     /// Bytes of all of it. A publication counts once, however many shards it goes to.
     pub(super) cost: usize,
 }
 
 impl Outgoing {
     /// Adds a request.
-    pub fn ask(&mut self, to: ShardId, request: Request) {
+    pub fn ask(&mut self, to: impl Into<Peer>, request: Request) {
         let cost = request.cost();
         self.cost += cost;
-        self.requests.push((to, request, cost));
+        self.requests.push((to.into(), request, cost));
     }
 
     /// Adds an answer.
-    pub fn answer(&mut self, to: ShardId, answer: Answer) {
+    pub fn answer(&mut self, to: impl Into<Peer>, answer: Answer) {
         let cost = answer.cost();
         let is_shared = match (&answer, self.answers.last()) {
             (Answer::Deliver(one), Some((_, Answer::Deliver(other), _))) => Arc::ptr_eq(one, other),
             _ => false,
         };
         self.cost += if is_shared { MAIL_COST } else { cost };
-        self.answers.push((to, answer, cost));
+        self.answers.push((to.into(), answer, cost));
     }
 
     /// Bytes of all of it.

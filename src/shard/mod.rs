@@ -64,6 +64,8 @@ pub struct Settings {
     pub shard: ShardId,
     /// The number of all shards.
     pub shards: usize,
+    /// Whether the engine numbers publications, instead of each topic's home.
+    pub has_engine: bool,
     /// The configuration that may change while the shard runs.
     pub live: Arc<Live>,
     /// Pages served beside the endpoints.

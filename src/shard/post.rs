@@ -1,7 +1,8 @@
-//! Mail: questions to shards and their answers. A shard asks itself in the same way, and is answered at once.
+//! Mail: questions to shards and to the engine, and their answers. A shard asks itself in the same way, and is answered at
+//! once.
 
 use super::Shard;
-use crate::command::{ShardId, ShardSet};
+use crate::command::{Peer, ShardId, ShardSet};
 use crate::hub::LastValues;
 use crate::limits::{POLL_ANSWER_LEN_MAX, PRICE_KEPT, PRICE_MAIL, PRICE_VISIT, RESUME_PAGE_LEN_MAX};
 use crate::mailbox::{Answer, Mail, Request};
@@ -9,22 +10,24 @@ use crate::time::MonoTime;
 
 impl Shard {
     /// Handles one mail.
-    pub fn handle_mail(&mut self, now: MonoTime, from: ShardId, mail: Mail) {
+    pub fn handle_mail(&mut self, now: MonoTime, from: Peer, mail: Mail) {
         self.now = now;
         self.turn.budget.begin_item();
         self.turn.budget.charge(PRICE_MAIL);
         match mail {
-            Mail::Request(request) => self.handle_request(from, request),
+            Mail::Request(request) => match from {
+                Peer::Shard(shard) => self.handle_request(shard, request),
+                Peer::Engine => self.handle_engine_request(request),
+            },
             Mail::Answer(answer) => self.handle_answer(from, answer),
         }
     }
 
-    /// Sends a request to a shard. This shard answers its own request before the call returns.
-    pub(in crate::shard) fn ask(&mut self, to: ShardId, request: Request) {
-        if to == self.settings.shard {
-            self.handle_request(to, request);
-        } else {
-            self.outgoing.ask(to, request);
+    /// Sends a request to a shard or to the engine. This shard answers its own request before the call returns.
+    pub(in crate::shard) fn ask(&mut self, to: impl Into<Peer>, request: Request) {
+        match to.into() {
+            Peer::Shard(shard) if shard == self.settings.shard => self.handle_request(shard, request),
+            to => self.outgoing.ask(to, request),
         }
     }
 
@@ -37,12 +40,25 @@ impl Shard {
         self.handle_request(me, request());
     }
 
-    /// Sends an answer to a shard; this shard handles its own answer at once.
-    pub(in crate::shard) fn answer(&mut self, to: ShardId, answer: Answer) {
-        if to == self.settings.shard {
-            self.handle_answer(to, answer);
-        } else {
-            self.outgoing.answer(to, answer);
+    /// Sends an answer to a shard or to the engine; this shard handles its own answer at once.
+    pub(in crate::shard) fn answer(&mut self, to: impl Into<Peer>, answer: Answer) {
+        match to.into() {
+            to @ Peer::Shard(shard) if shard == self.settings.shard => self.handle_answer(to, answer),
+            to => self.outgoing.answer(to, answer),
+        }
+    }
+
+    /// Handles a request of the engine: to take a publication, to confirm that earlier ones are on their way, or to say a
+    /// topic's position.
+    fn handle_engine_request(&mut self, request: Request) {
+        match request {
+            Request::Take(publication) => self.take(publication),
+            Request::Fence => self.answer(Peer::Engine, Answer::Fenced),
+            Request::AskTopic { topic, ticket } => {
+                let state = self.hub.state(topic.as_str());
+                self.answer(Peer::Engine, Answer::TopicState { ticket, state });
+            }
+            other => unreachable!("the engine does not ask {other:?}"),
         }
     }
 
@@ -52,6 +68,7 @@ impl Shard {
                 let result = self.number(&topic, message);
                 ticket.map(|ticket| Answer::Published { ticket, result })
             }
+            Request::Take(_) => unreachable!("only the engine numbers publications for others"),
             Request::Join { topic, since, last, polls, skips, ticket } => {
                 // A poll needs no more than fits in its answer. Any other reader asks for the rest when it has taken
                 // most of this, but one that skips.
@@ -144,15 +161,17 @@ impl Shard {
         }
     }
 
-    fn handle_answer(&mut self, from: ShardId, answer: Answer) {
+    fn handle_answer(&mut self, from: Peer, answer: Answer) {
         match answer {
             Answer::Deliver(publication) => self.deliver(publication),
             Answer::Published { ticket, result } => self.on_published(ticket, result),
+            Answer::NotTaken { .. } => unreachable!("a shard asks nobody to take a publication"),
             Answer::Joined { ticket, result } => self.on_joined(ticket, result),
             Answer::PatternNoted { ticket } => self.on_pattern_noted(ticket),
-            Answer::PatternLastValues { ticket, publications, next } => {
-                self.on_pattern_page(from, ticket, LastValues { publications, next });
-            }
+            Answer::PatternLastValues { ticket, publications, next } => match from {
+                Peer::Shard(shard) => self.on_pattern_page(shard, ticket, LastValues { publications, next }),
+                Peer::Engine => unreachable!("the engine is no home of a topic"),
+            },
             Answer::TopicState { ticket, state } => self.on_topic_state(ticket, state),
             Answer::LastForgotten { ticket, position } => self.on_last_forgotten(ticket, position),
             Answer::Missed { ticket, missed } => self.on_missed(ticket, missed),
@@ -161,7 +180,7 @@ impl Shard {
             Answer::History { ticket, history } => self.on_history(ticket, history),
             Answer::Presence { topic, presence } => self.on_presence(&topic, presence),
             Answer::Carried { ticket, carried } => self.on_carried(ticket, carried),
-            Answer::Fenced => self.note_fenced(),
+            Answer::Fenced => self.note_fenced(from),
             Answer::Metrics { ticket, metrics } => self.on_metrics(ticket, *metrics),
         }
     }

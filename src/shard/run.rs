@@ -5,23 +5,19 @@ use std::ops::ControlFlow;
 
 use super::Shard;
 use crate::budget::Part;
-use crate::driver::{Driver, Wake};
+use crate::command::Peer;
+use crate::driver::Driver;
 use crate::limits::{MAIL_PER_TURN_MAX, SPILL_RETRY_MS};
 use crate::mailbox::Mailbox;
 use crate::time::MonoTime;
 
-/// Runs a shard until it has shut down. `wakers` are by shard.
+/// Runs a shard until it has shut down. `wake` wakes a thread that waits and has got mail.
 ///
 /// # Errors
 /// An error after which the driver cannot go on.
-pub fn run<D: Driver>(
-    driver: &mut D,
-    shard: &mut Shard,
-    mailbox: &mut Mailbox,
-    wakers: &[impl Wake],
-) -> io::Result<()> {
+pub fn run<D: Driver>(driver: &mut D, shard: &mut Shard, mailbox: &mut Mailbox, wake: impl Fn(Peer)) -> io::Result<()> {
     while !shard.is_drained() {
-        turn(driver, shard, mailbox, |peer| wakers[peer].wake())?;
+        turn(driver, shard, mailbox, &wake)?;
     }
     Ok(())
 }
@@ -34,7 +30,7 @@ pub fn turn<D: Driver>(
     driver: &mut D,
     shard: &mut Shard,
     mailbox: &mut Mailbox,
-    wake: impl Fn(usize),
+    wake: impl Fn(Peer),
 ) -> io::Result<()> {
     shard.begin_turn();
     let now = driver.now();
@@ -59,7 +55,7 @@ pub fn turn<D: Driver>(
     let woken = mailbox.post(&mut shard.outgoing);
     shard.handle_congestion(mailbox.is_congested());
     driver.submit(&mut shard.ops)?;
-    woken.iter().for_each(|peer| wake(peer.index()));
+    woken.iter().for_each(wake);
     if shard.takes_release() {
         driver.release_memory();
     }

@@ -32,6 +32,7 @@ impl World {
         let settings = Settings {
             shard: ShardId(0),
             shards: 1,
+            has_engine: false,
             live: Arc::new(Live { limits, ..Live::default() }),
             edge: EdgeSettings::default(),
             pages: Arc::default(),

@@ -18,6 +18,7 @@ pub fn settings(shards: usize, limits: &Limits) -> Vec<Settings> {
     let of = |index| Settings {
         shard: ShardId(index as u8),
         shards,
+        has_engine: false,
         live: Arc::clone(&live),
         edge: EdgeSettings::default(),
         pages: Arc::default(),

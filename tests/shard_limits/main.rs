@@ -5,6 +5,7 @@
 mod congestion;
 mod deadlines;
 mod echo;
+mod engine;
 mod fanout;
 mod live;
 mod memory;

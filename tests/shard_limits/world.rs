@@ -8,12 +8,25 @@ use fanwire::driver::sim::{Faults, PeerEnd, PeerId, SimDriver, SimNet};
 use fanwire::hub::{Hub, HubSettings, TopicRules};
 use fanwire::limits::Limits;
 use fanwire::live::Live;
-use fanwire::mailbox::{Admission, Control, Mailbox, Portion, PortionLane, Request};
+use fanwire::mailbox::{Admission, Control, EngineBox, Mailbox, Portion, PortionLane, Request};
 use fanwire::metrics::ShardMetrics;
 use fanwire::shard::{Census, EdgeSettings, Seats, Settings, Shard, turn};
 use fanwire::transport::http::{Access, Origins};
 use fanwire::transport::service::{Meaning, Service};
 use fanwire::wire::ws::{Opcode, encode_client_frame};
+
+/// Mailboxes for the shards of a world.
+struct Mesh {
+    mailboxes: Vec<Mailbox>,
+    control: Control,
+    has_engine: bool,
+}
+
+/// Those of shards without an engine.
+fn mesh(shards: usize) -> Mesh {
+    let (mailboxes, control) = Mailbox::mesh(shards);
+    Mesh { mailboxes, control, has_engine: false }
+}
 
 /// The shards, stepped in order.
 pub struct World {
@@ -35,7 +48,7 @@ impl World {
 
     /// One with rules for topics.
     pub fn with_rules(shards: usize, outbound_len_max: usize, limits: Limits, rules: TopicRules) -> Self {
-        Self::with(shards, outbound_len_max, limits, rules, &Access::OPEN, EdgeSettings::default())
+        Self::with(mesh(shards), outbound_len_max, limits, rules, &Access::OPEN, EdgeSettings::default())
     }
 
     /// One that looks at the origins of pages.
@@ -52,33 +65,42 @@ impl World {
         rules: TopicRules,
         access: &Access,
     ) -> Self {
-        Self::with(shards, outbound_len_max, limits, rules, access, EdgeSettings::default())
+        Self::with(mesh(shards), outbound_len_max, limits, rules, access, EdgeSettings::default())
     }
 
     /// One with something before HTTP.
     pub fn with_edge(shards: usize, outbound_len_max: usize, limits: Limits, edge: EdgeSettings) -> Self {
-        Self::with(shards, outbound_len_max, limits, TopicRules::default(), &Access::OPEN, edge)
+        Self::with(mesh(shards), outbound_len_max, limits, TopicRules::default(), &Access::OPEN, edge)
+    }
+
+    /// One whose publications are numbered by an engine, which has this mailbox.
+    pub fn with_engine(shards: usize, limits: Limits) -> (Self, EngineBox) {
+        let (mailboxes, engine, control) = Mailbox::mesh_with_engine(shards);
+        let mesh = Mesh { mailboxes, control, has_engine: true };
+        let rules = TopicRules::default();
+        (Self::with(mesh, 1 << 20, limits, rules, &Access::OPEN, EdgeSettings::default()), engine)
     }
 
     fn with(
-        shards: usize,
+        Mesh { mailboxes, control, has_engine }: Mesh,
         outbound_len_max: usize,
         limits: Limits,
         rules: TopicRules,
         access: &Access,
         edge: EdgeSettings,
     ) -> Self {
+        let shards = mailboxes.len();
         let access = [access.clone()].into();
         let live = Arc::new(Live { rules: Arc::new(rules), limits, access, ..Live::default() });
         let faults = Faults { outbound_len_max, inbound_len_max: 1 << 20, ..Faults::NONE };
         let net = SimNet::new(1, shards, faults);
-        let (mailboxes, control) = Mailbox::mesh(shards);
-        let hash_key = (1, 2);
+        let hash_key = HASH_KEY;
         let admission = Admission::new(live.limits.connections_max);
         let (lane, portions) = PortionLane::new();
         let settings = |index: usize| Settings {
             shard: ShardId(index as u8),
             shards,
+            has_engine,
             live: Arc::clone(&live),
             edge: edge.clone(),
             pages: Arc::default(),
@@ -238,6 +260,9 @@ pub fn handshake(path: &str) -> String {
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
 }
+
+/// The key of topic names in these shards.
+pub const HASH_KEY: (u64, u64) = (1, 2);
 
 /// So much time at once.
 const STEP_MS: u64 = 10;

@@ -121,6 +121,7 @@ impl World {
         let settings = Settings {
             shard: ShardId(0),
             shards,
+            has_engine: false,
             live: Arc::clone(&live),
             edge: tls.settings(),
             pages: Arc::default(),

@@ -103,6 +103,13 @@ impl Hub {
         self.make_room(id);
     }
 
+    /// Keeps a publication that has its number from elsewhere. A function of its own, so that [`Hub::keep`] is part of
+    /// [`Hub::publish`], which runs more often.
+    #[inline(never)]
+    pub(in crate::hub) fn keep_numbered(&mut self, id: TopicId, publication: &Arc<Publication>) {
+        self.keep(id, publication);
+    }
+
     /// Keeps this as the last value, if the configuration says so, and the history as it is.
     pub(in crate::hub) fn set_last(&mut self, id: TopicId, last: Option<Arc<Publication>>) {
         if let Some(home) = self.topics.home_mut(id) {

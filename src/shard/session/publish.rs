@@ -7,9 +7,9 @@ use super::tickets::Ticket;
 use crate::close::CloseReason;
 use crate::command::{
     Epoch, ErrorCode, HistoryAnswer, HistoryQuery, JoinAnswer, Message, OperationId, Origin, Outbound, PayloadKind,
-    Position, Publish, Refusal, SessionId, Taken, TopicName, TopicState,
+    Peer, Position, Publication, Publish, Refusal, SessionId, Taken, TopicName, TopicState,
 };
-use crate::hub::Outcome;
+use crate::hub::{Outcome, Published};
 use crate::limits::{
     PRICE_FOUR_BYTES, PRICE_KEPT, PRICE_PUBLICATION, PRICE_TWO_ENCODED_BYTES, PRICE_VISIT, PUBLICATION_COST,
 };
@@ -24,21 +24,21 @@ impl Shard {
         known.or_else(|| TopicName::parse(topic).ok())
     }
 
-    /// Sends a publication to its home. What became of it comes through `on_published`, if there is a ticket for it.
+    /// Sends a publication to the thread that numbers it: the engine, or else its home. What became of it comes through
+    /// `on_published`, if there is a ticket for it.
     pub(in crate::shard) fn publish(&mut self, topic: TopicName, mut message: Message, ticket: Option<u32>) {
         if let (Some(terms), Some(origin)) = (&mut message.terms, message.origin)
             && self.links.conns.session(origin.session).is_some()
         {
             terms.owner = self.links.conns[origin.session.index].owner;
         }
-        let home = self.hub.home_of(topic.as_str());
-        self.ask(home, Request::Publish { topic, message, ticket });
+        let to = if self.settings.has_engine { Peer::Engine } else { self.hub.home_of(topic.as_str()).into() };
+        self.ask(to, Request::Publish { topic, message, ticket });
     }
 
     /// Numbers a publication of a topic with its home here, and sends it to every shard with readers.
     pub(in crate::shard) fn number(&mut self, topic: &TopicName, message: Message) -> Result<Taken, Refusal> {
-        self.turn.grown += message.payload.len() + PUBLICATION_COST;
-        self.turn.budget.charge(PRICE_PUBLICATION + message.payload.len() as u64 / 4 * PRICE_FOUR_BYTES);
+        self.charge_publication(message.payload.len());
         let published = self.hub.publish(self.now, topic, message);
         self.turn.budget.charge(self.hub.take_visits() as u64 * PRICE_VISIT);
         let published = match published? {
@@ -48,12 +48,35 @@ impl Shard {
                 return Ok(Taken { position, is_duplicate: true });
             }
         };
-        self.metrics.publications += 1;
         let position = published.publication.position;
+        self.send_out(&published);
+        Ok(Taken { position, is_duplicate: false })
+    }
+
+    /// Takes a publication that the engine numbered, of a topic with its home here, and sends it to every shard with
+    /// readers. The engine is told if it does not follow what was taken before, so that it sends what is between.
+    pub(in crate::shard) fn take(&mut self, publication: Arc<Publication>) {
+        self.charge_publication(publication.payload.len());
+        let topic = publication.topic.clone();
+        let taken = self.hub.take(self.now, publication);
+        self.turn.budget.charge(self.hub.take_visits() as u64 * PRICE_VISIT);
+        match taken {
+            Ok(Outcome::Said(published)) => self.send_out(&published),
+            Ok(Outcome::Repeated(_)) => self.metrics.duplicates += 1,
+            Err(cause) => self.answer(Peer::Engine, Answer::NotTaken { topic, cause }),
+        }
+    }
+
+    fn charge_publication(&mut self, payload_len: usize) {
+        self.turn.grown += payload_len + PUBLICATION_COST;
+        self.turn.budget.charge(PRICE_PUBLICATION + payload_len as u64 / 4 * PRICE_FOUR_BYTES);
+    }
+
+    fn send_out(&mut self, published: &Published) {
+        self.metrics.publications += 1;
         for shard in published.shards.iter() {
             self.answer(shard, Answer::Deliver(Arc::clone(&published.publication)));
         }
-        Ok(Taken { position, is_duplicate: false })
     }
 
     /// A publication that this shard sent has its number, or was refused.

@@ -1,7 +1,7 @@
 //! The shutdown: no new connections, a farewell to the existing ones, and a bounded end.
 
 use crate::close::CloseReason;
-use crate::command::{ConnId, Outbound, ShardId, ShardSet};
+use crate::command::{ConnId, Outbound, Peer, ShardId, ShardSet};
 use crate::driver::Op;
 use crate::limits::{DRAIN_PER_TURN_MAX, RECONNECTS_PER_SECOND, RETRY_MS_MIN};
 use crate::mailbox::Request;
@@ -12,8 +12,9 @@ use crate::time::MonoTime;
 
 #[derive(Debug)]
 pub(in crate::shard) struct Drain {
-    /// The number of shards that have not yet sent everything for our readers. No client is told to leave before, so
-    /// that an acknowledged publication reaches its readers.
+    /// The number of peers that have not yet sent everything for our readers: first the engine, if there is one, then the
+    /// shards, since the engine's publications arrive through them. No client is told to leave before, so that an
+    /// acknowledged publication reaches its readers.
     fences: usize,
     /// The index of the next connection to tell.
     cursor: u32,
@@ -39,7 +40,7 @@ impl Shard {
         }
         let connections = u64::from(self.settings.admission.connections());
         self.upkeep.drain = Some(Drain {
-            fences: self.settings.shards,
+            fences: if self.settings.has_engine { 1 } else { self.settings.shards },
             cursor: 0,
             next_step: self.now,
             deadline: self.now.plus_millis(self.settings.live.limits.drain_timeout_ms),
@@ -47,11 +48,19 @@ impl Shard {
             drained: ShardSet::EMPTY,
         });
         self.ops.push(Op::StopAccepting);
-        self.ask_all(|| Request::Fence);
+        if self.settings.has_engine {
+            self.ask(Peer::Engine, Request::Fence);
+        } else {
+            self.ask_all(|| Request::Fence);
+        }
     }
 
-    pub(in crate::shard) fn note_fenced(&mut self) {
-        if let Some(drain) = &mut self.upkeep.drain {
+    pub(in crate::shard) fn note_fenced(&mut self, from: Peer) {
+        let Some(drain) = &mut self.upkeep.drain else { return };
+        if from == Peer::Engine {
+            drain.fences = self.settings.shards;
+            self.ask_all(|| Request::Fence);
+        } else {
             drain.fences -= 1;
             // Mail that came before the last of them is still a run: it goes to its readers at the end of this turn.
             drain.next_step = self.now.plus_millis(DRAIN_STEP_MS);
@@ -108,6 +117,9 @@ impl Shard {
         }
         if !was_drained && (is_empty || is_late) {
             self.ask_all(|| Request::Drained);
+            if self.settings.has_engine {
+                self.ask(Peer::Engine, Request::Drained);
+            }
         }
         if is_late && let Some(drain) = &mut self.upkeep.drain {
             drain.drained = ShardSet::all(self.settings.shards);
