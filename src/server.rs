@@ -273,7 +273,7 @@ fn run_shard(
 ) {
     let run = || match setup {
         Setup::Epoll(setup) => run_on(setup.into_driver(), shard, mailbox, wakers),
-        Setup::Uring(setup, listeners) => run_on(setup.into_driver(listeners)?, shard, mailbox, wakers),
+        Setup::Uring(setup, intake) => run_on(setup.into_driver(intake)?, shard, mailbox, wakers),
     };
     let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(outcome) => outcome.map_err(|error: std::io::Error| format!("shard {index}: {error}")),

@@ -42,11 +42,18 @@ fn past_what_the_descriptors_carry_clients_are_told_and_health_and_publishing_go
     for driver in DRIVERS {
         let log = log(driver);
         let gateway = Gateway::start_with_descriptors(120, &log, &["--shards", "2", "--driver", driver]);
-        let (mut inside, mut refused) = (Vec::new(), Vec::new());
+        let (mut inside, mut refused, mut fit) = (Vec::new(), Vec::new(), 0);
         for _ in 0..CLIENTS {
             let mut socket = gateway.connect();
             let answer = socket.write(Socket::handshake("/echo")).expect_http_status_of(&[101, 503]);
-            if answer.status == 101 { inside.push(socket) } else { refused.push(socket) }
+            if answer.status == 101 {
+                inside.push(socket);
+                continue;
+            }
+            if refused.is_empty() {
+                fit = inside.len();
+            }
+            refused.push(socket);
         }
         // The refused clients keep their sockets.
         assert!(inside.len() >= 60 && refused.len() >= 60, "{driver}: {} and {}", inside.len(), refused.len());
@@ -64,8 +71,32 @@ fn past_what_the_descriptors_carry_clients_are_told_and_health_and_publishing_go
         assert!(value("fanwire_refused_total") >= refused.len() as f64, "{}", metrics.text());
         let limit = value("fanwire_limit{limit=\"connections_max\"}");
         assert!(limit >= inside.len() as f64 && limit < 300.0, "{limit}");
+        assert_eq!(fit as f64, limit, "{driver}: a shard refuses while another has room");
         let said = fs::read_to_string(&log).expect("its log");
         assert_eq!(said.matches("the limit of connections is reached").count(), 1, "{said}");
+        let _ = fs::remove_file(log);
+    }
+}
+
+#[test]
+fn a_crowd_finds_every_place_that_there_is_in_whichever_shard() {
+    for driver in DRIVERS {
+        let log = log(&format!("crowd-{driver}"));
+        let gateway = Gateway::start_with_descriptors(120, &log, &["--shards", "3", "--driver", driver]);
+        // This one stays, as one of those that fit.
+        let mut first = gateway.connect();
+        let metrics = first.write(get("/metrics")).expect_http_status(200);
+        let limit = |line: &str| line.strip_prefix("fanwire_limit{limit=\"connections_max\"} ")?.parse::<f64>().ok();
+        let fit = metrics.text().lines().find_map(limit).expect("the limit is told") as usize;
+        let mut crowd: Vec<_> = (1..fit).map(|_| gateway.connect()).collect();
+        for socket in &mut crowd {
+            socket.write(Socket::handshake("/echo"));
+        }
+        for socket in &mut crowd {
+            socket.expect_http_status_of(&[101]);
+            socket.send(Frame::text("inside")).expect_text("inside");
+        }
+        gateway.connect().write(Socket::handshake("/echo")).expect_http_status_of(&[503]);
         let _ = fs::remove_file(log);
     }
 }

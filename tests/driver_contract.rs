@@ -10,6 +10,8 @@ mod accept_cases;
 mod cases;
 #[path = "driver_contract/harness.rs"]
 mod harness;
+#[path = "driver_contract/neighbour_cases.rs"]
+mod neighbour_cases;
 #[path = "driver_contract/random_case.rs"]
 mod random_case;
 #[path = "driver_contract/world.rs"]

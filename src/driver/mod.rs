@@ -28,6 +28,10 @@
 //! 10. An id that the driver does not hold is ignored: an op that crosses a `Closed` does nothing.
 //! 11. After the sink has returned `Break` there is no `Received` in this wait. The next wait does not wait for the kernel
 //!     and begins with the connections that had no turn, in their order; one that was stopped in its turn comes behind them.
+//! 12. Drivers of one process that each have descriptors of their own accept for each other: a connection at a listener of
+//!     a driver that holds its share is `Accepted` by another one that does not, as at the same listener of its own. When
+//!     none has room, when the other does not come to it, fills, stops or ends, it is accepted where it came. Only `uring`
+//!     has such descriptors: `epoll` takes those of the process, and the simulated kernel has one bound for all.
 
 mod allocator;
 mod clock;
@@ -55,7 +59,7 @@ pub use listen::{Listener, listen};
 pub use listen_unix::{SocketFile, listen_unix};
 pub use memory::memory_max;
 pub use process::process_usage;
-pub use uring::{Uring, UringSetup, UringWaker};
+pub use uring::{Uring, UringIntake, UringSetup, UringWaker};
 
 use std::io;
 use std::net::SocketAddr;

@@ -5,13 +5,13 @@ use std::io;
 use super::StartError;
 use super::capacity::Capacity;
 use crate::config::{Config, DriverChoice};
-use crate::driver::{EpollSetup, EpollWaker, Listener, UringSetup, UringWaker, Wake, descriptors_open};
+use crate::driver::{EpollSetup, EpollWaker, Listener, UringIntake, UringSetup, UringWaker, Wake, descriptors_open};
 use crate::limits::DESCRIPTORS_RESERVED_MAX;
 
 /// The driver of one shard, opened and not yet on its thread.
 pub(super) enum Setup {
     Epoll(EpollSetup),
-    Uring(Box<UringSetup>, Vec<Listener>),
+    Uring(Box<UringSetup>, UringIntake),
 }
 
 /// Wakes a shard, with any driver.
@@ -46,8 +46,9 @@ impl Drivers {
             });
             match setups.collect::<io::Result<Vec<_>>>() {
                 Ok(setups) => {
-                    let setups = setups.into_iter().zip(listeners);
-                    let setups = setups.map(|(setup, listeners)| Setup::Uring(Box::new(setup), listeners)).collect();
+                    let intakes = UringSetup::intakes(&setups, listeners, capacity.seats.connections);
+                    let setups = setups.into_iter().zip(intakes);
+                    let setups = setups.map(|(setup, intake)| Setup::Uring(Box::new(setup), intake)).collect();
                     return Ok(Self { setups, capacity, name: "uring" });
                 }
                 Err(error) => tracing::warn!("cannot use io_uring: {error}; epoll is used instead"),

@@ -3,9 +3,9 @@
 //! A socket is a direct descriptor, known to one ring only and not counted among the process's open files. It waits in a
 //! multishot poll; busy ones are armed with a multishot receive (`receive`). A turn's sends go to the kernel as one batch
 //! of entries on shared segments, with the call that then waits (`send`); of a send to many, only those who did not take
-//! all of it complete. Accepts go by the batch as well (`accept`). What the kernel says of a socket is kept in 16 bytes a
-//! connection (`sockets`). Every entry that waits in the kernel is marked with the generation of its connection, and
-//! `Closed` comes when the last of them has ended.
+//! all of it complete. Accepts go by the batch as well (`accept`), those at the listeners of a full ring too (`neighbours`).
+//! What the kernel says of a socket is kept in 16 bytes a connection (`sockets`). Every entry that waits in the kernel is
+//! marked with the generation of its connection, and `Closed` comes when the last of them has ended.
 //!
 //! This room must never know what the bytes mean, nor what a connection is for. `ring` and `buffer_ring` are its unsafe
 //! files, and say why. Tests: `tests/driver_contract.rs`; `tests.rs` for what is relied on of the kernel.
@@ -13,6 +13,7 @@
 mod accept;
 mod buffer_ring;
 mod mark;
+mod neighbours;
 mod probe;
 mod receive;
 mod ring;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::accept::Acceptor;
+pub use self::neighbours::UringIntake;
 use self::receive::Receiver;
 use self::ring::{Event, Outcome, Ring, RingSetup};
 use self::send::Sender;
@@ -96,17 +98,28 @@ impl UringSetup {
         self.waker.clone()
     }
 
-    /// The driver, on the thread that runs it, accepting from `listeners`.
+    /// What the drivers of one process accept from: each from its own `listeners`, and where one holds `share`
+    /// connections, another that holds fewer accepts what comes to it.
+    ///
+    /// # Panics
+    /// If there are not as many `listeners` as `setups`.
+    #[must_use]
+    pub fn intakes(setups: &[Self], listeners: Vec<Vec<Listener>>, share: u32) -> Vec<UringIntake> {
+        assert_eq!(setups.len(), listeners.len(), "each driver has its listeners");
+        UringIntake::mesh(setups.iter().map(Self::waker).zip(listeners), share)
+    }
+
+    /// The driver, on the thread that runs it.
     ///
     /// # Errors
     /// The kernel's error when the thread takes the ring.
-    pub fn into_driver(self, listeners: Vec<Listener>) -> io::Result<Uring> {
+    pub fn into_driver(self, intake: UringIntake) -> io::Result<Uring> {
         let mut driver = Uring {
             ring: self.ring.enable()?,
             waker: self.waker,
             clock: Clock::new(),
             sockets: Sockets::new(self.connections_capacity),
-            acceptor: Acceptor::new(listeners, self.files_max, self.accepts_per_wait),
+            acceptor: Acceptor::new(intake, self.files_max, self.accepts_per_wait),
             receiver: Receiver::new(),
             sender: Sender::default(),
             queued: Vec::new(),
@@ -120,12 +133,14 @@ impl UringSetup {
 }
 
 impl Uring {
-    /// Sets a driver up on the thread that runs it.
+    /// Sets a driver up on the thread that runs it, alone in its process.
     ///
     /// # Errors
     /// As for [`UringSetup::new`] and [`UringSetup::into_driver`].
     pub fn new(listeners: Vec<Listener>, connections_capacity: u32) -> io::Result<Self> {
-        UringSetup::new(connections_capacity)?.into_driver(listeners)
+        let setup = UringSetup::new(connections_capacity)?;
+        let intake = UringSetup::intakes(std::slice::from_ref(&setup), vec![listeners], u32::MAX).remove(0);
+        setup.into_driver(intake)
     }
 
     /// The numbers that the driver holds: connections, held sends, and connections with kept bytes.
@@ -233,9 +248,9 @@ impl Uring {
         if has_own || has_bytes || self.acceptor.has_ready() {
             return Some(Duration::ZERO);
         }
-        let first = match (until, self.acceptor.rests_until()) {
-            (Some(until), Some(rests_until)) => until.min(rests_until),
-            (until, rests_until) => until.or(rests_until)?,
+        let first = match (until, self.acceptor.looks_at()) {
+            (Some(until), Some(looks_at)) => until.min(looks_at),
+            (until, looks_at) => until.or(looks_at)?,
         };
         Some(self.clock.until(first))
     }
@@ -301,6 +316,7 @@ impl Uring {
                 return Ok(());
             }
             Event::Woken { outcome, is_over } => {
+                acceptor.handle_woken();
                 sink(Completion::Woken);
                 if outcome.is_err() {
                     // No memory for the poll: without it the shard could not be woken, so it tries until there is.

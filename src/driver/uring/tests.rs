@@ -272,6 +272,25 @@ fn a_full_table_of_descriptors_drops_who_is_accepted() {
 }
 
 #[test]
+fn a_ring_accepts_at_the_listener_of_another_which_is_told_of_the_next_all_the_same() {
+    let (mut full, mut roomy) = (Bench::new(1), Bench::new(8));
+    let _held = full.pair();
+    full.ring.listen(0, &full.listener).expect("there is memory");
+    for _ in 0..2 {
+        let _clients = [full.connect(), full.connect()];
+        let is_told = |event: &Event| matches!(event, Event::Listened { listener: 0, outcome: Ok(_), is_over: false });
+        assert!(full.wait().iter().all(is_told));
+        for outcome in [true, true, false] {
+            roomy.ring.accept(&full.listener).expect("there is memory");
+            roomy.ring.flush().expect("there is memory");
+            let AcceptDone { outcome: accepted } = roomy.ring.take_accepts(Vec::new()).pop().expect("it ends at once");
+            assert_eq!(accepted.is_ok(), outcome, "{accepted:?}");
+        }
+        assert_eq!(full.accept(), Err(libc::EAGAIN), "nobody is left, and no place of its own is taken");
+    }
+}
+
+#[test]
 fn completions_past_the_queue_come_with_the_same_call() {
     let (entries, completions) = (16, 16);
     let mut bench = Bench::with_lengths(64, entries, completions);
