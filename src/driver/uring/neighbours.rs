@@ -4,7 +4,7 @@
 //! The kernel spreads connections over the listeners without a look at the rings behind them. A driver that holds its
 //! share asks another to accept at its listeners, so that a connection waits with the kernel until the driver that keeps
 //! it accepts it; no socket goes from ring to ring. Nothing here is touched but when a connection comes or goes, and
-//! when a driver is woken (docs/decisions/0023).
+//! when a driver is woken (docs/decisions/0024).
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
