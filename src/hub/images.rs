@@ -95,7 +95,7 @@ impl Hub {
         let newest = last.iter().filter(|last| last.position.offset == position.offset);
         let is_alone = image.publications.is_empty();
         for publication in image.publications.iter().filter(|_| keeps_all).chain(newest.filter(|_| is_alone)) {
-            self.keep_numbered(id, publication);
+            self.keep(id, publication);
         }
         self.set_last(id, last);
         self.expire(now, id);

@@ -78,6 +78,7 @@ impl Kept {
 
 impl Hub {
     /// Keeps a publication as the last value and in the history, as far as the bytes kept have room.
+    #[inline]
     pub(in crate::hub) fn keep(&mut self, id: TopicId, publication: &Arc<Publication>) {
         let home = self.topics.home_mut(id).expect("only a home keeps");
         let kept = home.keeps();
@@ -101,13 +102,6 @@ impl Hub {
             self.line_up(id, due);
         }
         self.make_room(id);
-    }
-
-    /// Keeps a publication that has its number from elsewhere. A function of its own, so that [`Hub::keep`] is part of
-    /// [`Hub::publish`], which runs more often.
-    #[inline(never)]
-    pub(in crate::hub) fn keep_numbered(&mut self, id: TopicId, publication: &Arc<Publication>) {
-        self.keep(id, publication);
     }
 
     /// Keeps this as the last value, if the configuration says so, and the history as it is.

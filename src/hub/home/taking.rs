@@ -56,7 +56,7 @@ impl Hub {
         if let Some(publication) = Arc::get_mut(&mut publication) {
             publication.topic = home.name.clone();
         }
-        self.keep_numbered(id, &publication);
+        self.keep(id, &publication);
         Ok(Outcome::Said(Published { publication, shards }))
     }
 }
