@@ -22,7 +22,7 @@ use crate::time::MonoTime;
 pub(super) struct MessageIds {
     by_owner: HashMap<Owner, Owned>,
     /// By topic and id.
-    by_id: HashTable<Place>,
+    by_id: HashTable<Hashed>,
     /// Each owner once, by when its oldest id runs out; one whose ids went early stands there too soon.
     due: BinaryHeap<Reverse<(MonoTime, Owner)>>,
     /// Each owner once, by the bytes of its ids.
@@ -47,8 +47,24 @@ struct Owned {
     is_due: bool,
 }
 
-/// An entry: its owner, and its number there.
+/// An entry: its owner, and its number there. Its hash stands beside it in the table, in bytes that the place leaves free:
+/// a table that grows, or puts itself in order, reads no id.
 type Place = (Owner, u64);
+
+/// A place in the table, with the hash of the entry.
+#[derive(Clone, Copy, Debug)]
+struct Hashed {
+    owner: Owner,
+    hash: u32,
+    number: u64,
+}
+const _: () = assert!(size_of::<Hashed>() == 16);
+
+impl Hashed {
+    fn place(self) -> Place {
+        (self.owner, self.number)
+    }
+}
 
 /// A topic in one of its lives.
 type Scope = (TopicId, Epoch);
@@ -74,9 +90,9 @@ impl MessageIds {
 
     /// The offset of the publication that came with this id.
     pub fn find(&self, now: MonoTime, topic: Scope, id: &str) -> Option<u64> {
-        let is_it = |place: &Place| self.entry(*place).is_some_and(|entry| entry.topic == topic && &*entry.id == id);
-        let place = *self.by_id.find(hash_of(self.key, topic, id), is_it)?;
-        self.entry(place).filter(|entry| now < entry.until).map(|entry| entry.offset)
+        let is_it = |it: &Hashed| self.entry(it.place()).is_some_and(|entry| entry.topic == topic && &*entry.id == id);
+        let found = *self.by_id.find(spread(hash_of(self.key, topic, id)), is_it)?;
+        self.entry(found.place()).filter(|entry| now < entry.until).map(|entry| entry.offset)
     }
 
     /// Remembers an id that [`MessageIds::find`] has not found. Past the bounds the heaviest owner's oldest are forgotten.
@@ -88,8 +104,8 @@ impl MessageIds {
         let hash = hash_of(self.key, topic, &id);
         // One that has run out may still be there.
         let by_owner = &self.by_owner;
-        let is_it = |place: &Place| entry_at(by_owner, *place).is_some_and(|old| old.topic == topic && old.id == id);
-        if let Ok(old) = self.by_id.find_entry(hash, is_it) {
+        let is_it = |it: &Hashed| entry_at(by_owner, it.place()).is_some_and(|old| old.topic == topic && old.id == id);
+        if let Ok(old) = self.by_id.find_entry(spread(hash), is_it) {
             old.remove();
         }
         let cost = cost(&id);
@@ -110,10 +126,7 @@ impl MessageIds {
         self.by_len.insert((owned.len, owner));
         self.len += cost;
         self.count += 1;
-        let (by_owner, key) = (&self.by_owner, self.key);
-        self.by_id.insert_unique(hash, (owner, number), |place| {
-            entry_at(by_owner, *place).map_or(0, |entry| hash_of(key, entry.topic, &entry.id))
-        });
+        self.by_id.insert_unique(spread(hash), Hashed { owner, hash, number }, |it| spread(it.hash));
     }
 
     /// Forgets some of the expired ids.
@@ -163,7 +176,10 @@ impl MessageIds {
         let Some(oldest) = owned.entries.pop_front() else { return };
         let place = (owner, owned.first);
         owned.first += 1;
-        owned.entries.shrink_to(2 * owned.entries.len() + ENTRIES_KEPT);
+        // To half of that: each shrinking moves entries.
+        if owned.entries.capacity() > 4 * owned.entries.len() + ENTRIES_KEPT {
+            owned.entries.shrink_to(2 * owned.entries.len());
+        }
         let cost = cost(&oldest.id);
         self.by_len.remove(&(owned.len, owner));
         owned.len -= cost;
@@ -172,7 +188,8 @@ impl MessageIds {
         }
         self.len -= cost;
         self.count -= 1;
-        if let Ok(entry) = self.by_id.find_entry(hash_of(self.key, oldest.topic, &oldest.id), |other| *other == place) {
+        let hash = spread(hash_of(self.key, oldest.topic, &oldest.id));
+        if let Ok(entry) = self.by_id.find_entry(hash, |it| it.place() == place) {
             entry.remove();
         }
     }
@@ -188,12 +205,17 @@ fn entry_at(by_owner: &HashMap<Owner, Owned>, (owner, number): Place) -> Option<
 }
 
 /// Keyed: a publisher cannot choose ids that collide.
-fn hash_of(key: (u64, u64), topic: Scope, id: &str) -> u64 {
+fn hash_of(key: (u64, u64), topic: Scope, id: &str) -> u32 {
     let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
     hasher.write_u32(topic.0.0);
     hasher.write_u64(topic.1.0);
     hasher.write(id.as_bytes());
-    hasher.finish()
+    hasher.finish() as u32
+}
+
+/// The table looks at the lowest and the highest bits.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Bytes that an id takes.
@@ -201,7 +223,7 @@ fn cost(id: &str) -> u64 {
     (id.len() + MESSAGE_ID_COST) as u64
 }
 
-/// Places for entries that an owner keeps beside twice those that it has.
+/// Places for entries that an owner keeps beside four times those that it has.
 const ENTRIES_KEPT: usize = 64;
 
 #[cfg(test)]
@@ -246,6 +268,20 @@ mod tests {
             ids.forget(after(1_000));
         }
         assert_eq!((ids.len, ids.by_id.len()), (0, 0));
+    }
+
+    #[test]
+    fn an_owner_whose_ids_run_out_moves_them_seldom() {
+        let mut ids = MessageIds::new((1, 2), 100);
+        for n in 0..10_000_u64 {
+            ids.insert(after(0), O, A, n.to_string().into(), n);
+        }
+        let (mut capacity, mut moves) = (ids.by_owner[&O].entries.capacity(), 0);
+        while ids.count > 0 {
+            ids.forget_oldest_of(O);
+            moves += u32::from(std::mem::replace(&mut capacity, ids.by_owner[&O].entries.capacity()) != capacity);
+        }
+        assert!(moves < 20 && capacity <= 2 * ENTRIES_KEPT, "{moves} {capacity}");
     }
 
     #[test]

@@ -22,5 +22,5 @@ pub const SEARCHES_PER_TURN_MAX: usize = 64;
 /// with what it has, and goes on when it is asked again.
 pub const SEARCH_VISITS_MIN: u64 = 4096;
 
-/// A topic with a last value counts as so many visits, beside those that it takes to match it: 220 ns measured.
+/// A topic with a last value counts as so many visits, beside those that it takes to match it: an estimate.
 pub const SEARCHED_TOPIC_VISITS: u64 = 10;
