@@ -209,4 +209,4 @@ impl Shard {
 /// The answer to a streaming request that has too many messages waiting. Its subscriptions are still under way, so no
 /// further request may follow on the connection.
 const TOO_SLOW: RequestError =
-    RequestError::new(ErrorCode::Overloaded, "more was said than may wait while the subscriptions are made");
+    RequestError::new(ErrorCode::Overloaded, "more messages came than may wait while the subscriptions are made");
