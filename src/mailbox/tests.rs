@@ -1,9 +1,13 @@
-//! Lanes that are full, order, and who is woken.
+//! Full lanes, the order of mail, its cost, and the wake-ups of its receivers.
+
+use std::sync::Arc;
 
 use super::ends::LANE_LEN_MIN;
 use super::*;
-use crate::command::{ShardId, TopicName};
-use crate::limits::{LANE_COST_MAX, MAILBOX_LEN, SPILL_COST_MAX, SPILL_LEN_MAX};
+use crate::command::{Epoch, PayloadKind, Position, Publication, ShardId, TopicLine, TopicName};
+use crate::limits::{LANE_COST_MAX, MAIL_COST, MAILBOX_LEN, SPILL_COST_MAX, SPILL_LEN_MAX};
+use crate::metrics::ShardMetrics;
+use crate::time::MonoTime;
 
 fn leave(n: usize) -> Request {
     Request::Leave { topic: TopicName::parse(&format!("t.{n}")).expect("a valid name"), is_last: false }
@@ -19,6 +23,34 @@ fn check_drained(mailbox: &mut Mailbox, from: impl Into<Peer> + Copy, expected: 
         ControlFlow::Continue(())
     });
     assert_eq!(next, expected.end);
+}
+
+#[test]
+fn an_answer_costs_what_it_brings() {
+    let publication = || {
+        Arc::new(Publication {
+            topic: TopicName::parse("a").expect("a valid name"),
+            position: Position { epoch: Epoch(1), offset: 1 },
+            prev: 0,
+            kind: PayloadKind::Text,
+            payload: Box::from([b'x'; 1_000]),
+            key: None,
+            origin: None,
+            time: MonoTime::ZERO,
+            extras: None,
+        })
+    };
+    let brings = |answer: Answer| answer.cost() - MAIL_COST;
+    let two = 2 * publication().cost();
+    let publications = || vec![publication(), publication()];
+    assert_eq!(brings(Answer::Missed { ticket: 1, missed: Some(publications()) }), two);
+    assert_eq!(brings(Answer::PatternLastValues { next: None, ticket: 1, publications: publications() }), two);
+    let line = TopicLine { topic: publication().topic.clone(), position: publication().position, readers: 1 };
+    let lines = vec![line.clone(), line];
+    assert_eq!(brings(Answer::Topics { ticket: 1, lines, next: None }), 2 * size_of::<TopicLine>());
+    let metrics = Box::<ShardMetrics>::default();
+    assert_eq!(brings(Answer::Metrics { ticket: 1, metrics }), size_of::<ShardMetrics>());
+    assert_eq!(brings(Answer::Missed { ticket: 1, missed: None }) + brings(Answer::Fenced), 0);
 }
 
 #[test]
