@@ -3,6 +3,7 @@
 use super::raw::RawTable;
 use super::{ConfigError, value};
 use crate::limits::SOCKJS_SERVICES_MAX;
+use crate::routes::{Path, TABLE};
 use crate::transport::service::{Meaning, Service};
 
 /// Reads all services, in order.
@@ -47,7 +48,8 @@ fn base_path(word: &str) -> Result<&str, String> {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte))
     };
     let parts = word.strip_prefix('/').filter(|parts| parts.split('/').all(is_part));
-    let is_ours = parts.and_then(|parts| parts.split('/').next()).is_some_and(|first| OURS.contains(&first));
+    let first = parts.and_then(|parts| parts.split('/').next());
+    let is_ours = TABLE.iter().any(|row| first.is_some() && first == first_segment(row.path));
     match parts {
         Some(_) if is_ours => Err(format!("is a path that the gateway uses itself: {word}")),
         Some(_) => Ok(word),
@@ -69,5 +71,23 @@ fn response_len_max(word: &str) -> Result<usize, String> {
     len.ok_or_else(|| format!("is a size from 1 byte to 1 GiB such as \"128KiB\", not \"{word}\""))
 }
 
-/// First path segments that the gateway uses itself.
-const OURS: [&str; 10] = ["ws", "raw", "echo", "sse", "stream", "poll", "publish", "topics", "metrics", "healthz"];
+/// The first segment of an endpoint's path.
+fn first_segment(path: Path) -> Option<&'static str> {
+    let (Path::Exact(path) | Path::Topic(path, _) | Path::TopicWithout(path, _)) = path;
+    path.split('/').nth(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_endpoint_can_be_the_base_of_a_service() {
+        for row in TABLE {
+            let first = first_segment(row.path).expect("a path has a segment");
+            assert!(base_path(&format!("/{first}")).is_err() && base_path(&format!("/{first}/x")).is_err(), "{first}");
+            assert!(base_path(&format!("/x/{first}")).is_ok(), "{first}");
+        }
+        assert!(base_path("/readyz").is_err());
+    }
+}
