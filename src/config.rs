@@ -230,8 +230,8 @@ impl Config {
         config.listen = edge::listen(&mut raw, config.insecure, config.tls.is_some())?;
         config.proxies = edge::proxies(&mut raw)?;
         config.names = edge::names(&mut raw)?;
-        config.topics = topics::rules(&raw.topics)?;
-        config.services = sockjs::services(&raw.sockjs)?;
+        config.topics = topics::rules(raw.tables("topics"))?;
+        config.services = sockjs::services(raw.tables("sockjs"))?;
         config.warnings = raw.warnings.into_iter().map(one_line).collect();
         config.warn();
         Ok(config)

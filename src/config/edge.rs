@@ -69,7 +69,9 @@ pub struct Proxies {
 pub(super) fn listen(raw: &mut RawConfig, insecure: bool, has_tls: bool) -> Result<Vec<Listen>, ConfigError> {
     let typed = match raw.take("listen") {
         Some(typed) => typed,
-        None if raw.listeners.is_empty() => Typed { words: vec![LISTEN_DEFAULT.to_owned()], source: Source::Default },
+        None if raw.tables("listeners").is_empty() => {
+            Typed { words: vec![LISTEN_DEFAULT.to_owned()], source: Source::Default }
+        }
         None => Typed { words: Vec::new(), source: Source::Default },
     };
     let mut wanted = Vec::new();
@@ -77,7 +79,7 @@ pub(super) fn listen(raw: &mut RawConfig, insecure: bool, has_tls: bool) -> Resu
         let listen = listener(word, has_tls).map_err(|message| ConfigError::new(&typed.source, message))?;
         wanted.push((listen, &typed.source));
     }
-    for table in &raw.listeners {
+    for table in raw.tables("listeners") {
         wanted.push((table_listener(table, has_tls)?, &table.source));
     }
     if wanted.is_empty() {
@@ -320,4 +322,4 @@ pub(super) fn proxies(raw: &mut RawConfig) -> Result<Proxies, ConfigError> {
 }
 
 /// The default listener.
-const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+pub(super) const LISTEN_DEFAULT: &str = "127.0.0.1:8080";

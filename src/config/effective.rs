@@ -23,7 +23,7 @@ impl Config {
         }
         for key in KEYS {
             let Kind::Tables(columns) = key.kind else { continue };
-            for table in self.typed.tables(key) {
+            for table in self.typed.tables(key.name) {
                 let _ = write!(text, "\n[[{}]]  # {}\n", key.name, one_line(table.source.to_string()));
                 for column in columns {
                     // If a key of a table was typed twice, the last one is valid.
@@ -54,7 +54,9 @@ impl Config {
             (Value::Word(word), _) => quoted(&word),
             (Value::Words(words), _) if key.name == "tls_certificates" => pairs(&words),
             (Value::Words(words), _) => list(&words),
-            (Value::Nothing, Without::Is(default)) if key.name == "listen" && self.typed.listeners.is_empty() => {
+            (Value::Nothing, Without::Is(default))
+                if key.name == "listen" && self.typed.tables("listeners").is_empty() =>
+            {
                 list(&[default.to_owned()])
             }
             _ => return,
@@ -65,7 +67,7 @@ impl Config {
     fn value(&self, key: &Key) -> Value {
         let typed = self.typed.values.get(key.name);
         match (key.kind, typed) {
-            (Kind::Tables(_), _) => Value::Tables(self.typed.tables(key).iter().map(words_of).collect()),
+            (Kind::Tables(_), _) => Value::Tables(self.typed.tables(key.name).iter().map(words_of).collect()),
             (Kind::List(_), Some(typed)) => Value::Words(typed.words.clone()),
             (Kind::Text(_), Some(typed)) => Value::Word(typed.word().to_owned()),
             (Kind::List(_) | Kind::Text(_), None) => Value::Nothing,

@@ -2,6 +2,7 @@
 //! variables of the environment, `--help`, suggestions, the output of `check-config` and `docs/CONFIGURATION.md` come
 //! from it.
 
+use super::edge::LISTEN_DEFAULT;
 use super::kind::{Column, Field, Kind};
 use super::{DriverChoice, LogFormat, LogLevel};
 use crate::command::Compression;
@@ -205,7 +206,7 @@ use Without::{Is, Said};
 /// Every key, in the order in which `--help` and the page show them.
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
-    Key { name: "listen", kind: Kind::List("addresses"), default: Is("127.0.0.1:8080"), value_name: "ADDR:PORT", ..GENERAL
+    Key { name: "listen", kind: Kind::List("addresses"), default: Is(LISTEN_DEFAULT), value_name: "ADDR:PORT", ..GENERAL
     }.says("Address to listen on; repeat for more",
         "Literal addresses with a port, or `localhost:PORT` (IPv4). Port 0 takes a free one. `http://ADDR` is without TLS, `https://ADDR` with TLS; an address alone uses TLS if there is a certificate. `unix:/path` is a Unix-domain socket. At most 64 addresses"),
     Key { name: "listeners", kind: Kind::Tables(LISTENER_COLUMNS), value_name: "LISTENER", ..GENERAL

@@ -67,9 +67,8 @@ pub(super) struct RawTable {
 #[derive(Clone, Debug, Default)]
 pub struct RawConfig {
     pub(super) values: BTreeMap<&'static str, Typed>,
-    pub(super) topics: Vec<RawTable>,
-    pub(super) listeners: Vec<RawTable>,
-    pub(super) sockjs: Vec<RawTable>,
+    /// The tables of keys whose values are lists of tables.
+    tables: BTreeMap<&'static str, Vec<RawTable>>,
     /// Keys that a later version will have, and their places.
     pub(super) not_yet: Vec<(String, Source)>,
     pub(super) warnings: Vec<String>,
@@ -117,15 +116,7 @@ impl RawConfig {
     /// Lays `upper` over this layer: a value in `upper` wins.
     pub fn overlay(&mut self, upper: Self) {
         self.values.extend(upper.values);
-        if !upper.topics.is_empty() {
-            self.topics = upper.topics;
-        }
-        if !upper.listeners.is_empty() {
-            self.listeners = upper.listeners;
-        }
-        if !upper.sockjs.is_empty() {
-            self.sockjs = upper.sockjs;
-        }
+        self.tables.extend(upper.tables.into_iter().filter(|(_, tables)| !tables.is_empty()));
         self.not_yet.extend(upper.not_yet);
         self.warnings.extend(upper.warnings);
     }
@@ -140,7 +131,7 @@ impl RawConfig {
         let values = values.into_iter();
         let words = match key.kind {
             Kind::Tables(columns) => {
-                *self.tables_mut(key) = table_words(values, columns, &source)?;
+                self.tables.insert(key.name, table_words(values, columns, &source)?);
                 return Ok(());
             }
             Kind::List(_) => values.flat_map(|value| value.split(',')).map(|word| word.trim().to_owned()).collect(),
@@ -151,20 +142,8 @@ impl RawConfig {
     }
 
     /// The tables of a key whose value is a list of tables.
-    pub(super) fn tables(&self, key: &Key) -> &[RawTable] {
-        match key.name {
-            "topics" => &self.topics,
-            "sockjs" => &self.sockjs,
-            _ => &self.listeners,
-        }
-    }
-
-    fn tables_mut(&mut self, key: &Key) -> &mut Vec<RawTable> {
-        match key.name {
-            "topics" => &mut self.topics,
-            "sockjs" => &mut self.sockjs,
-            _ => &mut self.listeners,
-        }
+    pub(super) fn tables(&self, key: &str) -> &[RawTable] {
+        self.tables.get(key).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<Typed> {
@@ -178,11 +157,7 @@ impl RawConfig {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
         let Some(typed) = self.take(key) else { return Ok(None) };
-        let with_key = |message: String| match message.starts_with("is ") {
-            true => format!("{key} {message}"),
-            false => message,
-        };
-        parse(typed.word()).map(Some).map_err(|message| ConfigError::new(&typed.source, with_key(message)))
+        parse(typed.word()).map(Some).map_err(|message| ConfigError::new(&typed.source, message))
     }
 }
 
@@ -275,7 +250,7 @@ impl FileReader<'_> {
         };
         match (known.kind, value.get_ref()) {
             (Kind::Tables(columns), DeValue::Array(tables)) => {
-                *raw.tables_mut(known) = self.tables(tables, name, columns)?;
+                raw.tables.insert(known.name, self.tables(tables, name, columns)?);
             }
             (Kind::Tables(_), _) => {
                 let message = format!("{name} is a list of tables: [[{name}]]");

@@ -12,14 +12,15 @@ pub fn memory_max() -> Option<u64> {
 
 fn memory_max_under(root: &Path) -> Option<u64> {
     let text = |path: &str| fs::read_to_string(root.join(path)).ok();
-    let total = text("proc/meminfo").and_then(|meminfo| total(&meminfo));
+    let total = text("proc/meminfo").and_then(|meminfo| meminfo_len(&meminfo, "MemTotal"));
     let groups = text("proc/self/cgroup").unwrap_or_default();
     groups.lines().flat_map(|line| limits(line, &text)).chain(total).min()
 }
 
-/// `MemTotal`. [proc_meminfo(5)]
-fn total(meminfo: &str) -> Option<u64> {
-    let row = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// A row of `/proc/meminfo`, in bytes. [proc_meminfo(5)]
+#[must_use]
+pub fn meminfo_len(meminfo: &str, name: &str) -> Option<u64> {
+    let row = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     row.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 

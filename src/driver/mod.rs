@@ -57,7 +57,7 @@ pub use file::{AsideFile, Claim, check_readable, overwrite_end, read_portions, s
 pub use hang_up::wait_for_hang_up;
 pub use listen::{Listener, listen};
 pub use listen_unix::{SocketFile, listen_unix};
-pub use memory::memory_max;
+pub use memory::{meminfo_len, memory_max};
 pub use process::process_usage;
 pub use uring::{Uring, UringIntake, UringSetup, UringWaker};
 

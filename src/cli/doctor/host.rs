@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::driver::meminfo_len;
+
 /// The values that could be read; the others are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Host {
@@ -49,7 +51,7 @@ impl Host {
             port_range: numbers("proc/sys/net/ipv4/ip_local_port_range").try_into().ok(),
             tw_buckets_max: number("proc/sys/net/ipv4/tcp_max_tw_buckets"),
             conntrack_max: number("proc/sys/net/netfilter/nf_conntrack_max"),
-            memory_available: memory_available(&text("proc/meminfo").unwrap_or_default()),
+            memory_available: text("proc/meminfo").and_then(|meminfo| meminfo_len(&meminfo, "MemAvailable")),
         }
     }
 }
@@ -66,11 +68,6 @@ fn open_files(limits: &str) -> [Option<u64>; 2] {
         word => word.parse().ok(),
     });
     [words.next().flatten(), words.next().flatten()]
-}
-
-fn memory_available(meminfo: &str) -> Option<u64> {
-    let row = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    row.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]
