@@ -178,6 +178,13 @@ pub enum Outcome {
 const MOVED: Refusal = Refusal::new(ErrorCode::Moved, "the topic does not stand there");
 
 impl Hub {
+    /// The shards with a reader of a pattern that matches.
+    #[inline]
+    fn pattern_interest(&mut self, id: TopicId) -> ShardSet {
+        let matching = self.topics.match_patterns(id, &self.patterns, self.visits.get_mut());
+        matching.iter().fold(ShardSet::EMPTY, |shards, &pattern| shards | self.patterns.interest(pattern))
+    }
+
     /// Numbers a publication, keeps it, and says which shards must get it. This shard is the home.
     ///
     /// # Errors
@@ -189,9 +196,7 @@ impl Hub {
             return result.map(Outcome::Repeated);
         }
         let id = self.ensure_home(topic)?;
-        let matching = self.topics.match_patterns(id, &self.patterns, self.visits.get_mut());
-        let mut shards =
-            matching.iter().fold(ShardSet::EMPTY, |shards, &pattern| shards | self.patterns.interest(pattern));
+        let mut shards = self.pattern_interest(id);
         let home = self.topics.home_mut(id).expect("ensure_home made it");
         let prev = home.offset;
         home.offset += 1;

@@ -71,10 +71,20 @@ type Scope = (TopicId, Epoch);
 
 #[derive(Debug)]
 struct Entry {
-    topic: Scope,
+    topic: TopicId,
+    hash: u32,
+    epoch: Epoch,
     id: Box<str>,
     offset: u64,
     until: MonoTime,
+}
+
+const _: () = assert!(size_of::<Entry>() == 48);
+
+impl Entry {
+    fn is(&self, topic: Scope, id: &str) -> bool {
+        (self.topic, self.epoch) == topic && &*self.id == id
+    }
 }
 
 impl MessageIds {
@@ -90,7 +100,7 @@ impl MessageIds {
 
     /// The offset of the publication that came with this id.
     pub fn find(&self, now: MonoTime, topic: Scope, id: &str) -> Option<u64> {
-        let is_it = |it: &Hashed| self.entry(it.place()).is_some_and(|entry| entry.topic == topic && &*entry.id == id);
+        let is_it = |it: &Hashed| self.entry(it.place()).is_some_and(|entry| entry.is(topic, id));
         let found = *self.by_id.find(spread(hash_of(self.key, topic, id)), is_it)?;
         self.entry(found.place()).filter(|entry| now < entry.until).map(|entry| entry.offset)
     }
@@ -104,7 +114,7 @@ impl MessageIds {
         let hash = hash_of(self.key, topic, &id);
         // One that has run out may still be there.
         let by_owner = &self.by_owner;
-        let is_it = |it: &Hashed| entry_at(by_owner, it.place()).is_some_and(|old| old.topic == topic && old.id == id);
+        let is_it = |it: &Hashed| entry_at(by_owner, it.place()).is_some_and(|old| old.is(topic, &id));
         if let Ok(old) = self.by_id.find_entry(spread(hash), is_it) {
             old.remove();
         }
@@ -120,7 +130,7 @@ impl MessageIds {
             self.due.push(Reverse((until, owner)));
         }
         let number = owned.first + owned.entries.len() as u64;
-        owned.entries.push_back(Entry { topic, id, offset, until });
+        owned.entries.push_back(Entry { topic: topic.0, hash, epoch: topic.1, id, offset, until });
         self.by_len.remove(&(owned.len, owner));
         owned.len += cost;
         self.by_len.insert((owned.len, owner));
@@ -188,8 +198,7 @@ impl MessageIds {
         }
         self.len -= cost;
         self.count -= 1;
-        let hash = spread(hash_of(self.key, oldest.topic, &oldest.id));
-        if let Ok(entry) = self.by_id.find_entry(hash, |it| it.place() == place) {
+        if let Ok(entry) = self.by_id.find_entry(spread(oldest.hash), |it| it.place() == place) {
             entry.remove();
         }
     }

@@ -240,10 +240,13 @@ impl Hub {
     /// # Errors
     /// `overloaded` past the limit of patterns, or if a topic could take too long to match with this one.
     pub fn ensure_pattern(&mut self, pattern: &Pattern) -> Result<PatternId, Refusal> {
+        if let Some(id) = self.patterns.find(pattern) {
+            return Ok(id);
+        }
         let is_full = self.patterns.len() >= self.settings.patterns_max
             || self.patterns.tokens() + pattern.token_count() > PATTERN_TOKENS_MAX
             || self.patterns.is_too_heavy(pattern, PATTERN_VISITS_MAX);
-        if is_full && self.patterns.find(pattern).is_none() {
+        if is_full {
             return Err(Refusal::new(ErrorCode::Overloaded, "the gateway is at its limit of patterns"));
         }
         Ok(self.patterns.ensure(pattern))

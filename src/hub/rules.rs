@@ -100,11 +100,7 @@ impl TopicRules {
     /// asked once in a topic's life.
     #[must_use]
     pub fn find(&self, topic: &str) -> TopicSettings {
-        let matches = |rule: &&TopicRule| match &rule.pattern {
-            Target::Topic(name) => name.as_str() == topic,
-            Target::Pattern(pattern) => pattern.matches(topic),
-        };
-        self.0.iter().find(matches).map(|rule| rule.settings).unwrap_or_default()
+        self.0.iter().find(|rule| rule.pattern.matches(topic)).map(|rule| rule.settings).unwrap_or_default()
     }
 }
 

@@ -4,7 +4,6 @@
 use super::{Home, Kept};
 use crate::command::{Position, ShardSet, Target, TopicLine, TopicName};
 use crate::hub::Hub;
-use crate::hub::history::History;
 use crate::hub::topic::State;
 use crate::hub::topic_table::TopicId;
 use crate::limits::TOPICS_SCANNED_MAX;
@@ -59,6 +58,13 @@ impl Home {
         self.quiet_since_s = (now.as_millis() / 1_000) as u32;
     }
 
+    /// Drops everything that is kept of it but its position, and returns the bytes of that.
+    fn clear(&mut self) -> Kept {
+        self.previous = Box::default();
+        self.polled_until = None;
+        self.drop_kept()
+    }
+
     fn is_alone(&self) -> bool {
         self.readers == 0 && self.interest == ShardSet::EMPTY
     }
@@ -72,11 +78,7 @@ impl Hub {
         let id = self.find(topic)?;
         let (position, presence) = (self.position(id)?, self.presence(id)?);
         if let Some(home) = self.topics.home_mut(id) {
-            self.kept.change(home.kept(), Kept::default());
-            home.history = History::default();
-            home.last = None;
-            home.previous = Box::default();
-            home.polled_until = None;
+            self.kept.change(home.clear(), Kept::default());
             home.ends = true;
         }
         self.end_if_alone(id);
@@ -85,9 +87,7 @@ impl Hub {
 
     /// Ends a topic by itself, if its time has come.
     pub(super) fn end_if_over(&mut self, now: MonoTime, id: TopicId) {
-        if self.topics.home(id).is_some_and(|home| home.is_over(now))
-            && let Some(home) = self.topics.home_mut(id)
-        {
+        if let Some(home) = self.topics.home_mut(id).filter(|home| home.is_over(now)) {
             home.ends = true;
             self.end_if_alone(id);
         }
@@ -96,11 +96,7 @@ impl Hub {
     /// Ends a topic that is marked to end, if it has no reader.
     pub(super) fn end_if_alone(&mut self, id: TopicId) {
         let Some(home) = self.topics.home_mut(id).filter(|home| home.ends && home.is_alone()) else { return };
-        self.kept.change(home.kept(), Kept::default());
-        home.history = History::default();
-        home.last = None;
-        home.previous = Box::default();
-        home.polled_until = None;
+        self.kept.change(home.clear(), Kept::default());
         if home.offset > 0 {
             let hash = self.topics.hash(self.topics.name(id));
             self.lives.end(hash);

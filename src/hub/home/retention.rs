@@ -52,6 +52,14 @@ impl Home {
         let shared = self.last.as_ref().filter(|last| self.history.has(last.position.offset)).map_or(0, |_| last);
         Kept { last, history: self.history.len() - shared }
     }
+
+    /// Drops all of that, and returns its bytes.
+    pub(super) fn drop_kept(&mut self) -> Kept {
+        let kept = self.kept();
+        self.history = History::default();
+        self.last = None;
+        kept
+    }
 }
 
 /// Bytes kept, each once.
@@ -83,6 +91,7 @@ impl Hub {
         let home = self.topics.home_mut(id).expect("only a home keeps");
         let kept = home.keeps();
         let is_last = home.settings.last && publication.keeps_last();
+        let due = home.end_due();
         if kept.history == 0 && home.history.is_empty() && is_last {
             // As most do. What is not kept any more goes before the new one comes, so that it may take its place.
             let before = home.last.take().map_or(0, |last| cost(&last));
@@ -98,7 +107,7 @@ impl Hub {
         if kept.history > 0 && kept.history_ttl_ms > 0 {
             self.line_up(id, publication.time.plus_millis(kept.history_ttl_ms));
         }
-        if let Some(due) = self.topics.home(id).filter(|home| home.settings.topic_ttl_s > 0).and_then(Home::end_due) {
+        if let Some(due) = due {
             self.line_up(id, due);
         }
         self.make_room(id);
@@ -170,9 +179,7 @@ impl Hub {
     /// Keeps nothing of a topic, so that its value is delivered and the bytes kept are what they were before it.
     fn forget(&mut self, id: TopicId) {
         if let Some(home) = self.topics.home_mut(id) {
-            self.kept.change(home.kept(), Kept::default());
-            home.history = History::default();
-            home.last = None;
+            self.kept.change(home.drop_kept(), Kept::default());
             self.sheds.1 += 1;
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Home, Outcome, Published};
-use crate::command::{NotTaken, Position, Publication, ShardSet};
+use crate::command::{NotTaken, Position, Publication};
 use crate::hub::Hub;
 use crate::time::MonoTime;
 
@@ -37,9 +37,7 @@ impl Hub {
     /// If it does not follow what the topic holds, or if there is no room for the topic. Then nothing has changed.
     pub fn take(&mut self, now: MonoTime, mut publication: Arc<Publication>) -> Result<Outcome, NotTaken> {
         let id = self.ensure_home(&publication.topic).map_err(NotTaken::Refused)?;
-        let matching = self.topics.match_patterns(id, &self.patterns, self.visits.get_mut());
-        let mut shards =
-            matching.iter().fold(ShardSet::EMPTY, |shards, &pattern| shards | self.patterns.interest(pattern));
+        let mut shards = self.pattern_interest(id);
         let home = self.topics.home_mut(id).expect("ensure_home made it");
         let (held, Position { epoch, offset }) = (home.position(), publication.position);
         if epoch == held.epoch && offset <= held.offset {
@@ -64,7 +62,7 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Epoch, HistoryQuery, PayloadKind, ShardId, Target};
+    use crate::command::{Epoch, HistoryQuery, PayloadKind, ShardId, ShardSet, Target};
     use crate::hub::rules::{TopicRule, TopicRules, TopicSettings};
     use crate::hub::tests::{hub, topic};
 

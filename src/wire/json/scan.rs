@@ -12,7 +12,8 @@ pub fn is_valid(text: &[u8]) -> bool {
     simdutf8::basic::from_utf8(text).is_ok_and(|text| scan_value(text).is_ok())
 }
 
-fn scan_value(text: &str) -> Result<(), JsonError> {
+/// Checks that a text is one value.
+pub(super) fn scan_value(text: &str) -> Result<(), JsonError> {
     let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
     scanner.value(&mut Few::default())?;
     scanner.end()

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::scan::{Scanner, is_valid};
+use super::scan::{Scanner, scan_value};
 
 /// A JSON value.
 #[derive(Clone, Debug)]
@@ -30,7 +30,8 @@ impl<'a> Value<'a> {
     /// Reads a text that is one value, perhaps with white space around it; `None` if it is not JSON.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let text = is_valid(text).then(|| std::str::from_utf8(text).ok())??;
+        let text = simdutf8::basic::from_utf8(text).ok()?;
+        scan_value(text).ok()?;
         Some(Self::read(text.trim_ascii()))
     }
 
