@@ -355,9 +355,9 @@ pub struct Publish<'a> {
 }
 
 impl Publish<'_> {
-    /// A copy of what is to be said.
+    /// The message, with a copy of the payload; takes the extras.
     #[must_use]
-    pub fn message(&self, origin: Origin) -> Message {
+    pub fn message(&mut self, origin: Origin) -> Message {
         let has_terms = self.message_id.is_some() || self.condition.is_some();
         let terms = || {
             Box::new(Terms {
@@ -366,7 +366,7 @@ impl Publish<'_> {
                 owner: Owner::default(),
             })
         };
-        let mut extras = self.extras.clone();
+        let mut extras = self.extras.take();
         if !self.echo {
             extras.get_or_insert_default().except = Some(origin);
         }

@@ -28,6 +28,14 @@ pub struct Live {
     pub told_limits: Vec<(&'static str, f64)>,
 }
 
+impl Live {
+    /// The compression of a topic.
+    #[must_use]
+    pub fn compression_of(&self, topic: &str) -> Compression {
+        self.rules.find(topic).compression.unwrap_or(self.compression.default)
+    }
+}
+
 /// The compression settings of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompressionSettings {
@@ -46,13 +54,5 @@ pub struct CompressionSettings {
 impl Default for CompressionSettings {
     fn default() -> Self {
         Self { default: Compression::Message, threshold: 256, level: 1, stream_window_bits: 12, join_every: 20 }
-    }
-}
-
-impl CompressionSettings {
-    /// The compression of a topic.
-    #[must_use]
-    pub fn of(&self, rules: &TopicRules, topic: &str) -> Compression {
-        rules.find(topic).compression.unwrap_or(self.default)
     }
 }

@@ -19,9 +19,7 @@ impl Shard {
     /// stands there has none.
     pub(in crate::shard) fn brings_a_stream(&self, index: SessionIndex, topic: &TopicName) -> bool {
         let session = &self.links.conns[index];
-        let is_shared = |topic: &TopicName| {
-            self.settings.live.compression.of(&self.settings.live.rules, topic.as_str()) == Compression::Shared
-        };
+        let is_shared = |topic: &TopicName| self.settings.live.compression_of(topic.as_str()) == Compression::Shared;
         let first_is_shared = || match session.first.target.kind() {
             TargetKind::Topic(first) => is_shared(&self.hub.name(first)),
             TargetKind::Pattern(_) => false,
@@ -43,7 +41,7 @@ impl Shard {
             _ if handshake.framing != Framing::WebSocket => Compression::Off,
             (_, Dialect::Echo) if default == Compression::Off => Compression::Off,
             (_, Dialect::Echo) => Compression::Message,
-            (Some((topic, _)), _) => live.compression.of(&live.rules, topic.as_str()),
+            (Some((topic, _)), _) => live.compression_of(topic.as_str()),
             // Any topic may be asked for later.
             (None, _) => live.rules.most_compression(default),
         };

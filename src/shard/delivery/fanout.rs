@@ -154,9 +154,7 @@ impl Shard {
                 if conn.session.agreed.is_none() {
                     alike.add(encoding, id, &mut batches);
                 } else {
-                    let find = || {
-                        self.settings.live.compression.of(&self.settings.live.rules, self.hub.name(run.topic).as_str())
-                    };
+                    let find = || self.settings.live.compression_of(self.hub.name(run.topic).as_str());
                     batches.of(encoding, forms.of(&mut conn.session, 0, &self.delivery.compressor, find)).push(id);
                 }
             }
@@ -246,8 +244,7 @@ impl Shard {
             session.leave_stream(run.topic);
             Form::Plain
         } else {
-            let find =
-                || self.settings.live.compression.of(&self.settings.live.rules, self.hub.name(run.topic).as_str());
+            let find = || self.settings.live.compression_of(self.hub.name(run.topic).as_str());
             forms.of(session, news, &self.delivery.compressor, find)
         };
         let encoded =

@@ -33,9 +33,7 @@ impl Shard {
     }
 
     pub(in crate::shard) fn on_last_forgotten(&mut self, ticket: u32, position: Option<Position>) {
-        let Ticket::Http { conn: id, .. } = self.sessions.tickets.remove(ticket as usize) else {
-            unreachable!("the ticket of a request comes back with its answer");
-        };
+        let (id, _) = self.take_request(ticket);
         let Some(Waiting::ForgetLast(topic)) = self.take_waiting(id) else { return };
         let Some(position) = position else { return self.respond_refused(id, UNKNOWN_TOPIC) };
         let mut body = Vec::new();
@@ -78,7 +76,7 @@ impl Shard {
                 continue;
             }
             match json::decode_line(scratch.json(), line) {
-                Ok(publish) => self.publish_line(id, &publish),
+                Ok(publish) => self.publish_line(id, publish),
                 Err(refusal) => {
                     self.note_line(id, Line::Refused(refusal));
                 }
@@ -95,7 +93,7 @@ impl Shard {
         self.put_off(id);
     }
 
-    fn publish_line(&mut self, id: ConnId, publish: &Publish<'_>) {
+    fn publish_line(&mut self, id: ConnId, mut publish: Publish<'_>) {
         if publish.payload.len() > self.settings.live.limits.message_len_max as usize {
             let refusal = Refusal::new(ErrorCode::TooLarge, "the message is longer than message_len_max");
             self.note_line(id, Line::Refused(refusal));

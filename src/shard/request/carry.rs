@@ -15,6 +15,7 @@ use crate::shard::link::conn::{Flag, Timer};
 use crate::shard::session::tickets::Ticket;
 use crate::transport::http::{Asker, encode_open_head};
 use crate::transport::service::{Answer, Receiver, ServiceCall, ServiceKind};
+use crate::transport::stream::{CHUNK_END, LAST_CHUNK, chunk_len};
 
 impl Shard {
     /// Serves a client's request to a service.
@@ -140,7 +141,7 @@ impl Shard {
         let keep_alive = asker.keep_alive && !asker.is_http_1_0 && !self.is_draining();
         self.respond_with(id, keep_alive, |_, out| {
             if !asker.is_http_1_0 {
-                out.extend_from_slice(b"0\r\n\r\n");
+                out.extend_from_slice(LAST_CHUNK);
             }
         });
     }
@@ -175,12 +176,12 @@ impl Shard {
     }
 }
 
-/// Appends a chunk of a response whose length is not known yet. [RFC 9112 7.1]
+/// Appends a chunk, not empty, of a response whose length is not known yet. [RFC 9112 7.1]
 fn chunk(bytes: &[u8], asker: &Asker, out: &mut Vec<u8>) {
     if asker.is_http_1_0 {
         return out.extend_from_slice(bytes);
     }
-    out.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+    chunk_len(bytes.len(), out);
     out.extend_from_slice(bytes);
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(CHUNK_END);
 }

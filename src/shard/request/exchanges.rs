@@ -201,13 +201,19 @@ impl Shard {
     }
 
     pub(in crate::shard) fn on_metrics(&mut self, ticket: u32, metrics: ShardMetrics) {
-        let Ticket::Http { conn: id, part } = self.sessions.tickets.remove(ticket as usize) else {
-            unreachable!("the ticket of a request comes back with its answer");
-        };
+        let (id, part) = self.take_request(ticket);
         if let Some(Waiting::Metrics { shards, .. }) = self.waiting_mut(id) {
             shards[part as usize] = metrics;
             self.finish_part(id);
         }
+    }
+
+    /// Takes back the ticket of a request: its connection, and the part of it that was asked for.
+    pub(super) fn take_request(&mut self, ticket: u32) -> (ConnId, u32) {
+        let Ticket::Http { conn, part } = self.sessions.tickets.remove(ticket as usize) else {
+            unreachable!("the ticket of a request comes back with its answer");
+        };
+        (conn, part)
     }
 
     /// Notes one of the parts that a request waits for as done; answers with the last.

@@ -10,7 +10,6 @@ use crate::command::{ConnId, Publication, TopicName, TopicState};
 use crate::dialect::json;
 use crate::limits::{PRICE_TWO_ENCODED_BYTES, SHARED_ANSWER_LEN_MIN};
 use crate::shard::Shard;
-use crate::shard::session::tickets::Ticket;
 use crate::transport::http::Response;
 use crate::wire::json::escape_into;
 
@@ -23,9 +22,7 @@ pub(in crate::shard) struct SharedValue {
 
 impl Shard {
     pub(in crate::shard) fn on_state_for_request(&mut self, ticket: u32, state: Option<TopicState>) {
-        let Ticket::Http { conn: id, .. } = self.sessions.tickets.remove(ticket as usize) else {
-            unreachable!("the ticket of a request comes back with its answer");
-        };
+        let (id, _) = self.take_request(ticket);
         match (self.take_waiting(id), state) {
             (Some(Waiting::Topic(topic)), Some(state)) => self.respond_state(id, &topic, &state),
             (Some(_), None) => self.respond_refused(id, UNKNOWN_TOPIC),

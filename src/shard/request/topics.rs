@@ -23,7 +23,7 @@ impl Shard {
     }
 
     pub(in crate::shard) fn on_topic_ended(&mut self, ticket: u32, ended: Option<(Position, u32)>) {
-        let id = self.take_request(ticket);
+        let (id, _) = self.take_request(ticket);
         let Some(Waiting::EndTopic(topic)) = self.take_waiting(id) else { return };
         let Some((position, readers)) = ended else {
             let refusal = Refusal::new(ErrorCode::NotFound, "nobody reads or published this topic");
@@ -58,7 +58,7 @@ impl Shard {
     }
 
     pub(in crate::shard) fn on_topics(&mut self, ticket: u32, lines: Vec<TopicLine>, next: Option<u32>) {
-        let id = self.take_request(ticket);
+        let (id, _) = self.take_request(ticket);
         let shards = self.settings.shards;
         let Some(Waiting::Topics(list)) = self.waiting_mut(id) else { return };
         for line in &lines {
@@ -97,13 +97,6 @@ impl Shard {
         }
         body.extend_from_slice(b"}\n");
         self.respond(id, Status::Ok, JSON, &[], &body);
-    }
-
-    fn take_request(&mut self, ticket: u32) -> ConnId {
-        let Ticket::Http { conn, .. } = self.sessions.tickets.remove(ticket as usize) else {
-            unreachable!("the ticket of a request comes back with its answer");
-        };
-        conn
     }
 }
 

@@ -57,7 +57,6 @@ impl Shard {
         let encoding = EncodingId::of(service.kind.framing(), dialect_of(service.meaning), false);
         let due = self.now.plus_millis(DETACHED_LINGER_MS);
         let id = self.links.conns.detached.insert(key, opening.listener, due);
-        self.links.conns.detached.at_mut(id.index.place()).is_open = true;
         self.links.conns[id.index].owner = opening.owner;
         self.speak(id, encoding);
         if let Some(topic) = opening.topic {

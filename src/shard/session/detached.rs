@@ -35,8 +35,6 @@ pub(in crate::shard) struct Detached {
     due: MonoTime,
     /// The reason for its end, once it has ended.
     pub end: Option<(CloseReason, Box<str>)>,
-    /// Whether its client knows that the session is open.
-    pub is_open: bool,
     /// Whether its messages wait for an operation that is under way.
     pub is_held: bool,
     /// Messages that wait for that operation.
@@ -67,7 +65,6 @@ impl DetachedSessions {
             receiver: None,
             due,
             end: None,
-            is_open: false,
             is_held: false,
             unheard: VecDeque::new(),
         });

@@ -103,10 +103,10 @@ impl Shard {
 
     pub(in crate::shard) fn publish_json(&mut self, session: SessionId, publish: &mut Publish<'_>) {
         let Some(topic) = self.topic_name(&publish.topic) else { return };
-        let message = publish.message(Origin { shard: self.settings.shard, session });
         if let Err(refusal) = self.may(session, &Act::Publish(&topic)) {
             return self.refuse(session, publish.id.as_ref(), refusal);
         }
+        let message = publish.message(Origin { shard: self.settings.shard, session });
         let ticket = self.issue(Ticket::Publish { session, id: publish.id.take(), topic: topic.clone() });
         self.publish(topic, message, Some(ticket));
     }

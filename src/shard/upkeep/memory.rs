@@ -94,6 +94,17 @@ impl Holding {
 }
 
 impl Survey {
+    /// Notes what a session or its connection holds: its part of it, and all of it.
+    fn note(&mut self, id: SessionId, session: &Session, class: MemoryClass, (len, unshared_len): (usize, usize)) {
+        if len == 0 {
+            return;
+        }
+        *self.held.of(class) += len as u64;
+        self.unshared_len += unshared_len as u64;
+        let is_last_resort = class == MemoryClass::Outboxes && session.is(Mark::HAS_POLICIES);
+        self.add(Holding { len, class, id, is_last_resort });
+    }
+
     fn add(&mut self, holding: Holding) {
         self.holdings.push(holding);
         if self.holdings.len() == 2 * HOLDINGS_MAX {
@@ -230,13 +241,7 @@ impl Shard {
                 continue;
             }
             for class in [MemoryClass::Outboxes, MemoryClass::Lag, MemoryClass::Reassembly] {
-                let (len, unshared_len) = self.len_of(index, conn, class);
-                if len > 0 {
-                    *survey.held.of(class) += len as u64;
-                    survey.unshared_len += unshared_len as u64;
-                    let is_last_resort = class == MemoryClass::Outboxes && conn.session.is(Mark::HAS_POLICIES);
-                    survey.add(Holding { len, class, id: id.into(), is_last_resort });
-                }
+                survey.note(id.into(), &conn.session, class, self.len_of(index, conn, class));
             }
         }
         survey.next = end;
@@ -249,22 +254,18 @@ impl Shard {
         for place in survey.next_detached..end {
             let Some(id) = self.links.conns.detached.open_at(place) else { continue };
             let Detached { session, outbox, unheard, .. } = self.links.conns.detached.at(place);
-            let outbox = self.links.outboxes.get(*outbox).map_or((0, 0), |outbox| (outbox.own_cost(), outbox.cost()));
             let unheard = unheard.iter().map(|message| message.len()).sum();
-            let lens = [
-                (MemoryClass::Outboxes, outbox),
-                (MemoryClass::Lag, self.lag_len_of(session)),
-                (MemoryClass::Reassembly, (unheard, unheard)),
-            ];
-            for (class, (len, unshared_len)) in lens.into_iter().filter(|(_, (len, _))| *len > 0) {
-                *survey.held.of(class) += len as u64;
-                survey.unshared_len += unshared_len as u64;
-                let is_last_resort = class == MemoryClass::Outboxes && session.is(Mark::HAS_POLICIES);
-                survey.add(Holding { len, class, id, is_last_resort });
-            }
+            survey.note(id, session, MemoryClass::Outboxes, self.outbox_len_of(*outbox));
+            survey.note(id, session, MemoryClass::Lag, self.lag_len_of(session));
+            survey.note(id, session, MemoryClass::Reassembly, (unheard, unheard));
         }
         survey.next_detached = end;
         end == places
+    }
+
+    /// Bytes of an outbox: its part of them, and all of them.
+    fn outbox_len_of(&self, outbox: Slot) -> (usize, usize) {
+        self.links.outboxes.get(outbox).map_or((0, 0), |outbox| (outbox.own_cost(), outbox.cost()))
     }
 
     /// Bytes of a session's lag and of messages held for it: its part of them, and all of them.
@@ -295,10 +296,7 @@ impl Shard {
     /// Bytes that a connection holds: its part of them, and all of them.
     fn len_of(&self, index: u32, conn: &Conn, class: MemoryClass) -> (usize, usize) {
         match class {
-            MemoryClass::Outboxes => {
-                let outbox = self.links.outboxes.get(conn.link.outbox);
-                outbox.map_or((0, 0), |outbox| (outbox.own_cost(), outbox.cost()))
-            }
+            MemoryClass::Outboxes => self.outbox_len_of(conn.link.outbox),
             MemoryClass::Lag => self.lag_len_of(&conn.session),
             MemoryClass::Reassembly => {
                 let parsed = conn.link.parser.index().map_or(0, |slot| match conn.link.carrier {
