@@ -28,9 +28,9 @@ fn raw(bytes: &[u8]) -> Option<&str> {
     serde_json::from_slice::<&RawValue>(bytes).ok().map(RawValue::get)
 }
 
-/// How deep a valid text nests.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut is_in_string, mut is_escaped) = (0, 0, false, false);
+/// How deep a valid text nests, and the commas of its outermost object or array.
+fn shape(text: &str) -> (usize, usize) {
+    let (mut depth, mut deepest, mut commas, mut is_in_string, mut is_escaped) = (0, 0, 0, false, false);
     for byte in text.bytes() {
         match byte {
             _ if is_escaped => is_escaped = false,
@@ -38,11 +38,16 @@ fn depth(text: &str) -> usize {
             b'"' => is_in_string = !is_in_string,
             b'[' | b'{' if !is_in_string => depth += 1,
             b']' | b'}' if !is_in_string => depth -= 1,
+            b',' if !is_in_string && depth == 1 => commas += 1,
             _ => {}
         }
         deepest = deepest.max(depth);
     }
-    deepest
+    (deepest, commas)
+}
+
+fn depth(text: &str) -> usize {
+    shape(text).0
 }
 
 fn check_text(bytes: &[u8]) {
@@ -93,19 +98,7 @@ fn check_object(bytes: &[u8]) {
 /// Whether two fields of an object have one name: serde_json keeps the last of them. `None` where it reads no names.
 fn has_twice(text: &str) -> Option<bool> {
     let names = serde_json::from_str::<BTreeMap<String, &RawValue>>(text).ok()?;
-    let (mut depth, mut commas, mut is_in_string, mut is_escaped) = (0, 0, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_in_string,
-            b'"' => is_in_string = !is_in_string,
-            b'[' | b'{' if !is_in_string => depth += 1,
-            b']' | b'}' if !is_in_string => depth -= 1,
-            b',' if !is_in_string && depth == 1 => commas += 1,
-            _ => {}
-        }
-    }
-    Some(!names.is_empty() && names.len() < commas + 1)
+    Some(!names.is_empty() && names.len() < shape(text).1 + 1)
 }
 
 /// A value as serde_json has it; `None` where half of a surrogate pair stands in it.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::common::{Frame, Opcode, Socket};
+use crate::common::{Frame, Opcode};
 use crate::peer::Peer;
 
 /// Polite readers of one gateway.
@@ -43,7 +43,8 @@ impl Audience {
     pub fn new(address: SocketAddr) -> Self {
         let publisher = open(address, "/raw/polite?echo=0&last=0");
         let readers: Vec<_> = (0..READERS).map(|_| Reader::new(open(address, "/raw/polite?last=0"))).collect();
-        expect_readers(address);
+        // The home of the topic knows all of them.
+        Peer::get_until(address, "/topics/polite", &format!("\"readers\":{}", READERS + 1));
         let (begun, shared) = (Instant::now(), Arc::<Shared>::default());
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || listen(readers, begun, &of_thread));
@@ -100,27 +101,7 @@ pub struct Latency {
 }
 
 fn open(address: SocketAddr, target: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).expect("the gateway accepts");
-    stream.set_nodelay(true).expect("nodelay");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a read timeout");
-    stream.write_all(Socket::handshake(target).as_bytes()).expect("a handshake is taken");
-    let (mut head, mut octet) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut octet).expect("an answer to the handshake");
-        head.push(octet[0]);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
-    stream
-}
-
-/// Waits until the home of the topic knows all of them.
-fn expect_readers(address: SocketAddr) {
-    let readers = format!("\"readers\":{}", READERS + 1);
-    loop {
-        if Peer::get(address, "/topics/polite").contains(&readers) {
-            return;
-        }
-    }
+    Peer::plain_websocket(address, target).into_stream()
 }
 
 struct Reader {

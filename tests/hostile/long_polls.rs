@@ -2,6 +2,7 @@
 //!
 //! One of 300,000 messages of a byte took 8.6 MB and 230 ms.
 
+use crate::common::authority::Folder;
 use crate::peer::Peer;
 use crate::world::{Attack, check_prepared, scale};
 
@@ -10,9 +11,9 @@ const POLLS: usize = 10;
 #[test]
 fn an_answer_to_a_poll_is_about_a_mebibyte_however_small_its_messages_are() {
     let attack = Attack::new("polls of a long history", "bytes of an answer", 32 << 20);
-    let config = std::env::temp_dir().join(format!("fanwire-polls-{}.toml", std::process::id()));
-    std::fs::write(&config, "[[topics]]\nmatch = \"long\"\nhistory = 1000000\nhistory_len_max = \"256MiB\"\n")
-        .expect("a file of our own");
+    let folder = Folder::new();
+    let rules = "[[topics]]\nmatch = \"long\"\nhistory = 1000000\nhistory_len_max = \"256MiB\"\n";
+    let config = folder.write("config.toml", rules);
     let portions = 4 * scale();
     let prepare = |address| {
         let mut publisher = Peer::connect(address);
@@ -23,8 +24,7 @@ fn an_answer_to_a_poll_is_about_a_mebibyte_however_small_its_messages_are() {
         let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
         state["epoch"].as_str().expect("an epoch").to_owned()
     };
-    let path = config.to_str().expect("a path of ASCII");
-    check_prepared(&attack, &["--config", path, "--memory-len-max", "512MiB"], prepare, |address, epoch| {
+    check_prepared(&attack, &["--config", &config, "--memory-len-max", "512MiB"], prepare, |address, epoch| {
         for _ in 0..POLLS {
             let (mut peer, mut offset, mut answers) = (Peer::connect(address), 0, 0);
             while offset < portions * 16_000 {
@@ -40,5 +40,4 @@ fn an_answer_to_a_poll_is_about_a_mebibyte_however_small_its_messages_are() {
             assert!(answers > 1, "{answers}");
         }
     });
-    std::fs::remove_file(config).expect("it is there");
 }

@@ -18,9 +18,7 @@ impl Peer {
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the gateway accepts");
         stream.set_nodelay(true).expect("nodelay");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
-        Self { stream, received: Vec::new() }
+        Self::over(stream)
     }
 
     /// One from another address of this machine, which is another client.
@@ -28,10 +26,19 @@ impl Peer {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
         socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of loopback");
         socket.connect(&address.into()).expect("the gateway accepts");
-        let stream = TcpStream::from(socket);
+        Self::over(TcpStream::from(socket))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         Self { stream, received: Vec::new() }
+    }
+
+    /// Its socket, if nothing was received that is not read.
+    pub fn into_stream(self) -> TcpStream {
+        assert!(self.received.is_empty());
+        self.stream
     }
 
     /// One past its opening handshake, with an offer of compression.

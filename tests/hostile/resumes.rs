@@ -4,6 +4,7 @@
 //! (HTTP/2, requests that are reset at once).
 
 use crate::common::Frame;
+use crate::common::authority::Folder;
 use crate::peer::Peer;
 use crate::world::{Attack, check_prepared, scale};
 
@@ -13,8 +14,8 @@ const KEPT: usize = 10;
 #[test]
 fn a_resume_ends_with_its_client() {
     let attack = Attack::new("resumes reset at once", "topics asked for at a time", 64 << 20);
-    let config = std::env::temp_dir().join(format!("fanwire-resumes-{}.toml", std::process::id()));
-    std::fs::write(&config, "[[topics]]\nmatch = \"kept.>\"\nhistory = 10\n").expect("a file of our own");
+    let folder = Folder::new();
+    let config = folder.write("config.toml", "[[topics]]\nmatch = \"kept.>\"\nhistory = 10\n");
     let clients = 20 * scale();
     let prepare = |address| {
         let mut publisher = Peer::connect(address);
@@ -33,8 +34,7 @@ fn a_resume_ends_with_its_client() {
         let since = since.collect::<Vec<_>>().join(",");
         format!("{{\"op\":\"sub\",\"topics\":[{}],\"since\":{{{since}}},\"id\":2}}", topics.join(","))
     };
-    let path = config.to_str().expect("a path of ASCII");
-    check_prepared(&attack, &["--config", path], prepare, |address, resume| {
+    check_prepared(&attack, &["--config", &config], prepare, |address, resume| {
         for _ in 0..clients {
             let mut peer = Peer::websocket(address, "/ws");
             peer.write(Frame::text(resume).encode());
@@ -46,5 +46,4 @@ fn a_resume_ends_with_its_client() {
         peer.expect_messages(1, "\"op\":\"ok\"");
         peer.expect_messages(TOPICS * KEPT, "\"t\":\"kept.");
     });
-    std::fs::remove_file(config).expect("it is there");
 }

@@ -10,7 +10,7 @@ use crate::carried::{FORGETTING, life};
 use crate::peers::{Pace, Part, Peer};
 
 impl Auditor {
-    /// Everything that was said has had the time to arrive: who is still there has all of it.
+    /// Every publication has had the time to arrive: each reader that is still there has all of them.
     pub fn audit_all(&mut self, peers: &mut [Peer], net: &SimNet, is_faultless: bool) {
         self.learn_from_raw_readers(peers);
         self.audit_holes();
@@ -29,7 +29,7 @@ impl Auditor {
             let notes = &self.notes[&peer.id];
             if let Some((code, reason)) = &peer.close {
                 let waits = matches!(peer.part, Part::Raw { mode: "queue", .. } | Part::Json { mode: "queue", .. });
-                // Past the memory that a shard may hold, whoever holds most goes.
+                // Past the memory that a shard may hold, the connection that holds most is closed.
                 let waits = waits || matches!(peer.part, Part::Json { mode: "mixed", .. }) || self.is_bounded;
                 let permitted = notes.has_left || *code == Some(1013) && waits && (peer.was_slow || !is_faultless);
                 assert!(permitted, "{:?} was closed with {code:?} {reason}", peer.id);
